@@ -1,0 +1,57 @@
+// x turned into tables of partial sums, once per x; every matrix that reads the same x reuses them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "lutra/buffer.h"
+#include "lutra/context.h"
+#include "lutra/matrix.h"
+#include "lutra/packed_matrix.h"
+#include "lutra/status.h"
+
+namespace lutra {
+
+namespace internal {
+
+// What a set of tables depends on. Matrices with equal keys share prepared activations.
+struct TableKey {
+  int scope = 0;  // internal::Scope of the target
+  std::size_t k = 0, block = 0;
+  int base = 0;
+  Precision precision = Precision::kInt8;
+  bool operator==(const TableKey& o) const {
+    return scope == o.scope && k == o.k && block == o.block && base == o.base && precision == o.precision;
+  }
+};
+
+}  // namespace internal
+
+// x[N x K] in tables. Read-only after Prepare: any number of threads may use it. Reuse one object for every call: its
+// memory only grows.
+class Activations {
+ public:
+  std::size_t n() const { return n_; }
+  std::size_t k() const { return key_.k; }
+  Precision precision() const { return key_.precision; }
+  // True if MatMul accepts these activations for w: same K, same target layout, same table shape (int1 to int4 share
+  // one, ternary has its own) and same block size (group sizes from 128 on share one).
+  bool Fits(const PackedMatrix& w) const;
+
+ private:
+  friend Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, Context& context,
+                        Activations* activations);
+  friend struct ActivationAccess;
+
+  internal::TableKey key_;
+  std::size_t n_ = 0;
+  Buffer tables_, scales_;
+};
+
+// Builds the tables of x for w and for every matrix they fit (see Fits). Fails on null data of nonzero size, a stride
+// below K, K other than w.k(), int8 without scales, x or scales that are not finite, sizes that overflow, short memory;
+// *activations then holds nothing usable. Uses context.executor over the rows of x.
+Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, Context& context,
+               Activations* activations);
+
+}  // namespace lutra

@@ -1,0 +1,13 @@
+// What a caller keeps from call to call.
+#pragma once
+
+#include "lutra/executor.h"
+
+namespace lutra {
+
+// One per calling thread; cheap. The executor must outlive it.
+struct Context {
+  Executor* executor = nullptr;  // null: serial
+};
+
+}  // namespace lutra

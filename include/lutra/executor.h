@@ -1,0 +1,24 @@
+// How Lutra borrows the caller's threads.
+#pragma once
+
+#include <cstddef>
+
+namespace lutra {
+
+// Lutra starts no threads. Implement this over a thread pool to let one call use several.
+class Executor {
+ public:
+  using Task = void (*)(void* context, std::size_t index);
+
+  virtual ~Executor() = default;
+  // How many tasks can run at the same time; at least 1. Used to choose the grain of the split.
+  virtual std::size_t Concurrency() const = 0;
+  // Calls task(context, i) once for each i in [0, count), in any order, on any threads; returns when all have returned.
+  // Tasks neither throw nor call back into the executor.
+  virtual void ParallelFor(std::size_t count, Task task, void* context) = 0;
+};
+
+// The default: one after the other on the calling thread. Thread-safe, without state.
+Executor& SerialExecutor();
+
+}  // namespace lutra

@@ -1,0 +1,123 @@
+// The order of packed bytes: where the index of (row, plane, position) stands, for the packer and for readers.
+//
+// A PackedMatrix is a sequence of panels of 64 rows, each contiguous and aligned to 64 bytes:
+//
+//     panel   = group, group, ...                  along K
+//     group   = scales[64], zeros[64] if any, block, block, ...      (one group per row for kPerRow and kPerMatrix)
+//     block   = chunk, chunk, ..., then for mirrored codes the sign bits of all its chunks, padded to 64 bytes
+//     chunk   = 4 indices x P planes x 64 rows, 4 bits each = P * 128 bytes
+//
+// Only the order inside a chunk differs between targets, because it decides which table a byte of a vector looks up and
+// which bytes the adder joins (see the drawings in tile-inl.h):
+//
+//     kVector   a vector holds the tables of four indices; a 32-bit lane is one row, its bytes the four indices of a
+//               chunk. The quad dot product adds them. (x86 with VBMI and VNNI)
+//     kBlock    each 16-byte block holds one table; all bytes of a vector belong to one index. Two planes of a row
+//               alternate byte by byte and are added by the pair product; a lone plane has a byte per row.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "lutra/format.h"
+#include "lutra/matrix.h"
+
+namespace lutra {
+namespace internal {
+
+enum class Scope : std::uint8_t { kVector, kBlock };
+
+struct Layout {
+  Scope scope;
+  int blocks;  // 16-byte blocks per vector
+  constexpr bool operator==(const Layout& o) const { return scope == o.scope && blocks == o.blocks; }
+};
+
+inline constexpr std::size_t kPanelRows = 64;
+inline constexpr std::size_t kPlaneBytes = 128;  // of one plane of a chunk
+inline constexpr std::size_t kTableBytes = 64;   // the tables of one chunk: 4 x 16 entries
+
+inline constexpr std::size_t kTableSlack = 7 * kTableBytes;  // table builders store 8 chunks at a time
+
+constexpr std::size_t RoundUp(std::size_t value, std::size_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+// What one nibble of a chunk stands for.
+struct Slot {
+  int plane, index, row;
+};
+
+// The 16-bit lanes of a block-scope vector are rows in this order, so that interleaving the sums of two runs, which
+// widens them, yields consecutive rows.
+constexpr int RowOfLane(int lane, int blocks) {
+  const int block = lane / 8, i = lane % 8;
+  return (i / 4) * 4 * blocks + block * 4 + i % 4;
+}
+
+// The slot of nibble `high` (0 or 1) of byte `byte` of a chunk with `planes` planes.
+constexpr Slot SlotAt(Layout layout, int planes, int byte, int high) {
+  if (layout.scope == Scope::kVector) {
+    return {byte / 128, byte % 4, (byte / 64) % 2 * 32 + high * 16 + byte % 64 / 4};
+  }
+  const int vector_bytes = 16 * layout.blocks, lanes = 8 * layout.blocks;
+  const int pairs = planes / 2, pair_bytes = 256 * pairs;
+  if (byte < pair_bytes) {  // [index][pair of planes][vector][lane][plane of the pair]
+    const int in = byte % 64, in_vector = in % vector_bytes;
+    const int unit = 2 * (in / vector_bytes) + high;
+    return {byte / 64 % pairs * 2 + in_vector % 2, byte / (64 * pairs),
+            unit * lanes + RowOfLane(in_vector / 2, layout.blocks)};
+  }
+  const int lone = byte - pair_bytes;  // [pair of indices][vector][lane][half of the rows]
+  const int in = lone % 64, in_vector = in % vector_bytes;
+  return {planes - 1, lone / 64 * 2 + high,
+          in / vector_bytes * 2 * lanes + in_vector % 2 * lanes + RowOfLane(in_vector / 2, layout.blocks)};
+}
+
+// The position of that nibble's sign among the sign bits of its block: byte i's sign is bit i of a mask (kVector), or
+// bit `4 * (chunk % 2) + index` of the byte at the lookup's own position (kBlock).
+constexpr std::size_t SignBitAt(Layout layout, std::size_t chunk, int byte, int high) {
+  const Slot slot = SlotAt(layout, 1, byte, high);
+  const auto in = static_cast<std::size_t>(byte % 64);
+  if (layout.scope == Scope::kVector) return chunk * 256 + static_cast<std::size_t>(slot.row / 16) * 64 + in;
+  return chunk / 2 * 512 + in * 8 + chunk % 2 * 4 + static_cast<std::size_t>(slot.index);
+}
+
+constexpr std::size_t IndexBytes(const FormatInfo& f, std::size_t chunks) {
+  return chunks * static_cast<std::size_t>(f.planes) * kPlaneBytes;
+}
+constexpr std::size_t SignBytes(const FormatInfo& f, std::size_t chunks) {
+  return f.mirrored() ? RoundUp(chunks * kPanelRows * kIndicesPerChunk / 8, 64) : 0;
+}
+
+// The sizes that follow from a format, K, the group size and the types; the same for every panel of a matrix.
+struct Geometry {
+  std::size_t k, block;  // weights
+  std::size_t blocks;    // per row; all have `block` weights but the last
+  std::size_t blocks_per_group;
+  std::size_t chunks, last_chunks;  // per block, in the last block
+  std::size_t zero_offset;          // of the zeros in a group; 0 if there are none
+  std::size_t param_bytes;          // scales and zeros of a group
+  std::size_t block_bytes, panel_bytes;
+
+  constexpr Geometry(const FormatInfo& f, std::size_t k_, std::size_t group, DataType scale_type, ZeroKind zero_kind)
+      : k(k_),
+        block(BlockSize(f, group)),
+        blocks(k / block + (k % block != 0)),
+        blocks_per_group(HasRowScales(group) ? (blocks == 0 ? 1 : blocks) : group / block),
+        chunks(ChunksIn(f, block)),
+        last_chunks(blocks == 0 ? 0 : ChunksIn(f, k - (blocks - 1) * block)),
+        zero_offset(zero_kind == ZeroKind::kNone ? 0 : kPanelRows * SizeOf(scale_type)),
+        param_bytes(kPanelRows * SizeOf(scale_type) + zero_offset),
+        block_bytes(IndexBytes(f, chunks) + SignBytes(f, chunks)),
+        panel_bytes(blocks == 0 ? 0
+                                : (blocks - 1) * block_bytes + IndexBytes(f, last_chunks) + SignBytes(f, last_chunks) +
+                                      (blocks + blocks_per_group - 1) / blocks_per_group * param_bytes) {}
+
+  constexpr std::size_t chunks_in(std::size_t b) const { return b + 1 == blocks ? last_chunks : chunks; }
+  // Of the tables of one row of x.
+  constexpr std::size_t total_chunks() const { return blocks == 0 ? 0 : (blocks - 1) * chunks + last_chunks; }
+};
+
+}  // namespace internal
+}  // namespace lutra

@@ -1,0 +1,26 @@
+// The umbrella header.
+//
+//     lutra::QuantizedMatrix q;  // or a QuantizedView of a model's own codes
+//     lutra::Quantize(weights, M, K, K, {lutra::Format::kInt2}, &q);
+//     lutra::PackedMatrix w;
+//     lutra::Pack(q.view(), &w);                                                  // at load time
+//
+//     lutra::Context context;                                                     // every call
+//     lutra::Activations x;
+//     lutra::Prepare({x_data, lutra::DataType::kF32, N, K, K}, w, lutra::Precision::kInt8, context, &x);
+//     lutra::MatMul(w, x, {y_data, lutra::DataType::kF32, N, M, M}, context);     // y[N x M] = x * W^T
+//
+// Each function returns a Status; check it.
+#pragma once
+
+#include "lutra/activations.h"
+#include "lutra/context.h"
+#include "lutra/executor.h"
+#include "lutra/format.h"
+#include "lutra/matmul.h"
+#include "lutra/matrix.h"
+#include "lutra/packed_matrix.h"
+#include "lutra/quantize.h"
+#include "lutra/reference.h"
+#include "lutra/status.h"
+#include "lutra/targets.h"

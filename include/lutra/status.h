@@ -1,0 +1,47 @@
+// The result of every fallible public function: what is wrong, with which argument.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace lutra {
+
+enum class StatusCode : std::uint8_t {
+  kOk,
+  kInvalidArgument,  // the call can never succeed with these arguments
+  kUnsupported,      // valid, but not on this CPU or in this build
+  kOutOfMemory,
+};
+
+// Lutra never throws, aborts or prints. A function that returns a Status other than kOk has left its outputs
+// untouched. A Status is three words without ownership: both texts have static storage duration.
+class [[nodiscard]] Status {
+ public:
+  constexpr Status() = default;
+  constexpr Status(StatusCode code, const char* argument, const char* reason)
+      : code_(code), argument_(argument), reason_(reason) {}
+
+  static constexpr Status Invalid(const char* argument, const char* reason) {
+    return {StatusCode::kInvalidArgument, argument, reason};
+  }
+  static constexpr Status Unsupported(const char* argument, const char* reason) {
+    return {StatusCode::kUnsupported, argument, reason};
+  }
+  static constexpr Status OutOfMemory(const char* argument) {
+    return {StatusCode::kOutOfMemory, argument, "memory could not be allocated"};
+  }
+
+  constexpr bool ok() const { return code_ == StatusCode::kOk; }
+  constexpr StatusCode code() const { return code_; }
+  constexpr const char* argument() const { return argument_; }  // e.g. "w.scales"; "" if ok
+  constexpr const char* reason() const { return reason_; }      // e.g. "holds a value that is not finite"; "" if ok
+
+  std::string message() const { return ok() ? "ok" : std::string(argument_) + ": " + reason_; }
+
+ private:
+  StatusCode code_ = StatusCode::kOk;
+  const char* argument_ = "";
+  const char* reason_ = "";
+};
+
+}  // namespace lutra

@@ -1,0 +1,30 @@
+// The inside of Activations, for those who build and read tables.
+#pragma once
+
+#include "lutra/activations.h"
+#include "lutra/kernels/registry.h"
+
+namespace lutra {
+
+struct ActivationAccess {
+  static internal::TableKey KeyFor(const PackedMatrix& w, Precision precision) {
+    const FormatInfo& f = Describe(w.format());
+    return {static_cast<int>(w.target() == nullptr ? internal::Scope::kBlock : w.target()->layout.scope), w.k(),
+            BlockSize(f, w.group()), f.base, precision};
+  }
+  static const internal::TableKey& Key(const Activations& x) { return x.key_; }
+
+  static std::size_t RowBytes(const internal::Geometry& g, Precision precision) {
+    const std::size_t passes = precision == Precision::kInt16 ? 2 : 1;
+    return g.total_chunks() * passes * internal::kTableBytes + internal::kTableSlack;
+  }
+  static internal::TableView View(const Activations& x, const internal::Geometry& g) {
+    return {x.tables_.data(), RowBytes(g, x.precision()), x.scales_.as<internal::BlockScale>()};
+  }
+};
+
+inline internal::Geometry GeometryOf(const PackedMatrix& w) {
+  return {Describe(w.format()), w.k(), w.group(), w.scale_type(), w.zero_kind()};
+}
+
+}  // namespace lutra

@@ -1,0 +1,40 @@
+// Aligned memory; huge pages are asked for where they pay.
+#include "lutra/buffer.h"
+
+#include <cstdlib>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace lutra {
+namespace {
+
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+}  // namespace
+
+bool Buffer::Reserve(std::size_t size) {
+  if (size <= size_) return true;
+  // From one huge page on, whole ones: fewer TLB misses while panels stream from memory.
+  const std::size_t alignment = size >= kHugePage ? kHugePage : kAlignment;
+  if (size > static_cast<std::size_t>(-1) / 2 - alignment) return false;
+  const std::size_t rounded = (size + alignment - 1) / alignment * alignment;
+  void* data = nullptr;
+  if (posix_memalign(&data, alignment, rounded) != 0) return false;
+#if defined(__linux__)
+  if (alignment == kHugePage) (void)madvise(data, rounded, MADV_HUGEPAGE);
+#endif
+  Free();
+  data_ = static_cast<std::uint8_t*>(data);
+  size_ = rounded;
+  return true;
+}
+
+void Buffer::Free() {
+  std::free(data_);
+  data_ = nullptr;
+  size_ = 0;
+}
+
+}  // namespace lutra

@@ -1,0 +1,22 @@
+// The executor that has no threads.
+#include "lutra/executor.h"
+
+namespace lutra {
+namespace {
+
+class Serial final : public Executor {
+ public:
+  std::size_t Concurrency() const override { return 1; }
+  void ParallelFor(std::size_t count, Task task, void* context) override {
+    for (std::size_t i = 0; i < count; ++i) task(context, i);
+  }
+};
+
+}  // namespace
+
+Executor& SerialExecutor() {
+  static Serial serial;
+  return serial;
+}
+
+}  // namespace lutra

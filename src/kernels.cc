@@ -1,0 +1,76 @@
+// Instantiates the kernel templates for every target: one table of kernels each.
+//
+// Targets that Lutra never wants are disabled to keep builds short: SSE2 to SSE4 machines take EMU128, SVE ones NEON.
+#define HWY_DISABLED_TARGETS (HWY_SSE2 | HWY_SSSE3 | HWY_SSE4 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+#include "lutra/kernels/registry.h"
+#include "lutra/kernels/table-inl.h"
+#include "lutra/kernels/tile-inl.h"
+#include "targets.h"
+
+namespace lutra {
+namespace internal {
+namespace HWY_NAMESPACE {
+
+// In the order of Format and Precision.
+inline constexpr TargetKernels kKernels = {
+    &HWY_STR(HWY_NAMESPACE)[2],  // without "N_"
+    HWY_TARGET,
+    kLayout,
+    {TileRow<Format::kInt1, Precision::kInt8>(), TileRow<Format::kInt1, Precision::kInt16>(),
+     TileRow<Format::kInt2, Precision::kInt8>(), TileRow<Format::kInt2, Precision::kInt16>(),
+     TileRow<Format::kInt3, Precision::kInt8>(), TileRow<Format::kInt3, Precision::kInt16>(),
+     TileRow<Format::kInt4, Precision::kInt8>(), TileRow<Format::kInt4, Precision::kInt16>(),
+     TileRow<Format::kTernary, Precision::kInt8>(), TileRow<Format::kTernary, Precision::kInt16>()},
+    {TableRow<2, Precision::kInt8>(), TableRow<2, Precision::kInt16>(), TableRow<3, Precision::kInt8>(),
+     TableRow<3, Precision::kInt16>()},
+    &StoreTile,
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace internal
+}  // namespace lutra
+
+#if HWY_ONCE
+namespace lutra {
+namespace internal {
+
+// Best first.
+const TargetKernels* const kCompiledTargets[] = {
+#if HWY_TARGETS & HWY_AVX3_SPR
+    &N_AVX3_SPR::kKernels,
+#endif
+#if HWY_TARGETS & HWY_AVX3_ZEN4
+    &N_AVX3_ZEN4::kKernels,
+#endif
+#if HWY_TARGETS & HWY_AVX3_DL
+    &N_AVX3_DL::kKernels,
+#endif
+#if HWY_TARGETS & HWY_AVX3
+    &N_AVX3::kKernels,
+#endif
+#if HWY_TARGETS & HWY_AVX2
+    &N_AVX2::kKernels,
+#endif
+#if HWY_TARGETS & HWY_NEON_BF16
+    &N_NEON_BF16::kKernels,
+#endif
+#if HWY_TARGETS & HWY_NEON
+    &N_NEON::kKernels,
+#endif
+#if HWY_TARGETS & HWY_NEON_WITHOUT_AES
+    &N_NEON_WITHOUT_AES::kKernels,
+#endif
+#if HWY_TARGETS & HWY_EMU128
+    &N_EMU128::kKernels,
+#endif
+};
+const std::size_t kCompiledTargetCount = std::size(kCompiledTargets);
+
+}  // namespace internal
+}  // namespace lutra
+#endif  // HWY_ONCE

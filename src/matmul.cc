@@ -1,0 +1,117 @@
+// The driver: reads like the pseudo-code in the README.
+#include "lutra/matmul.h"
+
+#include <algorithm>
+
+#include "activation_access.h"
+#include "blocking.h"
+#include "validate.h"
+
+namespace lutra {
+namespace {
+
+using internal::kPanelRows;
+
+Status Validate(const PackedMatrix& w, const Activations& x, const OutputView& y) {
+  if (y.n != x.n()) return Status::Invalid("y.n", "differs from the rows of x");
+  if (y.m != w.m()) return Status::Invalid("y.m", "differs from the rows of w");
+  if (!internal::IsFloat(y.type)) return Status::Invalid("y.type", "is not kF32, kF16 or kBF16");
+  if (y.n == 0 || y.m == 0) return {};
+  if (y.data == nullptr) return Status::Invalid("y.data", "is null");
+  if (y.n > 1 && y.row_stride < y.m) return Status::Invalid("y.row_stride", "is smaller than M");
+  if (internal::Overflows(y.n, y.row_stride, SizeOf(y.type))) {
+    return Status::Invalid("y.row_stride", "is too large: N * stride overflows");
+  }
+  if (!x.Fits(w)) return Status::Invalid("x", "was prepared for matrices of another K, format, group size or target");
+  return {};
+}
+
+// Everything that stays the same over a call.
+struct Problem {
+  const PackedMatrix& w;
+  const OutputView& y;
+  internal::Geometry geometry;
+  internal::TableView x;
+  const internal::TileKernel& kernel;
+  std::size_t rows_per_pass;
+
+  Problem(const PackedMatrix& w_, const Activations& activations, const OutputView& y_)
+      : w(w_),
+        y(y_),
+        geometry(GeometryOf(w_)),
+        x(ActivationAccess::View(activations, geometry)),
+        kernel(w_.target()->tile(w_.format(), activations.precision())),
+        rows_per_pass(internal::RowsPerPass(x.row_bytes)) {}
+};
+
+// Writes the part of a tile that lies in columns [m_begin, m_end) of y, with the bias.
+void Store(const Problem& p, const float* tile, std::size_t panel, std::size_t n, std::size_t rows, std::size_t m_begin,
+           std::size_t m_end) {
+  const std::size_t first = panel * kPanelRows;
+  const std::size_t begin = std::max(first, m_begin), end = std::min(first + kPanelRows, m_end);
+  const float* bias = p.w.bias() == nullptr ? nullptr : p.w.bias() + begin;
+  for (std::size_t row = 0; row < rows; ++row) {
+    auto* y = static_cast<std::uint8_t*>(p.y.data) + ((n + row) * p.y.row_stride + begin) * SizeOf(p.y.type);
+    p.w.target()->store(tile + row * kPanelRows + (begin - first), bias, end - begin, p.y.type, y);
+  }
+}
+
+void Multiply(const Problem& p, std::size_t m_begin, std::size_t m_end) {
+  alignas(64) float tile[internal::kMaxTileRows * kPanelRows];
+  const std::size_t panel_end = (m_end + kPanelRows - 1) / kPanelRows;
+
+  for (std::size_t n = 0; n < p.y.n; n += p.rows_per_pass) {  // rows of x whose tables stay in L2
+    const std::size_t rows = std::min(p.rows_per_pass, p.y.n - n);
+    const internal::TableView x = {p.x.tables + n * p.x.row_bytes, p.x.row_bytes, p.x.scales + n * p.geometry.blocks};
+    std::size_t panel = m_begin / kPanelRows;
+    while (panel < panel_end) {  // panels side by side
+      const std::size_t panels = std::min(internal::Streams(rows), panel_end - panel);
+      // For each block of K: tile += scale * (sums looked up) + (center - zero) * (sum of x).
+      p.kernel.function(
+          {&p.geometry, p.w.data() + panel * p.geometry.panel_bytes, panels, p.w.scale_type(), x, rows, tile});
+      for (std::size_t i = 0; i < panels; ++i, ++panel) {
+        Store(p, tile + i * rows * kPanelRows, panel, n, rows, m_begin, m_end);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+bool Activations::Fits(const PackedMatrix& w) const { return key_ == ActivationAccess::KeyFor(w, key_.precision); }
+
+Status MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView& y, std::size_t m_begin,
+                   std::size_t m_end) {
+  LUTRA_RETURN_IF_ERROR(Validate(w, x, y));
+  if (m_end > w.m()) return Status::Invalid("m_end", "is beyond the rows of w");
+  if (m_begin > m_end) return Status::Invalid("m_begin", "is beyond m_end");
+  if (m_begin < m_end && y.n != 0) Multiply(Problem(w, x, y), m_begin, m_end);
+  return {};
+}
+
+Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, Context& context) {
+  LUTRA_RETURN_IF_ERROR(Validate(w, x, y));
+  if (y.n == 0 || y.m == 0) return {};
+  Executor& executor = context.executor != nullptr ? *context.executor : SerialExecutor();
+  const Problem problem(w, x, y);
+
+  // Four pieces per thread even out what neighbours cost; a piece is a whole number of panels side by side.
+  struct Split {
+    const Problem& problem;
+    std::size_t rows_per_piece;
+  };
+  const std::size_t threads = std::max<std::size_t>(executor.Concurrency(), 1);
+  const std::size_t pieces = threads == 1 ? 1 : 4 * threads;
+  const std::size_t step = kPanelRows * internal::kMaxStreams;
+  Split split = {problem, internal::RoundUp((w.m() + pieces - 1) / pieces, step)};
+  executor.ParallelFor((w.m() + split.rows_per_piece - 1) / split.rows_per_piece,
+                       [](void* context_, std::size_t i) {
+                         const Split& s = *static_cast<const Split*>(context_);
+                         const std::size_t begin = i * s.rows_per_piece;
+                         Multiply(s.problem, begin, std::min(begin + s.rows_per_piece, s.problem.y.m));
+                       },
+                       &split);
+  return {};
+}
+
+}  // namespace lutra

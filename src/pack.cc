@@ -1,0 +1,327 @@
+// Pack and Unpack: codes to nibbles in the order of the layout, and back. Generic over format and layout.
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+
+#include "activation_access.h"
+#include "lutra/packed_matrix.h"
+#include "lutra/reference.h"
+#include "validate.h"
+
+namespace lutra {
+namespace {
+
+using internal::Geometry;
+using internal::kPanelRows;
+using internal::kPlaneBytes;
+
+constexpr std::size_t kMaxPlanes = 4;
+constexpr std::uint8_t kNegative = 0x10;  // beside the four bits of an index: its sign
+
+// The indices of one chunk before they are put in order: [plane][row][index].
+using Chunk = std::array<std::uint8_t, kMaxPlanes * kPanelRows * kIndicesPerChunk>;
+
+constexpr std::size_t ChunkPosition(const internal::Slot& s) {
+  return (static_cast<std::size_t>(s.plane) * kPanelRows + static_cast<std::size_t>(s.row)) * kIndicesPerChunk +
+         static_cast<std::size_t>(s.index);
+}
+
+// The layout as tables: where each nibble comes from, and where its sign goes.
+struct Order {
+  const FormatInfo& format;
+  std::size_t bytes;  // of a chunk
+  std::uint16_t from[kMaxPlanes * kPlaneBytes][2];
+  std::uint16_t sign_bit[2][kPlaneBytes][2];  // of even and odd chunks; a pair of chunks has 512
+
+  Order(internal::Layout layout, const FormatInfo& f) : format(f), bytes(internal::IndexBytes(f, 1)) {
+    for (std::size_t byte = 0; byte < bytes; ++byte) {
+      for (int high = 0; high < 2; ++high) {
+        const int at = static_cast<int>(byte);
+        from[byte][high] = static_cast<std::uint16_t>(ChunkPosition(internal::SlotAt(layout, f.planes, at, high)));
+        if (!f.mirrored()) continue;
+        for (std::size_t odd = 0; odd < 2; ++odd) {
+          sign_bit[odd][byte][high] = static_cast<std::uint16_t>(internal::SignBitAt(layout, odd, at, high));
+        }
+      }
+    }
+  }
+
+  void Write(const Chunk& chunk, std::size_t number, std::uint8_t* index, std::uint8_t* signs) const {
+    for (std::size_t i = 0; i < bytes; ++i) {
+      index[i] = static_cast<std::uint8_t>((chunk[from[i][0]] & 0x0f) | chunk[from[i][1]] << 4);
+    }
+    if (!format.mirrored()) return;
+    for (std::size_t i = 0; i < bytes; ++i) {
+      for (int high = 0; high < 2; ++high) {
+        const std::size_t bit = number / 2 * 512 + sign_bit[number % 2][i][high];
+        signs[bit / 8] = static_cast<std::uint8_t>(signs[bit / 8] | (chunk[from[i][high]] / kNegative) << (bit % 8));
+      }
+    }
+  }
+
+  void Read(const std::uint8_t* index, const std::uint8_t* signs, std::size_t number, Chunk& chunk) const {
+    for (std::size_t i = 0; i < bytes; ++i) {
+      for (int high = 0; high < 2; ++high) {
+        std::uint8_t& to = chunk[from[i][high]];
+        to = (index[i] >> (4 * high)) & 0x0f;
+        if (!format.mirrored()) continue;
+        const std::size_t bit = number / 2 * 512 + sign_bit[number % 2][i][high];
+        if ((signs[bit / 8] >> (bit % 8) & 1) != 0) to |= kNegative;
+      }
+    }
+  }
+};
+
+// g codes of one row to the index of each plane.
+class Encoder {
+ public:
+  explicit Encoder(const FormatInfo& f) : f_(f) {
+    if (!f.mirrored()) return;
+    for (int code = 0; code < 27; ++code) {
+      int index = 0;
+      for (const int q : {code / 9, code / 3 % 3, code % 3}) index = AppendDigit(f, index, q - 1);
+      mirrored_[code] = static_cast<std::uint8_t>(index < 0 ? -index | kNegative : index);
+    }
+  }
+
+  // Four indices of one row from 4g codes. False if a code is not one of the format.
+  bool Encode(const std::uint8_t* codes, std::size_t row, Chunk& chunk) const {
+    std::uint8_t* to = chunk.data() + row * kIndicesPerChunk;
+    if (f_.mirrored()) {
+      int largest = 0;
+      for (std::size_t i = 0; i < kIndicesPerChunk; ++i, codes += 3) {
+        largest = std::max({largest, int{codes[0]}, int{codes[1]}, int{codes[2]}});
+        to[i] = mirrored_[std::min(codes[0] + 3 * codes[1] + 9 * codes[2], 26)];
+      }
+      return largest < f_.levels;
+    }
+    std::uint32_t seen = 0;
+    for (std::size_t i = 0; i < kIndicesPerChunk; ++i, codes += 4) {
+      std::uint32_t four;
+      std::memcpy(&four, codes, sizeof(four));  // little-endian: weight j in byte j
+      seen |= four;
+      for (int plane = 0; plane < f_.planes; ++plane) {
+        // Bit `plane` of the four bytes, gathered by one product: byte j goes to bit 24 + j.
+        const std::uint32_t bits = ((four >> plane) & 0x01010101u) * 0x01020408u;
+        to[static_cast<std::size_t>(plane) * kPanelRows * kIndicesPerChunk + i] = (bits >> 24) & 0x0f;
+      }
+    }
+    return (seen & ~(0x01010101u * static_cast<std::uint32_t>(f_.levels - 1))) == 0;
+  }
+
+  void Decode(const Chunk& chunk, std::size_t row, std::uint8_t* codes) const {
+    const std::uint8_t* from = chunk.data() + row * kIndicesPerChunk;
+    for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
+      for (int j = 0; j < f_.g; ++j, ++codes) {
+        *codes = 0;
+        for (int plane = 0; plane < f_.planes; ++plane) {
+          const std::uint8_t stored = from[static_cast<std::size_t>(plane) * kPanelRows * kIndicesPerChunk + i];
+          int index = stored & 0x0f;
+          for (int lower = 0; lower < j; ++lower) index = DropLowDigit(f_, index);
+          const int digit = LowDigit(f_, index);
+          if (f_.mirrored()) *codes = static_cast<std::uint8_t>(1 + ((stored & kNegative) != 0 ? -digit : digit));
+          if (!f_.mirrored() && digit > 0) *codes = static_cast<std::uint8_t>(*codes | 1 << plane);
+        }
+      }
+    }
+  }
+
+ private:
+  const FormatInfo& f_;
+  std::uint8_t mirrored_[27] = {};
+};
+
+// One value of scales or zeros from array[i], in the scale type.
+void CopyParam(const void* array, DataType type, std::size_t i, std::uint8_t* to) {
+  const std::size_t size = SizeOf(type);
+  std::memcpy(to, static_cast<const std::uint8_t*>(array) + i * size, size);
+}
+
+void StoreInteger(std::uint8_t value, DataType type, std::uint8_t* to) {  // exact in every type
+  const auto f32 = static_cast<float>(value);
+  const std::uint16_t half = type == DataType::kF16 ? F32ToF16(f32) : F32ToBF16(f32);
+  if (type == DataType::kF32) {
+    std::memcpy(to, &f32, sizeof(f32));
+  } else {
+    std::memcpy(to, &half, sizeof(half));
+  }
+}
+
+std::uint8_t LoadInteger(const std::uint8_t* from, DataType type) {
+  float f32;
+  std::uint16_t half;
+  std::memcpy(&half, from, sizeof(half));
+  if (type == DataType::kF32) {
+    std::memcpy(&f32, from, sizeof(f32));
+  } else {
+    f32 = type == DataType::kF16 ? F16ToF32(half) : BF16ToF32(half);
+  }
+  return static_cast<std::uint8_t>(f32);
+}
+
+// Calls visit(block, offset of its group's parameters in the panel, offset of its indices) in order.
+template <class Visit>
+void ForEachBlock(const FormatInfo& f, const Geometry& g, Visit&& visit) {
+  std::size_t offset = 0, params = 0;
+  for (std::size_t block = 0; block < g.blocks; ++block) {
+    if (block % g.blocks_per_group == 0) {
+      params = offset;
+      offset += g.param_bytes;
+    }
+    visit(block, params, offset);
+    offset += internal::IndexBytes(f, g.chunks_in(block)) + internal::SignBytes(f, g.chunks_in(block));
+  }
+}
+
+struct Packer {
+  const QuantizedView& w;
+  const FormatInfo& format;
+  Geometry geometry;
+  Order order;
+  Encoder encoder;
+  std::uint8_t* packed;
+  std::atomic<bool> codes_valid{true};
+
+  void PackParams(std::size_t panel, std::size_t group, std::uint8_t* to) const {
+    std::memset(to, 0, geometry.param_bytes);
+    const std::size_t groups = GroupsPerRow(w.k, w.group), size = SizeOf(w.scale_type);
+    for (std::size_t row = 0; row < kPanelRows && panel * kPanelRows + row < w.m; ++row, to += size) {
+      const std::size_t i = w.group == kPerMatrix ? 0 : (panel * kPanelRows + row) * groups + group;
+      CopyParam(w.scales, w.scale_type, i, to);
+      if (w.zero_kind == ZeroKind::kFloat) CopyParam(w.zeros, w.scale_type, i, to + geometry.zero_offset);
+      if (w.zero_kind == ZeroKind::kInteger) {
+        StoreInteger(static_cast<const std::uint8_t*>(w.zeros)[i], w.scale_type, to + geometry.zero_offset);
+      }
+    }
+  }
+
+  bool PackBlock(std::size_t panel, std::size_t block, std::uint8_t* index) const {
+    const std::size_t chunks = geometry.chunks_in(block),
+                      chunk_weights = kIndicesPerChunk * static_cast<std::size_t>(format.g);
+    const std::size_t end = std::min((block + 1) * geometry.block, w.k);
+    std::uint8_t* signs = index + internal::IndexBytes(format, chunks);
+    std::memset(signs, 0, internal::SignBytes(format, chunks));
+    const std::size_t rows = std::min(kPanelRows, w.m - panel * kPanelRows);
+    Chunk chunk{};
+    bool valid = true;
+    for (std::size_t c = 0; c < chunks; ++c) {
+      const std::size_t k = block * geometry.block + c * chunk_weights;
+      const std::size_t count = k < end ? std::min(chunk_weights, end - k) : 0;
+      for (std::size_t row = 0; row < rows; ++row) {
+        const std::uint8_t* codes = w.codes + (panel * kPanelRows + row) * w.code_stride + k;
+        std::uint8_t tail[16] = {};
+        if (count < chunk_weights) {
+          std::memcpy(tail, codes, count);
+          codes = tail;
+        }
+        valid &= encoder.Encode(codes, row, chunk);
+      }
+      order.Write(chunk, c, index, signs);
+      index += order.bytes;
+    }
+    return valid;
+  }
+
+  void PackPanel(std::size_t panel) {
+    std::uint8_t* to = packed + panel * geometry.panel_bytes;
+    bool valid = true;
+    ForEachBlock(format, geometry, [&](std::size_t block, std::size_t params, std::size_t index) {
+      if (block % geometry.blocks_per_group == 0) PackParams(panel, block / geometry.blocks_per_group, to + params);
+      valid &= PackBlock(panel, block, to + index);
+    });
+    if (!valid) codes_valid.store(false, std::memory_order_relaxed);
+  }
+};
+
+}  // namespace
+
+Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* packed) {
+  if (packed == nullptr) return Status::Invalid("packed", "is null");
+  LUTRA_RETURN_IF_ERROR(internal::ValidateWeights(w));
+  const FormatInfo& f = Describe(w.format);
+  PackedMatrix result;
+  result.format_ = w.format;
+  result.m_ = w.m;
+  result.k_ = w.k;
+  result.group_ = w.group;
+  result.scale_type_ = w.scale_type;
+  result.zero_kind_ = w.zero_kind;
+  result.target_ = options.target != nullptr ? options.target : RunnableTargets().data[0];
+
+  const Geometry geometry = GeometryOf(result);
+  const std::size_t panels = (w.m + kPanelRows - 1) / kPanelRows;
+  result.bytes_ = panels * geometry.panel_bytes;
+  if (!result.data_.Reserve(result.bytes_)) return Status::OutOfMemory("packed");
+  if (w.bias != nullptr && w.m != 0) {
+    if (!result.bias_.Reserve(w.m * sizeof(float))) return Status::OutOfMemory("packed");
+    std::memcpy(result.bias_.data(), w.bias, w.m * sizeof(float));
+  }
+  if (geometry.blocks != 0) {
+    Packer packer{w, f, geometry, Order(result.target_->layout, f), Encoder(f), result.data_.data()};
+    Executor& executor = options.executor != nullptr ? *options.executor : SerialExecutor();
+    executor.ParallelFor(
+        panels, [](void* context, std::size_t panel) { static_cast<Packer*>(context)->PackPanel(panel); }, &packer);
+    if (!packer.codes_valid.load(std::memory_order_relaxed)) {
+      return Status::Invalid("w.codes", "holds a code that the format does not have");
+    }
+  }
+  *packed = std::move(result);
+  return {};
+}
+
+Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
+  if (w == nullptr) return Status::Invalid("w", "is null");
+  QuantizedView shape;
+  shape.format = packed.format();
+  shape.m = packed.m();
+  shape.k = packed.k();
+  shape.group = packed.group();
+  shape.scale_type = packed.scale_type();
+  shape.zero_kind = packed.zero_kind();
+  QuantizedMatrix result;
+  LUTRA_RETURN_IF_ERROR(result.Allocate(shape, packed.has_bias()));
+  if (packed.has_bias()) std::memcpy(result.bias(), packed.bias(), packed.m() * sizeof(float));
+
+  const FormatInfo& f = Describe(packed.format());
+  const Geometry geometry = GeometryOf(packed);
+  const std::size_t groups = GroupsPerRow(packed.k(), packed.group()), size = SizeOf(packed.scale_type());
+  const std::size_t chunk_weights = kIndicesPerChunk * static_cast<std::size_t>(f.g);
+  if (geometry.blocks != 0 && packed.m() != 0) {
+    const Order order(packed.target()->layout, f);
+    const Encoder encoder(f);
+    Chunk chunk{};
+    for (std::size_t m = 0; m < packed.m(); m += kPanelRows) {
+      const std::uint8_t* panel = packed.data() + m / kPanelRows * geometry.panel_bytes;
+      const std::size_t rows = std::min(kPanelRows, packed.m() - m);
+      ForEachBlock(f, geometry, [&](std::size_t block, std::size_t params, std::size_t index) {
+        const std::size_t group = block / geometry.blocks_per_group;
+        for (std::size_t row = 0; row < rows; ++row) {
+          const std::size_t i = packed.group() == kPerMatrix ? 0 : (m + row) * groups + group;
+          const std::uint8_t* scale = panel + params + row * size;
+          std::memcpy(static_cast<std::uint8_t*>(result.scales()) + i * size, scale, size);
+          if (shape.zero_kind == ZeroKind::kFloat) {
+            std::memcpy(static_cast<std::uint8_t*>(result.zeros()) + i * size, scale + geometry.zero_offset, size);
+          } else if (shape.zero_kind == ZeroKind::kInteger) {
+            static_cast<std::uint8_t*>(result.zeros())[i] = LoadInteger(scale + geometry.zero_offset, shape.scale_type);
+          }
+        }
+        const std::size_t chunks = geometry.chunks_in(block), end = std::min((block + 1) * geometry.block, packed.k());
+        const std::uint8_t* signs = panel + index + internal::IndexBytes(f, chunks);
+        for (std::size_t c = 0; c < chunks; ++c) {
+          order.Read(panel + index + c * order.bytes, signs, c, chunk);
+          const std::size_t k = block * geometry.block + c * chunk_weights;
+          for (std::size_t row = 0; row < rows && k < end; ++row) {
+            std::uint8_t codes[16];
+            encoder.Decode(chunk, row, codes);
+            std::memcpy(result.codes() + (m + row) * packed.k() + k, codes, std::min(chunk_weights, end - k));
+          }
+        }
+      });
+    }
+  }
+  *w = std::move(result);
+  return {};
+}
+
+}  // namespace lutra

@@ -1,0 +1,239 @@
+// The references, in scalar code that shares nothing with the kernels but the description of the formats.
+#include "lutra/reference.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "validate.h"
+
+namespace lutra {
+
+float F16ToF32(std::uint16_t bits) {
+  const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000) << 16;
+  const std::uint32_t exponent = bits >> 10 & 0x1f, mantissa = bits & 0x3ff;
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
+    return sign != 0 ? -magnitude : magnitude;
+  }
+  const std::uint32_t word = sign | (exponent == 31 ? 0x7f800000u : (exponent + 112) << 23) | mantissa << 13;
+  float value;
+  std::memcpy(&value, &word, sizeof(value));
+  return value;
+}
+
+std::uint16_t F32ToF16(float value) {
+  std::uint32_t word;
+  std::memcpy(&word, &value, sizeof(word));
+  const std::uint32_t sign = word >> 16 & 0x8000;
+  word &= 0x7fffffffu;
+  if (word > 0x7f800000u) return static_cast<std::uint16_t>(sign | 0x7e00);
+  if (word >= 0x477ff000u) return static_cast<std::uint16_t>(sign | 0x7c00);  // 65520 and above round to infinity
+  if (word < 0x38800000u) {                                                   // subnormal: a multiple of 2^-24
+    const float scaled = std::nearbyint(std::fabs(value) * 0x1p24f);
+    return static_cast<std::uint16_t>(sign | static_cast<std::uint32_t>(scaled));
+  }
+  const std::uint32_t even = word >> 13 & 1;
+  return static_cast<std::uint16_t>(sign | ((word - 0x38000000u + 0xfff + even) >> 13));
+}
+
+float BF16ToF32(std::uint16_t bits) {
+  const std::uint32_t word = static_cast<std::uint32_t>(bits) << 16;
+  float value;
+  std::memcpy(&value, &word, sizeof(value));
+  return value;
+}
+
+std::uint16_t F32ToBF16(float value) {
+  std::uint32_t word;
+  std::memcpy(&word, &value, sizeof(word));
+  if ((word & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>(word >> 16 | 0x40);
+  return static_cast<std::uint16_t>((word + 0x7fff + (word >> 16 & 1)) >> 16);
+}
+
+namespace {
+
+float LoadFloat(const void* data, DataType type, std::size_t i) {
+  if (type == DataType::kF32) return static_cast<const float*>(data)[i];
+  const std::uint16_t bits = static_cast<const std::uint16_t*>(data)[i];
+  return type == DataType::kF16 ? F16ToF32(bits) : BF16ToF32(bits);
+}
+
+float ScaleOfX(const ActivationView& x, std::size_t n, std::size_t k) {
+  const std::size_t groups = GroupsPerRow(x.k, x.scale_group);
+  return x.scales[n * groups + (x.scale_group == kPerRow ? 0 : k / x.scale_group)];
+}
+
+float X(const ActivationView& x, std::size_t n, std::size_t k) {
+  const std::size_t i = n * x.row_stride + k;
+  if (x.type != DataType::kInt8) return LoadFloat(x.data, x.type, i);
+  return static_cast<float>(static_cast<const std::int8_t*>(x.data)[i]) * ScaleOfX(x, n, k);
+}
+
+std::size_t GroupAt(const QuantizedView& w, std::size_t m, std::size_t k) {
+  if (w.group == kPerMatrix) return 0;
+  if (w.group == kPerRow) return m;
+  return m * GroupsPerRow(w.k, w.group) + k / w.group;
+}
+float Scale(const QuantizedView& w, std::size_t m, std::size_t k) {
+  return LoadFloat(w.scales, w.scale_type, GroupAt(w, m, k));
+}
+float Zero(const QuantizedView& w, std::size_t m, std::size_t k) {
+  if (w.zero_kind == ZeroKind::kNone) return Describe(w.format).default_zero;
+  if (w.zero_kind == ZeroKind::kInteger) return static_cast<const std::uint8_t*>(w.zeros)[GroupAt(w, m, k)];
+  return LoadFloat(w.zeros, w.scale_type, GroupAt(w, m, k));
+}
+
+Status Validate(const QuantizedView& w, const ActivationView& x, const void* out) {
+  LUTRA_RETURN_IF_ERROR(internal::ValidateWeights(w));
+  LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
+  if (x.k != w.k) return Status::Invalid("x.k", "differs from K of w");
+  if (out == nullptr && x.n != 0 && w.m != 0) return Status::Invalid("y", "is null");
+  for (std::size_t m = 0; m < w.m; ++m) {
+    for (std::size_t k = 0; k < w.k; ++k) {
+      if (w.codes[m * w.code_stride + k] >= Describe(w.format).levels) {
+        return Status::Invalid("w.codes", "holds a code that the format does not have");
+      }
+    }
+  }
+  for (std::size_t n = 0; n < x.n; ++n) {
+    for (std::size_t k = 0; k < x.k; ++k) {
+      if (!internal::IsFinite(X(x, n, k))) return Status::Invalid("x.data", "holds a value that is not finite");
+    }
+  }
+  return {};
+}
+
+// One block of x in integers: x = unit * integers.
+struct ExactBlock {
+  std::int32_t x[192];
+  std::int32_t sum = 0;
+  float unit = 0;
+};
+
+ExactBlock RoundBlock(const FormatInfo& f, const ActivationView& x, std::size_t n, std::size_t begin, std::size_t end) {
+  ExactBlock block;
+  const bool raw =
+      x.type == DataType::kInt8 && (x.scale_group == kPerRow || begin / x.scale_group == (end - 1) / x.scale_group);
+  float largest = 0;
+  for (std::size_t k = begin; k < end; ++k) largest = std::max(largest, std::fabs(X(x, n, k)));
+  // Very small and very large blocks are scaled by a power of two first.
+  const int exponent = largest == 0 ? 0 : std::max(std::ilogb(largest), -127);
+  const float shift = exponent < -60 ? 0x1p90f : exponent > 60 ? 0x1p-90f : 1.0f;
+  const auto limit = static_cast<float>(ExactLimit(f));
+  const float inverse = largest > 0 ? limit / (largest * shift) : 0.0f;
+  block.unit = raw ? ScaleOfX(x, n, begin) : largest * shift / limit * (1.0f / shift);
+  for (std::size_t k = begin; k < end; ++k) {
+    std::int32_t& q = block.x[k - begin];
+    q = raw ? static_cast<const std::int8_t*>(x.data)[n * x.row_stride + k]
+            : static_cast<std::int32_t>(std::nearbyint(X(x, n, k) * shift * inverse));
+    block.sum += q;
+  }
+  return block;
+}
+
+}  // namespace
+
+Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* y) {
+  LUTRA_RETURN_IF_ERROR(Validate(w, x, y));
+  const FormatInfo& f = Describe(w.format);
+  for (std::size_t m = 0; m < w.m; ++m) {
+    std::vector<double> row(w.k);
+    for (std::size_t k = 0; k < w.k; ++k) {
+      const double value = f.value(w.codes[m * w.code_stride + k]);
+      row[k] = Scale(w, m, k) * (value - Zero(w, m, k));
+    }
+    for (std::size_t n = 0; n < x.n; ++n) {
+      double sum = w.bias != nullptr ? w.bias[m] : 0.0;
+      for (std::size_t k = 0; k < w.k; ++k) sum += row[k] * X(x, n, k);
+      y[n * w.m + m] = sum;
+    }
+  }
+  return {};
+}
+
+Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, float* y) {
+  LUTRA_RETURN_IF_ERROR(Validate(w, x, y));
+  const FormatInfo& f = Describe(w.format);
+  const std::size_t block_size = BlockSize(f, w.group);
+  for (std::size_t n = 0; n < x.n; ++n) {
+    for (std::size_t m = 0; m < w.m; ++m) y[n * w.m + m] = 0.0f;
+    for (std::size_t begin = 0; begin < w.k; begin += block_size) {
+      const std::size_t end = std::min(begin + block_size, w.k);
+      const ExactBlock block = RoundBlock(f, x, n, begin, end);
+      const float sum_of_x = std::clamp(static_cast<float>(block.sum) * block.unit, -0x1.fffffep127f, 0x1.fffffep127f);
+      for (std::size_t m = 0; m < w.m; ++m) {
+        std::int32_t sum = 0;  // of L(q) * x
+        for (std::size_t k = begin; k < end; ++k) {
+          const int q = w.codes[m * w.code_stride + k];
+          sum += (f.mirrored() ? q - 1 : 2 * q - (f.levels - 1)) * block.x[k - begin];
+        }
+        const float centred = (f.center - Zero(w, m, begin)) * sum_of_x;
+        const float value = std::fma(static_cast<float>(sum), f.gain * block.unit, centred);
+        y[n * w.m + m] = std::fma(Scale(w, m, begin), value, y[n * w.m + m]);
+      }
+    }
+    if (w.bias != nullptr) {
+      for (std::size_t m = 0; m < w.m; ++m) y[n * w.m + m] += w.bias[m];
+    }
+  }
+  return {};
+}
+
+// Where the error of y[n, m] comes from, block by block of K, with s = |scale|:
+//
+//   lookups      kInt8: each of the P planes' lookups of weight 2^p errs by half a step, and there are ceil(block / g)
+//   per
+//                plane; the step is at most (largest sum of |x| over g weights) / 127. gain * (2^P - 1) weighs the
+//                planes.
+//   rounding x   kInt8: to 1/64 step, at most half of that per weight; kInt16: to max|x| / ExactLimit, half per weight,
+//                or not at all for int8 under one scale. Weighs |w| / s, in lookups and in the sum of x.
+//   floats       u = fma(sum, gain * unit, (center - zero) * sum of x), y = fma(scale, u, y): 4 roundings of terms that
+//   are
+//                at most `terms` = s * sum |x| * (max |value| + |zero|), the running sum of y once per block more.
+//   underflow    units and products below the normal range are off by the smallest subnormal, times the integers they
+//                multiply.
+Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision, double* bound) {
+  LUTRA_RETURN_IF_ERROR(Validate(w, x, bound));
+  const FormatInfo& f = Describe(w.format);
+  const std::size_t block_size = BlockSize(f, w.group);
+  const auto g = static_cast<std::size_t>(f.g);
+  const double planes = (1 << f.planes) - 1, reach = f.gain * planes;  // reach: the largest |gain * L(q)|
+  constexpr double kEpsilon = 0x1p-23, kSmallest = 0x1p-149;
+  const std::size_t blocks = (w.k + block_size - 1) / block_size;
+  for (std::size_t n = 0; n < x.n; ++n) {
+    for (std::size_t m = 0; m < w.m; ++m) {
+      double lookups = 0, rounding = 0, terms = 0, underflow = 0;
+      for (std::size_t begin = 0; begin < w.k; begin += block_size) {
+        const std::size_t end = std::min(begin + block_size, w.k);
+        double largest = 0, largest_sum = 0, sum = 0;
+        for (std::size_t k = begin; k < end; k += g) {
+          double index_sum = 0;
+          for (std::size_t j = k; j < std::min(k + g, end); ++j) {
+            largest = std::max(largest, std::fabs(double{X(x, n, j)}));
+            index_sum += std::fabs(double{X(x, n, j)});
+          }
+          largest_sum = std::max(largest_sum, index_sum);
+          sum += index_sum;
+        }
+        const double s = std::fabs(double{Scale(w, m, begin)});
+        const double centre = std::fabs(double{f.center} - Zero(w, m, begin));
+        const auto count = static_cast<double>(end - begin);
+        const double step = largest_sum / 127;
+        const double unit = precision == Precision::kInt8 ? step / 64 : largest / ExactLimit(f);
+        if (precision == Precision::kInt8) lookups += s * reach * std::ceil(count / f.g) * step / 2;
+        rounding += s * (reach + centre) * count * unit / 2;
+        terms += s * (reach + centre) * (sum + count * unit);
+        // The integers are at most 2^14 per weight, and so is what a denormal unit's half a bit is multiplied with.
+        underflow += (s * (reach + centre) * count * 0x1p14 + 2) * kSmallest;
+      }
+      const double bias = w.bias != nullptr ? std::fabs(double{w.bias[m]}) : 0.0;
+      const double floats = (static_cast<double>(blocks) + 6) * kEpsilon * (terms + bias);
+      bound[n * w.m + m] = lookups + rounding + floats + underflow;
+    }
+  }
+  return {};
+}
+
+}  // namespace lutra

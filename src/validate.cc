@@ -1,0 +1,62 @@
+// See validate.h.
+#include "validate.h"
+
+#include "lutra/format.h"
+
+namespace lutra {
+namespace internal {
+
+Status ValidateShape(const QuantizedView& w) {
+  if (static_cast<std::size_t>(w.format) >= std::size(kFormats)) return Status::Invalid("w.format", "is not a Format");
+  if (!IsGroupSize(w.group)) return Status::Invalid("w.group", "is not 16, 32, 64, 128, 256, kPerRow or kPerMatrix");
+  if (!IsFloat(w.scale_type)) return Status::Invalid("w.scale_type", "is not kF32, kF16 or kBF16");
+  if (w.zero_kind > ZeroKind::kFloat) return Status::Invalid("w.zero_kind", "is not a ZeroKind");
+  if (Overflows(w.m, 1)) return Status::Invalid("w.m", "is too large");
+  // 16 bytes bound what one weight takes anywhere: packed, padded, or as codes with scales in groups of 16.
+  if (Overflows(w.m + 64, w.k < 64 ? 64 : w.k, 16)) return Status::Invalid("w.k", "is too large: M * K overflows");
+  return {};
+}
+
+Status ValidateWeights(const QuantizedView& w) {
+  LUTRA_RETURN_IF_ERROR(ValidateShape(w));
+  if (w.m != 0 && w.k != 0) {
+    if (w.codes == nullptr) return Status::Invalid("w.codes", "is null");
+    if (w.m > 1 && w.code_stride < w.k) return Status::Invalid("w.code_stride", "is smaller than K");
+    if (Overflows(w.m, w.code_stride)) return Status::Invalid("w.code_stride", "is too large: M * stride overflows");
+    if (w.scales == nullptr) return Status::Invalid("w.scales", "is null");
+    if (!AllFinite(w.scales, w.scale_type, ScaleCount(w))) {
+      return Status::Invalid("w.scales", "holds a value that is not finite");
+    }
+    if (w.zero_kind != ZeroKind::kNone && w.zeros == nullptr) return Status::Invalid("w.zeros", "is null");
+    if (w.zero_kind == ZeroKind::kFloat && !AllFinite(w.zeros, w.scale_type, ScaleCount(w))) {
+      return Status::Invalid("w.zeros", "holds a value that is not finite");
+    }
+  }
+  if (w.bias != nullptr && !AllFinite(w.bias, DataType::kF32, w.m)) {
+    return Status::Invalid("w.bias", "holds a value that is not finite");
+  }
+  return {};
+}
+
+Status ValidateActivations(const ActivationView& x) {
+  if (x.type > DataType::kInt8) return Status::Invalid("x.type", "is not a DataType");
+  if (Overflows(x.n, 1)) return Status::Invalid("x.n", "is too large");
+  // 128 bytes bound what one element of x takes anywhere in tables and scales.
+  if (Overflows(x.n, x.k < 16 ? 16 : x.k, 128)) return Status::Invalid("x.k", "is too large: N * K overflows");
+  if (x.n == 0 || x.k == 0) return {};
+  if (x.data == nullptr) return Status::Invalid("x.data", "is null");
+  if (x.n > 1 && x.row_stride < x.k) return Status::Invalid("x.row_stride", "is smaller than K");
+  if (Overflows(x.n, x.row_stride, SizeOf(x.type))) {
+    return Status::Invalid("x.row_stride", "is too large: N * stride overflows");
+  }
+  if (x.type != DataType::kInt8) return {};
+  if (x.scales == nullptr) return Status::Invalid("x.scales", "is null, but x is int8");
+  if (x.scale_group == kPerMatrix) return Status::Invalid("x.scale_group", "is kPerMatrix; give kPerRow");
+  if (!AllFinite(x.scales, DataType::kF32, x.n * GroupsPerRow(x.k, x.scale_group))) {
+    return Status::Invalid("x.scales", "holds a value that is not finite");
+  }
+  return {};
+}
+
+}  // namespace internal
+}  // namespace lutra

@@ -1,0 +1,64 @@
+// Checks of the caller's arguments that several entries share. Each names the argument by the text it is given.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "lutra/matrix.h"
+#include "lutra/status.h"
+
+namespace lutra {
+namespace internal {
+
+#define LUTRA_RETURN_IF_ERROR(expression)         \
+  do {                                            \
+    const ::lutra::Status status_ = (expression); \
+    if (!status_.ok()) return status_;            \
+  } while (false)
+
+// True if a * b * c * d does not fit, with room to spare for padding.
+inline bool Overflows(std::size_t a, std::size_t b, std::size_t c = 1, std::size_t d = 1) {
+  std::size_t product = 1;
+  for (const std::size_t factor : {a, b, c, d}) {
+    if (factor != 0 && product > static_cast<std::size_t>(-1) / 4 / factor) return true;
+    product *= factor;
+  }
+  return false;
+}
+
+inline bool IsFloat(DataType type) {
+  return type == DataType::kF32 || type == DataType::kF16 || type == DataType::kBF16;
+}
+
+inline bool IsFinite(float value) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  return (bits & 0x7f800000u) != 0x7f800000u;
+}
+
+// `count` values of a float type.
+inline bool AllFinite(const void* data, DataType type, std::size_t count) {
+  if (type == DataType::kF32) {
+    const auto* values = static_cast<const float*>(data);
+    for (std::size_t i = 0; i < count; ++i) {
+      if (!IsFinite(values[i])) return false;
+    }
+    return true;
+  }
+  const std::uint16_t exponent = type == DataType::kF16 ? 0x7c00 : 0x7f80;
+  const auto* values = static_cast<const std::uint16_t*>(data);
+  for (std::size_t i = 0; i < count; ++i) {
+    if ((values[i] & exponent) == exponent) return false;
+  }
+  return true;
+}
+
+// Everything about a view but the contents of its arrays.
+Status ValidateShape(const QuantizedView& w);
+// And the arrays of scales, zeros and bias; codes are checked where they are read.
+Status ValidateWeights(const QuantizedView& w);
+Status ValidateActivations(const ActivationView& x);
+
+}  // namespace internal
+}  // namespace lutra

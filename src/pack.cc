@@ -19,58 +19,71 @@ using internal::kPlaneBytes;
 constexpr std::size_t kMaxPlanes = 4;
 constexpr std::uint8_t kNegative = 0x10;  // beside the four bits of an index: its sign
 
-// The indices of one chunk before they are put in order: [plane][row][index].
-using Chunk = std::array<std::uint8_t, kMaxPlanes * kPanelRows * kIndicesPerChunk>;
+// The indices of one run before they are put in order: [chunk][plane][row][index].
+using Run = std::array<std::uint8_t, kChunksPerRun * kMaxPlanes * kPanelRows * kIndicesPerChunk>;
+constexpr std::size_t kPlaneStride = kPanelRows * kIndicesPerChunk;
+constexpr std::size_t kChunkStride = kMaxPlanes * kPlaneStride;
 
-constexpr std::size_t ChunkPosition(const internal::Slot& s) {
-  return (static_cast<std::size_t>(s.plane) * kPanelRows + static_cast<std::size_t>(s.row)) * kIndicesPerChunk +
-         static_cast<std::size_t>(s.index);
-}
-
-// The layout as tables: where each nibble comes from, and where its sign goes.
+// The layout of runs of one length as a table: where each nibble comes from, and where its sign goes.
 struct Order {
-  const FormatInfo& format;
-  std::size_t bytes;  // of a chunk
-  std::uint16_t from[kMaxPlanes * kPlaneBytes][2];
-  std::uint16_t sign_bit[2][kPlaneBytes][2];  // of even and odd chunks; a pair of chunks has 512
+  struct Nibble {
+    std::uint16_t from;
+    std::uint16_t sign_bit;  // in a block of such runs
+  };
+  std::size_t bytes;
+  Nibble nibbles[kChunksPerRun * kMaxPlanes * kPlaneBytes][2];
 
-  Order(internal::Layout layout, const FormatInfo& f) : format(f), bytes(internal::IndexBytes(f, 1)) {
-    for (std::size_t byte = 0; byte < bytes; ++byte) {
+  void Init(internal::Layout layout, const FormatInfo& f, std::size_t chunks) {
+    bytes = internal::IndexBytes(f, chunks);
+    for (std::size_t i = 0; i < bytes; ++i) {
       for (int high = 0; high < 2; ++high) {
-        const int at = static_cast<int>(byte);
-        from[byte][high] = static_cast<std::uint16_t>(ChunkPosition(internal::SlotAt(layout, f.planes, at, high)));
-        if (!f.mirrored()) continue;
-        for (std::size_t odd = 0; odd < 2; ++odd) {
-          sign_bit[odd][byte][high] = static_cast<std::uint16_t>(internal::SignBitAt(layout, odd, at, high));
-        }
+        const int byte = static_cast<int>(i);
+        const internal::Slot s = internal::SlotAt(layout, f.planes, static_cast<int>(chunks), byte, high);
+        const auto chunk = static_cast<std::size_t>(s.chunk);
+        const std::size_t from = chunk * kChunkStride + static_cast<std::size_t>(s.plane) * kPlaneStride +
+                                 static_cast<std::size_t>(s.row) * kIndicesPerChunk + static_cast<std::size_t>(s.index);
+        nibbles[i][high] = {static_cast<std::uint16_t>(from),
+                            static_cast<std::uint16_t>(internal::SignBitAt(layout, chunk, s, byte))};
+      }
+    }
+  }
+};
+
+// Runs of every length, to and from packed bytes.
+class Orders {
+ public:
+  Orders(internal::Layout layout, const FormatInfo& f) : mirrored_(f.mirrored()) {
+    for (std::size_t chunks = 1; chunks <= kChunksPerRun; ++chunks) orders_[chunks - 1].Init(layout, f, chunks);
+  }
+
+  // `signs`: those of the run, kSignBytes * chunks bytes that are zero.
+  void Write(const Run& run, std::size_t chunks, std::uint8_t* index, std::uint8_t* signs) const {
+    const Order& order = orders_[chunks - 1];
+    for (std::size_t i = 0; i < order.bytes; ++i) {
+      const Order::Nibble* n = order.nibbles[i];
+      index[i] = static_cast<std::uint8_t>((run[n[0].from] & 0x0f) | run[n[1].from] << 4);
+      if (!mirrored_) continue;
+      for (int high = 0; high < 2; ++high) {
+        std::uint8_t& sign = signs[n[high].sign_bit / 8];
+        sign = static_cast<std::uint8_t>(sign | (run[n[high].from] / kNegative) << (n[high].sign_bit % 8));
       }
     }
   }
 
-  void Write(const Chunk& chunk, std::size_t number, std::uint8_t* index, std::uint8_t* signs) const {
-    for (std::size_t i = 0; i < bytes; ++i) {
-      index[i] = static_cast<std::uint8_t>((chunk[from[i][0]] & 0x0f) | chunk[from[i][1]] << 4);
-    }
-    if (!format.mirrored()) return;
-    for (std::size_t i = 0; i < bytes; ++i) {
+  void Read(const std::uint8_t* index, const std::uint8_t* signs, std::size_t chunks, Run& run) const {
+    const Order& order = orders_[chunks - 1];
+    for (std::size_t i = 0; i < order.bytes; ++i) {
       for (int high = 0; high < 2; ++high) {
-        const std::size_t bit = number / 2 * 512 + sign_bit[number % 2][i][high];
-        signs[bit / 8] = static_cast<std::uint8_t>(signs[bit / 8] | (chunk[from[i][high]] / kNegative) << (bit % 8));
+        const Order::Nibble& n = order.nibbles[i][high];
+        run[n.from] = (index[i] >> (4 * high)) & 0x0f;
+        if (mirrored_ && (signs[n.sign_bit / 8] >> (n.sign_bit % 8) & 1) != 0) run[n.from] |= kNegative;
       }
     }
   }
 
-  void Read(const std::uint8_t* index, const std::uint8_t* signs, std::size_t number, Chunk& chunk) const {
-    for (std::size_t i = 0; i < bytes; ++i) {
-      for (int high = 0; high < 2; ++high) {
-        std::uint8_t& to = chunk[from[i][high]];
-        to = (index[i] >> (4 * high)) & 0x0f;
-        if (!format.mirrored()) continue;
-        const std::size_t bit = number / 2 * 512 + sign_bit[number % 2][i][high];
-        if ((signs[bit / 8] >> (bit % 8) & 1) != 0) to |= kNegative;
-      }
-    }
-  }
+ private:
+  bool mirrored_;
+  Order orders_[kChunksPerRun];
 };
 
 // g codes of one row to the index of each plane.
@@ -85,9 +98,8 @@ class Encoder {
     }
   }
 
-  // Four indices of one row from 4g codes. False if a code is not one of the format.
-  bool Encode(const std::uint8_t* codes, std::size_t row, Chunk& chunk) const {
-    std::uint8_t* to = chunk.data() + row * kIndicesPerChunk;
+  // Four indices of one row, in each plane, from 4g codes. False if a code is not one of the format.
+  bool Encode(const std::uint8_t* codes, std::uint8_t* to) const {
     if (f_.mirrored()) {
       int largest = 0;
       for (std::size_t i = 0; i < kIndicesPerChunk; ++i, codes += 3) {
@@ -104,19 +116,18 @@ class Encoder {
       for (int plane = 0; plane < f_.planes; ++plane) {
         // Bit `plane` of the four bytes, gathered by one product: byte j goes to bit 24 + j.
         const std::uint32_t bits = ((four >> plane) & 0x01010101u) * 0x01020408u;
-        to[static_cast<std::size_t>(plane) * kPanelRows * kIndicesPerChunk + i] = (bits >> 24) & 0x0f;
+        to[static_cast<std::size_t>(plane) * kPlaneStride + i] = (bits >> 24) & 0x0f;
       }
     }
     return (seen & ~(0x01010101u * static_cast<std::uint32_t>(f_.levels - 1))) == 0;
   }
 
-  void Decode(const Chunk& chunk, std::size_t row, std::uint8_t* codes) const {
-    const std::uint8_t* from = chunk.data() + row * kIndicesPerChunk;
+  void Decode(const std::uint8_t* from, std::uint8_t* codes) const {
     for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
       for (int j = 0; j < f_.g; ++j, ++codes) {
         *codes = 0;
         for (int plane = 0; plane < f_.planes; ++plane) {
-          const std::uint8_t stored = from[static_cast<std::size_t>(plane) * kPanelRows * kIndicesPerChunk + i];
+          const std::uint8_t stored = from[static_cast<std::size_t>(plane) * kPlaneStride + i];
           int index = stored & 0x0f;
           for (int lower = 0; lower < j; ++lower) index = DropLowDigit(f_, index);
           const int digit = LowDigit(f_, index);
@@ -178,7 +189,7 @@ struct Packer {
   const QuantizedView& w;
   const FormatInfo& format;
   Geometry geometry;
-  Order order;
+  const Orders& orders;
   Encoder encoder;
   std::uint8_t* packed;
   std::atomic<bool> codes_valid{true};
@@ -203,22 +214,26 @@ struct Packer {
     std::uint8_t* signs = index + internal::IndexBytes(format, chunks);
     std::memset(signs, 0, internal::SignBytes(format, chunks));
     const std::size_t rows = std::min(kPanelRows, w.m - panel * kPanelRows);
-    Chunk chunk{};
+    Run run{};
     bool valid = true;
-    for (std::size_t c = 0; c < chunks; ++c) {
-      const std::size_t k = block * geometry.block + c * chunk_weights;
-      const std::size_t count = k < end ? std::min(chunk_weights, end - k) : 0;
-      for (std::size_t row = 0; row < rows; ++row) {
-        const std::uint8_t* codes = w.codes + (panel * kPanelRows + row) * w.code_stride + k;
-        std::uint8_t tail[16] = {};
-        if (count < chunk_weights) {
-          std::memcpy(tail, codes, count);
-          codes = tail;
+    for (std::size_t first = 0; first < chunks; first += kChunksPerRun) {
+      const std::size_t count = std::min(kChunksPerRun, chunks - first);
+      for (std::size_t c = 0; c < count; ++c) {
+        const std::size_t k = block * geometry.block + (first + c) * chunk_weights;
+        const std::size_t weights = std::min(chunk_weights, end - k);
+        for (std::size_t row = 0; row < rows; ++row) {
+          const std::uint8_t* codes = w.codes + (panel * kPanelRows + row) * w.code_stride + k;
+          std::uint8_t tail[16] = {};
+          if (weights < chunk_weights) {
+            std::memcpy(tail, codes, weights);
+            codes = tail;
+          }
+          valid &= encoder.Encode(codes, run.data() + c * kChunkStride + row * kIndicesPerChunk);
         }
-        valid &= encoder.Encode(codes, row, chunk);
       }
-      order.Write(chunk, c, index, signs);
-      index += order.bytes;
+      orders.Write(run, count, index, signs);
+      index += internal::IndexBytes(format, count);
+      signs += count * internal::kSignBytes;
     }
     return valid;
   }
@@ -258,7 +273,8 @@ Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* pa
     std::memcpy(result.bias_.data(), w.bias, w.m * sizeof(float));
   }
   if (geometry.blocks != 0) {
-    Packer packer{w, f, geometry, Order(result.target_->layout, f), Encoder(f), result.data_.data()};
+    const Orders orders(result.target_->layout, f);
+    Packer packer{w, f, geometry, orders, Encoder(f), result.data_.data()};
     Executor& executor = options.executor != nullptr ? *options.executor : SerialExecutor();
     executor.ParallelFor(
         panels, [](void* context, std::size_t panel) { static_cast<Packer*>(context)->PackPanel(panel); }, &packer);
@@ -288,9 +304,9 @@ Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
   const std::size_t groups = GroupsPerRow(packed.k(), packed.group()), size = SizeOf(packed.scale_type());
   const std::size_t chunk_weights = kIndicesPerChunk * static_cast<std::size_t>(f.g);
   if (geometry.blocks != 0 && packed.m() != 0) {
-    const Order order(packed.target()->layout, f);
+    const Orders orders(packed.target()->layout, f);
     const Encoder encoder(f);
-    Chunk chunk{};
+    Run run{};
     for (std::size_t m = 0; m < packed.m(); m += kPanelRows) {
       const std::uint8_t* panel = packed.data() + m / kPanelRows * geometry.panel_bytes;
       const std::size_t rows = std::min(kPanelRows, packed.m() - m);
@@ -308,13 +324,19 @@ Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
         }
         const std::size_t chunks = geometry.chunks_in(block), end = std::min((block + 1) * geometry.block, packed.k());
         const std::uint8_t* signs = panel + index + internal::IndexBytes(f, chunks);
-        for (std::size_t c = 0; c < chunks; ++c) {
-          order.Read(panel + index + c * order.bytes, signs, c, chunk);
-          const std::size_t k = block * geometry.block + c * chunk_weights;
-          for (std::size_t row = 0; row < rows && k < end; ++row) {
-            std::uint8_t codes[16];
-            encoder.Decode(chunk, row, codes);
-            std::memcpy(result.codes() + (m + row) * packed.k() + k, codes, std::min(chunk_weights, end - k));
+        const std::uint8_t* from = panel + index;
+        for (std::size_t first = 0; first < chunks; first += kChunksPerRun) {
+          const std::size_t count = std::min(kChunksPerRun, chunks - first);
+          orders.Read(from, signs, count, run);
+          from += internal::IndexBytes(f, count);
+          signs += count * internal::kSignBytes;
+          for (std::size_t c = 0; c < count; ++c) {
+            const std::size_t k = block * geometry.block + (first + c) * chunk_weights;
+            for (std::size_t row = 0; row < rows; ++row) {
+              std::uint8_t codes[16];
+              encoder.Decode(run.data() + c * kChunkStride + row * kIndicesPerChunk, codes);
+              std::memcpy(result.codes() + (m + row) * packed.k() + k, codes, std::min(chunk_weights, end - k));
+            }
           }
         }
       });

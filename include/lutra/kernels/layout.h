@@ -4,16 +4,17 @@
 //
 //     panel   = group, group, ...                  along K
 //     group   = scales[64], zeros[64] if any, block, block, ...      (one group per row for kPerRow and kPerMatrix)
-//     block   = chunk, chunk, ..., then for mirrored codes the sign bits of all its chunks, padded to 64 bytes
-//     chunk   = 4 indices x P planes x 64 rows, 4 bits each = P * 128 bytes
+//     block   = run, run, ..., then for mirrored codes the sign bits of all its chunks, padded to 64 bytes
+//     run     = up to 4 chunks; a chunk = 4 indices x P planes x 64 rows, 4 bits each = P * 128 bytes
 //
-// Only the order inside a chunk differs between targets, because it decides which table a byte of a vector looks up and
-// which bytes the adder joins (see the drawings in tile-inl.h):
+// Only the order inside a run differs between targets, because it decides which table a byte of a vector looks up and
+// which bytes the adder joins (see the drawings in tile-inl.h). In both, the kernel reads it from front to back:
 //
-//     kVector   a vector holds the tables of four indices; a 32-bit lane is one row, its bytes the four indices of a
-//               chunk. The quad dot product adds them. (x86 with VBMI and VNNI)
-//     kBlock    each 16-byte block holds one table; all bytes of a vector belong to one index. Two planes of a row
-//               alternate byte by byte and are added by the pair product; a lone plane has a byte per row.
+//     kVector   [plane][chunk]. A vector holds the tables of four indices; a 32-bit lane is one row, its bytes the four
+//               indices of a chunk. The quad dot product adds them. (x86 with VBMI and VNNI)
+//     kBlock    [chunk][pair of planes], then [chunk] of the plane that is left, if any. Each 16-byte block holds one
+//               table; all bytes of a vector belong to one index. Two planes of a row alternate byte by byte and are
+//               added by the pair product; a lone plane has a byte per row.
 #pragma once
 
 #include <cstddef>
@@ -35,6 +36,7 @@ struct Layout {
 
 inline constexpr std::size_t kPanelRows = 64;
 inline constexpr std::size_t kPlaneBytes = 128;  // of one plane of a chunk
+inline constexpr std::size_t kSignBytes = 32;    // of a chunk
 inline constexpr std::size_t kTableBytes = 64;   // the tables of one chunk: 4 x 16 entries
 
 inline constexpr std::size_t kTableSlack = 7 * kTableBytes;  // table builders store 8 chunks at a time
@@ -43,9 +45,9 @@ constexpr std::size_t RoundUp(std::size_t value, std::size_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-// What one nibble of a chunk stands for.
+// What one nibble of a run stands for.
 struct Slot {
-  int plane, index, row;
+  int chunk, plane, index, row;
 };
 
 // The 16-bit lanes of a block-scope vector are rows in this order, so that interleaving the sums of two runs, which
@@ -55,29 +57,27 @@ constexpr int RowOfLane(int lane, int blocks) {
   return (i / 4) * 4 * blocks + block * 4 + i % 4;
 }
 
-// The slot of nibble `high` (0 or 1) of byte `byte` of a chunk with `planes` planes.
-constexpr Slot SlotAt(Layout layout, int planes, int byte, int high) {
+// The slot of nibble `high` (0 or 1) of byte `byte` of a run of `chunks` chunks.
+constexpr Slot SlotAt(Layout layout, int planes, int chunks, int byte, int high) {
   if (layout.scope == Scope::kVector) {
-    return {byte / 128, byte % 4, (byte / 64) % 2 * 32 + high * 16 + byte % 64 / 4};
+    return {byte / 128 % chunks, byte / (128 * chunks), byte % 4, byte / 64 % 2 * 32 + high * 16 + byte % 64 / 4};
   }
   const int vector_bytes = 16 * layout.blocks, lanes = 8 * layout.blocks;
-  const int pairs = planes / 2, pair_bytes = 256 * pairs;
-  if (byte < pair_bytes) {  // [index][pair of planes][vector][lane][plane of the pair]
-    const int in = byte % 64, in_vector = in % vector_bytes;
+  const int pairs = planes / 2, chunk_pairs = 256 * pairs;
+  const int in = byte % 64, in_vector = in % vector_bytes;
+  const int row = RowOfLane(in_vector / 2, layout.blocks);
+  if (byte < chunks * chunk_pairs) {  // [chunk][index][pair][vector][lane][plane of the pair]
     const int unit = 2 * (in / vector_bytes) + high;
-    return {byte / 64 % pairs * 2 + in_vector % 2, byte / (64 * pairs),
-            unit * lanes + RowOfLane(in_vector / 2, layout.blocks)};
+    return {byte / chunk_pairs, byte / 64 % pairs * 2 + in_vector % 2, byte / (64 * pairs) % 4, unit * lanes + row};
   }
-  const int lone = byte - pair_bytes;  // [pair of indices][vector][lane][half of the rows]
-  const int in = lone % 64, in_vector = in % vector_bytes;
-  return {planes - 1, lone / 64 * 2 + high,
-          in / vector_bytes * 2 * lanes + in_vector % 2 * lanes + RowOfLane(in_vector / 2, layout.blocks)};
+  const int lone = byte - chunks * chunk_pairs;  // [chunk][pair of indices][vector][lane][half of the rows]
+  const int half = 2 * (in / vector_bytes) + in_vector % 2;
+  return {lone / 128, planes - 1, lone / 64 % 2 * 2 + high, half * lanes + row};
 }
 
 // The position of that nibble's sign among the sign bits of its block: byte i's sign is bit i of a mask (kVector), or
-// bit `4 * (chunk % 2) + index` of the byte at the lookup's own position (kBlock).
-constexpr std::size_t SignBitAt(Layout layout, std::size_t chunk, int byte, int high) {
-  const Slot slot = SlotAt(layout, 1, byte, high);
+// bit `4 * (chunk % 2) + index` of the byte at the lookup's own position (kBlock). `chunk` counts from the block's start.
+constexpr std::size_t SignBitAt(Layout layout, std::size_t chunk, Slot slot, int byte) {
   const auto in = static_cast<std::size_t>(byte % 64);
   if (layout.scope == Scope::kVector) return chunk * 256 + static_cast<std::size_t>(slot.row / 16) * 64 + in;
   return chunk / 2 * 512 + in * 8 + chunk % 2 * 4 + static_cast<std::size_t>(slot.index);
@@ -87,7 +87,7 @@ constexpr std::size_t IndexBytes(const FormatInfo& f, std::size_t chunks) {
   return chunks * static_cast<std::size_t>(f.planes) * kPlaneBytes;
 }
 constexpr std::size_t SignBytes(const FormatInfo& f, std::size_t chunks) {
-  return f.mirrored() ? RoundUp(chunks * kPanelRows * kIndicesPerChunk / 8, 64) : 0;
+  return f.mirrored() ? RoundUp(chunks * kSignBytes, 64) : 0;
 }
 
 // The sizes that follow from a format, K, the group size and the types; the same for every panel of a matrix.

@@ -13,6 +13,19 @@
 #include "hwy/highway.h"
 #include "lutra/kernels/layout.h"
 #include "lutra/matrix.h"
+#include "lutra/reference.h"
+
+// Before a loop over registers, which must not remain a loop: arrays of vectors live in registers only if every index is
+// a constant. And before one that copies of would only add register moves to.
+#ifndef LUTRA_UNROLL
+#if HWY_COMPILER_CLANG
+#define LUTRA_UNROLL _Pragma("clang loop unroll(full)")
+#define LUTRA_KEEP_LOOP _Pragma("clang loop unroll(disable)")
+#else
+#define LUTRA_UNROLL _Pragma("GCC unroll 16")
+#define LUTRA_KEEP_LOOP _Pragma("GCC unroll 1")
+#endif
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
@@ -59,16 +72,23 @@ HWY_INLINE V Fma(V a, V b, V c) {
 HWY_INLINE V8 LowNibbles(V8 bytes) { return hn::And(bytes, hn::Set(D8(), 0x0f)); }
 HWY_INLINE V8 HighNibbles(V8 bytes) { return hn::ShiftRight<4>(bytes); }
 
-// Lanes [i, i + lanes) of floats stored in any float type; aligned.
+// Lanes [i, i + lanes) of floats stored in any float type.
 template <class D>
 HWY_INLINE hn::Vec<D> LoadFloats(D d, const void* from, DataType type, std::size_t i) {
   if (type == DataType::kF32) return hn::LoadU(d, static_cast<const float*>(from) + i);
-  if (type == DataType::kF16) {
-    const hn::Rebind<hwy::float16_t, D> dh;
-    return hn::PromoteTo(d, hn::LoadU(dh, static_cast<const hwy::float16_t*>(from) + i));
+  const auto* halves = static_cast<const std::uint16_t*>(from) + i;
+  const hn::Rebind<std::uint16_t, D> d16;
+  if (type == DataType::kBF16) {
+    const hn::Repartition<std::uint32_t, D> d32;
+    return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, halves))));
   }
-  const hn::Rebind<hwy::bfloat16_t, D> dh;
-  return hn::PromoteTo(d, hn::LoadU(dh, static_cast<const hwy::bfloat16_t*>(from) + i));
+#if HWY_TARGET == HWY_EMU128  // Highway's own takes infinity for 65536
+  HWY_ALIGN float lanes[hn::MaxLanes(d)];
+  for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane) lanes[lane] = F16ToF32(halves[lane]);
+  return hn::Load(d, lanes);
+#else
+  return hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), hn::LoadU(d16, halves)));
+#endif
 }
 
 // Rounds to the nearest, ties to even, and stores as any float type.
@@ -76,13 +96,25 @@ template <class D>
 HWY_INLINE void StoreFloats(D d, hn::Vec<D> v, void* to, DataType type, std::size_t i) {
   if (type == DataType::kF32) {
     hn::StoreU(v, d, static_cast<float*>(to) + i);
-  } else if (type == DataType::kF16) {
-    const hn::Rebind<hwy::float16_t, D> dh;
-    hn::StoreU(hn::DemoteTo(dh, v), dh, static_cast<hwy::float16_t*>(to) + i);
-  } else {
-    const hn::Rebind<hwy::bfloat16_t, D> dh;
-    hn::StoreU(hn::DemoteTo(dh, v), dh, static_cast<hwy::bfloat16_t*>(to) + i);
+    return;
   }
+  auto* halves = static_cast<std::uint16_t*>(to) + i;
+  const hn::Rebind<std::uint16_t, D> d16;
+  if (type == DataType::kBF16) {  // in integers: the instruction for it takes subnormals for zero
+    const hn::Repartition<std::uint32_t, D> d32;
+    const auto bits = hn::BitCast(d32, v);
+    const auto even = hn::And(hn::ShiftRight<16>(bits), hn::Set(d32, 1));
+    const auto rounded = hn::ShiftRight<16>(hn::Add(hn::Add(bits, even), hn::Set(d32, 0x7fff)));
+    hn::StoreU(hn::TruncateTo(d16, rounded), d16, halves);
+    return;
+  }
+#if HWY_TARGET == HWY_EMU128
+  HWY_ALIGN float lanes[hn::MaxLanes(d)];
+  hn::Store(v, d, lanes);
+  for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane) halves[lane] = F32ToF16(lanes[lane]);
+#else
+  hn::StoreU(hn::BitCast(d16, hn::DemoteTo(hn::Rebind<hwy::float16_t, D>(), v)), d16, halves);
+#endif
 }
 
 }  // namespace HWY_NAMESPACE

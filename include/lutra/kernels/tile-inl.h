@@ -39,12 +39,13 @@ struct TileTraits {
   static constexpr std::size_t kChunkBytes = kPlanes * kPlaneBytes;
 };
 
-// One block of one panel, and where its rows of x begin.
+// One block of some panels, and where its rows of x begin.
 struct BlockArgs {
   const std::uint8_t* index;
   const std::uint8_t* signs;
   std::size_t chunks;
   const std::uint8_t* params;  // scales[64], zeros[64]
+  std::size_t panel_bytes;     // from a panel to the next: of the three above
   std::size_t zero_offset;
   DataType scale_type;
   const std::uint8_t* tables;
@@ -52,6 +53,7 @@ struct BlockArgs {
   const BlockScale* scales;
   std::size_t scale_stride;
   float* tile;
+  std::size_t tile_stride;  // from a panel to the next
 };
 
 // tile += scale * (gain * sum + (center - zero) * (sum of x)) for the rows of W in one vector of sums.
@@ -76,81 +78,106 @@ HWY_INLINE VF LoadZeros(const BlockArgs& b, std::size_t row) {
 
 inline constexpr int kQuarters = 4;  // vectors of 16 rows in a panel
 
-// Adds the lookups of 16 rows to the sums of each row of x.
-template <class Traits, int kRows>
-HWY_INLINE void Lookup(V8 index, const std::uint8_t* signs, const V8 (&table)[kRows], const V8 (&weight)[kRows],
-                       V32 (&sums)[kRows]) {
+// One plane of one chunk: adds 64 lookups per quarter, panel and row of x. `index` and `signs` are those of the plane.
+// sums: [panel][quarter][row of x].
+template <class Traits, int kPanels, int kRows>
+HWY_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs, const BlockArgs& b,
+                         const std::uint8_t* tables, const V8 (&weight)[kRows],
+                         V32 (&sums)[kPanels * kQuarters * kRows]) {
   const D8 d8;
   const DI8 di8;
-  const auto where = hn::IndicesFromVec(d8, index);
-  for (int n = 0; n < kRows; ++n) {
-    auto found = hn::BitCast(di8, hn::TableLookupLanes(table[n], where));
-    if constexpr (Traits::kInfo.mirrored()) {
-      found = hn::MaskedSubOr(found, hn::LoadMaskBits(di8, signs), hn::Zero(di8), found);
+  const hn::Repartition<std::uint16_t, D8> du16;
+  const V8 which = hn::BitCast(d8, hn::Set(D32(), 0x30201000));
+  const V8 nibble = hn::Set(d8, 0x0f);
+  V8 table[kRows];
+  LUTRA_UNROLL
+  for (int n = 0; n < kRows; ++n) table[n] = hn::Load(d8, tables + static_cast<std::size_t>(n) * b.row_bytes);
+  LUTRA_UNROLL
+  for (int i = 0; i < kPanels * kQuarters; ++i) {
+    const int q = i % kQuarters;
+    const std::size_t offset = static_cast<std::size_t>(i / kQuarters) * b.panel_bytes;
+    V8 packed = hn::Load(d8, index + offset + q / 2 * 64);
+    if (q % 2 != 0) packed = hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(du16, packed)));
+    const auto where = hn::IndicesFromVec(d8, hn::OrAnd(which, packed, nibble));
+    LUTRA_UNROLL
+    for (int n = 0; n < kRows; ++n) {
+      auto found = hn::BitCast(di8, hn::TableLookupLanes(table[n], where));
+      if constexpr (Traits::kInfo.mirrored()) {
+        found = hn::MaskedSubOr(found, hn::LoadMaskBits(di8, signs + offset + q * 8), hn::Zero(di8), found);
+      }
+      sums[i * kRows + n] = hn::SumOfMulQuadAccumulate(D32(), weight[n], found, sums[i * kRows + n]);
     }
-    sums[n] = hn::SumOfMulQuadAccumulate(D32(), weight[n], found, sums[n]);
   }
 }
 
-template <class Traits, int kRows>
+template <class Traits, int kPanels, int kRows>
 HWY_INLINE void MicroKernel(const BlockArgs& b) {
-  const D8 d8;
+  constexpr int kSums = kPanels * kQuarters * kRows;
   const D32 d32;
-  const V8 which = hn::BitCast(d8, hn::Set(d32, 0x30201000));
-  const V8 nibble = hn::Set(d8, 0x0f);
-  V32 sums[kQuarters][kRows];
-  for (auto& quarter : sums) {
-    for (auto& sum : quarter) sum = hn::Zero(d32);
-  }
+  V32 sums[kSums];
+  LUTRA_UNROLL
+  for (int i = 0; i < kSums; ++i) sums[i] = hn::Zero(d32);
 
   const std::uint8_t* tables = b.tables;
   for (int pass = 0; pass < Traits::kPasses; ++pass) {
     if (pass != 0) {
-      for (auto& quarter : sums) {
-        for (auto& sum : quarter) sum = hn::ShiftLeft<7>(sum);
-      }
+      LUTRA_UNROLL
+      for (int i = 0; i < kSums; ++i) sums[i] = hn::ShiftLeft<7>(sums[i]);
     }
     const std::uint8_t* index = b.index;
     const std::uint8_t* signs = b.signs;
-    for (std::size_t chunk = 0; chunk < b.chunks; ++chunk) {
-      V8 table[kRows];
-      for (int n = 0; n < kRows; ++n) table[n] = hn::Load(d8, tables + static_cast<std::size_t>(n) * b.row_bytes);
-      for (int plane = 0; plane < Traits::kPlanes; ++plane) {
-        V8 weight[kRows];
-        for (int n = 0; n < kRows; ++n) {
-          const std::uint32_t ratio =
-              b.scales[static_cast<std::size_t>(n) * b.scale_stride].quad[chunk / kChunksPerRun];
-          weight[n] = hn::BitCast(d8, hn::Set(d32, static_cast<std::int32_t>(ratio << plane)));
-        }
-        for (int half = 0; half < 2; ++half) {
-          const V8 packed = hn::Load(d8, index + plane * kPlaneBytes + half * 64);
-          const hn::Repartition<std::uint16_t, D8> du16;
-          const V8 high = hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(du16, packed)));
-          Lookup<Traits>(hn::OrAnd(which, packed, nibble), signs + half * 16, table, weight, sums[2 * half]);
-          Lookup<Traits>(hn::OrAnd(which, high, nibble), signs + half * 16 + 8, table, weight, sums[2 * half + 1]);
-        }
+    for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun) {
+      const std::size_t chunks = HWY_MIN(kChunksPerRun, b.chunks - first);
+      V8 weight[kRows];  // ratio * 2^plane
+      LUTRA_UNROLL
+      for (int n = 0; n < kRows; ++n) {
+        const BlockScale& scale = b.scales[static_cast<std::size_t>(n) * b.scale_stride];
+        weight[n] = hn::BitCast(D8(), hn::Set(d32, static_cast<std::int32_t>(scale.quad[first / kChunksPerRun])));
       }
-      tables += kTableBytes;
-      index += Traits::kChunkBytes;
-      if constexpr (Traits::kInfo.mirrored()) signs += 32;
+      LUTRA_KEEP_LOOP
+      for (int plane = 0; plane < Traits::kPlanes; ++plane) {
+        LUTRA_KEEP_LOOP
+        for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
+          AddChunk<Traits, kPanels, kRows>(index, signs + chunk * kSignBytes, b, tables + chunk * kTableBytes, weight,
+                                           sums);
+          index += kPlaneBytes;
+        }
+        LUTRA_UNROLL
+        for (int n = 0; n < kRows; ++n) weight[n] = hn::Add(weight[n], weight[n]);
+      }
+      tables += chunks * kTableBytes;
+      signs += chunks * kSignBytes;
     }
   }
 
-  for (std::size_t q = 0; q < kQuarters; ++q) {
-    const VF weight_scale = LoadFloats(DF(), b.params, b.scale_type, q * 16);
-    const VF zero = LoadZeros<Traits>(b, q * 16);
-    for (int n = 0; n < kRows; ++n) Flush<Traits>(b, n, q * 16, weight_scale, zero, sums[q][n]);
+  LUTRA_UNROLL
+  for (int i = 0; i < kPanels * kQuarters; ++i) {
+    const auto panel = static_cast<std::size_t>(i / kQuarters), row = static_cast<std::size_t>(i % kQuarters * 16);
+    BlockArgs at = b;
+    at.params += panel * b.panel_bytes;
+    at.tile += panel * b.tile_stride;
+    const VF weight_scale = LoadFloats(DF(), at.params, b.scale_type, row);
+    const VF zero = LoadZeros<Traits>(at, row);
+    LUTRA_UNROLL
+    for (int n = 0; n < kRows; ++n) Flush<Traits>(at, n, row, weight_scale, zero, sums[i * kRows + n]);
   }
 }
 
+// 16 sums + 4 tables + 4 weights + 2 constants + 1 index + 1 lookup of 32 registers.
 template <class Traits>
-inline constexpr int kTileRows = 4;  // 4 x 4 sums + 4 tables + 4 weights + 2 indices of 32 registers
+inline constexpr int kTileRows = 4;
+#ifndef TP
+#define TP 4
+#endif
+inline constexpr int kTilePanels = TP;  // times rows of x: at most kTileRows
 
 #else
 
 inline constexpr std::size_t kVectorBytes = 16 * kLayout.blocks;
 inline constexpr std::size_t kLanes16 = 8 * kLayout.blocks;  // rows in a vector of 16-bit sums
 inline constexpr std::size_t kVectors16 = kPanelRows / kLanes16;
+
+inline constexpr int kTilePanels = 1;
 
 // The 16-bit sums of one run and one row of x.
 struct RunSums {
@@ -179,8 +206,7 @@ HWY_INLINE void SumPairs(const BlockArgs& b, const std::uint8_t* index, const st
     for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
       for (int pair = 0; pair < kPairs; ++pair) {
         const auto weights = hn::BitCast(DI8(), hn::Set(d16, static_cast<std::int16_t>(0x0201 << (2 * pair))));
-        const std::uint8_t* at =
-            index + chunk * Traits::kChunkBytes + (i * kPairs + static_cast<std::size_t>(pair)) * 64;
+        const std::uint8_t* at = index + ((chunk * kIndicesPerChunk + i) * kPairs + static_cast<std::size_t>(pair)) * 64;
         for (std::size_t v = 0; v < kVectors16; v += 2) {
           const V8 packed = hn::Load(d8, at + v / 2 * kVectorBytes);
           const V8 low = LowNibbles(packed), high = HighNibbles(packed);
@@ -204,13 +230,13 @@ HWY_INLINE void SumPairs(const BlockArgs& b, const std::uint8_t* index, const st
 template <class Traits, int kRows>
 HWY_INLINE void SumLone(const BlockArgs& b, const std::uint8_t* index, const std::uint8_t* tables,
                         std::size_t first_chunk, std::size_t chunks, RunSums* out) {
-  constexpr std::size_t kPairBytes = Traits::kPlanes / 2 * 256;
   constexpr std::size_t kVectors8 = kVectors16 / 2;
   const D8 d8;
   const DI8 di8;
   const D16 d16;
   const hn::Repartition<std::uint16_t, D8> du16;
   const V16 start = hn::Set(d16, static_cast<std::int16_t>(-128 * static_cast<int>(kIndicesPerChunk * chunks)));
+  const std::uint8_t* lone = index + chunks * (Traits::kPlanes / 2) * 2 * kPlaneBytes;
   V16 all[kVectors8][kRows], odd[kVectors8][kRows];  // all: even + 256 * odd, modulo 2^16
   for (std::size_t v = 0; v < kVectors8; ++v) {
     for (int n = 0; n < kRows; ++n) all[v][n] = odd[v][n] = start;
@@ -224,7 +250,7 @@ HWY_INLINE void SumLone(const BlockArgs& b, const std::uint8_t* index, const std
       }
       for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
         const V8 packed =
-            hn::Load(d8, index + chunk * Traits::kChunkBytes + kPairBytes + i / 2 * 64 + v * kVectorBytes);
+            hn::Load(d8, lone + chunk * kPlaneBytes + i / 2 * 64 + v * kVectorBytes);
         const V8 nibbles = i % 2 == 0 ? LowNibbles(packed) : HighNibbles(packed);
         V8 negative = sign;  // index 3 has the top bit; index i is 3 - i below it
         if constexpr (Traits::kInfo.mirrored()) {
@@ -253,8 +279,9 @@ HWY_INLINE void SumLone(const BlockArgs& b, const std::uint8_t* index, const std
   }
 }
 
-template <class Traits, int kRows>
+template <class Traits, int kPanels, int kRows>
 HWY_INLINE void MicroKernel(const BlockArgs& b) {
+  static_assert(kPanels == kTilePanels);
   const D16 d16;
   const D32 d32;
   HWY_ALIGN std::int32_t sums[kRows][kPanelRows] = {};
@@ -318,17 +345,35 @@ inline constexpr int kTileRows = kVectors16 <= 4 ? 2 : 1;
 
 #endif
 
-// All rows of x, kRows at a time, the rest by halves.
+// kRows rows of x at a time over all panels, as many panels in one tile as its registers hold; the rest by halves.
 template <class Traits, int kRows>
-HWY_INLINE void OverRows(BlockArgs b, std::size_t rows) {
+HWY_INLINE void OverRows(BlockArgs b, std::size_t panel_count, std::size_t rows) {
+  constexpr int kPanels = HWY_MIN(kTilePanels, kTileRows<Traits> / kRows);
   const auto advance = static_cast<std::size_t>(kRows);
   for (; rows >= advance; rows -= advance) {
-    MicroKernel<Traits, kRows>(b);
+    BlockArgs at = b;
+    const auto next = [&](std::size_t panels) {
+      at.index += panels * b.panel_bytes;
+      at.signs += panels * b.panel_bytes;
+      at.params += panels * b.panel_bytes;
+      at.tile += panels * b.tile_stride;
+    };
+    std::size_t panel = 0;
+    for (; panel + kPanels <= panel_count; panel += kPanels) {
+      MicroKernel<Traits, kPanels, kRows>(at);
+      next(kPanels);
+    }
+    if constexpr (kPanels > 1) {
+      for (; panel < panel_count; ++panel) {
+        MicroKernel<Traits, 1, kRows>(at);
+        next(1);
+      }
+    }
     b.tables += advance * b.row_bytes;
     b.scales += advance * b.scale_stride;
     b.tile += advance * kPanelRows;
   }
-  if constexpr (kRows > 1) OverRows<Traits, kRows / 2>(b, rows);
+  if constexpr (kRows > 1) OverRows<Traits, kRows / 2>(b, panel_count, rows);
 }
 
 // The panels advance together, block by block: as many address streams.
@@ -337,22 +382,20 @@ void Tile(const TileArgs& a) {
   using Traits = TileTraits<kFormat, kPrecision>;
   const Geometry& g = *a.geometry;
   std::memset(a.tile, 0, a.panel_count * a.rows * kPanelRows * sizeof(float));
-  std::size_t offset = 0, params = 0, table_offset = 0;
+  const std::uint8_t *params = a.panels, *index = a.panels, *tables = a.x.tables;
   for (std::size_t block = 0; block < g.blocks; ++block) {
     if (block % g.blocks_per_group == 0) {
-      params = offset;
-      offset += g.param_bytes;
+      params = index;
+      index += g.param_bytes;
     }
-    const std::size_t chunks = g.chunks_in(block), index_bytes = IndexBytes(Traits::kInfo, chunks);
-    for (std::size_t panel = 0; panel < a.panel_count; ++panel) {
-      const std::uint8_t* base = a.panels + panel * g.panel_bytes;
-      OverRows<Traits, kTileRows<Traits>>({base + offset, base + offset + index_bytes, chunks, base + params,
-                                           g.zero_offset, a.scale_type, a.x.tables + table_offset, a.x.row_bytes,
-                                           a.x.scales + block, g.blocks, a.tile + panel * a.rows * kPanelRows},
-                                          a.rows);
-    }
-    offset += index_bytes + SignBytes(Traits::kInfo, chunks);
-    table_offset += chunks * kTableBytes * Traits::kPasses;
+    const std::size_t chunks = g.chunks_in(block);
+    const std::uint8_t* signs = index + IndexBytes(Traits::kInfo, chunks);
+    OverRows<Traits, kTileRows<Traits>>(
+        {index, signs, chunks, params, g.panel_bytes, g.zero_offset, a.scale_type, tables, a.x.row_bytes,
+         a.x.scales + block, g.blocks, a.tile, a.rows * kPanelRows},
+        a.panel_count, a.rows);
+    index = signs + SignBytes(Traits::kInfo, chunks);
+    tables += chunks * kTableBytes * Traits::kPasses;
   }
 }
 

@@ -108,9 +108,9 @@ ScaleAndZero Fit(const FormatInfo& f, const Group& group, ZeroKind zero_kind) {
 // The code whose value is nearest to w / scale + zero.
 std::uint8_t Nearest(const FormatInfo& f, float w, float scale, float zero) {
   if (scale == 0.0f) w = 0.0f, scale = 1.0f;
-  const float first = f.value(0), step = f.value(1) - first;
-  const float position = (w / scale + zero - first) / step;
-  const float code = f.format == Format::kInt1 ? (position >= 0.5f ? 1.0f : 0.0f) : std::nearbyint(position);
+  const float value = w / scale + zero;
+  if (f.levels == 2) return value >= 0.0f ? 1 : 0;
+  const float code = std::nearbyint((value - f.value(0)) / (f.value(1) - f.value(0)));
   return static_cast<std::uint8_t>(std::clamp(code, 0.0f, static_cast<float>(f.levels - 1)));
 }
 
@@ -186,6 +186,9 @@ Status Dequantize(const QuantizedView& w, float* out, std::size_t row_stride) {
   if (w.m == 0 || w.k == 0) return {};
   if (out == nullptr) return Status::Invalid("out", "is null");
   if (w.m > 1 && row_stride < w.k) return Status::Invalid("row_stride", "is smaller than K");
+  if (internal::Overflows(w.m, row_stride, sizeof(float))) {
+    return Status::Invalid("row_stride", "is too large: M * stride overflows");
+  }
   const FormatInfo& f = Describe(w.format);
   for (std::size_t m = 0; m < w.m; ++m) {
     for (std::size_t k = 0; k < w.k; ++k) {

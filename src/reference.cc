@@ -85,11 +85,11 @@ float Zero(const QuantizedView& w, std::size_t m, std::size_t k) {
   return LoadFloat(w.zeros, w.scale_type, GroupAt(w, m, k));
 }
 
-Status Validate(const QuantizedView& w, const ActivationView& x, const void* out) {
+Status Validate(const QuantizedView& w, const ActivationView& x, const void* out, const char* name) {
   LUTRA_RETURN_IF_ERROR(internal::ValidateWeights(w));
   LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
   if (x.k != w.k) return Status::Invalid("x.k", "differs from K of w");
-  if (out == nullptr && x.n != 0 && w.m != 0) return Status::Invalid("y", "is null");
+  if (out == nullptr && x.n != 0 && w.m != 0) return Status::Invalid(name, "is null");
   for (std::size_t m = 0; m < w.m; ++m) {
     for (std::size_t k = 0; k < w.k; ++k) {
       if (w.codes[m * w.code_stride + k] >= Describe(w.format).levels) {
@@ -136,7 +136,7 @@ ExactBlock RoundBlock(const FormatInfo& f, const ActivationView& x, std::size_t 
 }  // namespace
 
 Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* y) {
-  LUTRA_RETURN_IF_ERROR(Validate(w, x, y));
+  LUTRA_RETURN_IF_ERROR(Validate(w, x, y, "y"));
   const FormatInfo& f = Describe(w.format);
   for (std::size_t m = 0; m < w.m; ++m) {
     std::vector<double> row(w.k);
@@ -154,7 +154,7 @@ Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* 
 }
 
 Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, float* y) {
-  LUTRA_RETURN_IF_ERROR(Validate(w, x, y));
+  LUTRA_RETURN_IF_ERROR(Validate(w, x, y, "y"));
   const FormatInfo& f = Describe(w.format);
   const std::size_t block_size = BlockSize(f, w.group);
   for (std::size_t n = 0; n < x.n; ++n) {
@@ -195,7 +195,7 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, flo
 //   underflow    units and products below the normal range are off by the smallest subnormal, times the integers they
 //                multiply.
 Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision, double* bound) {
-  LUTRA_RETURN_IF_ERROR(Validate(w, x, bound));
+  LUTRA_RETURN_IF_ERROR(Validate(w, x, bound, "bound"));
   const FormatInfo& f = Describe(w.format);
   const std::size_t block_size = BlockSize(f, w.group);
   const auto g = static_cast<std::size_t>(f.g);

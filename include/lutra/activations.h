@@ -51,6 +51,7 @@ class Activations {
 // Builds the tables of x for w and for every matrix they fit (see Fits). Fails on null data of nonzero size, a stride
 // below K, K other than w.k(), int8 without scales, x or scales that are not finite, sizes that overflow, short memory;
 // *activations then holds nothing usable. Uses context.executor over the rows of x.
+// Magnitudes of x up to 1e32 are safe; beyond, zero * (sum of x over a block) may be infinite on its way to y.
 Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, Context& context,
                Activations* activations);
 

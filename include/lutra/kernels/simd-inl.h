@@ -68,6 +68,18 @@ HWY_INLINE V Fma(V a, V b, V c) {
 #endif
 }
 
+// What reads through `pointer` from here on is scheduled after `v` was computed: keeps compilers from loading and
+// unpacking more at a time than fits into registers. Costs no instruction.
+template <class V, class T>
+HWY_INLINE void KeepOrder(V& v, const T*& pointer) {
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_EMU128
+  __asm__ volatile("" : "+v"(v.raw), "+r"(pointer));
+#else
+  (void)v;
+  (void)pointer;
+#endif
+}
+
 // The low, and the high nibbles of bytes.
 HWY_INLINE V8 LowNibbles(V8 bytes) { return hn::And(bytes, hn::Set(D8(), 0x0f)); }
 HWY_INLINE V8 HighNibbles(V8 bytes) { return hn::ShiftRight<4>(bytes); }

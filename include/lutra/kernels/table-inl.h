@@ -47,9 +47,11 @@ struct BlockOfX {
 
 // --- Tables from integers.
 
-// Entry kIndex of the tables of as many indices as there are lanes, from the digits of weight kWeight and above.
+// Entry kIndex of the tables of as many indices as there are lanes, from the digits of weight kWeight and above. x[kG] is
+// what is subtracted for x[0]: in kInt8, one unit more, so that an entry and its mirror image, half of whose ties would
+// both be rounded up, stay each other's negative. Otherwise the errors of a row of lookups would add up.
 template <class Traits, std::size_t kWeight, int kIndex>
-HWY_INLINE V16 Entry(const V16 (&x)[Traits::kG]) {
+HWY_INLINE V16 Entry(const V16 (&x)[Traits::kG + 1]) {
   if constexpr (kWeight == Traits::kG) {
     return hn::Set(D16(), static_cast<std::int16_t>(Traits::kRoot));
   } else {
@@ -57,13 +59,13 @@ HWY_INLINE V16 Entry(const V16 (&x)[Traits::kG]) {
     const V16 above = Entry<Traits, kWeight + 1, DropLowDigit(Traits::kInfo, kIndex)>(x);
     constexpr int kDigit = LowDigit(Traits::kInfo, kIndex);
     if constexpr (kDigit > 0) return hn::Add(above, x[kWeight]);
-    if constexpr (kDigit < 0) return hn::Sub(above, x[kWeight]);
+    if constexpr (kDigit < 0) return hn::Sub(above, x[kWeight == 0 ? Traits::kG : kWeight]);
     return above;
   }
 }
 
 template <class Traits, std::size_t... kIndex>
-HWY_INLINE void Entries(const V16 (&x)[Traits::kG], V16 (&entry)[16], std::index_sequence<kIndex...>) {
+HWY_INLINE void Entries(const V16 (&x)[Traits::kG + 1], V16 (&entry)[16], std::index_sequence<kIndex...>) {
   ((entry[kIndex] = Entry < Traits, 0,
     static_cast<int>(kIndex) < Traits::kInfo.entries() ? static_cast<int>(kIndex) : 0 > (x)),
    ...);
@@ -125,10 +127,11 @@ HWY_INLINE void BuildTables(const BlockOfX<Traits::kG>& block, std::size_t chunk
   }
   const auto where = hn::SetTableIndices(d16, order);
   for (std::size_t first = 0; first < chunks * kIndicesPerChunk; first += kLanes) {
-    V16 x[Traits::kG], entry[16];
+    V16 x[Traits::kG + 1], entry[16];
     for (std::size_t j = 0; j < Traits::kG; ++j) {
       x[j] = hn::TableLookupLanes(hn::Load(d16, block.rounded[j] + first), where);
     }
+    x[Traits::kG] = Traits::kExact || Traits::kInfo.mirrored() ? x[0] : hn::Add(x[0], hn::Set(d16, 1));
     Entries<Traits>(x, entry, std::make_index_sequence<16>());
     StoreTables<Traits, kPass>(entry, to + first * 16);
   }

@@ -96,6 +96,7 @@ HWY_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs, c
   for (int i = 0; i < kPanels * kQuarters; ++i) {
     const int q = i % kQuarters;
     const std::size_t offset = static_cast<std::size_t>(i / kQuarters) * b.panel_bytes;
+    if (kRows == 1 && q == 0 && i != 0) KeepOrder(sums[i * kRows - 1], index);
     V8 packed = hn::Load(d8, index + offset + q / 2 * 64);
     if (q % 2 != 0) packed = hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(du16, packed)));
     const auto where = hn::IndicesFromVec(d8, hn::OrAnd(which, packed, nibble));

@@ -62,9 +62,9 @@ constexpr int AppendDigit(const FormatInfo& f, int index, int digit) {
 //   block   what is summed in integers before it is scaled to float: min(group, 128) weights; 192 (128 in base 2) where
 //           one scale serves a row or the matrix. Blocks never straddle groups; the last of a row may be shorter.
 //   chunk   four indices of one row, 4g weights. A block is a whole number of chunks; weights beyond its end are void.
-//   run     four chunks that share one int8 table scale.
+//   run     two chunks that share one int8 table scale.
 inline constexpr std::size_t kIndicesPerChunk = 4;
-inline constexpr std::size_t kChunksPerRun = 4;
+inline constexpr std::size_t kChunksPerRun = 2;
 inline constexpr std::size_t kMaxChunksPerBlock = 16;
 inline constexpr std::size_t kMaxRunsPerBlock = kMaxChunksPerBlock / kChunksPerRun;
 

@@ -76,7 +76,8 @@ constexpr Slot SlotAt(Layout layout, int planes, int chunks, int byte, int high)
 }
 
 // The position of that nibble's sign among the sign bits of its block: byte i's sign is bit i of a mask (kVector), or
-// bit `4 * (chunk % 2) + index` of the byte at the lookup's own position (kBlock). `chunk` counts from the block's start.
+// bit `4 * (chunk % 2) + index` of the byte at the lookup's own position (kBlock). `chunk` counts from the block's
+// start.
 constexpr std::size_t SignBitAt(Layout layout, std::size_t chunk, Slot slot, int byte) {
   const auto in = static_cast<std::size_t>(byte % 64);
   if (layout.scope == Scope::kVector) return chunk * 256 + static_cast<std::size_t>(slot.row / 16) * 64 + in;

@@ -13,7 +13,7 @@ namespace lutra {
 namespace internal {
 
 // How the integer sums of one block of one row of x turn into floats:  scale * sum,  and the sum of x for zero points.
-struct alignas(32) BlockScale {
+struct alignas(64) BlockScale {
   float scale;
   float sum;                             // of the block's x, times nothing: in units of x
   std::uint32_t quad[kMaxRunsPerBlock];  // the run's integer ratio r (1..31) in each byte: r * scale is a table's step

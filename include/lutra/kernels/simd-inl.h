@@ -15,8 +15,8 @@
 #include "lutra/matrix.h"
 #include "lutra/reference.h"
 
-// Before a loop over registers, which must not remain a loop: arrays of vectors live in registers only if every index is
-// a constant. And before one that copies of would only add register moves to.
+// Before a loop over registers, which must not remain a loop: arrays of vectors live in registers only if every index
+// is a constant. And before one that copies of would only add register moves to.
 #ifndef LUTRA_UNROLL
 #if HWY_COMPILER_CLANG
 #define LUTRA_UNROLL _Pragma("clang loop unroll(full)")

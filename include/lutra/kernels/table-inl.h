@@ -21,6 +21,7 @@ namespace internal {
 namespace HWY_NAMESPACE {
 
 inline constexpr std::size_t kIndicesPerRun = kChunksPerRun * kIndicesPerChunk;
+using DRun = hn::CappedTag<float, kIndicesPerRun>;
 inline constexpr std::size_t kMaxIndices = kMaxChunksPerBlock * kIndicesPerChunk;  // of a block
 inline constexpr float kFloatMax = 3.40282347e38f;
 inline constexpr float kMaxRatio = 31.0f;  // times plane weights up to 8: fits an unsigned byte
@@ -47,9 +48,9 @@ struct BlockOfX {
 
 // --- Tables from integers.
 
-// Entry kIndex of the tables of as many indices as there are lanes, from the digits of weight kWeight and above. x[kG] is
-// what is subtracted for x[0]: in kInt8, one unit more, so that an entry and its mirror image, half of whose ties would
-// both be rounded up, stay each other's negative. Otherwise the errors of a row of lookups would add up.
+// Entry kIndex of the tables of as many indices as there are lanes, from the digits of weight kWeight and above. x[kG]
+// is what is subtracted for x[0]: in kInt8, one unit more, so that an entry and its mirror image, half of whose ties
+// would both be rounded up, stay each other's negative. Otherwise the errors of a row of lookups would add up.
 template <class Traits, std::size_t kWeight, int kIndex>
 HWY_INLINE V16 Entry(const V16 (&x)[Traits::kG + 1]) {
   if constexpr (kWeight == Traits::kG) {
@@ -195,10 +196,10 @@ HWY_INLINE void Deinterleave(std::size_t indices, BlockOfX<kG>& block) {
 // The largest sum of |x| over the g weights of an index, in run r.
 template <std::size_t kG>
 HWY_INLINE float LargestSum(const BlockOfX<kG>& block, std::size_t r) {
-  const DF df;
-  VF largest = hn::Zero(df);
+  const DRun df;
+  auto largest = hn::Zero(df);
   for (std::size_t i = r * kIndicesPerRun; i < (r + 1) * kIndicesPerRun; i += hn::Lanes(df)) {
-    VF sum = hn::Abs(hn::Load(df, block.x[0] + i));
+    auto sum = hn::Abs(hn::Load(df, block.x[0] + i));
     for (std::size_t j = 1; j < kG; ++j) sum = hn::Add(sum, hn::Abs(hn::Load(df, block.x[j] + i)));
     largest = hn::Max(largest, sum);
   }
@@ -208,14 +209,14 @@ HWY_INLINE float LargestSum(const BlockOfX<kG>& block, std::size_t r) {
 // rounded = round(x * inverse) in run r; returns the sum of these integers.
 template <std::size_t kG>
 HWY_INLINE std::int32_t RoundRun(std::size_t r, float inverse, BlockOfX<kG>& block) {
-  const DF df;
-  const D32 d32;
-  const hn::Rebind<std::int16_t, DF> dh;
-  const VF factor = hn::Set(df, inverse);
-  V32 sum = hn::Zero(d32);
+  const DRun df;
+  const hn::RebindToSigned<DRun> d32;
+  const hn::Rebind<std::int16_t, DRun> dh;
+  const auto factor = hn::Set(df, inverse);
+  auto sum = hn::Zero(d32);
   for (std::size_t i = r * kIndicesPerRun; i < (r + 1) * kIndicesPerRun; i += hn::Lanes(df)) {
     for (std::size_t j = 0; j < kG; ++j) {
-      const V32 q = hn::NearestInt(hn::Mul(hn::Load(df, block.x[j] + i), factor));
+      const auto q = hn::NearestInt(hn::Mul(hn::Load(df, block.x[j] + i), factor));
       sum = hn::Add(sum, q);
       hn::Store(hn::DemoteTo(dh, q), dh, block.rounded[j] + i);
     }
@@ -244,7 +245,7 @@ HWY_INLINE bool BuildBlock(const TableArgs& a, std::size_t b, std::uint8_t* tabl
   const Geometry& g = *a.geometry;
   const std::size_t begin = b * g.block, count = HWY_MIN(g.block, g.k - begin);
   const std::size_t chunks = g.chunks_in(b), runs = (chunks + kChunksPerRun - 1) / kChunksPerRun;
-  const std::size_t padded = runs * kIndicesPerRun * kG;
+  const std::size_t padded = RoundUp(runs * kIndicesPerRun, hn::Lanes(DF())) * kG;
   // int8 under one scale: its integers are used as they are.
   const bool raw =
       Traits::kExact && a.type == DataType::kInt8 && begin / a.scale_group == (begin + count - 1) / a.scale_group;
@@ -256,7 +257,7 @@ HWY_INLINE bool BuildBlock(const TableArgs& a, std::size_t b, std::uint8_t* tabl
   float largest;
   std::memcpy(&largest, &bits, sizeof(largest));
   largest /= restore;
-  Deinterleave(runs * kIndicesPerRun, block);
+  Deinterleave(padded / kG, block);
 
   std::int32_t total = 0;
   float unit;  // of the sums of rounded x

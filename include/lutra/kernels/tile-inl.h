@@ -207,7 +207,8 @@ HWY_INLINE void SumPairs(const BlockArgs& b, const std::uint8_t* index, const st
     for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
       for (int pair = 0; pair < kPairs; ++pair) {
         const auto weights = hn::BitCast(DI8(), hn::Set(d16, static_cast<std::int16_t>(0x0201 << (2 * pair))));
-        const std::uint8_t* at = index + ((chunk * kIndicesPerChunk + i) * kPairs + static_cast<std::size_t>(pair)) * 64;
+        const std::uint8_t* at =
+            index + ((chunk * kIndicesPerChunk + i) * kPairs + static_cast<std::size_t>(pair)) * 64;
         for (std::size_t v = 0; v < kVectors16; v += 2) {
           const V8 packed = hn::Load(d8, at + v / 2 * kVectorBytes);
           const V8 low = LowNibbles(packed), high = HighNibbles(packed);
@@ -250,8 +251,7 @@ HWY_INLINE void SumLone(const BlockArgs& b, const std::uint8_t* index, const std
         if ((first_chunk + chunk) % 2 == 0) sign = hn::ShiftLeft<4>(sign);
       }
       for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
-        const V8 packed =
-            hn::Load(d8, lone + chunk * kPlaneBytes + i / 2 * 64 + v * kVectorBytes);
+        const V8 packed = hn::Load(d8, lone + chunk * kPlaneBytes + i / 2 * 64 + v * kVectorBytes);
         const V8 nibbles = i % 2 == 0 ? LowNibbles(packed) : HighNibbles(packed);
         V8 negative = sign;  // index 3 has the top bit; index i is 3 - i below it
         if constexpr (Traits::kInfo.mirrored()) {

@@ -1,0 +1,190 @@
+// Benchmarks of the multiplication and of its preparation; each time includes what every call must do.
+//
+//   gemv/<format>/M:4096/K:4096/weights:<dram|cache>/threads:1/target:<name>     one token
+//   gemm/<format>/M:4096/K:4096/N:<n>/threads:1/target:<name>                    n tokens, weights from DRAM
+//   prepare/<int|ternary>/K:4096/N:<n>/target:<name>                             tables alone
+//
+// Groups of 128 weights share an f16 scale; x and y are f32, tables int8. The counters gmac_s and weight_gb_s are 1e9
+// multiply-adds and bytes of packed weights per second; of_stream and of_dot_peak relate them to the machine's limits,
+// see limits.h; nmse is the error against the double reference.
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "../examples/sampled_error.h"
+#include "limits.h"
+#include "lutra/lutra.h"
+#include "weights.h"
+
+namespace lutra::bench {
+namespace {
+
+constexpr std::size_t kM = 4096, kK = 4096;
+constexpr std::size_t kTokens[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512};
+
+struct Case {
+  Format format;
+  Target target;
+  std::size_t n;
+  Residence residence;
+};
+
+// Keeps the weights from one case to the next of the same format and target; they take long to pack.
+Status GetWeights(const Case& c, Weights** weights) {
+  static std::unique_ptr<Weights> kept;
+  if (kept == nullptr || !kept->IsOf(c.format, c.target)) {
+    kept.reset();  // first, so that two do not need memory at a time
+    kept = std::make_unique<Weights>(c.format, c.target, kM, kK);
+  }
+  *weights = kept.get();
+  return kept->Reserve(c.residence);
+}
+
+std::vector<float> GaussianX(std::size_t n) {
+  std::mt19937_64 random(2);
+  std::normal_distribution<float> gaussian;
+  std::vector<float> x(n * kK);
+  std::generate(x.begin(), x.end(), [&] { return gaussian(random); });
+  return x;
+}
+
+// What one multiplication reads and writes.
+struct Operands {
+  explicit Operands(std::size_t n) : x_data(GaussianX(n)), y_data(n * kM) {
+    x = {x_data.data(), DataType::kF32, n, kK, kK};
+    y = {y_data.data(), DataType::kF32, n, kM, kM};
+  }
+
+  Status Multiply(const PackedMatrix& w) {
+    if (const Status status = Prepare(x, w, Precision::kInt8, context, &tables); !status.ok()) return status;
+    return MatMul(w, tables, y, context);
+  }
+
+  // The error on a sample of rows and tokens, without the time of a whole multiplication.
+  Status SampleError(const PackedMatrix& w, const QuantizedView& codes, double* error) {
+    if (const Status status = Prepare(x, w, Precision::kInt8, context, &tables); !status.ok()) return status;
+    for (const examples::RowRange& rows : examples::SampleRows(kM)) {
+      if (const Status status = MatMulRange(w, tables, y, rows.begin, rows.end); !status.ok()) return status;
+    }
+    ActivationView tokens = x;
+    tokens.n = std::min<std::size_t>(x.n, 4);
+    examples::Nmse nmse;
+    const Status status = examples::CompareWithReference(codes, tokens, y_data.data(), &nmse);
+    *error = nmse.value();
+    return status;
+  }
+
+  std::vector<float> x_data, y_data;
+  ActivationView x;
+  OutputView y;
+  Context context;
+  Activations tables;
+};
+
+// Runs the benchmark's loop; returns seconds per iteration, by the clock on the wall. (The library's own rates would go
+// by processor time, or change the benchmark's name.)
+template <class Body>
+double SecondsPerIteration(benchmark::State& state, Body body) {
+  const auto start = std::chrono::steady_clock::now();
+  for (auto _ : state) {
+    const Status status = body();
+    if (!status.ok()) state.SkipWithError(status.message().c_str());
+  }
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  return elapsed.count() / static_cast<double>(state.iterations());
+}
+
+void BenchmarkMatMul(benchmark::State& state, const Case& c) {
+  Weights* weights;
+  Operands operands(c.n);
+  double nmse = 0;
+  Status status = GetWeights(c, &weights);
+  if (status.ok()) status = operands.SampleError(weights->first(), weights->codes(), &nmse);
+  if (!status.ok()) return state.SkipWithError(status.message().c_str());
+
+  const double seconds = SecondsPerIteration(state, [&] { return operands.Multiply(weights->Next(c.residence)); });
+  const PackedMatrix& w = weights->first();
+  const double gmac_s = 1e-9 * static_cast<double>(kM * kK * c.n) / seconds;
+  const double weight_gb_s = 1e-9 * static_cast<double>(w.bytes()) / seconds;
+  state.counters["gmac_s"] = gmac_s;
+  state.counters["weight_gb_s"] = weight_gb_s;
+  state.counters["of_stream"] = weight_gb_s / StreamGBs();
+  state.counters["of_dot_peak"] = gmac_s / DotPeakGMacS(TargetName(c.target));
+  state.counters["bits_per_weight"] = w.bits_per_weight();
+  state.counters["nmse"] = nmse;
+}
+
+void BenchmarkPrepare(benchmark::State& state, const Case& c) {
+  QuantizedMatrix codes;
+  PackedMatrix w;  // as small as can be: only its K and its format matter
+  Status status = RandomWeights(c.format, 1, kK, &codes);
+  if (status.ok()) status = Pack(codes.view(), {c.target, nullptr}, &w);
+  if (!status.ok()) return state.SkipWithError(status.message().c_str());
+
+  Operands operands(c.n);
+  const double seconds = SecondsPerIteration(
+      state, [&] { return Prepare(operands.x, w, Precision::kInt8, operands.context, &operands.tables); });
+  state.counters["gx_s"] = 1e-9 * static_cast<double>(kK * c.n) / seconds;  // 1e9 elements of x per second
+}
+
+void RegisterTarget(Target target) {
+  const std::string shape = "/M:" + std::to_string(kM) + "/K:" + std::to_string(kK);
+  const std::string suffix = std::string("/target:") + TargetName(target);
+  const auto add = [](const std::string& name, auto function, const Case& c) {
+    benchmark::RegisterBenchmark(name.c_str(), function, c);
+  };
+  for (const FormatInfo& f : kFormats) {
+    const std::string middle = f.name + shape;
+    add("gemv/" + middle + "/weights:dram/threads:1" + suffix, BenchmarkMatMul,
+        {f.format, target, 1, Residence::kDram});
+    add("gemv/" + middle + "/weights:cache/threads:1" + suffix, BenchmarkMatMul,
+        {f.format, target, 1, Residence::kCache});
+    for (const std::size_t n : kTokens) {
+      add("gemm/" + middle + "/N:" + std::to_string(n) + "/threads:1" + suffix, BenchmarkMatMul,
+          {f.format, target, n, Residence::kDram});
+    }
+  }
+  for (const Format format : {Format::kInt2, Format::kTernary}) {
+    const std::string base = Describe(format).mirrored() ? "ternary" : "int";
+    for (const std::size_t n : {std::size_t{1}, std::size_t{128}}) {
+      add("prepare/" + base + "/K:" + std::to_string(kK) + "/N:" + std::to_string(n) + suffix, BenchmarkPrepare,
+          {format, target, n, Residence::kCache});
+    }
+  }
+}
+
+void AddLimitsToContext() {
+  benchmark::AddCustomContext("stream_gb_s", std::to_string(StreamGBs()));
+  benchmark::AddCustomContext("dot_peak_gmac_s", std::to_string(DotPeakGMacS("")));
+  if (FindTarget("AVX2") != nullptr) {
+    benchmark::AddCustomContext("dot_peak_avx2_gmac_s", std::to_string(DotPeakGMacS("AVX2")));
+  }
+}
+
+}  // namespace
+}  // namespace lutra::bench
+
+int main(int argc, char** argv) {
+  // Set here rather than per benchmark, which would add it to the name; the user's own comes later and wins.
+  std::string min_time = "--benchmark_min_time=0.3";
+  std::vector<char*> arguments(argv, argv + argc);
+  arguments.insert(arguments.begin() + 1, min_time.data());
+  const bool lists = std::any_of(argv, argv + argc, [](std::string_view argument) {
+    return argument.substr(0, argument.find('=')) == "--benchmark_list_tests";
+  });
+  int count = static_cast<int>(arguments.size());
+  benchmark::Initialize(&count, arguments.data());
+  if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 1;
+
+  for (const lutra::Target target : lutra::RunnableTargets()) lutra::bench::RegisterTarget(target);
+  if (!lists) lutra::bench::AddLimitsToContext();
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+}

@@ -1,0 +1,85 @@
+# Finds Highway >= 1.2.0: what the parent project builds, else an installed one, else the release, fetched. A fetched
+# Highway is compiled into Lutra, so that an installed Lutra needs nothing beside itself.
+set(LUTRA_DEPS_DIR ${PROJECT_BINARY_DIR}/deps CACHE PATH "Where fetched sources are kept; build trees may share it")
+set(lutra_highway_version 1.2.0)
+set(lutra_highway_url https://github.com/google/highway/archive/refs/tags/${lutra_highway_version}.tar.gz)
+# Debian 13's source package holds the same archive.
+set(lutra_highway_sha256 7e0be78b8318e8bdbf6fa545d2ecb4c90f947df03f7aadc42c1967f019e63343)
+
+# Downloads and unpacks the release, once; the first archive with the right hash is taken.
+function(lutra_fetch_highway)
+  set(archive ${LUTRA_DEPS_DIR}/highway_${lutra_highway_version}.orig.tar.gz)
+  file(MAKE_DIRECTORY ${LUTRA_DEPS_DIR})
+  file(LOCK ${LUTRA_DEPS_DIR} DIRECTORY GUARD FUNCTION)
+  if(EXISTS ${LUTRA_DEPS_DIR}/highway-${lutra_highway_version})
+    return()
+  endif()
+
+  set(hash "")
+  foreach(source IN ITEMS present release Debian)
+    if(source STREQUAL release)
+      message(STATUS "Fetching Highway from ${lutra_highway_url}")
+      file(DOWNLOAD ${lutra_highway_url} ${archive} TIMEOUT 20 STATUS status)
+    elseif(source STREQUAL Debian)
+      message(STATUS "Fetching Highway from Debian 13")
+      execute_process(COMMAND ${PROJECT_SOURCE_DIR}/cmake/fetch_debian_source.sh trixie highway
+        WORKING_DIRECTORY ${LUTRA_DEPS_DIR})
+    endif()
+    if(EXISTS ${archive})
+      file(SHA256 ${archive} hash)
+    endif()
+    if(hash STREQUAL lutra_highway_sha256)
+      break()
+    endif()
+  endforeach()
+  if(NOT hash STREQUAL lutra_highway_sha256)
+    message(FATAL_ERROR
+      "Highway ${lutra_highway_version} could not be fetched. Either install it, or a newer one, and add its prefix to "
+      "CMAKE_PREFIX_PATH, or save ${lutra_highway_url} as ${archive}.")
+  endif()
+
+  # Renamed last, so that an interrupted run leaves nothing that looks complete.
+  file(ARCHIVE_EXTRACT INPUT ${archive} DESTINATION ${LUTRA_DEPS_DIR}/unpack)
+  file(RENAME ${LUTRA_DEPS_DIR}/unpack/highway-${lutra_highway_version}
+    ${LUTRA_DEPS_DIR}/highway-${lutra_highway_version})
+  file(REMOVE_RECURSE ${LUTRA_DEPS_DIR}/unpack)
+endfunction()
+
+if(TARGET hwy)
+  set(lutra_highway_library hwy)
+else()
+  find_package(hwy ${lutra_highway_version} CONFIG QUIET)
+  if(hwy_FOUND)
+    message(STATUS "Highway ${hwy_VERSION}: ${hwy_DIR}")
+    set(lutra_highway_library hwy::hwy)
+    set(lutra_find_dependencies "find_dependency(hwy ${hwy_VERSION})")
+  elseif(hwy_CONSIDERED_VERSIONS)
+    message(FATAL_ERROR
+      "Highway ${hwy_CONSIDERED_VERSIONS} is installed (${hwy_CONSIDERED_CONFIGS}), but Lutra needs "
+      "${lutra_highway_version} or newer. Remove it (Debian: apt-get remove libhwy-dev), or add the prefix of a newer "
+      "one to CMAKE_PREFIX_PATH, or configure with -DCMAKE_DISABLE_FIND_PACKAGE_hwy=ON to have Lutra fetch its own.")
+  else()
+    lutra_fetch_highway()
+    set(source ${LUTRA_DEPS_DIR}/highway-${lutra_highway_version})
+    add_library(lutra_highway OBJECT EXCLUDE_FROM_ALL
+      ${source}/hwy/abort.cc
+      ${source}/hwy/aligned_allocator.cc
+      ${source}/hwy/per_target.cc
+      ${source}/hwy/targets.cc)
+    target_compile_features(lutra_highway PUBLIC cxx_std_17)
+    target_compile_definitions(lutra_highway PUBLIC HWY_STATIC_DEFINE)
+    target_include_directories(lutra_highway SYSTEM PUBLIC ${source})
+    set_target_properties(lutra_highway PROPERTIES POSITION_INDEPENDENT_CODE ON COMPILE_WARNING_AS_ERROR OFF)
+    set(lutra_highway_library $<BUILD_INTERFACE:lutra_highway>)
+  endif()
+endif()
+
+# Lets the target's files include Highway, which includes some of them once more for each instruction set, by their
+# names in `folder`. Nothing of it reaches whoever links the target.
+function(lutra_use_highway target folder)
+  target_link_libraries(${target} PRIVATE ${lutra_highway_library})
+  target_include_directories(${target} PRIVATE ${folder})
+  target_compile_definitions(${target} PRIVATE
+    HWY_WANT_AVX3_DL=1    # before 1.3.0 Ice Lake's instructions are left out unless asked for
+    HWY_BROKEN_EMU128=0)  # g++ 12 would fall back to one-lane vectors, which have no byte shuffle
+endfunction()

@@ -1,0 +1,36 @@
+#!/bin/sh
+# Installs from Debian what building and testing need; does nothing where it is there: setup.sh [arm64] [asan]
+set -eu
+packages="ca-certificates clang clang-format cmake g++ git libbenchmark-dev libfmt-dev libgtest-dev ninja-build"
+foreign=
+for part; do
+  case $part in
+    arm64)
+      foreign=arm64
+      packages="$packages crossbuild-essential-arm64 qemu-user-static"
+      packages="$packages libbenchmark-dev:arm64 libfmt-dev:arm64 libgtest-dev:arm64"
+      ;;
+    asan) packages="$packages libclang-rt-dev" ;;
+    *)
+      echo "usage: cmake/setup.sh [arm64] [asan]" >&2
+      exit 2
+      ;;
+  esac
+done
+
+missing=
+for package in $packages; do
+  dpkg-query --show --showformat '${Status}\n' "$package" 2>/dev/null | grep -q 'ok installed' ||
+    missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+echo "Installing$missing"
+as_root=
+[ "$(id -u)" = 0 ] || as_root=sudo
+[ -z "$foreign" ] || $as_root dpkg --add-architecture "$foreign"
+# A source of someone else's that is down is no reason to stop: if a package cannot be had, the last line says so.
+$as_root apt-get -qq update || true
+# shellcheck disable=SC2086  # a list of words
+$as_root env DEBIAN_FRONTEND=noninteractive \
+  apt-get -qq -o Dpkg::Use-Pty=0 install --no-install-recommends $missing >/dev/null

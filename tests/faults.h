@@ -1,0 +1,60 @@
+// Arguments that must be refused.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "lutra/lutra.h"
+#include "problem.h"
+
+namespace lutra::test {
+
+inline constexpr std::size_t kMax = std::numeric_limits<std::size_t>::max();
+inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
+inline constexpr float kNotFinite[] = {kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN()};
+
+// A fault in one argument, and the name by which it must be refused; "" for sizes where several names are right.
+template <class View>
+struct Fault {
+  const char* argument;
+  std::function<void(View&)> spoil;
+};
+
+// A copy of `count` values of which the one at `at` is `bad`.
+inline std::vector<std::uint8_t> With(float bad, std::size_t at, DataType type, const void* values, std::size_t count) {
+  std::vector<std::uint8_t> copy(count * SizeOf(type));
+  std::memcpy(copy.data(), values, copy.size());
+  Store(type, bad, copy.data(), at);
+  return copy;
+}
+
+inline const Fault<QuantizedView> kWeightFaults[] = {
+    {"w.format", [](QuantizedView& w) { w.format = static_cast<Format>(5); }},
+    {"w.format", [](QuantizedView& w) { w.format = static_cast<Format>(255); }},
+    {"w.codes", [](QuantizedView& w) { w.codes = nullptr; }},
+    {"w.code_stride", [](QuantizedView& w) { w.code_stride = w.k - 1; }},
+    {"w.code_stride", [](QuantizedView& w) { w.code_stride = 0; }},
+    {"w.code_stride", [](QuantizedView& w) { w.code_stride = kMax / 2; }},
+    {"w.group", [](QuantizedView& w) { w.group = 1; }},
+    {"w.group", [](QuantizedView& w) { w.group = 48; }},
+    {"w.group", [](QuantizedView& w) { w.group = 512; }},
+    {"w.scales", [](QuantizedView& w) { w.scales = nullptr; }},
+    {"w.scale_type", [](QuantizedView& w) { w.scale_type = DataType::kInt8; }},
+    {"w.scale_type", [](QuantizedView& w) { w.scale_type = static_cast<DataType>(77); }},
+    {"w.zeros", [](QuantizedView& w) { w.zeros = nullptr; }},
+    {"w.zero_kind", [](QuantizedView& w) { w.zero_kind = static_cast<ZeroKind>(3); }},
+    {"", [](QuantizedView& w) { w.m = kMax; }},
+    {"", [](QuantizedView& w) { w.m = kMax / 2; }},
+    {"", [](QuantizedView& w) { w.m = kMax / 160; }},
+    {"", [](QuantizedView& w) { w.k = w.code_stride = kMax; }},
+    {"", [](QuantizedView& w) { w.k = w.code_stride = kMax / 2; }},
+    {"", [](QuantizedView& w) { w.k = w.code_stride = w.m = std::size_t{1} << 32; }},
+    {"", [](QuantizedView& w) { w.m = 1, w.k = kMax - 5; }},
+    {"", [](QuantizedView& w) { w.m = 1, w.k = kMax / 4; }},
+};
+
+}  // namespace lutra::test

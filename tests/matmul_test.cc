@@ -1,0 +1,183 @@
+// MatMul against the references: every format on every target, over shapes, groups, zero points, types and data.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstddef>
+#include <vector>
+
+#include "lutra/lutra.h"
+#include "problem.h"
+#include "shapes.h"
+#include "testing.h"
+
+namespace lutra::test {
+namespace {
+
+class MatMul : public KernelTest {
+ protected:
+  // kInt16 equals its reference. kInt8 equals what the best target computes. Both lie within the bound of the true
+  // product, and outputs of other types are the f32 output rounded.
+  static void Check(const Case& c) {
+    SCOPED_TRACE(c);
+    const Problem problem(c);
+    const PackedMatrix w = Packed(problem, c.target);
+    const Activations x = Prepared(problem, w);
+    const std::vector<float> y = Multiplied(w, x, DataType::kF32, c.gap);
+    const Reference reference(problem);
+    EXPECT_TRUE(Within(y, reference.y, reference.bound, c.m));
+    const bool exact = c.precision == Precision::kInt16;
+    EXPECT_TRUE(SameBits(y, exact ? reference.exact : Multiplied(problem, BestTarget()), c.m));
+    EXPECT_TRUE(SameBits(Multiplied(w, x, c.y_type, c.gap), Rounded(y, c.y_type), c.m));
+    EXPECT_TRUE(problem.Intact());
+  }
+
+  // Every group size, zero kind and scale type, over the mixed shapes; the rest is drawn.
+  void Sweep(Precision precision) const {
+    std::size_t i = 0;
+    for (std::size_t repetition = 0; repetition < 2; ++repetition) {
+      for (const std::size_t group : kGroups) {
+        for (const ZeroKind zero_kind : kZeroKinds) {
+          for (const DataType scale_type : kFloatTypes) {
+            Case c = NewCase(MixedShape(i), i);
+            Random random(++i);
+            c.group = group;
+            c.zero_kind = zero_kind;
+            c.scale_type = scale_type;
+            c.precision = precision;
+            c.bias = random.Below(2) == 1;
+            c.x = random.Pick(kXKinds);
+            c.y_type = random.Pick(kFloatTypes);
+            c.gap = random.Below(2) * random.Below(20);
+            Check(c);
+            if (HasFailure()) return;
+          }
+        }
+      }
+    }
+  }
+
+  // The normalized mean square error at the default settings.
+  double Nmse(ZeroKind zero_kind) const {
+    const std::size_t m = 256, n = 4, k = 4096;
+    Random random(1);
+    std::vector<float> weights(m * k), x(n * k), y(n * m);
+    for (float& value : weights) value = random.Gaussian();
+    for (float& value : x) value = random.Gaussian();
+    QuantizeOptions options;
+    options.format = GetParam().format;
+    options.zero_kind = zero_kind;
+    QuantizedMatrix q;
+    EXPECT_TRUE(Ok(Quantize(weights.data(), m, k, k, options, &q)));
+    PackedMatrix w;
+    EXPECT_TRUE(Ok(Pack(q.view(), {GetParam().target}, &w)));
+    const ActivationView view{x.data(), DataType::kF32, n, k, k};
+    Context context;
+    Activations tables;
+    EXPECT_TRUE(Ok(Prepare(view, w, Precision::kInt8, context, &tables)));
+    EXPECT_TRUE(Ok(lutra::MatMul(w, tables, {y.data(), DataType::kF32, n, m, m}, context)));
+    std::vector<double> reference(n * m);
+    EXPECT_TRUE(Ok(ReferenceMatMul(q.view(), view, reference.data())));
+    double error = 0, power = 0;
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      error += (y[i] - reference[i]) * (y[i] - reference[i]);
+      power += reference[i] * reference[i];
+    }
+    return error / power;
+  }
+};
+
+TEST_P(MatMul, Exact) { Sweep(Precision::kInt16); }
+
+TEST_P(MatMul, Int8) { Sweep(Precision::kInt8); }
+
+TEST_P(MatMul, AnyActivationsAndData) {
+  std::uint64_t seed = 0;
+  for (const Data data : kDataKinds) {
+    for (const XKind& x : kXKinds) {
+      for (const Precision precision : kPrecisions) {
+        Random random(++seed);
+        Case c = NewCase({66 + random.Below(5), 2 + random.Below(2), 250 + random.Below(100)}, seed);
+        c.group = random.Pick(kGroups);
+        c.zero_kind = random.Pick(kZeroKinds);
+        c.scale_type = random.Pick(kFloatTypes);
+        c.bias = data != Data::kDenormal && random.Below(2) == 1;
+        c.precision = precision;
+        c.x = x;
+        c.y_type = random.Pick(kFloatTypes);
+        c.data = data;
+        Check(c);
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+// Each sum of integers goes to its bound, even rows to one and odd rows to the other, with x of one sign (even seeds)
+// and with signs that change from weight to weight (odd seeds).
+TEST_P(MatMul, AccumulatorsAtTheirLimits) {
+  std::uint64_t seed = 0;
+  for (const Data data : {Data::kExtreme, Data::kLowDigit}) {
+    for (const std::size_t group : kGroups) {
+      for (const std::size_t k : {std::size_t{640}, std::size_t{1000}, std::size_t{11008}}) {
+        for (const Precision precision : kPrecisions) {
+          for (const XKind& x : {kXKinds[0], kXKinds[3]}) {
+            Case c = NewCase({33, 3, k}, seed += 2);
+            c.group = group;
+            c.precision = precision;
+            c.x = x;
+            c.data = data;
+            Check(c);
+            ++c.seed;
+            Check(c);
+            if (HasFailure()) return;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(MatMul, ErrorOfInt8TablesIsSmall) {
+  constexpr double kLargest = 4.5e-5;  // what a table scale per 64 Gaussian activations gives
+  EXPECT_LE(Nmse(ZeroKind::kNone), kLargest);
+  if (Describe(GetParam().format).planes > 1) {
+    EXPECT_LE(Nmse(ZeroKind::kFloat), kLargest);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sweep, MatMul, ::testing::ValuesIn(Kernels()), KernelName);
+
+// Whole layers, of which the references see a few rows.
+class ModelShapes : public KernelTest {};
+
+TEST_P(ModelShapes, SampledRows) {
+  std::uint64_t seed = 0;
+  for (const Shape& shape : kModelShapes) {
+    Case c = NewCase(shape, ++seed);
+    c.precision = kPrecisions[seed % 2];
+    c.zero_kind = kZeroKinds[seed % 3];
+    SCOPED_TRACE(c);
+    const Problem problem(c);
+    const PackedMatrix w = Packed(problem, c.target);
+    const std::vector<float> y = Multiplied(w, Prepared(problem, w), DataType::kF32, 0);
+    constexpr std::size_t kRows = 5;
+    for (const std::size_t begin : {std::size_t{0}, c.m / 2 - 2, c.m - kRows}) {
+      std::vector<float> sample;
+      for (std::size_t n = 0; n < c.n; ++n) {
+        const auto row = y.begin() + static_cast<std::ptrdiff_t>(n * c.m + begin);
+        sample.insert(sample.end(), row, row + kRows);
+      }
+      const Reference reference(problem, Rows(problem.w(), begin, kRows));
+      EXPECT_TRUE(Within(sample, reference.y, reference.bound, kRows));
+      if (c.precision == Precision::kInt16) {
+        EXPECT_TRUE(SameBits(sample, reference.exact, kRows));
+      }
+    }
+    if (HasFailure()) return;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sweep, ModelShapes, ::testing::ValuesIn(Kernels(2)), KernelName);
+
+}  // namespace
+}  // namespace lutra::test

@@ -1,0 +1,278 @@
+// A multiplication to test: a Case says which, a Problem owns its data, deterministic in the case's seed.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <ostream>
+#include <random>
+#include <vector>
+
+#include "guarded.h"
+#include "lutra/lutra.h"
+
+namespace lutra::test {
+
+enum class Data {
+  kGaussian,
+  kEqual,
+  kZero,
+  kOutlier,   // one activation of each row is 1000 times the others
+  kDenormal,  // around 1e-40 (f16: 1e-7)
+  kHuge,      // around 1e32 (f16: 1e4)
+  kExtreme,   // every lookup meets the largest or the smallest entry of its table: all |x| equal, codes at their ends
+  kLowDigit,  // int8: sums per index are 63 and -64, where the lower digit of kInt16 has the largest modulus
+};
+inline constexpr Data kDataKinds[] = {Data::kGaussian, Data::kEqual, Data::kZero,    Data::kOutlier,
+                                      Data::kDenormal, Data::kHuge,  Data::kExtreme, Data::kLowDigit};
+
+inline constexpr std::size_t kGroups[] = {16, 32, 64, 128, 256, kPerRow, kPerMatrix};
+inline constexpr DataType kFloatTypes[] = {DataType::kF32, DataType::kF16, DataType::kBF16};
+
+// How activations come: int8 with scales that fit blocks, that cut them, and that outlast any K.
+struct XKind {
+  DataType type;
+  std::size_t scale_group;
+};
+inline constexpr XKind kXKinds[] = {
+    {DataType::kF32, kPerRow}, {DataType::kF16, kPerRow},        {DataType::kBF16, kPerRow}, {DataType::kInt8, kPerRow},
+    {DataType::kInt8, 16},     {DataType::kInt8, 128},           {DataType::kInt8, 192},     {DataType::kInt8, 7},
+    {DataType::kInt8, 100},    {DataType::kInt8, kPerMatrix - 1}};
+
+inline constexpr const char* kDataTypeNames[] = {"f32", "f16", "bf16", "int8"};
+inline constexpr const char* kZeroKindNames[] = {"none", "integer", "float"};
+inline constexpr const char* kPrecisionNames[] = {"kInt8", "kInt16"};
+inline constexpr const char* kDataNames[] = {"gaussian", "equal", "zero",    "outlier",
+                                             "denormal", "huge",  "extreme", "low digit"};
+
+template <class Enum, std::size_t kCount>
+const char* NameOf(Enum value, const char* const (&names)[kCount]) {
+  return static_cast<std::size_t>(value) < kCount ? names[static_cast<std::size_t>(value)] : "?";
+}
+
+struct Case {
+  Format format = Format::kInt4;
+  Target target = nullptr;
+  std::size_t m = 1, n = 1, k = 1;
+  std::size_t group = 128;
+  ZeroKind zero_kind = ZeroKind::kNone;
+  DataType scale_type = DataType::kF16;
+  bool bias = false;
+  Precision precision = Precision::kInt8;
+  XKind x = kXKinds[0];
+  DataType y_type = DataType::kF32;
+  std::size_t gap = 0;  // elements between two rows of codes, x and y
+  Data data = Data::kGaussian;
+  std::uint64_t seed = 1;
+};
+
+inline std::ostream& operator<<(std::ostream& out, const Case& c) {
+  const auto group = [](std::size_t g) {
+    return g == kPerRow ? std::string("row") : g == kPerMatrix ? std::string("matrix") : std::to_string(g);
+  };
+  return out << Describe(c.format).name << " on " << (c.target == nullptr ? "any target" : TargetName(c.target))
+             << ", M " << c.m << " N " << c.n << " K " << c.k << ", group " << group(c.group) << ", zeros "
+             << NameOf(c.zero_kind, kZeroKindNames) << ", scales " << NameOf(c.scale_type, kDataTypeNames)
+             << (c.bias ? ", bias, " : ", ") << NameOf(c.precision, kPrecisionNames) << ", x "
+             << NameOf(c.x.type, kDataTypeNames) << " per " << group(c.x.scale_group) << ", y "
+             << NameOf(c.y_type, kDataTypeNames) << ", gap " << c.gap << ", data " << NameOf(c.data, kDataNames)
+             << ", seed " << c.seed;
+}
+
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : bits_(seed) {}
+  std::uint64_t Bits() { return bits_(); }
+  std::size_t Below(std::size_t end) { return static_cast<std::size_t>(bits_() % end); }
+  float Uniform(float begin, float end) { return begin + (end - begin) * static_cast<float>(bits_() >> 40) * 0x1p-24f; }
+  float Gaussian() { return gaussian_(bits_); }
+  template <class T, std::size_t kCount>
+  const T& Pick(const T (&list)[kCount]) {
+    return list[Below(kCount)];
+  }
+
+ private:
+  std::mt19937_64 bits_;
+  std::normal_distribution<float> gaussian_;
+};
+
+// Element i of an array of any type.
+inline float Load(DataType type, const void* data, std::size_t i) {
+  const auto* const at = static_cast<const std::uint8_t*>(data) + i * SizeOf(type);
+  if (type == DataType::kInt8) return static_cast<float>(static_cast<std::int8_t>(*at));
+  std::uint16_t half;
+  std::memcpy(&half, at, sizeof(half));
+  if (type != DataType::kF32) return type == DataType::kF16 ? F16ToF32(half) : BF16ToF32(half);
+  float value;
+  std::memcpy(&value, at, sizeof(value));
+  return value;
+}
+inline void Store(DataType type, float value, void* data, std::size_t i) {
+  auto* const at = static_cast<std::uint8_t*>(data) + i * SizeOf(type);
+  const std::uint16_t half = type == DataType::kF16 ? F32ToF16(value) : F32ToBF16(value);
+  const auto byte = static_cast<std::int8_t>(type == DataType::kInt8 ? value : 0.0f);
+  const void* const from = type == DataType::kF32    ? static_cast<const void*>(&value)
+                           : type == DataType::kInt8 ? static_cast<const void*>(&byte)
+                                                     : &half;
+  std::memcpy(at, from, SizeOf(type));
+}
+
+// The inputs of a case. What views must not show (gaps, surroundings) is filled with bytes that read as NaN or as codes
+// out of range.
+class Problem {
+ public:
+  explicit Problem(const Case& c) : case_(c), random_(c.seed) {
+    const std::size_t m = c.m, n = c.n, k = c.k, stride = k + c.gap;
+    w_.format = c.format;
+    w_.m = m;
+    w_.k = k;
+    w_.code_stride = stride;
+    w_.group = c.group;
+    w_.scale_type = c.scale_type;
+    w_.zero_kind = c.zero_kind;
+    flipped_.resize(k);
+    for (std::size_t j = 0; j < k; ++j) flipped_[j] = c.seed % 2 == 1 && random_.Below(2) == 1;
+    MakeCodes();
+    MakeScales();
+    if (c.bias) {
+      bias_ = Guarded(m * sizeof(float));
+      for (std::size_t i = 0; i < m; ++i) Store(DataType::kF32, random_.Gaussian(), bias_.data(), i);
+      w_.bias = reinterpret_cast<const float*>(bias_.data());
+    }
+    x_ = {nullptr, c.x.type, n, k, stride, nullptr, c.x.scale_group};
+    MakeX();
+    for (Guarded* input : {&codes_, &scales_, &zeros_, &bias_, &data_, &x_scales_}) input->Seal();
+  }
+  Problem(const Problem&) = delete;
+
+  const Case& operator*() const { return case_; }
+  const Case* operator->() const { return &case_; }
+  const QuantizedView& w() const { return w_; }
+  const ActivationView& x() const { return x_; }
+  // True as long as nobody wrote to the inputs or around them.
+  bool Intact() const {
+    return codes_.Intact() && scales_.Intact() && zeros_.Intact() && bias_.Intact() && data_.Intact() &&
+           x_scales_.Intact();
+  }
+
+ private:
+  static std::size_t Span(std::size_t rows, std::size_t width, std::size_t stride) {
+    return rows == 0 ? 0 : (rows - 1) * stride + width;
+  }
+
+  void MakeCodes() {
+    const auto levels = static_cast<unsigned>(Describe(w_.format).levels);
+    codes_ = Guarded(Span(w_.m, w_.k, w_.code_stride));
+    w_.codes = codes_.data();
+    const bool extreme = case_.data == Data::kExtreme || case_.data == Data::kLowDigit;
+    for (std::size_t m = 0; m < w_.m; ++m) {
+      std::uint8_t* const row = codes_.data() + m * w_.code_stride;
+      std::uint64_t bits = 0;
+      for (std::size_t k = 0; k < w_.k; ++k, bits >>= 8) {
+        if (k % 8 == 0) bits = random_.Bits();
+        const bool low = (m % 2 == 1) != (case_.data == Data::kExtreme && flipped_[k]);
+        row[k] = static_cast<std::uint8_t>(extreme ? (low ? 0 : levels - 1) : (bits & 255) * levels >> 8);
+      }
+    }
+  }
+
+  void MakeScales() {
+    const std::size_t count = ScaleCount(w_);
+    const auto levels = static_cast<unsigned>(Describe(w_.format).levels);
+    // Large enough for f16, and small enough that sums of huge activations stay finite.
+    const float magnitude = case_.data == Data::kHuge ? 0x1p-13f : 0x1p-5f;
+    scales_ = Guarded(count * SizeOf(w_.scale_type));
+    w_.scales = scales_.data();
+    for (std::size_t i = 0; i < count; ++i) {
+      const float sign = random_.Below(4) == 0 ? -1.0f : 1.0f;
+      Store(w_.scale_type, sign * magnitude * random_.Uniform(0.5f, 1.5f), scales_.data(), i);
+    }
+    if (w_.zero_kind == ZeroKind::kNone) return;
+    const bool integer = w_.zero_kind == ZeroKind::kInteger;
+    zeros_ = Guarded(count * (integer ? 1 : SizeOf(w_.scale_type)));
+    w_.zeros = zeros_.data();
+    for (std::size_t i = 0; i < count; ++i) {
+      if (integer) {
+        zeros_.data()[i] = static_cast<std::uint8_t>(random_.Below(16) == 0 ? 255 : random_.Below(levels));
+      } else {
+        Store(w_.scale_type, random_.Uniform(-1.0f, static_cast<float>(levels)), zeros_.data(), i);
+      }
+    }
+  }
+
+  // Row n of x: about 1 in modulus; kLowDigit: the integers themselves.
+  void MakeRow(std::size_t n, std::vector<float>& row) {
+    const FormatInfo& f = Describe(w_.format);
+    for (std::size_t k = 0; k < row.size(); ++k) {
+      switch (case_.data) {
+        case Data::kEqual:
+          row[k] = 1.0f;
+          break;
+        case Data::kZero:
+          row[k] = 0.0f;
+          break;
+        case Data::kExtreme:
+          row[k] = flipped_[k] ? -1.0f : 1.0f;
+          break;
+        case Data::kLowDigit: {
+          const auto g = static_cast<std::size_t>(f.g);
+          const bool last = k % BlockSize(f, w_.group) % g + 1 == g;
+          const int sum = n % 2 == 0 ? 63 : -64;
+          const int each = sum / f.g;
+          row[k] = static_cast<float>(last ? sum - each * (f.g - 1) : each);
+          break;
+        }
+        default:
+          row[k] = random_.Gaussian();
+      }
+    }
+    if (case_.data == Data::kOutlier && !row.empty()) row[random_.Below(row.size())] = n % 2 == 0 ? 1000.0f : -1000.0f;
+  }
+
+  // The value of a 1 in a row.
+  float XMagnitude() const {
+    const bool half = x_.type == DataType::kF16;
+    if (case_.data == Data::kDenormal) return half ? 1e-7f : 1e-40f;
+    if (case_.data == Data::kHuge) return half ? 1e4f : 1e32f;
+    return 1.0f;
+  }
+  // The int8 of a 1 in a row; Gaussian data reach -128 and 127.
+  float XInteger() const {
+    if (case_.data == Data::kOutlier) return 0.127f;
+    if (case_.data == Data::kLowDigit) return 1.0f;
+    return case_.data == Data::kEqual || case_.data == Data::kExtreme ? 127.0f : 50.0f;
+  }
+
+  void MakeX() {
+    data_ = Guarded(Span(x_.n, x_.k, x_.row_stride) * SizeOf(x_.type));
+    x_.data = data_.data();
+    std::vector<float> row(x_.k);
+    for (std::size_t n = 0; n < x_.n; ++n) {
+      MakeRow(n, row);
+      for (std::size_t k = 0; k < x_.k; ++k) {
+        const float value = x_.type == DataType::kInt8
+                                ? std::clamp(std::nearbyint(row[k] * XInteger()), -128.0f, 127.0f)
+                                : row[k] * XMagnitude();
+        Store(x_.type, value, data_.data(), n * x_.row_stride + k);
+      }
+    }
+    if (x_.type != DataType::kInt8) return;
+    const std::size_t g = x_.scale_group, count = x_.n * (g == kPerRow ? 1 : x_.k / g + (x_.k % g != 0));
+    x_scales_ = Guarded(count * sizeof(float));
+    for (std::size_t i = 0; i < count; ++i) {
+      Store(DataType::kF32, XMagnitude() / XInteger() * random_.Uniform(0.5f, 1.5f), x_scales_.data(), i);
+    }
+    x_.scales = reinterpret_cast<const float*>(x_scales_.data());
+  }
+
+  Case case_;
+  Random random_;
+  QuantizedView w_;
+  ActivationView x_;
+  std::vector<bool> flipped_;  // kExtreme: where x is negative
+  Guarded codes_, scales_, zeros_, bias_, data_, x_scales_;
+};
+
+}  // namespace lutra::test

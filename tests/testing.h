@@ -1,0 +1,215 @@
+// What the tests share: the sweep over formats and targets, the calls with their checks, comparisons that say where.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "lutra/lutra.h"
+#include "problem.h"
+#include "shapes.h"
+
+namespace lutra {
+
+inline void PrintTo(const FormatInfo& f, std::ostream* out) { *out << f.name; }
+inline void PrintTo(const Status& status, std::ostream* out) { *out << status.message(); }
+
+namespace test {
+
+// --- The parameters of sweeps.
+
+inline std::string FormatName(const ::testing::TestParamInfo<FormatInfo>& info) { return info.param.name; }
+
+struct Kernel {
+  Format format;
+  Target target;
+};
+inline void PrintTo(const Kernel& kernel, std::ostream* out) {
+  *out << Describe(kernel.format).name << " on " << TargetName(kernel.target);
+}
+inline std::string KernelName(const ::testing::TestParamInfo<Kernel>& info) {
+  return std::string(Describe(info.param.format).name) + "_" + TargetName(info.param.target);
+}
+// Every format on the best targets.
+inline std::vector<Kernel> Kernels(std::size_t best = std::numeric_limits<std::size_t>::max()) {
+  std::vector<Kernel> kernels;
+  const TargetList targets = RunnableTargets();
+  for (const FormatInfo& f : kFormats) {
+    for (std::size_t i = 0; i < targets.size && i < best; ++i) kernels.push_back({f.format, targets.data[i]});
+  }
+  return kernels;
+}
+inline Target BestTarget() { return *RunnableTargets().begin(); }
+
+class KernelTest : public ::testing::TestWithParam<Kernel> {
+ protected:
+  Case NewCase(const Shape& shape, std::uint64_t seed) const {
+    Case c;
+    c.format = GetParam().format;
+    c.target = GetParam().target;
+    c.m = shape.m;
+    c.n = shape.n;
+    c.k = shape.k;
+    c.seed = seed;
+    return c;
+  }
+};
+
+// --- Comparisons.
+
+inline ::testing::AssertionResult Ok(const Status& status) {
+  return (status.ok() ? ::testing::AssertionSuccess() : ::testing::AssertionFailure()) << status.message();
+}
+
+// `argument` empty: any.
+inline ::testing::AssertionResult Refused(const Status& status, const std::string& argument) {
+  const bool named = *status.argument() != 0 && *status.reason() != 0;
+  const bool right = argument.empty() || argument == status.argument();
+  if (status.code() == StatusCode::kInvalidArgument && named && right) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << "expected a refusal of \"" << argument << "\", got: " << status.message();
+}
+
+// Matrices of `m` columns, bit for bit.
+inline ::testing::AssertionResult SameBits(const std::vector<float>& actual, const std::vector<float>& expected,
+                                           std::size_t m) {
+  if (actual.size() != expected.size()) return ::testing::AssertionFailure() << "sizes differ";
+  std::size_t differing = 0, first = 0;
+  for (std::size_t i = actual.size(); i-- > 0;) {
+    if (std::memcmp(&actual[i], &expected[i], sizeof(float)) == 0) continue;
+    ++differing;
+    first = i;
+  }
+  if (differing == 0) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << differing << " of " << actual.size() << " differ, first n " << first / m
+                                       << " m " << first % m << ": " << std::hexfloat << actual[first] << " instead of "
+                                       << expected[first];
+}
+
+// |actual - expected| <= bound, and the bound says something.
+inline ::testing::AssertionResult Within(const std::vector<float>& actual, const std::vector<double>& expected,
+                                         const std::vector<double>& bound, std::size_t m) {
+  std::size_t beyond = 0, first = 0;
+  for (std::size_t i = actual.size(); i-- > 0;) {
+    if (std::isfinite(bound[i]) && std::abs(static_cast<double>(actual[i]) - expected[i]) <= bound[i]) continue;
+    ++beyond;
+    first = i;
+  }
+  if (beyond == 0) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << beyond << " of " << actual.size() << " beyond the bound, first n "
+                                       << first / m << " m " << first % m << ": " << actual[first] << " instead of "
+                                       << expected[first] << " +- " << bound[first];
+}
+
+// --- The calls. Failures are recorded; what they return is then not meaningful.
+
+// y between canaries, before and after the matrix and between its rows.
+class Output {
+ public:
+  Output(std::size_t n, std::size_t m, std::size_t gap, DataType type)
+      : bytes_((n == 0 ? 0 : (n - 1) * (m + gap) + m) * SizeOf(type)), view_{bytes_.data(), type, n, m, m + gap} {
+    bytes_.Seal();
+  }
+  Output(const Output&) = delete;
+
+  const OutputView& view() const { return view_; }
+  bool Untouched() const { return bytes_.Intact(); }
+  bool SurroundingsIntact() const { return bytes_.SurroundingsIntact() && Filled(view_.m, view_.row_stride); }
+  // True if the columns [begin, end) hold what they held before; `end` may lie in the gap.
+  bool Filled(std::size_t begin, std::size_t end) const {
+    const std::size_t width = SizeOf(view_.type);
+    for (std::size_t n = 0; n < view_.n; ++n) {
+      const std::uint8_t* const row = bytes_.data() + n * view_.row_stride * width;
+      const std::size_t stop = n + 1 == view_.n ? std::min(end, view_.m) : end;
+      for (std::size_t i = begin * width; i < stop * width; ++i) {
+        if (row[i] != Guarded::kFill) return false;
+      }
+    }
+    return true;
+  }
+  std::vector<float> Floats() const {
+    std::vector<float> y(view_.n * view_.m);
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      y[i] = Load(view_.type, view_.data, i / view_.m * view_.row_stride + i % view_.m);
+    }
+    return y;
+  }
+
+ private:
+  Guarded bytes_;
+  OutputView view_;
+};
+
+inline PackedMatrix Packed(const Problem& problem, Target target, Executor* executor = nullptr) {
+  PackedMatrix w;
+  EXPECT_TRUE(Ok(Pack(problem.w(), {target, executor}, &w)));
+  EXPECT_TRUE(problem.Intact());
+  return w;
+}
+
+inline Activations Prepared(const Problem& problem, const PackedMatrix& w, Executor* executor = nullptr) {
+  Context context{executor};
+  Activations x;
+  EXPECT_TRUE(Ok(Prepare(problem.x(), w, problem->precision, context, &x)));
+  EXPECT_TRUE(x.Fits(w));
+  EXPECT_TRUE(problem.Intact());
+  return x;
+}
+
+inline std::vector<float> Multiplied(const PackedMatrix& w, const Activations& x, DataType type, std::size_t gap,
+                                     Executor* executor = nullptr) {
+  Context context{executor};
+  Output y(x.n(), w.m(), gap, type);
+  EXPECT_TRUE(Ok(MatMul(w, x, y.view(), context)));
+  EXPECT_TRUE(y.SurroundingsIntact());
+  return y.Floats();
+}
+
+// All steps, to f32.
+inline std::vector<float> Multiplied(const Problem& problem, Target target) {
+  const PackedMatrix w = Packed(problem, target);
+  return Multiplied(w, Prepared(problem, w), DataType::kF32, problem->gap);
+}
+
+// What a store as `type` leaves of y.
+inline std::vector<float> Rounded(std::vector<float> y, DataType type) {
+  for (float& value : y) {
+    std::uint32_t stored;
+    Store(type, value, &stored, 0);
+    value = Load(type, &stored, 0);
+  }
+  return y;
+}
+
+struct Reference {
+  explicit Reference(const Problem& problem) : Reference(problem, problem.w()) {}
+  // For some of the problem's rows.
+  Reference(const Problem& problem, const QuantizedView& w)
+      : y(w.m * problem->n), bound(w.m * problem->n), exact(w.m * problem->n) {
+    EXPECT_TRUE(Ok(ReferenceMatMul(w, problem.x(), y.data())));
+    EXPECT_TRUE(Ok(ReferenceErrorBound(w, problem.x(), problem->precision, bound.data())));
+    if (problem->precision == Precision::kInt16) {
+      EXPECT_TRUE(Ok(ReferenceExactMatMul(w, problem.x(), exact.data())));
+    }
+  }
+  std::vector<double> y, bound;
+  std::vector<float> exact;  // kInt16 only
+};
+
+// The rows [begin, begin + count) of w.
+inline QuantizedView Rows(QuantizedView w, std::size_t begin, std::size_t count) {
+  const std::size_t skipped = w.group == kPerMatrix ? 0 : begin * GroupsPerRow(w.k, w.group);
+  const std::size_t zero_size = w.zero_kind == ZeroKind::kInteger ? 1 : SizeOf(w.scale_type);
+  w.m = count;
+  w.codes += begin * w.code_stride;
+  w.scales = static_cast<const std::uint8_t*>(w.scales) + skipped * SizeOf(w.scale_type);
+  if (w.zeros != nullptr) w.zeros = static_cast<const std::uint8_t*>(w.zeros) + skipped * zero_size;
+  if (w.bias != nullptr) w.bias += begin;
+  return w;
+}
+
+}  // namespace test
+}  // namespace lutra

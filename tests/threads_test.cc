@@ -1,0 +1,200 @@
+// Ranges, executors, and activations that several matrices share: none of them changes a bit of y.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstring>
+#include <thread>
+#include <vector>
+
+#include "lutra/lutra.h"
+#include "problem.h"
+#include "testing.h"
+
+namespace lutra::test {
+namespace {
+
+// Starts its threads anew for every call.
+class ThreadExecutor : public Executor {
+ public:
+  explicit ThreadExecutor(std::size_t threads) : threads_(threads) {}
+  std::size_t Concurrency() const override { return threads_; }
+  void ParallelFor(std::size_t count, Task task, void* context) override {
+    std::atomic<std::size_t> next{0};
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < threads_; ++i) {
+      threads.emplace_back([&] {
+        for (std::size_t index = next++; index < count; index = next++) task(context, index);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+
+ private:
+  std::size_t threads_;
+};
+
+// Promises threads, has none, and starts at the end.
+class BackwardExecutor : public Executor {
+ public:
+  std::size_t Concurrency() const override { return 7; }
+  void ParallelFor(std::size_t count, Task task, void* context) override {
+    while (count-- > 0) task(context, count);
+  }
+};
+
+class Threads : public KernelTest {
+ protected:
+  Case OddCase(const Shape& shape, Precision precision) const {
+    Case c = NewCase(shape, 1);
+    c.precision = precision;
+    c.zero_kind = ZeroKind::kFloat;
+    c.bias = true;
+    return c;
+  }
+};
+
+TEST_P(Threads, AnySplitIntoRangesEqualsTheWhole) {
+  const std::vector<std::vector<std::size_t>> splits = {
+      {0, 333},
+      {0, 0, 333, 333},
+      {0, 64, 128, 192, 256, 320, 333},
+      {0, 1, 2, 63, 65, 127, 129, 300, 332, 333},
+      {0, 257, 258, 333},
+      {0, 15, 16, 17, 31, 33, 48, 255, 256, 320, 321, 333},
+  };
+  for (const Precision precision : kPrecisions) {
+    for (const DataType y_type : kFloatTypes) {
+      Case c = OddCase({333, 7, 300}, precision);
+      c.y_type = y_type;
+      SCOPED_TRACE(c);
+      const Problem problem(c);
+      const PackedMatrix w = Packed(problem, c.target);
+      const Activations x = Prepared(problem, w);
+      const std::vector<float> whole = Multiplied(w, x, y_type, 0);
+      for (const std::vector<std::size_t>& split : splits) {
+        Output y(c.n, c.m, 3, y_type);
+        for (std::size_t i = split.size() - 1; i-- > 0;) {  // from the end, so that what follows is seen to survive
+          ASSERT_TRUE(Ok(MatMulRange(w, x, y.view(), split[i], split[i + 1])));
+          EXPECT_TRUE(y.Filled(0, split[i])) << "before column " << split[i];
+          EXPECT_TRUE(y.SurroundingsIntact());
+        }
+        EXPECT_TRUE(SameBits(y.Floats(), whole, c.m));
+      }
+    }
+  }
+}
+
+TEST_P(Threads, AnyExecutorEqualsSerial) {
+  ThreadExecutor two(2), three(3);
+  BackwardExecutor backward;
+  for (const Precision precision : kPrecisions) {
+    const Case c = OddCase({1000, 33, 257}, precision);
+    SCOPED_TRACE(c);
+    const Problem problem(c);
+    const PackedMatrix w = Packed(problem, c.target);
+    const std::vector<float> serial = Multiplied(w, Prepared(problem, w), DataType::kF32, 1);
+    for (Executor* executor : {&SerialExecutor(), static_cast<Executor*>(&two), static_cast<Executor*>(&three),
+                               static_cast<Executor*>(&backward)}) {
+      SCOPED_TRACE(executor->Concurrency());
+      const PackedMatrix packed = Packed(problem, c.target, executor);
+      ASSERT_EQ(packed.bytes(), w.bytes());
+      EXPECT_EQ(std::memcmp(packed.data(), w.data(), w.bytes()), 0);
+      const Activations x = Prepared(problem, packed, executor);
+      EXPECT_TRUE(SameBits(Multiplied(packed, x, DataType::kF32, 1, executor), serial, c.m));
+    }
+  }
+}
+
+TEST_P(Threads, CallersShareMatricesAndActivations) {
+  const Case c = OddCase({500, 9, 400}, Precision::kInt8);
+  SCOPED_TRACE(c);
+  const Problem problem(c);
+  const PackedMatrix w = Packed(problem, c.target);
+  const Activations x = Prepared(problem, w);
+  const std::vector<float> expected = Multiplied(w, x, DataType::kF32, 0);
+  Output shared(c.n, c.m, 0, DataType::kF32);
+  constexpr std::size_t kCallers = 3;
+  std::vector<std::thread> callers;
+  for (std::size_t i = 0; i < kCallers; ++i) {
+    callers.emplace_back([&, i] {
+      EXPECT_TRUE(Ok(MatMulRange(w, x, shared.view(), i * c.m / kCallers, (i + 1) * c.m / kCallers)));
+      EXPECT_TRUE(SameBits(Multiplied(w, x, DataType::kF32, 0), expected, c.m));
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_TRUE(SameBits(shared.Floats(), expected, c.m));
+}
+
+// What Fits says is what MatMul accepts, and accepted activations are as good as those made for the matrix.
+TEST_P(Threads, ActivationsServeEveryMatrixTheyFit) {
+  const Target target = GetParam().target;
+  for (const std::size_t group : kGroups) {
+    Case c = OddCase({70, 3, 500}, Precision::kInt8);
+    c.group = group;
+    const Problem problem(c);
+    const FormatInfo& f = Describe(c.format);
+    const Activations x = Prepared(problem, Packed(problem, target));
+    for (const Kernel& kernel : Kernels()) {
+      for (const std::size_t other_group : kGroups) {
+        Case other = c;
+        other.format = kernel.format;
+        other.target = kernel.target;
+        other.group = other_group;
+        SCOPED_TRACE(c);
+        SCOPED_TRACE(other);
+        const Problem weights(other);
+        const PackedMatrix w = Packed(weights, other.target);
+        const FormatInfo& other_f = Describe(other.format);
+        if (kernel.target == target) {
+          EXPECT_EQ(x.Fits(w), f.base == other_f.base && BlockSize(f, group) == BlockSize(other_f, other_group));
+        }
+        Output y(c.n, c.m, 1, DataType::kF32);
+        Context context;
+        if (x.Fits(w)) {
+          const std::vector<float> own = Multiplied(w, Prepared(problem, w), DataType::kF32, 1);
+          EXPECT_TRUE(SameBits(Multiplied(w, x, DataType::kF32, 1), own, c.m));
+        } else {
+          EXPECT_TRUE(Refused(MatMul(w, x, y.view(), context), "x"));
+          EXPECT_TRUE(Refused(MatMulRange(w, x, y.view(), 0, c.m), "x"));
+          EXPECT_TRUE(y.Untouched());
+        }
+        if (HasFailure()) return;
+      }
+    }
+  }
+}
+
+// One object for calls of all sizes and both precisions, as an engine keeps it.
+TEST_P(Threads, ActivationsCanBePreparedAgain) {
+  Activations x;
+  Context context;
+  for (const Shape& shape : {Shape{65, 2, 100}, Shape{65, 40, 1000}, Shape{3, 1, 7}, Shape{65, 8, 512}}) {
+    for (const Precision precision : kPrecisions) {
+      const Case c = OddCase(shape, precision);
+      SCOPED_TRACE(c);
+      const Problem problem(c);
+      const PackedMatrix w = Packed(problem, c.target);
+      ASSERT_TRUE(Ok(Prepare(problem.x(), w, precision, context, &x)));
+      EXPECT_EQ(x.n(), c.n);
+      EXPECT_EQ(x.k(), c.k);
+      EXPECT_EQ(x.precision(), precision);
+      EXPECT_TRUE(SameBits(Multiplied(w, x, DataType::kF32, 0), Multiplied(problem, c.target), c.m));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sweep, Threads, ::testing::ValuesIn(Kernels()), KernelName);
+
+TEST(Executors, SerialRunsInOrder) {
+  EXPECT_EQ(SerialExecutor().Concurrency(), 1u);
+  std::vector<std::size_t> order;
+  const auto note = [](void* context, std::size_t i) { static_cast<std::vector<std::size_t>*>(context)->push_back(i); };
+  SerialExecutor().ParallelFor(0, note, &order);
+  SerialExecutor().ParallelFor(3, note, &order);
+  EXPECT_EQ(order, (std::vector<std::size_t>{0, 1, 2}));
+}
+
+}  // namespace
+}  // namespace lutra::test

@@ -1,0 +1,183 @@
+// Quantize, pack, prepare and multiply, as a user of the library would, with a clock and a double reference beside.
+#include "demo_measure.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <fstream>
+#include <random>
+
+#include "plain_f32.h"
+#include "sampled_error.h"
+
+namespace lutra::examples {
+namespace {
+
+Status Allocate(const char* what, std::size_t floats, Buffer* buffer) {
+  return buffer->Reserve(floats * sizeof(float)) ? Status() : Status::OutOfMemory(what);
+}
+
+void FillGaussian(std::uint64_t seed, float deviation, std::size_t count, Buffer* buffer) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<float> gaussian(0.0f, deviation);
+  std::generate_n(buffer->as<float>(), count, [&] { return gaussian(random); });
+}
+
+// The shortest time of `run` in ms: at least 3 runs and 0.15 s, unless they take seconds. `before` is not timed.
+template <class Before, class Run>
+double BestMs(const Before& before, const Run& run) {
+  using Ms = std::chrono::duration<double, std::milli>;
+  Ms best = Ms::max(), total = Ms::zero();
+  for (int runs = 0; (runs < 3 || total < Ms(150)) && total < Ms(1000); ++runs) {
+    const auto start = std::chrono::steady_clock::now();
+    before();
+    const auto begin = std::chrono::steady_clock::now();
+    run();
+    const auto end = std::chrono::steady_clock::now();
+    best = std::min<Ms>(best, end - begin);
+    total += end - start;
+  }
+  return best.count();
+}
+
+// The operands of one layer with n tokens, and what f32 takes for them.
+class Bench {
+ public:
+  Bench(const Layer& layer, std::size_t n, Executor& executor) : layer_(layer), n_(n), executor_(executor) {}
+
+  Status Init() {
+    const std::size_t m = layer_.shape.m, k = layer_.shape.k;
+    if (const Status status = Allocate("x", n_ * k, &x_); !status.ok()) return status;
+    if (const Status status = Allocate("y", n_ * m, &y_); !status.ok()) return status;
+    FillGaussian(2, 1.0f, n_ * k, &x_);
+    // Many tokens take long in f32; a part of the rows tells as much.
+    const std::size_t rows = n_ < 8 ? m : std::min<std::size_t>(m, 1024);
+    const double ms = BestMs([] {}, [&] { MultiplyFloats(rows, n_); });
+    f32_ms_ = ms * static_cast<double>(m) / static_cast<double>(rows);
+    return {};
+  }
+
+  Result Baseline() const { return {layer_.shape, n_, "f32", 32, f32_ms_, 1, false, 0, 0}; }
+
+  // Also fills *result, for weights that were quantized to `q` and packed to `w`.
+  Status Run(const QuantizedView& q, const PackedMatrix& w, Precision precision, Result* result) {
+    const std::size_t m = layer_.shape.m, k = layer_.shape.k;
+    const ActivationView x{x_.data(), DataType::kF32, n_, k, k, nullptr, kPerRow};
+    const OutputView y{y_.data(), DataType::kF32, n_, m, m};
+    Context context{&executor_};
+    Status status;
+    // Reading the float weights drives the packed ones out of the caches, as the other layers of a model would.
+    const double ms = BestMs([&] { MultiplyFloats(m, 1); },
+                             [&] {
+                               if (status.ok()) status = Prepare(x, w, precision, context, &tables_);
+                               if (status.ok()) status = MatMul(w, tables_, y, context);
+                             });
+    Nmse nmse;
+    if (status.ok()) status = CompareWithReference(q, x, y_.as<float>(), &nmse);
+    *result = {layer_.shape, n_,           Describe(q.format).name, w.bits_per_weight(), ms, f32_ms_ / ms,
+               true,         nmse.value(), CompareWithFloats()};
+    return status;
+  }
+
+ private:
+  void MultiplyFloats(std::size_t rows, std::size_t n) {
+    PlainMatMul(layer_.weights.as<float>(), rows, layer_.shape.k, x_.as<float>(), n, y_.as<float>(), executor_);
+  }
+
+  double CompareWithFloats() const {
+    const std::size_t m = layer_.shape.m, k = layer_.shape.k;
+    Nmse nmse;
+    for (const RowRange& rows : SampleRows(m)) {
+      for (std::size_t row = rows.begin; row < rows.end; ++row) {
+        for (std::size_t n = 0; n < n_; ++n) {
+          double sum = 0;
+          for (std::size_t i = 0; i < k; ++i) {
+            sum += static_cast<double>(layer_.weights.as<float>()[row * k + i]) * x_.as<float>()[n * k + i];
+          }
+          nmse.Add(y_.as<float>()[n * m + row], sum);
+        }
+      }
+    }
+    return nmse.value();
+  }
+
+  const Layer& layer_;
+  std::size_t n_;
+  Executor& executor_;
+  Buffer x_, y_;
+  Activations tables_;
+  double f32_ms_ = 0;
+};
+
+}  // namespace
+
+Status MakeRandomLayer(const Shape& shape, Layer* layer) {
+  layer->shape = shape;
+  if (const Status status = Allocate("weights", shape.m * shape.k, &layer->weights); !status.ok()) return status;
+  FillGaussian(1, 1.0f / std::sqrt(static_cast<float>(shape.k)), shape.m * shape.k, &layer->weights);
+  return {};
+}
+
+std::string LoadLayer(const std::string& file, const Shape& shape, Layer* layer) {
+  const std::size_t count = shape.m * shape.k;
+  std::ifstream stream(file, std::ios::binary | std::ios::ate);
+  const auto size = static_cast<std::int64_t>(stream.tellg());
+  if (!stream || size < 0) return fmt::format("{} cannot be read", file);
+  if (static_cast<std::uint64_t>(size) != count * sizeof(float)) {
+    return fmt::format("{} has {} bytes, but {} x {} float32 weights take {}", file, size, shape.m, shape.k,
+                       count * sizeof(float));
+  }
+  layer->shape = shape;
+  if (!Allocate("weights", count, &layer->weights).ok()) return fmt::format("{} does not fit into memory", file);
+  float* const weights = layer->weights.as<float>();
+  stream.seekg(0);
+  if (!stream.read(reinterpret_cast<char*>(weights), size)) return fmt::format("{} cannot be read", file);
+  const auto* const bad = std::find_if(weights, weights + count, [](float w) { return !std::isfinite(w); });
+  return bad == weights + count ? "" : fmt::format("{}: weight {} is not finite", file, bad - weights);
+}
+
+Status MeasureLimits(Executor& executor, Limits* limits) {
+  Layer layer{{8192, 4096, ""}, {}};  // 128 MB, more than caches hold
+  const std::size_t count = layer.shape.m * layer.shape.k;
+  if (const Status status = Allocate("weights", count, &layer.weights); !status.ok()) return status;
+  std::fill_n(layer.weights.as<float>(), count, 1.0f);
+  Bench reading(layer, 1, executor), multiplying(layer, 128, executor);
+  if (const Status status = reading.Init(); !status.ok()) return status;
+  if (const Status status = multiplying.Init(); !status.ok()) return status;
+  *limits = {reading.Baseline().WeightGBs(), multiplying.Baseline().GMacS()};
+  return {};
+}
+
+Status MeasureLayer(const Layer& layer, const Options& options, Executor& executor, const Progress& progress,
+                    std::vector<Result>* results) {
+  const std::size_t m = layer.shape.m, k = layer.shape.k;
+  const std::string title = fmt::format("W[{} x {}]", m, k);
+  progress(title + " f32");
+  std::vector<Bench> benches;
+  std::vector<std::vector<Result>> by_tokens;
+  for (const std::size_t n : options.tokens) {
+    benches.emplace_back(layer, n, executor);
+    if (const Status status = benches.back().Init(); !status.ok()) return status;
+    by_tokens.push_back({benches.back().Baseline()});
+  }
+  for (const Format format : options.formats) {
+    QuantizedMatrix q;
+    PackedMatrix w;
+    Status status = Quantize(layer.weights.as<float>(), m, k, k, {format, options.group}, &q);
+    if (status.ok()) status = Pack(q.view(), {options.target, &executor}, &w);
+    if (!status.ok()) return status;
+    for (std::size_t i = 0; i < benches.size(); ++i) {
+      progress(fmt::format("{} {}, N = {}", title, Describe(format).name, options.tokens[i]));
+      if (status = benches[i].Run(q.view(), w, options.precision, &by_tokens[i].emplace_back()); !status.ok()) {
+        return status;
+      }
+    }
+  }
+  for (const std::vector<Result>& part : by_tokens) results->insert(results->end(), part.begin(), part.end());
+  return {};
+}
+
+}  // namespace lutra::examples

@@ -1,0 +1,110 @@
+// A table for people, JSON for programs.
+#include "demo_report.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace lutra::examples {
+namespace {
+
+std::string GroupName(std::size_t group) {
+  return group == kPerRow ? "row" : group == kPerMatrix ? "matrix" : fmt::format("{} weights", group);
+}
+const char* PrecisionName(Precision precision) { return precision == Precision::kInt8 ? "int8" : "int16"; }
+
+// Three significant digits, without an exponent.
+std::string Short(double value) {
+  return fmt::format("{:.{}f}", value, value < 0.0995 ? 4 : value < 9.95 ? 2 : value < 99.5 ? 1 : 0);
+}
+
+std::string Quoted(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20) {
+      quoted += fmt::format("\\u{:04x}", static_cast<int>(c));
+    } else {
+      quoted += c == '"' || c == '\\' ? fmt::format("\\{}", c) : std::string(1, c);
+    }
+  }
+  return quoted + '"';
+}
+
+}  // namespace
+
+ProgressLine::ProgressLine(std::size_t steps) : terminal_(isatty(STDERR_FILENO) == 1), steps_(steps) {}
+
+void ProgressLine::Show(const std::string& step) {
+  ++step_;
+  if (terminal_) {
+    fmt::print(stderr, "\r\x1b[K[{}/{}] {}", step_, steps_, step);
+  } else {
+    fmt::print(stderr, "[{}/{}] {}\n", step_, steps_, step);
+  }
+  std::fflush(stderr);
+}
+
+void ProgressLine::Clear() {
+  if (terminal_) fmt::print(stderr, "\r\x1b[K");
+}
+
+void PrintHeading(const Options& options, const Limits& limits) {
+  fmt::print(
+      "Lutra on {}, {} thread{}; this machine reads {} GB/s and multiplies {} GMAC/s in plain f32.\n"
+      "y[N x M] = x[N x K] * W[M x K]^T by table lookup: W of few bits, one f16 scale per {}; x and y f32; {} "
+      "tables.\n\n",
+      TargetName(options.target), options.threads, options.threads == 1 ? "" : "s", Short(limits.read_gb_s),
+      Short(limits.f32_gmac_s), GroupName(options.group), PrecisionName(options.precision));
+  std::fflush(stdout);
+}
+
+void PrintTable(const Options& options, const std::vector<Result>& results) {
+  const bool own = !options.weights.empty();
+  fmt::print("{:<9} {:>11} {:>9} {:>8} {:>13} {:>8} {:>9}", "format", "bits/weight", "ms", "GMAC/s", "weights GB/s",
+             "vs f32", "NMSE");
+  fmt::print("{}\n", own ? "  NMSE to float W" : "");
+  const Result* last = nullptr;
+  for (const Result& r : results) {
+    if (last == nullptr || last->n != r.n || last->shape.m != r.shape.m || last->shape.k != r.shape.k) {
+      fmt::print("\nW[{} x {}], N = {}{}{}\n", r.shape.m, r.shape.k, r.n, r.shape.name.empty() ? "" : "   ",
+                 r.shape.name);
+    }
+    last = &r;
+    fmt::print("  {:<7} {:>11.2f} {:>9} {:>8} {:>13} {:>7}x", r.format, r.bits_per_weight, Short(r.ms),
+               Short(r.GMacS()), Short(r.WeightGBs()), Short(r.speedup));
+    if (r.checked) fmt::print(" {:>9.1e}", r.nmse);
+    if (r.checked && own) fmt::print("  {:>15.1e}", r.weights_nmse);
+    fmt::print("\n");
+  }
+  fmt::print(
+      "\nbits/weight: with scales. ms: the best of several runs, preparing x included, with weights that no cache "
+      "holds\n"
+      "(small ones excepted). vs f32: how many times faster than plain vectorised code with float weights. NMSE: "
+      "squared\n"
+      "error over squared result, against the quantized weights in double; checked on {} rows of W, all tokens.\n",
+      own ? "up to 64" : "64");
+}
+
+void PrintJson(const Options& options, const Limits& limits, const std::vector<Result>& results) {
+  fmt::print(
+      "{{\"target\": {}, \"threads\": {}, \"group\": {}, \"precision\": {}, \"read_gb_s\": {:.6g}, "
+      "\"f32_gmac_s\": {:.6g},\n \"results\": [",
+      Quoted(TargetName(options.target)), options.threads, Quoted(GroupName(options.group)),
+      Quoted(PrecisionName(options.precision)), limits.read_gb_s, limits.f32_gmac_s);
+  const char* separator = "\n";
+  for (const Result& r : results) {
+    fmt::print(
+        "{}  {{\"name\": {}, \"m\": {}, \"k\": {}, \"n\": {}, \"format\": {}, \"bits_per_weight\": {:.6g}, \"ms\": "
+        "{:.6g}, "
+        "\"gmac_s\": {:.6g}, \"weight_gb_s\": {:.6g}, \"vs_f32\": {:.6g}",
+        separator, Quoted(r.shape.name), r.shape.m, r.shape.k, r.n, Quoted(r.format), r.bits_per_weight, r.ms,
+        r.GMacS(), r.WeightGBs(), r.speedup);
+    if (r.checked) fmt::print(", \"nmse\": {:.6g}, \"nmse_to_float_weights\": {:.6g}", r.nmse, r.weights_nmse);
+    fmt::print("}}");
+    separator = ",\n";
+  }
+  fmt::print("\n]}}\n");
+}
+
+}  // namespace lutra::examples

@@ -1,0 +1,68 @@
+// How far results are from the double reference, on a sample of the rows of W.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "lutra/lutra.h"
+
+namespace lutra::examples {
+
+struct RowRange {
+  std::size_t begin, end;
+};
+
+// Four ranges of 16 rows, spread from the first row to the last; every row of a small matrix.
+inline std::vector<RowRange> SampleRows(std::size_t m) {
+  constexpr std::size_t kRanges = 4, kRows = 16;
+  if (m <= kRanges * kRows) return {{0, m}};
+  std::vector<RowRange> ranges;
+  for (std::size_t i = 0; i < kRanges; ++i) {
+    const std::size_t begin = (m - kRows) * i / (kRanges - 1);
+    ranges.push_back({begin, begin + kRows});
+  }
+  return ranges;
+}
+
+// These rows of w, as a matrix of their own.
+inline QuantizedView ViewRows(QuantizedView w, RowRange rows) {
+  const auto advance = [](const void* data, std::size_t bytes) -> const void* {
+    return data == nullptr ? nullptr : static_cast<const std::uint8_t*>(data) + bytes;
+  };
+  const std::size_t groups = w.group == kPerMatrix ? 0 : rows.begin * GroupsPerRow(w.k, w.group);
+  w.m = rows.end - rows.begin;
+  w.codes += rows.begin * w.code_stride;
+  w.scales = advance(w.scales, groups * SizeOf(w.scale_type));
+  w.zeros = advance(w.zeros, groups * (w.zero_kind == ZeroKind::kInteger ? 1 : SizeOf(w.scale_type)));
+  if (w.bias != nullptr) w.bias += rows.begin;
+  return w;
+}
+
+// Normalized mean squared error: the energy of the error over that of what was expected.
+class Nmse {
+ public:
+  void Add(double got, double expected) {
+    error_ += (got - expected) * (got - expected);
+    energy_ += expected * expected;
+  }
+  double value() const { return error_ == 0 ? 0 : error_ / energy_; }
+
+ private:
+  double error_ = 0, energy_ = 0;
+};
+
+// Compares y[x.n x w.m] with the reference, in the sampled rows of w.
+inline Status CompareWithReference(const QuantizedView& w, const ActivationView& x, const float* y, Nmse* nmse) {
+  for (const RowRange& rows : SampleRows(w.m)) {
+    const QuantizedView part = ViewRows(w, rows);
+    std::vector<double> expected(x.n * part.m);
+    if (const Status status = ReferenceMatMul(part, x, expected.data()); !status.ok()) return status;
+    for (std::size_t n = 0; n < x.n; ++n) {
+      for (std::size_t m = 0; m < part.m; ++m) nmse->Add(y[n * w.m + rows.begin + m], expected[n * part.m + m]);
+    }
+  }
+  return {};
+}
+
+}  // namespace lutra::examples

@@ -28,9 +28,9 @@ int Fail(ExitCode code, const std::string& message) {
 int CheckErrors(const std::vector<Result>& results) {
   int code = kOk;
   for (const Result& r : results) {
-    if (r.nmse <= kMaxNmse) continue;
+    if (!r.nmse || *r.nmse <= kMaxNmse) continue;
     code = Fail(kFailed, fmt::format("{}, W[{} x {}], N = {}: the NMSE of {:.1e} is above {:.0e}", r.format, r.shape.m,
-                                     r.shape.k, r.n, r.nmse, kMaxNmse));
+                                     r.shape.k, r.n, *r.nmse, kMaxNmse));
   }
   return code;
 }
@@ -42,10 +42,10 @@ int Run(const Options& options) {
     if (!error.empty()) return Fail(kBadUsage, error);
   }
   ThreadExecutor executor(options.threads);
-  Limits limits;
-  Status status = MeasureLimits(executor, &limits);
+  Machine machine(executor);
+  Status status = machine.Measure();
   if (!status.ok()) return Fail(kFailed, status.message());
-  if (!options.json) PrintHeading(options, limits);
+  if (!options.json) PrintHeading(options, machine);
 
   std::vector<Result> results;
   ProgressLine line(options.shapes.size() * (1 + options.formats.size() * options.tokens.size()));
@@ -53,14 +53,14 @@ int Run(const Options& options) {
     if (status.ok() && options.weights.empty()) status = MakeRandomLayer(shape, &layer);
     if (status.ok()) {
       status = MeasureLayer(
-          layer, options, executor, [&](const std::string& step) { line.Show(step); }, &results);
+          layer, options, machine, [&](const std::string& step) { line.Show(step); }, &results);
     }
   }
   line.Clear();
   if (!status.ok()) return Fail(kFailed, status.message());
 
   if (options.json) {
-    PrintJson(options, limits, results);
+    PrintJson(options, machine, results);
   } else {
     PrintTable(options, results);
   }

@@ -7,14 +7,19 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <filesystem>
 #include <fstream>
 #include <random>
+#include <system_error>
 
 #include "plain_f32.h"
 #include "sampled_error.h"
 
 namespace lutra::examples {
 namespace {
+
+// 256 MB of floats, more than caches hold.
+constexpr std::size_t kColdRows = 16384, kColdCols = 4096;
 
 Status Allocate(const char* what, std::size_t floats, Buffer* buffer) {
   return buffer->Reserve(floats * sizeof(float)) ? Status() : Status::OutOfMemory(what);
@@ -46,7 +51,7 @@ double BestMs(const Before& before, const Run& run) {
 // The operands of one layer with n tokens, and what f32 takes for them.
 class Bench {
  public:
-  Bench(const Layer& layer, std::size_t n, Executor& executor) : layer_(layer), n_(n), executor_(executor) {}
+  Bench(const Layer& layer, std::size_t n, Machine& machine) : layer_(layer), n_(n), machine_(machine) {}
 
   Status Init() {
     const std::size_t m = layer_.shape.m, k = layer_.shape.k;
@@ -55,36 +60,36 @@ class Bench {
     FillGaussian(2, 1.0f, n_ * k, &x_);
     // Many tokens take long in f32; a part of the rows tells as much.
     const std::size_t rows = n_ < 8 ? m : std::min<std::size_t>(m, 1024);
-    const double ms = BestMs([] {}, [&] { MultiplyFloats(rows, n_); });
+    const double ms = BestMs(Clear(), [&] {
+      PlainMatMul(layer_.weights.as<float>(), rows, k, x_.as<float>(), n_, y_.as<float>(), machine_.executor());
+    });
     f32_ms_ = ms * static_cast<double>(m) / static_cast<double>(rows);
     return {};
   }
 
-  Result Baseline() const { return {layer_.shape, n_, "f32", 32, f32_ms_, 1, false, 0, 0}; }
+  Result Baseline() const { return {layer_.shape, n_, "f32", 32, f32_ms_, 1, {}, {}}; }
 
   // Also fills *result, for weights that were quantized to `q` and packed to `w`.
-  Status Run(const QuantizedView& q, const PackedMatrix& w, Precision precision, Result* result) {
+  Status Run(const QuantizedView& q, const PackedMatrix& w, const Options& options, Result* result) {
     const std::size_t m = layer_.shape.m, k = layer_.shape.k;
     const ActivationView x{x_.data(), DataType::kF32, n_, k, k, nullptr, kPerRow};
     const OutputView y{y_.data(), DataType::kF32, n_, m, m};
-    Context context{&executor_};
+    Context context{&machine_.executor()};
     Status status;
-    // Reading the float weights drives the packed ones out of the caches, as the other layers of a model would.
-    const double ms = BestMs([&] { MultiplyFloats(m, 1); },
-                             [&] {
-                               if (status.ok()) status = Prepare(x, w, precision, context, &tables_);
-                               if (status.ok()) status = MatMul(w, tables_, y, context);
-                             });
+    const double ms = BestMs(Clear(), [&] {
+      if (status.ok()) status = Prepare(x, w, options.precision, context, &tables_);
+      if (status.ok()) status = MatMul(w, tables_, y, context);
+    });
     Nmse nmse;
     if (status.ok()) status = CompareWithReference(q, x, y_.as<float>(), &nmse);
-    *result = {layer_.shape, n_,           Describe(q.format).name, w.bits_per_weight(), ms, f32_ms_ / ms,
-               true,         nmse.value(), CompareWithFloats()};
+    *result = {layer_.shape, n_, Describe(q.format).name, w.bits_per_weight(), ms, f32_ms_ / ms, nmse.value(), {}};
+    if (!options.weights.empty()) result->weights_nmse = CompareWithFloats();
     return status;
   }
 
  private:
-  void MultiplyFloats(std::size_t rows, std::size_t n) {
-    PlainMatMul(layer_.weights.as<float>(), rows, layer_.shape.k, x_.as<float>(), n, y_.as<float>(), executor_);
+  std::function<void()> Clear() {
+    return [this] { machine_.ClearCaches(); };
   }
 
   double CompareWithFloats() const {
@@ -106,7 +111,7 @@ class Bench {
 
   const Layer& layer_;
   std::size_t n_;
-  Executor& executor_;
+  Machine& machine_;
   Buffer x_, y_;
   Activations tables_;
   double f32_ms_ = 0;
@@ -123,35 +128,48 @@ Status MakeRandomLayer(const Shape& shape, Layer* layer) {
 
 std::string LoadLayer(const std::string& file, const Shape& shape, Layer* layer) {
   const std::size_t count = shape.m * shape.k;
-  std::ifstream stream(file, std::ios::binary | std::ios::ate);
-  const auto size = static_cast<std::int64_t>(stream.tellg());
-  if (!stream || size < 0) return fmt::format("{} cannot be read", file);
-  if (static_cast<std::uint64_t>(size) != count * sizeof(float)) {
+  std::error_code error;
+  const std::uintmax_t size = std::filesystem::file_size(file, error);
+  if (error) return fmt::format("{}: {}", file, error.message());
+  if (size != count * sizeof(float)) {
     return fmt::format("{} has {} bytes, but {} x {} float32 weights take {}", file, size, shape.m, shape.k,
                        count * sizeof(float));
   }
   layer->shape = shape;
   if (!Allocate("weights", count, &layer->weights).ok()) return fmt::format("{} does not fit into memory", file);
   float* const weights = layer->weights.as<float>();
-  stream.seekg(0);
-  if (!stream.read(reinterpret_cast<char*>(weights), size)) return fmt::format("{} cannot be read", file);
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream.read(reinterpret_cast<char*>(weights), static_cast<std::streamsize>(size))) {
+    return fmt::format("{} cannot be read", file);
+  }
   const auto* const bad = std::find_if(weights, weights + count, [](float w) { return !std::isfinite(w); });
   return bad == weights + count ? "" : fmt::format("{}: weight {} is not finite", file, bad - weights);
 }
 
-Status MeasureLimits(Executor& executor, Limits* limits) {
-  Layer layer{{8192, 4096, ""}, {}};  // 128 MB, more than caches hold
-  const std::size_t count = layer.shape.m * layer.shape.k;
-  if (const Status status = Allocate("weights", count, &layer.weights); !status.ok()) return status;
-  std::fill_n(layer.weights.as<float>(), count, 1.0f);
-  Bench reading(layer, 1, executor), multiplying(layer, 128, executor);
-  if (const Status status = reading.Init(); !status.ok()) return status;
-  if (const Status status = multiplying.Init(); !status.ok()) return status;
-  *limits = {reading.Baseline().WeightGBs(), multiplying.Baseline().GMacS()};
+Status Machine::Measure() {
+  constexpr std::size_t kTokens = 128;
+  if (const Status status = Allocate("weights", kColdRows * kColdCols, &weights_); !status.ok()) return status;
+  if (const Status status = Allocate("x", kTokens * kColdCols, &x_); !status.ok()) return status;
+  if (const Status status = Allocate("y", kTokens * kColdRows, &y_); !status.ok()) return status;
+  std::fill_n(weights_.as<float>(), kColdRows * kColdCols, 1.0f);
+  std::fill_n(x_.as<float>(), kTokens * kColdCols, 1.0f);
+
+  const auto nothing = [] {};
+  constexpr double kBytes = sizeof(float) * kColdRows * kColdCols;
+  read_gb_s_ = 1e-6 * kBytes / BestMs(nothing, [&] { ClearCaches(); });
+  constexpr std::size_t kRows = 512;
+  const double ms = BestMs(nothing, [&] {
+    PlainMatMul(weights_.as<float>(), kRows, kColdCols, x_.as<float>(), kTokens, y_.as<float>(), executor_);
+  });
+  f32_gmac_s_ = 1e-6 * static_cast<double>(kRows * kColdCols * kTokens) / ms;
   return {};
 }
 
-Status MeasureLayer(const Layer& layer, const Options& options, Executor& executor, const Progress& progress,
+void Machine::ClearCaches() {
+  PlainMatMul(weights_.as<float>(), kColdRows, kColdCols, x_.as<float>(), 1, y_.as<float>(), executor_);
+}
+
+Status MeasureLayer(const Layer& layer, const Options& options, Machine& machine, const Progress& progress,
                     std::vector<Result>* results) {
   const std::size_t m = layer.shape.m, k = layer.shape.k;
   const std::string title = fmt::format("W[{} x {}]", m, k);
@@ -159,7 +177,7 @@ Status MeasureLayer(const Layer& layer, const Options& options, Executor& execut
   std::vector<Bench> benches;
   std::vector<std::vector<Result>> by_tokens;
   for (const std::size_t n : options.tokens) {
-    benches.emplace_back(layer, n, executor);
+    benches.emplace_back(layer, n, machine);
     if (const Status status = benches.back().Init(); !status.ok()) return status;
     by_tokens.push_back({benches.back().Baseline()});
   }
@@ -167,11 +185,11 @@ Status MeasureLayer(const Layer& layer, const Options& options, Executor& execut
     QuantizedMatrix q;
     PackedMatrix w;
     Status status = Quantize(layer.weights.as<float>(), m, k, k, {format, options.group}, &q);
-    if (status.ok()) status = Pack(q.view(), {options.target, &executor}, &w);
+    if (status.ok()) status = Pack(q.view(), {options.target, &machine.executor()}, &w);
     if (!status.ok()) return status;
     for (std::size_t i = 0; i < benches.size(); ++i) {
       progress(fmt::format("{} {}, N = {}", title, Describe(format).name, options.tokens[i]));
-      if (status = benches[i].Run(q.view(), w, options.precision, &by_tokens[i].emplace_back()); !status.ok()) {
+      if (status = benches[i].Run(q.view(), w, options, &by_tokens[i].emplace_back()); !status.ok()) {
         return status;
       }
     }

@@ -4,19 +4,27 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+
+#include "sampled_error.h"
 
 namespace lutra::examples {
 namespace {
 
 std::string GroupName(std::size_t group) {
-  return group == kPerRow ? "row" : group == kPerMatrix ? "matrix" : fmt::format("{} weights", group);
+  return group == kPerRow ? "row" : group == kPerMatrix ? "matrix" : std::to_string(group);
 }
 const char* PrecisionName(Precision precision) { return precision == Precision::kInt8 ? "int8" : "int16"; }
 
 // Three significant digits, without an exponent.
 std::string Short(double value) {
-  return fmt::format("{:.{}f}", value, value < 0.0995 ? 4 : value < 9.95 ? 2 : value < 99.5 ? 1 : 0);
+  return fmt::format("{:.{}f}", value,
+                     value < 0.0995  ? 4
+                     : value < 0.995 ? 3
+                     : value < 9.95  ? 2
+                     : value < 99.5  ? 1
+                                     : 0);
 }
 
 std::string Quoted(const std::string& text) {
@@ -49,13 +57,14 @@ void ProgressLine::Clear() {
   if (terminal_) fmt::print(stderr, "\r\x1b[K");
 }
 
-void PrintHeading(const Options& options, const Limits& limits) {
+void PrintHeading(const Options& options, const Machine& machine) {
   fmt::print(
       "Lutra on {}, {} thread{}; this machine reads {} GB/s and multiplies {} GMAC/s in plain f32.\n"
-      "y[N x M] = x[N x K] * W[M x K]^T by table lookup: W of few bits, one f16 scale per {}; x and y f32; {} "
+      "y[N x M] = x[N x K] * W[M x K]^T by table lookup: W of few bits, an f16 scale per {}{}; x, y f32; {} "
       "tables.\n\n",
-      TargetName(options.target), options.threads, options.threads == 1 ? "" : "s", Short(limits.read_gb_s),
-      Short(limits.f32_gmac_s), GroupName(options.group), PrecisionName(options.precision));
+      TargetName(options.target), options.threads, options.threads == 1 ? "" : "s", Short(machine.read_gb_s()),
+      Short(machine.f32_gmac_s()), GroupName(options.group), HasRowScales(options.group) ? "" : " weights",
+      PrecisionName(options.precision));
   std::fflush(stdout);
 }
 
@@ -64,6 +73,7 @@ void PrintTable(const Options& options, const std::vector<Result>& results) {
   fmt::print("{:<9} {:>11} {:>9} {:>8} {:>13} {:>8} {:>9}", "format", "bits/weight", "ms", "GMAC/s", "weights GB/s",
              "vs f32", "NMSE");
   fmt::print("{}\n", own ? "  NMSE to float W" : "");
+  std::size_t fewest_rows = kSampledRows;
   const Result* last = nullptr;
   for (const Result& r : results) {
     if (last == nullptr || last->n != r.n || last->shape.m != r.shape.m || last->shape.k != r.shape.k) {
@@ -71,27 +81,28 @@ void PrintTable(const Options& options, const std::vector<Result>& results) {
                  r.shape.name);
     }
     last = &r;
-    fmt::print("  {:<7} {:>11.2f} {:>9} {:>8} {:>13} {:>7}x", r.format, r.bits_per_weight, Short(r.ms),
+    fewest_rows = std::min(fewest_rows, r.shape.m);
+    fmt::print("  {:<7} {:>11.3f} {:>9} {:>8} {:>13} {:>7}x", r.format, r.bits_per_weight, Short(r.ms),
                Short(r.GMacS()), Short(r.WeightGBs()), Short(r.speedup));
-    if (r.checked) fmt::print(" {:>9.1e}", r.nmse);
-    if (r.checked && own) fmt::print("  {:>15.1e}", r.weights_nmse);
+    if (r.nmse) fmt::print(" {:>9.1e}", *r.nmse);
+    if (r.weights_nmse) fmt::print("  {:>15.1e}", *r.weights_nmse);
     fmt::print("\n");
   }
   fmt::print(
-      "\nbits/weight: with scales. ms: the best of several runs, preparing x included, with weights that no cache "
-      "holds\n"
-      "(small ones excepted). vs f32: how many times faster than plain vectorised code with float weights. NMSE: "
+      "\nbits/weight: with scales. ms: the best of several runs, preparing x included; the weights come from memory,\n"
+      "small ones excepted. vs f32: how many times faster than plain vectorised code with float weights. NMSE: "
       "squared\n"
-      "error over squared result, against the quantized weights in double; checked on {} rows of W, all tokens.\n",
-      own ? "up to 64" : "64");
+      "error over squared result, against the quantized weights in double, checked on {} rows of W, all tokens.\n",
+      fewest_rows);
+  if (own) fmt::print("NMSE to float W: the same against the weights as they were before they were quantized.\n");
 }
 
-void PrintJson(const Options& options, const Limits& limits, const std::vector<Result>& results) {
+void PrintJson(const Options& options, const Machine& machine, const std::vector<Result>& results) {
   fmt::print(
       "{{\"target\": {}, \"threads\": {}, \"group\": {}, \"precision\": {}, \"read_gb_s\": {:.6g}, "
       "\"f32_gmac_s\": {:.6g},\n \"results\": [",
       Quoted(TargetName(options.target)), options.threads, Quoted(GroupName(options.group)),
-      Quoted(PrecisionName(options.precision)), limits.read_gb_s, limits.f32_gmac_s);
+      Quoted(PrecisionName(options.precision)), machine.read_gb_s(), machine.f32_gmac_s());
   const char* separator = "\n";
   for (const Result& r : results) {
     fmt::print(
@@ -100,7 +111,8 @@ void PrintJson(const Options& options, const Limits& limits, const std::vector<R
         "\"gmac_s\": {:.6g}, \"weight_gb_s\": {:.6g}, \"vs_f32\": {:.6g}",
         separator, Quoted(r.shape.name), r.shape.m, r.shape.k, r.n, Quoted(r.format), r.bits_per_weight, r.ms,
         r.GMacS(), r.WeightGBs(), r.speedup);
-    if (r.checked) fmt::print(", \"nmse\": {:.6g}, \"nmse_to_float_weights\": {:.6g}", r.nmse, r.weights_nmse);
+    if (r.nmse) fmt::print(", \"nmse\": {:.6g}", *r.nmse);
+    if (r.weights_nmse) fmt::print(", \"nmse_to_float_weights\": {:.6g}", *r.weights_nmse);
     fmt::print("}}");
     separator = ",\n";
   }

@@ -27,8 +27,8 @@ class ProgressLine {
 };
 
 // Target and machine in a line, what is multiplied in the next.
-void PrintHeading(const Options& options, const Limits& limits);
+void PrintHeading(const Options& options, const Machine& machine);
 void PrintTable(const Options& options, const std::vector<Result>& results);
-void PrintJson(const Options& options, const Limits& limits, const std::vector<Result>& results);
+void PrintJson(const Options& options, const Machine& machine, const std::vector<Result>& results);
 
 }  // namespace lutra::examples

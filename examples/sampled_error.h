@@ -13,10 +13,12 @@ struct RowRange {
   std::size_t begin, end;
 };
 
-// Four ranges of 16 rows, spread from the first row to the last; every row of a small matrix.
+inline constexpr std::size_t kSampledRows = 256;
+
+// Four ranges, spread from the first row to the last; every row of a small matrix.
 inline std::vector<RowRange> SampleRows(std::size_t m) {
-  constexpr std::size_t kRanges = 4, kRows = 16;
-  if (m <= kRanges * kRows) return {{0, m}};
+  constexpr std::size_t kRanges = 4, kRows = kSampledRows / kRanges;
+  if (m <= kSampledRows) return {{0, m}};
   std::vector<RowRange> ranges;
   for (std::size_t i = 0; i < kRanges; ++i) {
     const std::size_t begin = (m - kRows) * i / (kRanges - 1);

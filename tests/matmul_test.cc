@@ -59,7 +59,7 @@ class MatMul : public KernelTest {
 
   // The normalized mean square error of Gaussian x at the default settings, against W in double.
   double Nmse(const QuantizedView& q) const {
-    const std::size_t n = 4;
+    const std::size_t n = 16;
     Random random(1);
     std::vector<float> x(n * q.k), y(n * q.m);
     for (float& value : x) value = random.Gaussian();
@@ -139,8 +139,8 @@ TEST_P(MatMul, ErrorOfInt8TablesIsSmall) {
   const FormatInfo& f = Describe(GetParam().format);
   QuantizedView shape;
   shape.format = f.format;
-  shape.m = 128;
-  shape.k = 4096;
+  shape.m = 256;
+  shape.k = 1024;
   QuantizedMatrix q;
   ASSERT_TRUE(Ok(q.Allocate(shape)));
   Random random(2);
@@ -156,7 +156,7 @@ TEST_P(MatMul, ErrorOfInt8TablesIsSmall) {
 TEST_P(MatMul, ErrorOfInt8TablesFollowsTheSignal) {
   const FormatInfo& f = Describe(GetParam().format);
   for (const ZeroKind zero_kind : kZeroKinds) {
-    const std::size_t m = 128, k = 4096;
+    const std::size_t m = 256, k = 1024;
     Random random(3);
     std::vector<float> weights(m * k), dequantized(m * k);
     for (float& value : weights) value = random.Gaussian();
@@ -172,7 +172,7 @@ TEST_P(MatMul, ErrorOfInt8TablesFollowsTheSignal) {
       const double value = dequantized[i] / F16ToF32(scales[i / options.group]);
       signal += value * value / static_cast<double>(m * k);
     }
-    const double planes = f.gain * f.gain * ((1 << (2 * f.planes)) - 1) / 3;  // gain^2 * sum of 4^p
+    const double planes = double{f.gain} * f.gain * ((1 << (2 * f.planes)) - 1) / 3;  // gain^2 * sum of 4^p
     EXPECT_LE(Nmse(q.view()), kLargestNmse * planes / signal) << "zeros " << static_cast<int>(zero_kind);
   }
 }

@@ -18,7 +18,10 @@
 // Before a loop over registers, which must not remain a loop: arrays of vectors live in registers only if every index
 // is a constant. And before one that copies of would only add register moves to.
 #ifndef LUTRA_UNROLL
-#if HWY_COMPILER_CLANG
+#if HWY_IS_ASAN  // each access is checked: unrolled, that takes minutes to compile
+#define LUTRA_UNROLL
+#define LUTRA_KEEP_LOOP
+#elif HWY_COMPILER_CLANG
 #define LUTRA_UNROLL _Pragma("clang loop unroll(full)")
 #define LUTRA_KEEP_LOOP _Pragma("clang loop unroll(disable)")
 #else

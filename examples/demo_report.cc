@@ -89,10 +89,10 @@ void PrintTable(const Options& options, const std::vector<Result>& results) {
     fmt::print("\n");
   }
   fmt::print(
-      "\nbits/weight: with scales. ms: the best of several runs, preparing x included; the weights come from memory,\n"
-      "small ones excepted. vs f32: how many times faster than plain vectorised code with float weights. NMSE: "
-      "squared\n"
-      "error over squared result, against the quantized weights in double, checked on {} rows of W, all tokens.\n",
+      "\nbits/weight: with scales. ms: the best of several runs, preparing x included, weights read from memory. vs "
+      "f32:\n"
+      "how many times faster than plain vectorised code with float weights. NMSE: squared error over squared result,\n"
+      "against the quantized weights in double, checked on {} rows of W and all tokens.\n",
       fewest_rows);
   if (own) fmt::print("NMSE to float W: the same against the weights as they were before they were quantized.\n");
 }

@@ -33,6 +33,29 @@ inline void CheckNibbles() {
   }
 }
 
+// All pairs of indices, in a table of large entries that tell them apart.
+inline void CheckPairLookups() {
+  const D8 d8;
+  const D16 d16;
+  HWY_ALIGN std::uint8_t table[16], index[512];
+  HWY_ALIGN std::int16_t sums[256];
+  for (int i = 0; i < 16; ++i) table[i] = static_cast<std::uint8_t>(255 - 13 * i);
+  for (int i = 0; i < 256; ++i) {
+    index[2 * i] = static_cast<std::uint8_t>(i % 16);
+    index[2 * i + 1] = static_cast<std::uint8_t>(i / 16);
+  }
+  for (int pair = 0; pair < 2; ++pair) {
+    for (std::size_t i = 0; i < 256; i += hn::Lanes(d16)) {
+      const V16 start = hn::Set(d16, -1000);
+      hn::Store(AddPairLookups(start, table, hn::Load(d8, index + 2 * i), pair), d16, sums + i);
+    }
+    for (int i = 0; i < 256; ++i) {
+      EXPECT_EQ(sums[i], -1000 + (1 << (2 * pair)) * (table[i % 16] + 2 * table[i / 16]))
+          << hwy::TargetName(HWY_TARGET);
+    }
+  }
+}
+
 // Products whose rounding shows whether there is one rounding or two.
 inline void CheckFma() {
   const DF d;
@@ -86,6 +109,7 @@ inline void CheckHalves(DataType type, std::uint32_t first) {
 
 inline void CheckAll() {
   CheckNibbles();
+  CheckPairLookups();
   CheckFma();
   for (std::uint32_t first = 0; first < 65536; first += 256) {
     CheckHalves(DataType::kF16, first);

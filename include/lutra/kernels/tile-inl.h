@@ -99,22 +99,28 @@ HWY_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs, c
   LUTRA_UNROLL
   for (int n = 0; n < kRows; ++n) table[n] = hn::Load(d8, tables + static_cast<std::size_t>(n) * b.row_bytes);
   LUTRA_UNROLL
-  for (int i = 0; i < kPanels * kQuarters; ++i) {
-    const int q = i % kQuarters;
-    const std::size_t offset = static_cast<std::size_t>(i / kQuarters) * b.panel_bytes;
-    if (kRows == 1 && q == 0 && i != 0) KeepOrder(sums[i * kRows - 1], index);
-    const std::uint8_t* from = index + offset + q / 2 * 64;
-    if (kRows < kTilePanels && q % 2 == 0) hwy::Prefetch(from + kPrefetchBytes);
-    V8 packed = hn::Load(d8, from);
-    if (q % 2 != 0) packed = hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(du16, packed)));
-    const auto where = hn::IndicesFromVec(d8, hn::OrAnd(which, packed, nibble));
+  for (int half = 0; half < kPanels * 2;
+       ++half) {  // 32 rows: the low nibbles are the first 16, the high ones the others
+    const std::size_t panel_offset = static_cast<std::size_t>(half / 2) * b.panel_bytes;
+    if (kRows == 1 && half % 2 == 0 && half != 0) KeepOrder(sums[half * 2 - 1], index);
+    const std::uint8_t* from = index + panel_offset + half % 2 * 64;
+    if (kRows < kTilePanels) hwy::Prefetch(from + kPrefetchBytes);
+    const V8 packed = hn::Load(d8, from);
+    const V8 nibbles[2] = {packed, hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(du16, packed)))};
     LUTRA_UNROLL
-    for (int n = 0; n < kRows; ++n) {
-      auto found = hn::BitCast(di8, hn::TableLookupLanes(table[n], where));
-      if constexpr (Traits::kInfo.mirrored()) {
-        found = hn::MaskedSubOr(found, hn::LoadMaskBits(di8, signs + offset + q * 8), hn::Zero(di8), found);
+    for (int high = 0; high < 2; ++high) {
+      const auto where = hn::IndicesFromVec(d8, hn::OrAnd(which, nibbles[high], nibble));
+      LUTRA_UNROLL
+      for (int n = 0; n < kRows; ++n) {
+        auto found = hn::BitCast(di8, hn::TableLookupLanes(table[n], where));
+        if constexpr (Traits::kInfo.mirrored()) {
+          const std::uint8_t* negative = signs + panel_offset + half % 2 * 16 + high * 8;
+          found = hn::MaskedSubOr(found, hn::LoadMaskBits(di8, negative), hn::Zero(di8), found);
+        }
+        V32& sum = sums[(half * 2 + high) * kRows + n];
+        sum = hn::SumOfMulQuadAccumulate(D32(), weight[n], found, sum);
+        StayInRegister(sum);
       }
-      sums[i * kRows + n] = hn::SumOfMulQuadAccumulate(D32(), weight[n], found, sums[i * kRows + n]);
     }
   }
 }
@@ -210,7 +216,6 @@ HWY_INLINE void SumPairs(const BlockArgs& b, const std::uint8_t* index, const st
   for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
     for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
       for (int pair = 0; pair < kPairs; ++pair) {
-        const auto weights = hn::BitCast(DI8(), hn::Set(d16, static_cast<std::int16_t>(0x0201 << (2 * pair))));
         const std::uint8_t* at =
             index + ((chunk * kIndicesPerChunk + i) * kPairs + static_cast<std::size_t>(pair)) * 64;
         for (std::size_t v = 0; v < kVectors16; v += 2) {
@@ -219,9 +224,8 @@ HWY_INLINE void SumPairs(const BlockArgs& b, const std::uint8_t* index, const st
           for (int n = 0; n < kRows; ++n) {
             const std::uint8_t* table =
                 tables + static_cast<std::size_t>(n) * b.row_bytes + chunk * kTableBytes + i * 16;
-            sums[v][n] = hn::Add(sums[v][n], hn::SatWidenMulPairwiseAdd(d16, LookupBlock(table, low), weights));
-            sums[v + 1][n] =
-                hn::Add(sums[v + 1][n], hn::SatWidenMulPairwiseAdd(d16, LookupBlock(table, high), weights));
+            sums[v][n] = AddPairLookups(sums[v][n], table, low, pair);
+            sums[v + 1][n] = AddPairLookups(sums[v + 1][n], table, high, pair);
           }
         }
       }

@@ -14,8 +14,6 @@
 #include "dot_extension.h"
 #include "lutra/buffer.h"
 
-// CPUs with SSE alone get the fallback; vectors of a size known only at run time do not fit into arrays.
-#define HWY_DISABLED_TARGETS (HWY_SSE2 | HWY_SSSE3 | HWY_SSE4 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "limits.cc"
 #include "hwy/foreach_target.h"

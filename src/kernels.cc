@@ -1,8 +1,4 @@
 // Instantiates the kernel templates for every target: one table of kernels each.
-//
-// Targets that Lutra never wants are disabled to keep builds short: SSE2 to SSE4 machines take EMU128, SVE ones NEON.
-#define HWY_DISABLED_TARGETS (HWY_SSE2 | HWY_SSSE3 | HWY_SSE4 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep

@@ -6,8 +6,6 @@
 #include "gtest/gtest.h"
 #include "lutra/reference.h"
 
-// The targets Lutra does not compile for; see src/kernels.cc.
-#define HWY_DISABLED_TARGETS (HWY_SSE2 | HWY_SSSE3 | HWY_SSE4 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd_test.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -52,6 +50,36 @@ inline void CheckPairLookups() {
     for (int i = 0; i < 256; ++i) {
       EXPECT_EQ(sums[i], -1000 + (1 << (2 * pair)) * (table[i % 16] + 2 * table[i / 16]))
           << hwy::TargetName(HWY_TARGET);
+    }
+  }
+}
+
+// All pairs of indices with all pairs of signs; sums that wrap.
+template <bool kMirrored>
+inline void CheckLoneLookups() {
+  const D8 d8;
+  const D16 d16;
+  HWY_ALIGN std::uint8_t table[16], index[512], negative[512];
+  HWY_ALIGN std::int16_t all[256], odd[256];
+  for (int i = 0; i < 16; ++i) table[i] = static_cast<std::uint8_t>(255 - 13 * i);
+  for (int signs = 0; signs < 4; ++signs) {
+    for (int i = 0; i < 512; ++i) {
+      index[i] = static_cast<std::uint8_t>(i % 2 == 0 ? i / 2 % 16 : i / 32);
+      negative[i] = static_cast<std::uint8_t>((signs >> (i % 2) & 1) * 128 + i % 128);  // only the top bit counts
+    }
+    for (std::size_t i = 0; i < 256; i += hn::Lanes(d16)) {
+      V16 all_sum = hn::Set(d16, 32000), odd_sum = hn::Set(d16, -1000);
+      AddLoneLookups<kMirrored>(all_sum, odd_sum, table, hn::Load(d8, index + 2 * i), hn::Load(d8, negative + 2 * i));
+      hn::Store(all_sum, d16, all + i);
+      hn::Store(odd_sum, d16, odd + i);
+    }
+    const auto found = [&](int i) {
+      return kMirrored && negative[i] >= 128 ? (256 - table[index[i]]) % 256 : table[index[i]];
+    };
+    for (int i = 0; i < 256; ++i) {
+      const int sum = 32000 + found(2 * i) + 256 * found(2 * i + 1);
+      EXPECT_EQ(all[i], static_cast<std::int16_t>(static_cast<std::uint16_t>(sum))) << hwy::TargetName(HWY_TARGET);
+      EXPECT_EQ(odd[i], -1000 + found(2 * i + 1)) << hwy::TargetName(HWY_TARGET);
     }
   }
 }
@@ -110,6 +138,8 @@ inline void CheckHalves(DataType type, std::uint32_t first) {
 inline void CheckAll() {
   CheckNibbles();
   CheckPairLookups();
+  CheckLoneLookups<false>();
+  CheckLoneLookups<true>();
   CheckFma();
   for (std::uint32_t first = 0; first < 65536; first += 256) {
     CheckHalves(DataType::kF16, first);

@@ -89,7 +89,7 @@ constexpr std::size_t ChunksIn(const FormatInfo& f, std::size_t weights) {
   return (weights + chunk - 1) / chunk;
 }
 
-// kInt8: int8 tables, the fast default; NMSE about 4e-5 on Gaussian activations.
+// kInt8: int8 tables, the fast default; NMSE 1.4e-5 to 4.5e-5 on Gaussian x and evenly used codes.
 // kInt16: 15-bit tables. Sums are exact integers: for int8 activations without any rounding of x (where no block
 //     straddles two activation scales), for others after rounding x to a multiple of max|x| / ExactLimit(f) per block.
 // Both give the same bits on every target, for every split into ranges and any number of threads.

@@ -14,7 +14,8 @@ enum class StatusCode : std::uint8_t {
 };
 
 // Lutra never throws, aborts or prints. A function that returns a Status other than kOk has left its outputs
-// untouched. A Status is three words without ownership: both texts have static storage duration.
+// untouched (Prepare, which builds in place, leaves Activations of no rows). A Status is three words without ownership:
+// both texts have static storage duration.
 class [[nodiscard]] Status {
  public:
   constexpr Status() = default;

@@ -5,7 +5,7 @@
 //     panel   = group, group, ...                  along K
 //     group   = scales[64], zeros[64] if any, block, block, ...      (one group per row for kPerRow and kPerMatrix)
 //     block   = run, run, ..., then for mirrored codes the sign bits of all its chunks, padded to 64 bytes
-//     run     = up to 4 chunks; a chunk = 4 indices x P planes x 64 rows, 4 bits each = P * 128 bytes
+//     run     = up to 2 chunks; a chunk = 4 indices x P planes x 64 rows, 4 bits each = P * 128 bytes
 //
 // Only the order inside a run differs between targets, because it decides which table a byte of a vector looks up and
 // which bytes the adder joins (see the drawings in tile-inl.h). In both, the kernel reads it from front to back:

@@ -113,6 +113,32 @@ HWY_INLINE V16 AddPairLookups(V16 sum, const std::uint8_t* table, V8 index, int 
 #endif
 }
 
+// Adds the lookups of one plane in a table of 16 bytes biased by 128: found = table[index], or for kMirrored, where the
+// top bit of `negative` is set, its mirror image: -T + 128 = 256 - (T + 128). Lane i: all += found[2i] + 256 * found[2i
+// + 1], modulo 2^16, and odd += found[2i + 1].
+template <bool kMirrored>
+HWY_INLINE void AddLoneLookups(V16& all, V16& odd, const std::uint8_t* table, V8 index, V8 negative) {
+#if HWY_TARGET == HWY_EMU128
+  for (int i = 0; i < 8; ++i) {
+    int found[2];
+    for (int j = 0; j < 2; ++j) {
+      found[j] = table[index.raw[2 * i + j]];
+      if (kMirrored && negative.raw[2 * i + j] >= 128) found[j] = -found[j] & 255;
+    }
+    all.raw[i] = static_cast<std::int16_t>(all.raw[i] + found[0] + 256 * found[1]);
+    odd.raw[i] = static_cast<std::int16_t>(odd.raw[i] + found[1]);
+  }
+#else
+  const D16 d16;
+  const DI8 di8;
+  const hn::Repartition<std::uint16_t, D8> du16;
+  auto found = hn::BitCast(di8, hn::TableLookupBytes(hn::LoadDup128(D8(), table), index));
+  if constexpr (kMirrored) found = hn::IfNegativeThenElse(hn::BitCast(di8, negative), hn::Neg(found), found);
+  all = hn::Add(all, hn::BitCast(d16, found));
+  odd = hn::Add(odd, hn::BitCast(d16, hn::ShiftRight<8>(hn::BitCast(du16, found))));
+#endif
+}
+
 // Lanes [i, i + lanes) of floats stored in any float type.
 template <class D>
 HWY_INLINE hn::Vec<D> LoadFloats(D d, const void* from, DataType type, std::size_t i) {

@@ -12,8 +12,8 @@
 //     lone     | r0   r8   | r1   r9   | ...          one plane: 16-bit sums of all bytes, and of the odd bytes apart
 //
 // Tables there are biased to unsigned bytes (+128); sums start at minus the bias, so 16 bits suffice for a run:
-//     pair     16 indices * 128 * (1 + 2 + 4 + 8) = 30720 < 2^15
-//     lone     odd bytes  16 * 255 < 2^15;  all bytes modulo 2^16, from which the odd ones are taken away again
+//     pair     8 indices * 128 * (1 + 2 + 4 + 8) = 15360 < 2^15
+//     lone     odd bytes  8 * 255 < 2^15;  all bytes modulo 2^16, from which the odd ones are taken away again
 #if defined(LUTRA_KERNELS_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_TILE_INL_H_
 #undef LUTRA_KERNELS_TILE_INL_H_
@@ -80,8 +80,8 @@ HWY_INLINE VF LoadZeros(const BlockArgs& b, std::size_t row) {
 inline constexpr int kQuarters = 4;    // vectors of 16 rows in a panel
 inline constexpr int kTilePanels = 4;  // times rows of x: at most kTileRows
 
-// How far ahead of each panel's stream to prefetch where weights serve few rows of x. With 1 to 1.5 KB, int1 and
-// ternary read memory 1.2 to 1.5 times as fast as without; with 4 KB and more the gain is gone.
+// How far ahead of each panel's stream to prefetch where weights serve few rows of x. With 1 to 1.5 KB, int1
+// and ternary read memory 1.15 to 1.5 times as fast as without; from 4 KB on int1 gains nothing.
 inline constexpr std::size_t kPrefetchBytes = 1280;
 
 // One plane of one chunk: adds 64 lookups per quarter, panel and row of x. `index` and `signs` are those of the plane.
@@ -99,8 +99,7 @@ HWY_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs, c
   LUTRA_UNROLL
   for (int n = 0; n < kRows; ++n) table[n] = hn::Load(d8, tables + static_cast<std::size_t>(n) * b.row_bytes);
   LUTRA_UNROLL
-  for (int half = 0; half < kPanels * 2;
-       ++half) {  // 32 rows: the low nibbles are the first 16, the high ones the others
+  for (int half = 0; half < kPanels * 2; ++half) {  // 32 rows: the low nibbles are the first 16
     const std::size_t panel_offset = static_cast<std::size_t>(half / 2) * b.panel_bytes;
     if (kRows == 1 && half % 2 == 0 && half != 0) KeepOrder(sums[half * 2 - 1], index);
     const std::uint8_t* from = index + panel_offset + half % 2 * 64;
@@ -195,10 +194,6 @@ struct RunSums {
   HWY_ALIGN std::int16_t rows[kPanelRows];
 };
 
-HWY_INLINE V8 LookupBlock(const std::uint8_t* table, V8 index) {
-  return hn::TableLookupBytes(hn::LoadDup128(D8(), table), index);
-}
-
 // The planes that come in pairs; `chunks` <= kChunksPerRun.
 template <class Traits, int kRows>
 HWY_INLINE void SumPairs(const BlockArgs& b, const std::uint8_t* index, const std::uint8_t* tables, std::size_t chunks,
@@ -242,9 +237,7 @@ HWY_INLINE void SumLone(const BlockArgs& b, const std::uint8_t* index, const std
                         std::size_t first_chunk, std::size_t chunks, RunSums* out) {
   constexpr std::size_t kVectors8 = kVectors16 / 2;
   const D8 d8;
-  const DI8 di8;
   const D16 d16;
-  const hn::Repartition<std::uint16_t, D8> du16;
   const V16 start = hn::Set(d16, static_cast<std::int16_t>(-128 * static_cast<int>(kIndicesPerChunk * chunks)));
   const std::uint8_t* lone = index + chunks * (Traits::kPlanes / 2) * 2 * kPlaneBytes;
   V16 all[kVectors8][kRows], odd[kVectors8][kRows];  // all: even + 256 * odd, modulo 2^16
@@ -267,14 +260,7 @@ HWY_INLINE void SumLone(const BlockArgs& b, const std::uint8_t* index, const std
         }
         for (int n = 0; n < kRows; ++n) {
           const std::uint8_t* table = tables + static_cast<std::size_t>(n) * b.row_bytes + chunk * kTableBytes + i * 16;
-          V8 found = LookupBlock(table, nibbles);
-          if constexpr (Traits::kInfo.mirrored()) {  // biased: -T + 128 = 256 - (T + 128)
-            const auto signed_found = hn::BitCast(di8, found);
-            found = hn::BitCast(
-                d8, hn::IfNegativeThenElse(hn::BitCast(di8, negative), hn::Neg(signed_found), signed_found));
-          }
-          all[v][n] = hn::Add(all[v][n], hn::BitCast(d16, found));
-          odd[v][n] = hn::Add(odd[v][n], hn::BitCast(d16, hn::ShiftRight<8>(hn::BitCast(du16, found))));
+          AddLoneLookups<Traits::kInfo.mirrored()>(all[v][n], odd[v][n], table, nibbles, negative);
         }
       }
     }

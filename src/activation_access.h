@@ -9,17 +9,18 @@ namespace lutra {
 struct ActivationAccess {
   static internal::TableKey KeyFor(const PackedMatrix& w, Precision precision) {
     const FormatInfo& f = Describe(w.format());
-    return {static_cast<int>(w.target() == nullptr ? internal::Scope::kBlock : w.target()->layout.scope), w.k(),
-            BlockSize(f, w.group()), f.base, precision};
+    const bool tables = f.looks_up() && w.target() != nullptr;
+    return {static_cast<int>(tables ? w.target()->layout.scope : internal::Scope::kBlock), w.k(),
+            BlockSize(f, w.group()), f.prepared, precision};
   }
   static const internal::TableKey& Key(const Activations& x) { return x.key_; }
 
-  static std::size_t RowBytes(const internal::Geometry& g, Precision precision) {
+  static std::size_t RowBytes(const FormatInfo& f, const internal::Geometry& g, Precision precision) {
     const std::size_t passes = precision == Precision::kInt16 ? 2 : 1;
-    return g.total_chunks() * passes * internal::kTableBytes + internal::kTableSlack;
+    return g.total_chunks() * passes * internal::TableBytes(f);
   }
-  static internal::TableView View(const Activations& x, const internal::Geometry& g) {
-    return {x.tables_.data(), RowBytes(g, x.precision()), x.scales_.as<internal::BlockScale>()};
+  static internal::TableView View(const Activations& x, const FormatInfo& f, const internal::Geometry& g) {
+    return {x.tables_.data(), RowBytes(f, g, x.precision()), x.scales_.as<internal::BlockScale>()};
   }
 };
 

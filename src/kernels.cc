@@ -22,8 +22,9 @@ inline constexpr TargetKernels kKernels = {
      TileRow<Format::kInt3, Precision::kInt8>(), TileRow<Format::kInt3, Precision::kInt16>(),
      TileRow<Format::kInt4, Precision::kInt8>(), TileRow<Format::kInt4, Precision::kInt16>(),
      TileRow<Format::kTernary, Precision::kInt8>(), TileRow<Format::kTernary, Precision::kInt16>()},
-    {TableRow<2, Precision::kInt8>(), TableRow<2, Precision::kInt16>(), TableRow<3, Precision::kInt8>(),
-     TableRow<3, Precision::kInt16>()},
+    {TableRow<Prepared::kBinarySums, Precision::kInt8>(), TableRow<Prepared::kBinarySums, Precision::kInt16>(),
+     TableRow<Prepared::kTernarySums, Precision::kInt8>(), TableRow<Prepared::kTernarySums, Precision::kInt16>(),
+     TableRow<Prepared::kIntegers, Precision::kInt8>(), TableRow<Prepared::kIntegers, Precision::kInt16>()},
     &StoreTile,
 };
 

@@ -39,7 +39,7 @@ struct Problem {
       : w(w_),
         y(y_),
         geometry(GeometryOf(w_)),
-        x(ActivationAccess::View(activations, geometry)),
+        x(ActivationAccess::View(activations, Describe(w_.format()), geometry)),
         kernel(w_.target()->tile(w_.format(), activations.precision())),
         rows_per_pass(internal::RowsPerPass(x.row_bytes)) {}
 };
@@ -68,7 +68,8 @@ void Multiply(const Problem& p, std::size_t m_begin, std::size_t m_end) {
       const std::size_t panels = std::min(internal::Streams(rows), panel_end - panel);
       // For each block of K: tile += scale * (sums looked up) + (center - zero) * (sum of x).
       p.kernel.function(
-          {&p.geometry, p.w.data() + panel * p.geometry.panel_bytes, panels, p.w.scale_type(), x, rows, tile});
+          {&p.geometry, p.w.data() + panel * p.geometry.panel_bytes, panels, p.w.scale_type(), x, rows,
+           rows > 2, tile});
       for (std::size_t i = 0; i < panels; ++i, ++panel) {
         Store(p, tile + i * rows * kPanelRows, panel, n, rows, m_begin, m_end);
       }

@@ -28,22 +28,22 @@ constexpr std::size_t kChunkStride = kMaxPlanes * kPlaneStride;
 struct Order {
   struct Nibble {
     std::uint16_t from;
-    std::uint16_t sign_bit;  // in a block of such runs
+    std::uint16_t sign_bit;
   };
-  std::size_t bytes;
+  std::size_t bytes;  // of nibbles
   Nibble nibbles[kChunksPerRun * kMaxPlanes * kPlaneBytes][2];
 
   void Init(internal::Layout layout, const FormatInfo& f, std::size_t chunks) {
-    bytes = internal::IndexBytes(f, chunks);
+    bytes = internal::RunIndexBytes(f, chunks);
     for (std::size_t i = 0; i < bytes; ++i) {
       for (int high = 0; high < 2; ++high) {
         const int byte = static_cast<int>(i);
-        const internal::Slot s = internal::SlotAt(layout, f.planes, static_cast<int>(chunks), byte, high);
-        const auto chunk = static_cast<std::size_t>(s.chunk);
-        const std::size_t from = chunk * kChunkStride + static_cast<std::size_t>(s.plane) * kPlaneStride +
+        const internal::Slot s = internal::SlotAt(layout, f, static_cast<int>(chunks), byte, high);
+        const std::size_t from = static_cast<std::size_t>(s.chunk) * kChunkStride +
+                                 static_cast<std::size_t>(s.plane) * kPlaneStride +
                                  static_cast<std::size_t>(s.row) * kIndicesPerChunk + static_cast<std::size_t>(s.index);
         nibbles[i][high] = {static_cast<std::uint16_t>(from),
-                            static_cast<std::uint16_t>(internal::SignBitAt(layout, chunk, s, byte))};
+                            static_cast<std::uint16_t>(internal::SignBitAt(layout, s, byte))};
       }
     }
   }
@@ -56,29 +56,36 @@ class Orders {
     for (std::size_t chunks = 1; chunks <= kChunksPerRun; ++chunks) orders_[chunks - 1].Init(layout, f, chunks);
   }
 
-  // `signs`: those of the run, kSignBytes * chunks bytes that are zero.
-  void Write(const Run& run, std::size_t chunks, std::uint8_t* index, std::uint8_t* signs) const {
+  // Returns the byte after the run.
+  std::uint8_t* Write(const Run& run, std::size_t chunks, std::uint8_t* to) const {
     const Order& order = orders_[chunks - 1];
     for (std::size_t i = 0; i < order.bytes; ++i) {
       const Order::Nibble* n = order.nibbles[i];
-      index[i] = static_cast<std::uint8_t>((run[n[0].from] & 0x0f) | run[n[1].from] << 4);
-      if (!mirrored_) continue;
-      for (int high = 0; high < 2; ++high) {
-        std::uint8_t& sign = signs[n[high].sign_bit / 8];
-        sign = static_cast<std::uint8_t>(sign | (run[n[high].from] / kNegative) << (n[high].sign_bit % 8));
+      to[i] = static_cast<std::uint8_t>((run[n[0].from] & 0x0f) | run[n[1].from] << 4);
+    }
+    std::uint8_t* signs = to + order.bytes;
+    if (!mirrored_) return signs;
+    std::memset(signs, 0, internal::kRunSignBytes);
+    for (std::size_t i = 0; i < order.bytes; ++i) {
+      for (const Order::Nibble& n : order.nibbles[i]) {
+        std::uint8_t& sign = signs[n.sign_bit / 8];
+        sign = static_cast<std::uint8_t>(sign | (run[n.from] / kNegative) << (n.sign_bit % 8));
       }
     }
+    return signs + internal::kRunSignBytes;
   }
 
-  void Read(const std::uint8_t* index, const std::uint8_t* signs, std::size_t chunks, Run& run) const {
+  const std::uint8_t* Read(const std::uint8_t* from, std::size_t chunks, Run& run) const {
     const Order& order = orders_[chunks - 1];
+    const std::uint8_t* signs = from + order.bytes;
     for (std::size_t i = 0; i < order.bytes; ++i) {
       for (int high = 0; high < 2; ++high) {
         const Order::Nibble& n = order.nibbles[i][high];
-        run[n.from] = (index[i] >> (4 * high)) & 0x0f;
+        run[n.from] = (from[i] >> (4 * high)) & 0x0f;
         if (mirrored_ && (signs[n.sign_bit / 8] >> (n.sign_bit % 8) & 1) != 0) run[n.from] |= kNegative;
       }
     }
+    return signs + (mirrored_ ? internal::kRunSignBytes : 0);
   }
 
  private:
@@ -86,10 +93,11 @@ class Orders {
   Order orders_[kChunksPerRun];
 };
 
-// g codes of one row to the index of each plane.
+// The codes of a chunk of one row to the nibbles of each plane, and back.
 class Encoder {
  public:
   explicit Encoder(const FormatInfo& f) : f_(f) {
+    for (int plane = 0; plane < f.planes; ++plane) fields_[plane] = internal::CodeFieldOf(f, plane);
     if (!f.mirrored()) return;
     for (int code = 0; code < 27; ++code) {
       int index = 0;
@@ -98,7 +106,7 @@ class Encoder {
     }
   }
 
-  // Four indices of one row, in each plane, from 4g codes. False if a code is not one of the format.
+  // False if a code is not one of the format.
   bool Encode(const std::uint8_t* codes, std::uint8_t* to) const {
     if (f_.mirrored()) {
       int largest = 0;
@@ -108,38 +116,61 @@ class Encoder {
       }
       return largest < f_.levels;
     }
-    std::uint32_t seen = 0;
-    for (std::size_t i = 0; i < kIndicesPerChunk; ++i, codes += 4) {
-      std::uint32_t four;
-      std::memcpy(&four, codes, sizeof(four));  // little-endian: weight j in byte j
-      seen |= four;
-      for (int plane = 0; plane < f_.planes; ++plane) {
-        // Bit `plane` of the four bytes, gathered by one product: byte j goes to bit 24 + j.
-        const std::uint32_t bits = ((four >> plane) & 0x01010101u) * 0x01020408u;
-        to[static_cast<std::size_t>(plane) * kPlaneStride + i] = (bits >> 24) & 0x0f;
+    std::uint32_t seen = 0, quads[kIndicesPerChunk];
+    for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
+      std::memcpy(&quads[i], codes + 4 * i, sizeof(quads[i]));  // little-endian: weight j in byte j
+      seen |= quads[i];
+    }
+    for (int plane = 0; plane < f_.planes; ++plane, to += kPlaneStride) {
+      if (f_.looks_up()) {
+        for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
+          // Bit `plane` of the four bytes, gathered by one product: byte j goes to bit 24 + j.
+          const std::uint32_t bits = ((quads[i] >> plane) & 0x01010101u) * 0x01020408u;
+          to[i] = (bits >> 24) & 0x0f;
+        }
+      } else {
+        const internal::CodeField field = fields_[plane];
+        const std::uint32_t mask = 0x01010101u * ((1u << field.bits) - 1);
+        std::uint32_t nibbles = 0;  // of all four bytes at once
+        for (int t = 0; t < 4 / field.bits; ++t) {
+          nibbles |= (quads[field.first_quad + t] >> field.shift & mask) << (t * field.bits);
+        }
+        std::memcpy(to, &nibbles, sizeof(nibbles));
       }
     }
     return (seen & ~(0x01010101u * static_cast<std::uint32_t>(f_.levels - 1))) == 0;
   }
 
   void Decode(const std::uint8_t* from, std::uint8_t* codes) const {
-    for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
-      for (int j = 0; j < f_.g; ++j, ++codes) {
-        *codes = 0;
-        for (int plane = 0; plane < f_.planes; ++plane) {
-          const std::uint8_t stored = from[static_cast<std::size_t>(plane) * kPlaneStride + i];
-          int index = stored & 0x0f;
-          for (int lower = 0; lower < j; ++lower) index = DropLowDigit(f_, index);
-          const int digit = LowDigit(f_, index);
-          if (f_.mirrored()) *codes = static_cast<std::uint8_t>(1 + ((stored & kNegative) != 0 ? -digit : digit));
-          if (!f_.mirrored() && digit > 0) *codes = static_cast<std::uint8_t>(*codes | 1 << plane);
+    std::memset(codes, 0, f_.chunk_weights());
+    for (int plane = 0; plane < f_.planes; ++plane, from += kPlaneStride) {
+      for (int i = 0; i < static_cast<int>(kIndicesPerChunk); ++i) {
+        if (f_.looks_up()) {
+          DecodeIndex(from[i], plane, codes + i * f_.g);
+        } else {
+          const internal::CodeField field = fields_[plane];
+          for (int t = 0; t < 4 / field.bits; ++t) {
+            const int bits = from[i] >> (t * field.bits) & ((1 << field.bits) - 1);
+            std::uint8_t& code = codes[4 * (field.first_quad + t) + i];
+            code = static_cast<std::uint8_t>(code | bits << field.shift);
+          }
         }
       }
     }
   }
 
  private:
+  void DecodeIndex(std::uint8_t stored, int plane, std::uint8_t* codes) const {
+    int index = stored & 0x0f;
+    for (int j = 0; j < f_.g; ++j, index = DropLowDigit(f_, index)) {
+      const int digit = LowDigit(f_, index);
+      if (f_.mirrored()) codes[j] = static_cast<std::uint8_t>(1 + ((stored & kNegative) != 0 ? -digit : digit));
+      if (!f_.mirrored() && digit > 0) codes[j] = static_cast<std::uint8_t>(codes[j] | 1 << plane);
+    }
+  }
+
   const FormatInfo& f_;
+  internal::CodeField fields_[kMaxPlanes] = {};
   std::uint8_t mirrored_[27] = {};
 };
 
@@ -181,7 +212,7 @@ void ForEachBlock(const FormatInfo& f, const Geometry& g, Visit&& visit) {
       offset += g.param_bytes;
     }
     visit(block, params, offset);
-    offset += internal::IndexBytes(f, g.chunks_in(block)) + internal::SignBytes(f, g.chunks_in(block));
+    offset += internal::BlockBytes(f, g.chunks_in(block));
   }
 }
 
@@ -207,12 +238,9 @@ struct Packer {
     }
   }
 
-  bool PackBlock(std::size_t panel, std::size_t block, std::uint8_t* index) const {
-    const std::size_t chunks = geometry.chunks_in(block),
-                      chunk_weights = kIndicesPerChunk * static_cast<std::size_t>(format.g);
+  bool PackBlock(std::size_t panel, std::size_t block, std::uint8_t* to) const {
+    const std::size_t chunks = geometry.chunks_in(block), chunk_weights = format.chunk_weights();
     const std::size_t end = std::min((block + 1) * geometry.block, w.k);
-    std::uint8_t* signs = index + internal::IndexBytes(format, chunks);
-    std::memset(signs, 0, internal::SignBytes(format, chunks));
     const std::size_t rows = std::min(kPanelRows, w.m - panel * kPanelRows);
     Run run{};
     bool valid = true;
@@ -231,9 +259,7 @@ struct Packer {
           valid &= encoder.Encode(codes, run.data() + c * kChunkStride + row * kIndicesPerChunk);
         }
       }
-      orders.Write(run, count, index, signs);
-      index += internal::IndexBytes(format, count);
-      signs += count * internal::kSignBytes;
+      to = orders.Write(run, count, to);
     }
     return valid;
   }
@@ -302,7 +328,7 @@ Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
   const FormatInfo& f = Describe(packed.format());
   const Geometry geometry = GeometryOf(packed);
   const std::size_t groups = GroupsPerRow(packed.k(), packed.group()), size = SizeOf(packed.scale_type());
-  const std::size_t chunk_weights = kIndicesPerChunk * static_cast<std::size_t>(f.g);
+  const std::size_t chunk_weights = f.chunk_weights();
   if (geometry.blocks != 0 && packed.m() != 0) {
     const Orders orders(packed.target()->layout, f);
     const Encoder encoder(f);
@@ -323,13 +349,10 @@ Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
           }
         }
         const std::size_t chunks = geometry.chunks_in(block), end = std::min((block + 1) * geometry.block, packed.k());
-        const std::uint8_t* signs = panel + index + internal::IndexBytes(f, chunks);
         const std::uint8_t* from = panel + index;
         for (std::size_t first = 0; first < chunks; first += kChunksPerRun) {
           const std::size_t count = std::min(kChunksPerRun, chunks - first);
-          orders.Read(from, signs, count, run);
-          from += internal::IndexBytes(f, count);
-          signs += count * internal::kSignBytes;
+          from = orders.Read(from, count, run);
           for (std::size_t c = 0; c < count; ++c) {
             const std::size_t k = block * geometry.block + (first + c) * chunk_weights;
             for (std::size_t row = 0; row < rows; ++row) {

@@ -7,6 +7,8 @@
 
 namespace lutra {
 
+using internal::kGroupRows;
+
 Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, Context& context,
                Activations* activations) {
   if (activations == nullptr) return Status::Invalid("activations", "is null");
@@ -15,7 +17,7 @@ Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precisi
   LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
 
   const internal::Geometry geometry = GeometryOf(w);
-  const std::size_t row_bytes = ActivationAccess::RowBytes(geometry, precision);
+  const std::size_t row_bytes = ActivationAccess::RowBytes(Describe(w.format()), geometry, precision);
   activations->n_ = 0;
   if (!activations->tables_.Reserve(x.n * row_bytes) ||
       !activations->scales_.Reserve(x.n * geometry.blocks * sizeof(internal::BlockScale))) {
@@ -26,29 +28,34 @@ Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precisi
     const ActivationView& x;
     internal::TableArgs row0;
     internal::TableFunction build;
-    std::size_t row_bytes;
+    std::size_t row_bytes, chunk_bytes;
     std::atomic<bool> finite;
   };
   const std::size_t scale_group = x.scale_group == kPerRow ? std::max<std::size_t>(x.k, 1) : x.scale_group;
   Work work{x,
             {x.data, x.type, x.scales, scale_group, &geometry, activations->tables_.data(),
-             activations->scales_.as<internal::BlockScale>()},
+             activations->scales_.as<internal::BlockScale>(), 0},
             nullptr,
             row_bytes,
+            internal::TableBytes(Describe(w.format())),
             {true}};
-  if (w.target() != nullptr) work.build = w.target()->table(Describe(w.format()).base, precision).function;
+  if (w.target() != nullptr) work.build = w.target()->table(Describe(w.format()).prepared, precision).function;
   Executor& executor = context.executor != nullptr ? *context.executor : SerialExecutor();
   if (x.k != 0) {
     executor.ParallelFor(
-        x.n,
-        [](void* context_, std::size_t n) {
+        (x.n + kGroupRows - 1) / kGroupRows,
+        [](void* context_, std::size_t group) {
           Work& job = *static_cast<Work*>(context_);
-          internal::TableArgs row = job.row0;
-          row.x = static_cast<const std::uint8_t*>(row.x) + n * job.x.row_stride * SizeOf(row.type);
-          if (row.scales != nullptr) row.scales += n * GroupsPerRow(job.x.k, row.scale_group);
-          row.tables += n * job.row_bytes;
-          row.block_scales += n * row.geometry->blocks;
-          if (!job.build(row)) job.finite.store(false, std::memory_order_relaxed);
+          const std::size_t begin = group * kGroupRows, end = std::min(begin + kGroupRows, job.x.n);
+          for (std::size_t n = begin; n < end; ++n) {
+            internal::TableArgs row = job.row0;
+            row.x = static_cast<const std::uint8_t*>(row.x) + n * job.x.row_stride * SizeOf(row.type);
+            if (row.scales != nullptr) row.scales += n * GroupsPerRow(job.x.k, row.scale_group);
+            row.tables += begin * job.row_bytes + (n - begin) * job.chunk_bytes;
+            row.block_scales += begin * row.geometry->blocks + (n - begin);
+            row.group_rows = end - begin;
+            if (!job.build(row)) job.finite.store(false, std::memory_order_relaxed);
+          }
         },
         &work);
   }

@@ -167,11 +167,17 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, flo
         std::int32_t sum = 0;  // of L(q) * x
         for (std::size_t k = begin; k < end; ++k) {
           const int q = w.codes[m * w.code_stride + k];
-          sum += (f.mirrored() ? q - 1 : 2 * q - (f.levels - 1)) * block.x[k - begin];
+          sum += f.integer(q) * block.x[k - begin];
         }
-        const float centred = (f.center - Zero(w, m, begin)) * sum_of_x;
-        const float value = std::fma(static_cast<float>(sum), f.gain * block.unit, centred);
-        y[n * w.m + m] = std::fma(Scale(w, m, begin), value, y[n * w.m + m]);
+        // In units of the gain, a power of two. The default zero point is then an integer too.
+        const float centre = (f.center - Zero(w, m, begin)) / f.gain;
+        float value;
+        if (w.zero_kind == ZeroKind::kNone) {
+          value = static_cast<float>(sum + static_cast<int>(centre) * block.sum) * block.unit;
+        } else {
+          value = std::fma(static_cast<float>(sum), block.unit, centre * sum_of_x);
+        }
+        y[n * w.m + m] = std::fma(Scale(w, m, begin) * f.gain, value, y[n * w.m + m]);
       }
     }
     if (w.bias != nullptr) {
@@ -183,15 +189,15 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, flo
 
 // Where the error of y[n, m] comes from, block by block of K, with s = |scale|:
 //
-//   lookups      kInt8: each of the P planes' lookups of weight 2^p errs by half a step, and there are ceil(block / g)
-//   per
-//                plane; the step is at most (largest sum of |x| over g weights) / 127. gain * (2^P - 1) weighs the
-//                planes.
-//   rounding x   kInt8: to 1/64 step, at most half of that per weight; kInt16: to max|x| / ExactLimit, half per weight,
-//                or not at all for int8 under one scale. Weighs |w| / s, in lookups and in the sum of x.
-//   floats       u = fma(sum, gain * unit, (center - zero) * sum of x), y = fma(scale, u, y): 4 roundings of terms that
-//   are
-//                at most `terms` = s * sum |x| * (max |value| + |zero|), the running sum of y once per block more.
+//   lookups      kInt8 tables: each of the P planes' lookups of weight 2^p errs by half a step, and there are
+//                ceil(block / g) per plane; the step is at most (largest sum of |x| over g weights) / 127. gain * (2^P -
+//                1) weighs the planes.
+//   rounding x   tables: kInt8, to 1/256 step, at most half of that per weight. kInt16, and integers: to max|x| /
+//                ExactLimit, or max|x| / 127, half per weight. Weighs |w| / s, in lookups and in the sum of x. Without
+//                zero points, that sum is rounded to 1/31 step besides.
+//   floats       u = fma(sum, unit, (center - zero) / gain * sum of x), y = fma(scale * gain, u, y): 4 roundings of terms
+//                that are at most `terms` = s * sum |x| * (max |value| + |zero|), the running sum of y once per block
+//                more.
 //   underflow    units and products below the normal range are off by the smallest subnormal, times the integers they
 //                multiply.
 Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision, double* bound) {
@@ -199,7 +205,8 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
   const FormatInfo& f = Describe(w.format);
   const std::size_t block_size = BlockSize(f, w.group);
   const auto g = static_cast<std::size_t>(f.g);
-  const double planes = (1 << f.planes) - 1, reach = f.gain * planes;  // reach: the largest |gain * L(q)|
+  const double reach = f.gain * static_cast<double>(f.integer(f.levels - 1));  // the largest |gain * L(q)|
+  const bool tables = f.looks_up() && precision == Precision::kInt8;
   constexpr double kEpsilon = 0x1p-23, kSmallest = 0x1p-149;
   const std::size_t blocks = (w.k + block_size - 1) / block_size;
   for (std::size_t n = 0; n < x.n; ++n) {
@@ -221,8 +228,10 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
         const double centre = std::fabs(double{f.center} - Zero(w, m, begin));
         const auto count = static_cast<double>(end - begin);
         const double step = largest_sum / 127;
-        const double unit = precision == Precision::kInt8 ? step / 64 : largest / ExactLimit(f);
-        if (precision == Precision::kInt8) lookups += s * reach * std::ceil(count / f.g) * step / 2;
+        const double unit = tables                               ? step / 256
+                            : precision == Precision::kInt16 ? largest / ExactLimit(f)
+                                                                 : largest / 127;
+        if (tables) lookups += s * (reach * std::ceil(count / f.g) + centre / 31) * step / 2;
         rounding += s * (reach + centre) * count * unit / 2;
         terms += s * (reach + centre) * (sum + count * unit);
         // The integers are at most 2^14 per weight, and so is what a denormal unit's half a bit is multiplied with.

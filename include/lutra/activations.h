@@ -1,4 +1,4 @@
-// x turned into tables of partial sums, once per x; every matrix that reads the same x reuses them.
+// x turned into tables of partial sums, or integers, once per x; every matrix that reads the same x reuses them.
 #pragma once
 
 #include <cstddef>
@@ -16,12 +16,12 @@ namespace internal {
 
 // What a set of tables depends on. Matrices with equal keys share prepared activations.
 struct TableKey {
-  int scope = 0;  // internal::Scope of the target
+  int scope = 0;  // internal::Scope of the target, where there are tables
   std::size_t k = 0, block = 0;
-  int base = 0;
+  Prepared prepared = Prepared::kIntegers;
   Precision precision = Precision::kInt8;
   bool operator==(const TableKey& o) const {
-    return scope == o.scope && k == o.k && block == o.block && base == o.base && precision == o.precision;
+    return scope == o.scope && k == o.k && block == o.block && prepared == o.prepared && precision == o.precision;
   }
 };
 
@@ -34,8 +34,8 @@ class Activations {
   std::size_t n() const { return n_; }
   std::size_t k() const { return key_.k; }
   Precision precision() const { return key_.precision; }
-  // True if MatMul accepts these activations for w: same K, same target layout, same table shape (int1 to int4 share
-  // one, ternary has its own) and same block size (group sizes from 128 on share one).
+  // True if MatMul accepts these activations for w: same K, same FormatInfo::prepared (int1 and int2 share one, int3 and
+  // int4 another, ternary has its own), same target layout and same block size (group sizes from 128 on share one).
   bool Fits(const PackedMatrix& w) const;
 
  private:

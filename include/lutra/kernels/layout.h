@@ -4,17 +4,22 @@
 //
 //     panel   = group, group, ...                  along K
 //     group   = scales[64], zeros[64] if any, block, block, ...      (one group per row for kPerRow and kPerMatrix)
-//     block   = run, run, ..., then for mirrored codes the sign bits of all its chunks, padded to 64 bytes
-//     run     = up to 2 chunks; a chunk = 4 indices x P planes x 64 rows, 4 bits each = P * 128 bytes
+//     block   = run, run, ...
+//     run     = up to 2 chunks, then for mirrored tables the sign bits of both, padded to 64 bytes
+//     chunk   = 4 nibbles x P planes x 64 rows = P * 128 bytes
 //
-// Only the order inside a run differs between targets, because it decides which table a byte of a vector looks up and
-// which bytes the adder joins (see the drawings in tile-inl.h). In both, the kernel reads it from front to back:
+// Only the order inside a run differs; kernels read all of it from front to back. For lookup codes a nibble is an index,
+// and its place depends on the target, as it decides which table a byte of a vector looks up and which bytes the adder
+// joins (see the drawings in lookup-inl.h):
 //
 //     kVector   [plane][chunk]. A vector holds the tables of four indices; a 32-bit lane is one row, its bytes the four
 //               indices of a chunk. The quad dot product adds them. (x86 with VBMI and VNNI)
 //     kBlock    [chunk][pair of planes], then [chunk] of the plane that is left, if any. Each 16-byte block holds one
 //               table; all bytes of a vector belong to one index. Two planes of a row alternate byte by byte and are
 //               added by the pair product; a lone plane has a byte per row.
+//
+// Formats of integers are the same for all targets: [chunk][half of the rows][plane], a 32-bit lane is one row (two,
+// with the high nibbles). 16 codes of P bits are P times four nibbles: of 4 bits each, then of 2, then of 1 (CodeField).
 #pragma once
 
 #include <cstddef>
@@ -37,9 +42,13 @@ struct Layout {
 inline constexpr std::size_t kPanelRows = 64;
 inline constexpr std::size_t kPlaneBytes = 128;  // of one plane of a chunk
 inline constexpr std::size_t kSignBytes = 32;    // of a chunk
-inline constexpr std::size_t kTableBytes = 64;   // the tables of one chunk: 4 x 16 entries
+inline constexpr std::size_t kRunSignBytes = kChunksPerRun * kSignBytes;
+inline constexpr std::size_t kGroupRows = 4;  // rows of x whose tables alternate: what a micro-kernel takes at most
 
-inline constexpr std::size_t kTableSlack = 7 * kTableBytes;  // table builders store 8 chunks at a time
+inline constexpr std::size_t kMaxIntegerChunks = 128 / 16;  // of a block
+
+// Of one chunk of one row of x, per pass: 4 tables of 16 entries, or 16 integers.
+constexpr std::size_t TableBytes(const FormatInfo& f) { return f.looks_up() ? 64 : 16; }
 
 constexpr std::size_t RoundUp(std::size_t value, std::size_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -58,9 +67,14 @@ constexpr int RowOfLane(int lane, int blocks) {
 }
 
 // The slot of nibble `high` (0 or 1) of byte `byte` of a run of `chunks` chunks.
-constexpr Slot SlotAt(Layout layout, int planes, int chunks, int byte, int high) {
+constexpr Slot SlotAt(Layout layout, const FormatInfo& f, int chunks, int byte, int high) {
+  const int row_in_vector = byte % 64 / 4 + high * 16, planes = f.planes;
+  if (!f.looks_up()) {
+    const int line = byte / 64;
+    return {line / (2 * planes), line % planes, byte % 4, line / planes % 2 * 32 + row_in_vector};
+  }
   if (layout.scope == Scope::kVector) {
-    return {byte / 128 % chunks, byte / (128 * chunks), byte % 4, byte / 64 % 2 * 32 + high * 16 + byte % 64 / 4};
+    return {byte / 128 % chunks, byte / (128 * chunks), byte % 4, byte / 64 % 2 * 32 + row_in_vector};
   }
   const int vector_bytes = 16 * layout.blocks, lanes = 8 * layout.blocks;
   const int pairs = planes / 2, chunk_pairs = 256 * pairs;
@@ -75,20 +89,35 @@ constexpr Slot SlotAt(Layout layout, int planes, int chunks, int byte, int high)
   return {lone / 128, planes - 1, lone / 64 % 2 * 2 + high, half * lanes + row};
 }
 
-// The position of that nibble's sign among the sign bits of its block: byte i's sign is bit i of a mask (kVector), or
-// bit `4 * (chunk % 2) + index` of the byte at the lookup's own position (kBlock). `chunk` counts from the block's
-// start.
-constexpr std::size_t SignBitAt(Layout layout, std::size_t chunk, Slot slot, int byte) {
-  const auto in = static_cast<std::size_t>(byte % 64);
+// The position of that nibble's sign among the sign bits of its run: byte i's sign is bit i of a mask (kVector), or bit
+// `4 * chunk + index` of the byte at the lookup's own position (kBlock).
+constexpr std::size_t SignBitAt(Layout layout, Slot slot, int byte) {
+  const auto in = static_cast<std::size_t>(byte % 64), chunk = static_cast<std::size_t>(slot.chunk);
   if (layout.scope == Scope::kVector) return chunk * 256 + static_cast<std::size_t>(slot.row / 16) * 64 + in;
-  return chunk / 2 * 512 + in * 8 + chunk % 2 * 4 + static_cast<std::size_t>(slot.index);
+  return in * 8 + chunk * 4 + static_cast<std::size_t>(slot.index);
 }
 
-constexpr std::size_t IndexBytes(const FormatInfo& f, std::size_t chunks) {
+// Formats of integers: what nibble `plane` of lane byte `i` holds of a chunk's codes, whose quads are 4q .. 4q + 3:
+// `bits` bits from bit `shift` of the codes 4 * (first_quad + t) + i, for t = 0, 1, ..., each `bits` further up.
+struct CodeField {
+  int bits, shift, first_quad;
+};
+constexpr CodeField CodeFieldOf(const FormatInfo& f, int plane) {
+  int first = 0;  // a field of b bits takes b planes
+  for (int bits = 4; bits > 1; bits /= 2) {
+    if ((f.planes & bits) == 0) continue;
+    if (plane < first + bits) return {bits, first, (plane - first) * 4 / bits};
+    first += bits;
+  }
+  return {1, first, 0};
+}
+
+constexpr std::size_t RunIndexBytes(const FormatInfo& f, std::size_t chunks) {
   return chunks * static_cast<std::size_t>(f.planes) * kPlaneBytes;
 }
-constexpr std::size_t SignBytes(const FormatInfo& f, std::size_t chunks) {
-  return f.mirrored() ? RoundUp(chunks * kSignBytes, 64) : 0;
+constexpr std::size_t BlockBytes(const FormatInfo& f, std::size_t chunks) {
+  const std::size_t runs = (chunks + kChunksPerRun - 1) / kChunksPerRun;
+  return RunIndexBytes(f, chunks) + (f.mirrored() ? runs * kRunSignBytes : 0);
 }
 
 // The sizes that follow from a format, K, the group size and the types; the same for every panel of a matrix.
@@ -110,9 +139,9 @@ struct Geometry {
         last_chunks(blocks == 0 ? 0 : ChunksIn(f, k - (blocks - 1) * block)),
         zero_offset(zero_kind == ZeroKind::kNone ? 0 : kPanelRows * SizeOf(scale_type)),
         param_bytes(kPanelRows * SizeOf(scale_type) + zero_offset),
-        block_bytes(IndexBytes(f, chunks) + SignBytes(f, chunks)),
+        block_bytes(BlockBytes(f, chunks)),
         panel_bytes(blocks == 0 ? 0
-                                : (blocks - 1) * block_bytes + IndexBytes(f, last_chunks) + SignBytes(f, last_chunks) +
+                                : (blocks - 1) * block_bytes + BlockBytes(f, last_chunks) +
                                       (blocks + blocks_per_group - 1) / blocks_per_group * param_bytes) {}
 
   constexpr std::size_t chunks_in(std::size_t b) const { return b + 1 == blocks ? last_chunks : chunks; }

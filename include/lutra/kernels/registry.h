@@ -15,17 +15,21 @@ namespace internal {
 // How the integer sums of one block of one row of x turn into floats:  scale * sum,  and the sum of x for zero points.
 struct alignas(64) BlockScale {
   float scale;
-  float sum;                             // of the block's x, for zero points
+  float sum;           // of the block's x, for zero points
+  std::int32_t total;  // the same in units of scale
+  std::uint32_t unused;
   std::uint32_t quad[kMaxRunsPerBlock];  // the run's integer ratio r (1..31) in each byte: r * scale is a table's step
   std::uint32_t pair[kMaxRunsPerBlock / 2];  // the ratios of runs 2i and 2i + 1 in 16 bits each
 };
 
-// Rows of x in tables. Per row: [block][pass][chunk][kTableBytes]; one pass for kInt8, for kInt16 the upper, then the
-// lower digits.
+// Rows of x as tables or integers. Groups of kGroupRows rows (fewer in the last) follow each other; in a group, as a
+// micro-kernel reads it:
+//     tables [block][pass][chunk][row of the group][TableBytes]     one pass for kInt8, for kInt16 upper, lower digits
+//     scales [block][row of the group]
 struct TableView {
   const std::uint8_t* tables;
-  std::size_t row_bytes;     // of the tables of one row
-  const BlockScale* scales;  // [row][blocks]
+  std::size_t row_bytes;  // of the tables of one row
+  const BlockScale* scales;
 };
 
 // One call of a tile kernel: `panel_count` panels side by side (address streams) times `rows` rows of x.
@@ -35,7 +39,8 @@ struct TileArgs {
   std::size_t panel_count;
   DataType scale_type;
   TableView x;
-  std::size_t rows;  // of x
+  std::size_t rows;  // of x, from the first of a group
+  bool unpack;       // formats of integers: unpack each block to memory, for many rows
   float* tile;       // [panel][row][kPanelRows], overwritten
 };
 using TileFunction = void (*)(const TileArgs& args);
@@ -47,8 +52,9 @@ struct TableArgs {
   const float* scales;      // kInt8: of this row, one per scale_group elements
   std::size_t scale_group;  // >= k for a single scale
   const Geometry* geometry;
-  std::uint8_t* tables;
-  BlockScale* block_scales;
+  std::uint8_t* tables;      // of the row's first chunk
+  BlockScale* block_scales;  // of its first block
+  std::size_t group_rows;    // distance from chunk to chunk, and from block to block, in rows
 };
 using TableFunction = bool (*)(const TableArgs& args);
 
@@ -58,12 +64,11 @@ using StoreFunction = void (*)(const float* tile, const float* bias, std::size_t
 struct TileKernel {
   Format format;
   Precision precision;
-  int rows;  // of x per micro-kernel call; more are looped over, fewer served by smaller ones
   TileFunction function;
 };
 
 struct TableKernel {
-  int base;
+  Prepared prepared;
   Precision precision;
   TableFunction function;
 };
@@ -73,14 +78,14 @@ struct TargetKernels {
   std::int64_t hwy_target;
   Layout layout;
   TileKernel tiles[std::size(kFormats) * std::size(kPrecisions)];
-  TableKernel tables[2 * std::size(kPrecisions)];
+  TableKernel tables[kPreparedKinds * std::size(kPrecisions)];
   StoreFunction store;
 
   const TileKernel& tile(Format format, Precision precision) const {
     return tiles[static_cast<std::size_t>(format) * std::size(kPrecisions) + static_cast<std::size_t>(precision)];
   }
-  const TableKernel& table(int base, Precision precision) const {
-    return tables[static_cast<std::size_t>(base - 2) * std::size(kPrecisions) + static_cast<std::size_t>(precision)];
+  const TableKernel& table(Prepared prepared, Precision precision) const {
+    return tables[static_cast<std::size_t>(prepared) * std::size(kPrecisions) + static_cast<std::size_t>(precision)];
   }
 };
 

@@ -97,17 +97,17 @@ HWY_INLINE V8 LowNibbles(V8 bytes) { return hn::And(bytes, hn::Set(D8(), 0x0f));
 HWY_INLINE V8 HighNibbles(V8 bytes) { return hn::ShiftRight<4>(bytes); }
 
 // Adds the lookups of two planes in a table of 16 bytes: lane i of the result is
-// sum[i] + 4^pair * (table[index[2 * i]] + 2 * table[index[2 * i + 1]]), for index bytes below 16.
-HWY_INLINE V16 AddPairLookups(V16 sum, const std::uint8_t* table, V8 index, int pair) {
+// sum[i] + table[index[2 * i]] + 2 * table[index[2 * i + 1]], for index bytes below 16.
+HWY_INLINE V16 AddPairLookups(V16 sum, const std::uint8_t* table, V8 index) {
 #if HWY_TARGET == HWY_EMU128  // each step of the other would go through memory
   for (int i = 0; i < 8; ++i) {
-    const int products = (table[index.raw[2 * i]] + 2 * table[index.raw[2 * i + 1]]) << (2 * pair);
+    const int products = table[index.raw[2 * i]] + 2 * table[index.raw[2 * i + 1]];
     sum.raw[i] = static_cast<std::int16_t>(sum.raw[i] + products);
   }
   return sum;
 #else
   const D16 d16;
-  const auto weights = hn::BitCast(DI8(), hn::Set(d16, static_cast<std::int16_t>(0x0201 << (2 * pair))));
+  const auto weights = hn::BitCast(DI8(), hn::Set(d16, 0x0201));
   const V8 found = hn::TableLookupBytes(hn::LoadDup128(D8(), table), index);
   return hn::Add(sum, hn::SatWidenMulPairwiseAdd(d16, found, weights));
 #endif

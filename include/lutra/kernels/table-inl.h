@@ -1,7 +1,7 @@
-// Table building: one row of x into tables of partial sums, by adding and subtracting in 16-bit integers.
+// What Prepare makes of one row of x: tables of partial sums by adding and subtracting in 16-bit integers, or integers.
 //
-// Each run's x is rounded to integers with 6 bits below a table step (kInt8), or at most ExactLimit (kInt16), so the
-// partial sums are exact integers and only their rounding to table entries (kInt8) loses anything.
+// For tables, each run's x is rounded to integers with 8 bits below a table step (kInt8), or at most ExactLimit
+// (kInt16), so the partial sums are exact integers and only their rounding to table entries (kInt8) loses anything.
 #if defined(LUTRA_KERNELS_TABLE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_TABLE_INL_H_
 #undef LUTRA_KERNELS_TABLE_INL_H_
@@ -20,30 +20,38 @@ namespace lutra {
 namespace internal {
 namespace HWY_NAMESPACE {
 
-inline constexpr std::size_t kIndicesPerRun = kChunksPerRun * kIndicesPerChunk;
-using DRun = hn::CappedTag<float, kIndicesPerRun>;
-inline constexpr std::size_t kMaxIndices = kMaxChunksPerBlock * kIndicesPerChunk;  // of a block
+// x is worked on in slots of four floats: an index, its weights from g on zero; or four integers. 16 slots are four
+// runs, a span. A vector of floats has a slot per 16-byte block.
+inline constexpr std::size_t kChunkSlots = 16;  // floats of a chunk in slots
+inline constexpr std::size_t kRunsPerSpan = 4;
+inline constexpr std::size_t kSpan = kRunsPerSpan * kChunksPerRun * kChunkSlots;  // floats
+inline constexpr std::size_t kMaxSpans = kMaxRunsPerBlock / kRunsPerSpan;
+inline constexpr std::size_t kBlocks = kLayout.blocks;
+inline constexpr std::size_t kLanesF = 4 * kBlocks;
+inline constexpr std::size_t kVectorsPerRun = kSpan / kRunsPerSpan / kLanesF;
 inline constexpr float kFloatMax = 3.40282347e38f;
 inline constexpr float kMaxRatio = 31.0f;  // times plane weights up to 8: fits an unsigned byte
 
-template <int kBase, Precision kPrecision>
+template <Prepared kPrepared, Precision kPrecision>
 struct TableTraits {
-  static constexpr FormatInfo kInfo = Describe(kBase == 2 ? Format::kInt1 : Format::kTernary);
+  static constexpr FormatInfo kInfo = Describe(kPrepared == Prepared::kBinarySums    ? Format::kInt1
+                                               : kPrepared == Prepared::kTernarySums ? Format::kTernary
+                                                                                     : Format::kInt4);
   static constexpr std::size_t kG = static_cast<std::size_t>(kInfo.g);
   static constexpr bool kExact = kPrecision == Precision::kInt16;
   static constexpr int kPasses = kExact ? 2 : 1;
   // Bits of a partial sum below the last one kept in the (upper) table, and what every sum starts from: half a step to
   // round, and the bias of unsigned tables.
-  static constexpr int kShift = kExact ? 7 : 6;
+  static constexpr int kShift = kExact ? 7 : 8;
   static constexpr int kRoot = (1 << (kShift - 1)) + (kVectorScope ? 0 : 128 << kShift);
+  // The largest integer that x (kIntegers, or kInt16) is rounded to.
+  static constexpr float kLimit = kExact ? static_cast<float>(ExactLimit(kInfo)) : 127.0f;
 };
 
-// x of a block; [j][i] is weight j of index i.
-template <std::size_t kG>
-struct BlockOfX {
-  HWY_ALIGN float linear[kMaxIndices * kG];  // in the order of K; zero beyond the end
-  HWY_ALIGN float x[kG][kMaxIndices];
-  HWY_ALIGN std::int16_t rounded[kG][kMaxIndices];
+// Where the tables of a block go: those of a chunk, of this row, are `stride` bytes after those of the one before.
+struct Destination {
+  std::uint8_t* to;
+  std::size_t stride, chunks;
 };
 
 // --- Tables from integers.
@@ -76,10 +84,13 @@ HWY_INLINE void Entries(const V16 (&x)[Traits::kG + 1], V16 (&entry)[16], std::i
 template <class Traits, int kPass>
 HWY_INLINE V16 JoinEntries(V16 even, V16 odd) {
   const D16 d;
+  const hn::Repartition<std::uint16_t, D16> du;
   constexpr int kShift = Traits::kShift;
   if constexpr (kPass == 0) {
-    const V16 low_byte = hn::Set(d, 0xff);
-    return hn::OrAnd(hn::AndNot(low_byte, hn::ShiftLeft<8 - kShift>(odd)), hn::ShiftRight<kShift>(even), low_byte);
+    if constexpr (kShift != 8) odd = hn::ShiftLeft<8 - kShift>(odd);
+    if constexpr (kShift != 8) even = hn::ShiftLeft<8 - kShift>(even);
+    const V16 low = hn::BitCast(d, hn::ShiftRight<8>(hn::BitCast(du, even)));
+    return hn::OrAnd(low, odd, hn::Set(d, static_cast<std::int16_t>(0xff00)));
   } else {  // the lower digit, less what was added to round the upper one
     const V16 digit = hn::Set(d, (1 << kShift) - 1);
     const V16 joined = hn::Or(hn::And(even, digit), hn::ShiftLeft<8>(hn::And(odd, digit)));
@@ -91,226 +102,340 @@ HWY_INLINE V16 JoinEntries(V16 even, V16 odd) {
 // 16 vectors of entries (lane = index) transposed to 16 bytes per index. Lane l of 16-byte block b stands for index
 // `blocks * l + b`, so that whole vectors of consecutive tables leave.
 template <class Traits, int kPass>
-HWY_INLINE void StoreTables(const V16 (&entry)[16], std::uint8_t* to) {
+HWY_INLINE void StoreTables(const V16 (&entry)[16], std::size_t first_chunk, const Destination& out) {
   const D8 d8;
   const D16 d16;
   const D32 d32;
   const hn::Repartition<std::int64_t, D8> d64;
+  constexpr std::size_t kChunkBytes = TableBytes(Traits::kInfo), kBytes = 16 * kBlocks;
+  std::size_t at = first_chunk * kChunkBytes;
+  const auto store = [&](auto tables) HWY_ATTR {
+    const std::size_t chunk = at / kChunkBytes;
+    if (chunk < out.chunks) hn::Store(hn::BitCast(d8, tables), d8, out.to + chunk * out.stride + at % kChunkBytes);
+    at += kBytes;
+  };
   V32 quads[2][4];  // entries 4i .. 4i + 3 of the lower, and of the upper four lanes of each block
+  LUTRA_UNROLL
   for (int i = 0; i < 4; ++i) {
     const V16 even = JoinEntries<Traits, kPass>(entry[4 * i], entry[4 * i + 1]);
     const V16 odd = JoinEntries<Traits, kPass>(entry[4 * i + 2], entry[4 * i + 3]);
     quads[0][i] = hn::BitCast(d32, hn::InterleaveLower(d16, even, odd));
     quads[1][i] = hn::BitCast(d32, hn::InterleaveUpper(d16, even, odd));
   }
-  const std::size_t bytes = hn::Lanes(d8);
+  LUTRA_UNROLL
   for (const auto& quad : quads) {
     const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d32, quad[0], quad[1]));
     const auto low23 = hn::BitCast(d64, hn::InterleaveUpper(d32, quad[0], quad[1]));
     const auto high01 = hn::BitCast(d64, hn::InterleaveLower(d32, quad[2], quad[3]));
     const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d32, quad[2], quad[3]));
-    hn::Store(hn::BitCast(d8, hn::InterleaveLower(d64, low01, high01)), d8, to);
-    hn::Store(hn::BitCast(d8, hn::InterleaveUpper(d64, low01, high01)), d8, to + bytes);
-    hn::Store(hn::BitCast(d8, hn::InterleaveLower(d64, low23, high23)), d8, to + 2 * bytes);
-    hn::Store(hn::BitCast(d8, hn::InterleaveUpper(d64, low23, high23)), d8, to + 3 * bytes);
-    to += 4 * bytes;
+    store(hn::InterleaveLower(d64, low01, high01));
+    store(hn::InterleaveUpper(d64, low01, high01));
+    store(hn::InterleaveLower(d64, low23, high23));
+    store(hn::InterleaveUpper(d64, low23, high23));
   }
 }
 
-// May write up to TableSlack bytes beyond the tables of the block.
-template <class Traits, int kPass>
-HWY_INLINE void BuildTables(const BlockOfX<Traits::kG>& block, std::size_t chunks, std::uint8_t* to) {
-  const D16 d16;
-  constexpr std::size_t kLanes = 8 * kLayout.blocks;
-  HWY_ALIGN std::int16_t order[kLanes];
-  for (std::size_t lane = 0; lane < kLanes; ++lane) {
-    order[lane] = static_cast<std::int16_t>(lane % 8 * static_cast<std::size_t>(kLayout.blocks) + lane / 8);
-  }
-  const auto where = hn::SetTableIndices(d16, order);
-  for (std::size_t first = 0; first < chunks * kIndicesPerChunk; first += kLanes) {
-    V16 x[Traits::kG + 1], entry[16];
-    for (std::size_t j = 0; j < Traits::kG; ++j) {
-      x[j] = hn::TableLookupLanes(hn::Load(d16, block.rounded[j] + first), where);
-    }
-    x[Traits::kG] = Traits::kExact || Traits::kInfo.mirrored() ? x[0] : hn::Add(x[0], hn::Set(d16, 1));
-    Entries<Traits>(x, entry, std::make_index_sequence<16>());
-    StoreTables<Traits, kPass>(entry, to + first * 16);
-  }
-}
+// --- Slots of floats.
 
-// --- Integers from x.
+struct SlotBuffer {
+  HWY_ALIGN float linear[kMaxSpans * kSpan];  // in the order of K
+  HWY_ALIGN float slots[kMaxSpans * kSpan];
+};
 
-// The next `count` elements from `begin` as floats, zero up to `padded` (a multiple of the vector). For kInt8 in
-// integers if `raw`.
-template <std::size_t kG>
+// The next `count` elements from `begin` as floats, zero up to `padded`. For kInt8 in integers if `raw`.
 HWY_INLINE void LoadLinear(const TableArgs& a, std::size_t begin, std::size_t count, std::size_t padded, bool raw,
-                           BlockOfX<kG>& block) {
+                           float* linear) {
   const DF df;
   std::size_t i = 0;
   if (a.type == DataType::kInt8) {
     const auto* from = static_cast<const std::int8_t*>(a.x) + begin;
     if (raw) {
-      for (; i < count; ++i) block.linear[i] = from[i];
+      for (; i < count; ++i) linear[i] = from[i];
     } else {
-      for (; i < count; ++i) block.linear[i] = static_cast<float>(from[i]) * a.scales[(begin + i) / a.scale_group];
+      for (; i < count; ++i) linear[i] = static_cast<float>(from[i]) * a.scales[(begin + i) / a.scale_group];
     }
   } else {
     const auto* from = static_cast<const std::uint8_t*>(a.x) + begin * SizeOf(a.type);
     for (; i + hn::Lanes(df) <= count; i += hn::Lanes(df)) {
-      hn::Store(LoadFloats(df, from, a.type, i), df, block.linear + i);
+      hn::Store(LoadFloats(df, from, a.type, i), df, linear + i);
     }
     const hn::CappedTag<float, 1> d1;
-    for (; i < count; ++i) hn::Store(LoadFloats(d1, from, a.type, i), d1, block.linear + i);
+    for (; i < count; ++i) hn::Store(LoadFloats(d1, from, a.type, i), d1, linear + i);
   }
-  for (; i < padded; ++i) block.linear[i] = 0.0f;
+  for (; i < padded; ++i) linear[i] = 0.0f;
+}
+
+// Three floats in a row to slots of four. Reads kBlocks floats beyond those it needs.
+HWY_INLINE void Spread(const float* linear, std::size_t count, float* slots) {
+  const DF df;
+  const D32 d32;
+  HWY_ALIGN std::int32_t lanes[kLanesF];
+  for (std::size_t i = 0; i < kLanesF; ++i) lanes[i] = static_cast<std::int32_t>(i / 4 * 3 + i % 4);
+  const auto where = hn::SetTableIndices(df, lanes);
+  const auto used = hn::MaskFromVec(hn::BitCast(df, hn::Dup128VecFromValues(d32, -1, -1, -1, 0)));
+  for (std::size_t i = 0; i < count; i += kLanesF, linear += 3 * kBlocks) {
+    hn::Store(hn::IfThenElseZero(used, hn::TableLookupLanes(hn::LoadU(df, linear), where)), df, slots + i);
+  }
 }
 
 // The bits of the largest magnitude; at least those of infinity if an element is not finite.
-HWY_INLINE std::int32_t LargestBits(const float* from, std::size_t padded) {
+HWY_INLINE std::int32_t LargestBits(const float* from, std::size_t count) {
   const D32 d;
   V32 largest = hn::Zero(d);
-  for (std::size_t i = 0; i < padded; i += hn::Lanes(d)) {
-    const V32 bits = hn::BitCast(d, hn::Load(DF(), from + i));
+  for (std::size_t i = 0; i < count; i += hn::Lanes(d)) {
+    const V32 bits = hn::BitCast(d, hn::LoadU(DF(), from + i));
     largest = hn::Max(largest, hn::And(bits, hn::Set(d, 0x7fffffff)));
   }
   return hn::ReduceMax(d, largest);
 }
 
-template <std::size_t kG>
-HWY_INLINE void Deinterleave(std::size_t indices, BlockOfX<kG>& block) {
+using D4 = hn::FixedTag<std::int32_t, 4>;
+
+// Lane i: the largest of lane i of all 16-byte blocks.
+template <class V>
+HWY_INLINE hn::Vec<D4> LargestOfBlocks(V v) {
+  if constexpr (sizeof(V) == sizeof(hn::Vec<D4>)) {
+    return v;
+  } else {
+    const hn::Half<hn::DFromV<V>> half;
+    return LargestOfBlocks(hn::Max(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+  }
+}
+
+// The bits of the largest sum of |x| over a slot, in each run of a span.
+HWY_INLINE hn::Vec<D4> LargestSums(const float* span) {
   const DF df;
-  for (std::size_t i = 0; i < indices; i += hn::Lanes(df)) {
-    VF x0, x1, x2, x3;
-    if constexpr (kG == 4) {
-      hn::LoadInterleaved4(df, block.linear + i * kG, x0, x1, x2, x3);
-      hn::Store(x3, df, block.x[3] + i);
-    } else {
-      hn::LoadInterleaved3(df, block.linear + i * kG, x0, x1, x2);
+  const D32 d32;
+  const hn::Repartition<std::int64_t, D32> d64;
+  V32 largest = hn::Zero(d32);
+  for (std::size_t i = 0; i < kVectorsPerRun; ++i, span += kLanesF) {
+    VF run[kRunsPerSpan];
+    LUTRA_UNROLL
+    for (std::size_t r = 0; r < kRunsPerSpan; ++r) {
+      run[r] = hn::Abs(hn::LoadU(df, span + r * kVectorsPerRun * kLanesF));
     }
-    hn::Store(x0, df, block.x[0] + i);
-    hn::Store(x1, df, block.x[1] + i);
-    hn::Store(x2, df, block.x[2] + i);
+    const VF half01 = hn::Add(hn::InterleaveLower(df, run[0], run[1]), hn::InterleaveUpper(df, run[0], run[1]));
+    const VF half23 = hn::Add(hn::InterleaveLower(df, run[2], run[3]), hn::InterleaveUpper(df, run[2], run[3]));
+    const auto pair01 = hn::BitCast(d64, half01), pair23 = hn::BitCast(d64, half23);
+    const VF sums = hn::Add(hn::BitCast(df, hn::InterleaveLower(d64, pair01, pair23)),
+                            hn::BitCast(df, hn::InterleaveUpper(d64, pair01, pair23)));
+    largest = hn::Max(largest, hn::BitCast(d32, sums));
   }
-}
-
-// The largest sum of |x| over the g weights of an index, in run r.
-template <std::size_t kG>
-HWY_INLINE float LargestSum(const BlockOfX<kG>& block, std::size_t r) {
-  const DRun df;
-  auto largest = hn::Zero(df);
-  for (std::size_t i = r * kIndicesPerRun; i < (r + 1) * kIndicesPerRun; i += hn::Lanes(df)) {
-    auto sum = hn::Abs(hn::Load(df, block.x[0] + i));
-    for (std::size_t j = 1; j < kG; ++j) sum = hn::Add(sum, hn::Abs(hn::Load(df, block.x[j] + i)));
-    largest = hn::Max(largest, sum);
-  }
-  return hn::ReduceMax(df, largest);
-}
-
-// rounded = round(x * inverse) in run r; returns the sum of these integers.
-template <std::size_t kG>
-HWY_INLINE std::int32_t RoundRun(std::size_t r, float inverse, BlockOfX<kG>& block) {
-  const DRun df;
-  const hn::RebindToSigned<DRun> d32;
-  const hn::Rebind<std::int16_t, DRun> dh;
-  const auto factor = hn::Set(df, inverse);
-  auto sum = hn::Zero(d32);
-  for (std::size_t i = r * kIndicesPerRun; i < (r + 1) * kIndicesPerRun; i += hn::Lanes(df)) {
-    for (std::size_t j = 0; j < kG; ++j) {
-      const auto q = hn::NearestInt(hn::Mul(hn::Load(df, block.x[j] + i), factor));
-      sum = hn::Add(sum, q);
-      hn::Store(hn::DemoteTo(dh, q), dh, block.rounded[j] + i);
-    }
-  }
-  return hn::ReduceSum(d32, sum);
+  return LargestOfBlocks(largest);
 }
 
 // Scales a block of very small or very large x by a power of two, so that nothing below under- or overflows. Returns
 // what to multiply results with.
-HWY_INLINE float Normalize(std::int32_t largest_bits, std::size_t padded, float* linear) {
-  const std::int32_t exponent = (largest_bits >> 23) - 127;
-  if (largest_bits == 0 || (exponent >= -60 && exponent <= 60)) return 1.0f;
+constexpr bool IsModerate(std::int32_t bits) { return bits == 0 || ((bits >> 23) >= 127 - 60 && (bits >> 23) <= 187); }
+HWY_INLINE float Normalize(std::int32_t largest_bits, std::size_t count, float* slots) {
+  if (IsModerate(largest_bits)) return 1.0f;
+  const bool small = (largest_bits >> 23) < 127;
   const float up = 0x1p90f, down = 0x1p-90f;
-  for (std::size_t i = 0; i < padded; ++i) linear[i] *= exponent < 0 ? up : down;
-  return exponent < 0 ? down : up;
+  for (std::size_t i = 0; i < count; ++i) slots[i] *= small ? up : down;
+  return small ? down : up;
 }
 
-HWY_INLINE void SetRatio(BlockScale& s, std::size_t run, std::uint32_t ratio) {
-  s.quad[run] = ratio * 0x01010101u;
-  s.pair[run / 2] |= ratio << (16 * (run % 2));
+// --- Blocks.
+
+// What the runs of a block are rounded with.
+struct Rounding {
+  HWY_ALIGN float inverse[kMaxRunsPerBlock];  // integers = x * inverse
+  HWY_ALIGN std::int32_t ratio[kMaxRunsPerBlock];
+};
+
+// 8 vectors of slots to the integers of weight j of as many indices as there are 16-bit lanes, in the order of
+// StoreTables; adds ratio * integers to `total`.
+HWY_INLINE void RoundVectors(const float* slots, const Rounding& rounding, std::size_t first_vector, V16 (&x)[4],
+                             V32& total) {
+  const DF df;
+  const D16 d16;
+  const D32 d32;
+  const hn::Repartition<std::int64_t, D32> d64;
+  V16 joined[4];  // block b: slots b of vectors v and v + 4
+  LUTRA_UNROLL
+  for (std::size_t v = 0; v < 4; ++v) {
+    const std::size_t run0 = (first_vector + v) / kVectorsPerRun, run1 = (first_vector + v + 4) / kVectorsPerRun;
+    const VF x0 = hn::LoadU(df, slots + v * kLanesF), x1 = hn::LoadU(df, slots + (v + 4) * kLanesF);
+    joined[v] = hn::ReorderDemote2To(d16, hn::NearestInt(hn::Mul(x0, hn::Set(df, rounding.inverse[run0]))),
+                                     hn::NearestInt(hn::Mul(x1, hn::Set(df, rounding.inverse[run1]))));
+    const auto ratio0 = hn::BitCast(d64, hn::Set(d32, rounding.ratio[run0]));
+    const auto ratio1 = hn::BitCast(d64, hn::Set(d32, rounding.ratio[run1]));
+    const V16 ratios = hn::BitCast(d16, hn::InterleaveLower(d64, ratio0, ratio1));
+    total = hn::Add(total, hn::WidenMulPairwiseAdd(d32, joined[v], ratios));
+  }
+  const V32 low01 = hn::BitCast(d32, hn::InterleaveLower(d16, joined[0], joined[1]));
+  const V32 low23 = hn::BitCast(d32, hn::InterleaveLower(d16, joined[2], joined[3]));
+  const V32 high01 = hn::BitCast(d32, hn::InterleaveUpper(d16, joined[0], joined[1]));
+  const V32 high23 = hn::BitCast(d32, hn::InterleaveUpper(d16, joined[2], joined[3]));
+  const auto first0 = hn::BitCast(d64, hn::InterleaveLower(d32, low01, low23));
+  const auto first1 = hn::BitCast(d64, hn::InterleaveLower(d32, high01, high23));
+  const auto last0 = hn::BitCast(d64, hn::InterleaveUpper(d32, low01, low23));
+  const auto last1 = hn::BitCast(d64, hn::InterleaveUpper(d32, high01, high23));
+  x[0] = hn::BitCast(d16, hn::InterleaveLower(d64, first0, first1));
+  x[1] = hn::BitCast(d16, hn::InterleaveUpper(d64, first0, first1));
+  x[2] = hn::BitCast(d16, hn::InterleaveLower(d64, last0, last1));
+  x[3] = hn::BitCast(d16, hn::InterleaveUpper(d64, last0, last1));
+}
+
+// Tables of a block of slots. Returns the sum of ratio * integers.
+template <class Traits>
+HWY_INLINE std::int32_t BuildTables(const float* slots, const Rounding& rounding, const Destination& out) {
+  const D16 d16;
+  const D32 d32;
+  constexpr std::size_t kChunks = 8 * kLanesF / kChunkSlots;  // at a time
+  V32 total = hn::Zero(d32);
+  for (std::size_t chunk = 0; chunk < out.chunks; chunk += kChunks) {
+    V16 x[4], operands[Traits::kG + 1], entry[16];
+    RoundVectors(slots + chunk * kChunkSlots, rounding, chunk * kChunkSlots / kLanesF, x, total);
+    LUTRA_UNROLL
+    for (std::size_t j = 0; j < Traits::kG; ++j) operands[j] = x[j];
+    operands[Traits::kG] = Traits::kExact || Traits::kInfo.mirrored() ? x[0] : hn::Add(x[0], hn::Set(d16, 1));
+    Entries<Traits>(operands, entry, std::make_index_sequence<16>());
+    StoreTables<Traits, 0>(entry, chunk, out);
+    if constexpr (Traits::kExact) {
+      StoreTables<Traits, 1>(entry, chunk, {out.to + out.chunks * out.stride, out.stride, out.chunks});
+    }
+  }
+  return hn::ReduceSum(d32, total);
+}
+
+// Integers of a block of slots. Returns their sum.
+template <class Traits>
+HWY_INLINE std::int32_t BuildIntegers(const float* slots, float inverse, const Destination& out) {
+  const DF df;
+  const D32 d32;
+  const hn::Rebind<std::int8_t, DF> d8;
+  constexpr int kShift = Traits::kShift;
+  V32 total = hn::Zero(d32);
+  for (std::size_t i = 0; i < out.chunks * kChunkSlots; i += kLanesF) {
+    const V32 q = hn::NearestInt(hn::Mul(hn::LoadU(df, slots + i), hn::Set(df, inverse)));
+    total = hn::Add(total, q);
+    auto* to = reinterpret_cast<std::int8_t*>(out.to + i / kChunkSlots * out.stride + i % kChunkSlots);
+    if constexpr (Traits::kExact) {
+      const V32 upper = hn::ShiftRight<kShift>(hn::Add(q, hn::Set(d32, 1 << (kShift - 1))));
+      hn::StoreU(hn::DemoteTo(d8, upper), d8, to);
+      hn::StoreU(hn::DemoteTo(d8, hn::Sub(q, hn::ShiftLeft<kShift>(upper))), d8, to + out.chunks * out.stride);
+    } else {
+      hn::StoreU(hn::DemoteTo(d8, q), d8, to);
+    }
+  }
+  return hn::ReduceSum(d32, total);
+}
+
+// The ratios of the runs of a block, from the bits of their largest sums and of the largest of all.
+HWY_INLINE void SetRatios(const std::int32_t* run_bits, float largest, std::size_t spans, Rounding& rounding,
+                          BlockScale& out) {
+  const D4 d4;
+  const hn::Rebind<float, D4> f4;
+  const hn::Rebind<std::uint16_t, D4> h4;
+  constexpr float kSteps = 127.0f * kMaxRatio, kFine = 256.0f;
+  for (std::size_t span = 0; span < spans; ++span) {
+    const std::size_t run = span * kRunsPerSpan;
+    auto ratio = hn::Set(f4, 1.0f), inverse = hn::Zero(f4);
+    if (largest > 0.0f) {
+      const auto sums = hn::BitCast(f4, hn::Load(d4, run_bits + run));
+      const auto share = hn::Ceil(hn::Div(hn::Mul(hn::Set(f4, kMaxRatio), sums), hn::Set(f4, largest)));
+      ratio = hn::Min(hn::Max(ratio, share), hn::Set(f4, kMaxRatio));
+      inverse = hn::Div(hn::Set(f4, kFine * kSteps), hn::Mul(ratio, hn::Set(f4, largest)));
+    }
+    const auto r = hn::ConvertTo(d4, ratio);
+    const auto twice = hn::Or(r, hn::ShiftLeft<16>(r));
+    hn::Store(inverse, f4, rounding.inverse + run);
+    hn::Store(twice, d4, rounding.ratio + run);
+    hn::Store(hn::Or(twice, hn::ShiftLeft<8>(twice)), d4, reinterpret_cast<std::int32_t*>(out.quad + run));
+    hn::StoreU(hn::DemoteTo(h4, r), h4, reinterpret_cast<std::uint16_t*>(out.pair + run / 2));
+  }
 }
 
 template <class Traits>
 HWY_INLINE bool BuildBlock(const TableArgs& a, std::size_t b, std::uint8_t* tables, BlockScale& out) {
-  constexpr std::size_t kG = Traits::kG;
+  constexpr bool kRatios = Traits::kInfo.looks_up() && !Traits::kExact;
   const Geometry& g = *a.geometry;
-  const std::size_t begin = b * g.block, count = HWY_MIN(g.block, g.k - begin);
-  const std::size_t chunks = g.chunks_in(b), runs = (chunks + kChunksPerRun - 1) / kChunksPerRun;
-  const std::size_t padded = RoundUp(runs * kIndicesPerRun, hn::Lanes(DF())) * kG;
-  // int8 under one scale: its integers are used as they are.
+  const std::size_t begin = b * g.block, count = HWY_MIN(g.block, g.k - begin), chunks = g.chunks_in(b);
+  const std::size_t spans = (chunks * kChunkSlots + kSpan - 1) / kSpan;
+  // int8 under one scale: its integers are used as they are, unless tables round them.
   const bool raw =
-      Traits::kExact && a.type == DataType::kInt8 && begin / a.scale_group == (begin + count - 1) / a.scale_group;
-  BlockOfX<kG> block;
-  LoadLinear(a, begin, count, padded, raw, block);
-  const std::int32_t bits = LargestBits(block.linear, padded);
-  if (bits >= 0x7f800000) return false;
-  const float restore = Normalize(bits, padded, block.linear);
+      !kRatios && a.type == DataType::kInt8 && begin / a.scale_group == (begin + count - 1) / a.scale_group;
+  SlotBuffer buffer;
+  const auto load = [&]() HWY_ATTR {
+    LoadLinear(a, begin, count, Traits::kInfo.mirrored() ? spans * kSpan * 3 / 4 + kBlocks : spans * kSpan, raw,
+               buffer.linear);
+    if (!Traits::kInfo.mirrored()) return buffer.linear;
+    Spread(buffer.linear, spans * kSpan, buffer.slots);
+    return buffer.slots;
+  };
+  HWY_ALIGN std::int32_t run_bits[kMaxRunsPerBlock];
+  const auto largest_bits = [&](const float* slots) HWY_ATTR {
+    if (!kRatios) return LargestBits(slots, spans * kSpan);
+    auto largest = hn::Zero(D4());
+    for (std::size_t span = 0; span < spans; ++span) {
+      const auto sums = LargestSums(slots + span * kSpan);
+      hn::Store(sums, D4(), run_bits + span * kRunsPerSpan);
+      largest = hn::Max(largest, sums);
+    }
+    return hn::ReduceMax(D4(), largest);
+  };
+  const bool in_place = !Traits::kInfo.mirrored() && a.type == DataType::kF32 && count == spans * kSpan;
+  const float* slots = in_place ? static_cast<const float*>(a.x) + begin : load();
+  std::int32_t bits = largest_bits(slots);
+  float restore = 1.0f;
+  if (!IsModerate(bits)) {
+    float* copy = load();
+    const std::int32_t largest_x = LargestBits(copy, spans * kSpan);
+    if (largest_x >= 0x7f800000) return false;
+    restore = Normalize(largest_x, spans * kSpan, copy);
+    bits = largest_bits(copy);
+    slots = copy;
+  }
   float largest;
   std::memcpy(&largest, &bits, sizeof(largest));
-  largest /= restore;
-  Deinterleave(padded / kG, block);
 
-  std::int32_t total = 0;
-  float unit;  // of the sums of rounded x
-  std::memset(&out, 0, sizeof(out));
-  if constexpr (Traits::kExact) {
-    constexpr float kLimit = static_cast<float>(ExactLimit(Traits::kInfo));
-    const float inverse = raw ? 1.0f : largest > 0.0f ? kLimit / largest : 0.0f;
-    unit = raw ? a.scales[begin / a.scale_group] : largest / kLimit * restore;
-    for (std::size_t r = 0; r < runs; ++r) {
-      total += RoundRun(r, inverse, block);
-      SetRatio(out, r, 1);
+  Rounding rounding;
+  const Destination to = {tables, a.group_rows * TableBytes(Traits::kInfo), chunks};
+  std::int32_t total;
+  float unit;  // of the integers
+  if constexpr (kRatios) {
+    SetRatios(run_bits, largest, spans, rounding, out);
+    total = BuildTables<Traits>(slots, rounding, to);
+    constexpr int kFine = 1 << Traits::kShift;
+    out.scale = largest / (127.0f * kMaxRatio) * restore;
+    out.total = (total + kFine / 2) >> Traits::kShift;
+    unit = out.scale / kFine;
+  } else {
+    const float inverse = raw ? 1.0f : largest > 0.0f ? Traits::kLimit / largest : 0.0f;
+    unit = raw ? a.scales[begin / a.scale_group] : largest / Traits::kLimit * restore;
+    if constexpr (Traits::kInfo.looks_up()) {
+      for (std::size_t r = 0; r < kMaxRunsPerBlock; ++r) {
+        rounding.inverse[r] = inverse;
+        rounding.ratio[r] = 0x00010001;
+        out.quad[r] = 0x01010101u;
+        out.pair[r / 2] = 0x00010001u;
+      }
+      total = BuildTables<Traits>(slots, rounding, to);
+    } else {
+      total = BuildIntegers<Traits>(slots, inverse, to);
     }
     out.scale = unit;
-    BuildTables<Traits, 0>(block, chunks, tables);
-    BuildTables<Traits, 1>(block, chunks, tables + chunks * kTableBytes);
-  } else {
-    float sums[kMaxRunsPerBlock], largest_sum = 0.0f;
-    for (std::size_t r = 0; r < runs; ++r) {
-      sums[r] = LargestSum(block, r);
-      largest_sum = HWY_MAX(largest_sum, sums[r]);
-    }
-    constexpr float kSteps = 127.0f * kMaxRatio;
-    constexpr float kFine = 1 << Traits::kShift;
-    for (std::size_t r = 0; r < runs; ++r) {
-      const float share = largest_sum > 0.0f ? std::ceil(kMaxRatio * sums[r] / largest_sum) : 0.0f;
-      const float ratio = HWY_MIN(HWY_MAX(1.0f, share), kMaxRatio);
-      const float inverse = largest_sum > 0.0f ? kFine * kSteps / (ratio * largest_sum) : 0.0f;
-      total += static_cast<std::int32_t>(ratio) * RoundRun(r, inverse, block);
-      SetRatio(out, r, static_cast<std::uint32_t>(ratio));
-    }
-    out.scale = largest_sum / kSteps * restore;
-    unit = out.scale / kFine;
-    BuildTables<Traits, 0>(block, chunks, tables);
+    out.total = total;
   }
-  const float sum = static_cast<float>(total) * unit;
-  out.sum = HWY_MIN(HWY_MAX(sum, -kFloatMax), kFloatMax);
+  out.sum = HWY_MIN(HWY_MAX(static_cast<float>(total) * unit, -kFloatMax), kFloatMax);
   return true;
 }
 
-template <int kBase, Precision kPrecision>
+template <Prepared kPrepared, Precision kPrecision>
 bool BuildRow(const TableArgs& a) {
-  using Traits = TableTraits<kBase, kPrecision>;
+  using Traits = TableTraits<kPrepared, kPrecision>;
   std::uint8_t* tables = a.tables;
   for (std::size_t b = 0; b < a.geometry->blocks; ++b) {
-    if (!BuildBlock<Traits>(a, b, tables, a.block_scales[b])) return false;
-    tables += a.geometry->chunks_in(b) * kTableBytes * Traits::kPasses;
+    if (!BuildBlock<Traits>(a, b, tables, a.block_scales[b * a.group_rows])) return false;
+    tables += a.geometry->chunks_in(b) * Traits::kPasses * a.group_rows * TableBytes(Traits::kInfo);
   }
   return true;
 }
 
-template <int kBase, Precision kPrecision>
+template <Prepared kPrepared, Precision kPrecision>
 constexpr TableKernel TableRow() {
-  return {kBase, kPrecision, &BuildRow<kBase, kPrecision>};
+  return {kPrepared, kPrecision, &BuildRow<kPrepared, kPrecision>};
 }
 
 }  // namespace HWY_NAMESPACE

@@ -79,5 +79,9 @@ int main(int argc, char** argv) {
     fmt::print("{}", Usage());
     return kOk;
   }
+  if (options.explain) {
+    PrintPlans(options);
+    return kOk;
+  }
   return Run(options);
 }

@@ -112,6 +112,8 @@ const std::vector<Option>& OptionTable() {
        [](std::string_view value, Draft* draft) { return ParseNumber(value, kMaxWeights, &draft->rows); }},
       {"--cols", "K", "columns of that matrix",
        [](std::string_view value, Draft* draft) { return ParseNumber(value, kMaxWeights, &draft->cols); }},
+      {"--explain", nullptr, "print which kernel serves each format and N, and why; multiplies nothing",
+       [](std::string_view, Draft* draft) { return draft->explain = true; }},
       {"--json", nullptr, "print JSON instead of a table",
        [](std::string_view, Draft* draft) { return draft->json = true; }},
       {"--help", nullptr, "print this", [](std::string_view, Draft* draft) { return draft->help = true; }},

@@ -15,7 +15,7 @@ struct Shape {
 };
 
 struct Options {
-  bool help = false, json = false;
+  bool help = false, explain = false, json = false;
   std::vector<Shape> shapes;
   std::string weights;  // a file to use instead of random weights; its shape stands in `shapes`
   std::vector<Format> formats;

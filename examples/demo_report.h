@@ -26,6 +26,8 @@ class ProgressLine {
   std::size_t step_ = 0, steps_;
 };
 
+// Which rows of the selection table serve these formats and numbers of tokens.
+void PrintPlans(const Options& options);
 // Target and machine in a line, what is multiplied in the next.
 void PrintHeading(const Options& options, const Machine& machine);
 void PrintTable(const Options& options, const std::vector<Result>& results);

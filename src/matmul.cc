@@ -4,12 +4,13 @@
 #include <algorithm>
 
 #include "activation_access.h"
-#include "blocking.h"
+#include "lutra/selection.h"
 #include "validate.h"
 
 namespace lutra {
 namespace {
 
+using internal::kGroupRows;
 using internal::kPanelRows;
 
 Status Validate(const PackedMatrix& w, const Activations& x, const OutputView& y) {
@@ -26,22 +27,34 @@ Status Validate(const PackedMatrix& w, const Activations& x, const OutputView& y
   return {};
 }
 
+// Rows of x per pass over the weights: the plan's, but no more than keep their tables in half of an L2 of 1 MB, as long
+// as those are 8; evenly, in whole groups.
+std::size_t RowsPerPass(const Plan& plan, std::size_t table_bytes_per_row, std::size_t n) {
+  const std::size_t fit = (std::size_t{512} << 10) / std::max<std::size_t>(table_bytes_per_row, 1);
+  const std::size_t most = std::min(plan.rows, std::max<std::size_t>(fit / kGroupRows * kGroupRows, 8));
+  const std::size_t passes = (n + most - 1) / most;
+  return internal::RoundUp((n + passes - 1) / passes, kGroupRows);
+}
+
 // Everything that stays the same over a call.
 struct Problem {
   const PackedMatrix& w;
   const OutputView& y;
+  const Plan& plan;
   internal::Geometry geometry;
   internal::TableView x;
   const internal::TileKernel& kernel;
-  std::size_t rows_per_pass;
+  std::size_t rows_per_pass, ahead;
 
-  Problem(const PackedMatrix& w_, const Activations& activations, const OutputView& y_)
+  Problem(const PackedMatrix& w_, const Activations& activations, const OutputView& y_, const Plan& plan_)
       : w(w_),
         y(y_),
+        plan(plan_),
         geometry(GeometryOf(w_)),
         x(ActivationAccess::View(activations, Describe(w_.format()), geometry)),
         kernel(w_.target()->tile(w_.format(), activations.precision())),
-        rows_per_pass(internal::RowsPerPass(x.row_bytes)) {}
+        rows_per_pass(RowsPerPass(plan_, x.row_bytes, y_.n)),
+        ahead(plan_.ahead != 0 ? plan_.ahead : geometry.block_bytes + geometry.param_bytes) {}
 };
 
 // Writes the part of a tile that lies in columns [m_begin, m_end) of y, with the bias.
@@ -57,7 +70,7 @@ void Store(const Problem& p, const float* tile, std::size_t panel, std::size_t n
 }
 
 void Multiply(const Problem& p, std::size_t m_begin, std::size_t m_end) {
-  alignas(64) float tile[internal::kMaxTileRows * kPanelRows];
+  alignas(64) float tile[kMaxTileRows * kPanelRows];
   const std::size_t panel_end = (m_end + kPanelRows - 1) / kPanelRows;
 
   for (std::size_t n = 0; n < p.y.n; n += p.rows_per_pass) {  // rows of x whose tables stay in L2
@@ -65,11 +78,10 @@ void Multiply(const Problem& p, std::size_t m_begin, std::size_t m_end) {
     const internal::TableView x = {p.x.tables + n * p.x.row_bytes, p.x.row_bytes, p.x.scales + n * p.geometry.blocks};
     std::size_t panel = m_begin / kPanelRows;
     while (panel < panel_end) {  // panels side by side
-      const std::size_t panels = std::min(internal::Streams(rows), panel_end - panel);
+      const std::size_t panels = std::min(p.plan.panels, panel_end - panel);
       // For each block of K: tile += scale * (sums looked up) + (center - zero) * (sum of x).
-      p.kernel.function(
-          {&p.geometry, p.w.data() + panel * p.geometry.panel_bytes, panels, p.w.scale_type(), x, rows,
-           rows > 2, tile});
+      p.kernel.function({&p.geometry, p.w.data() + panel * p.geometry.panel_bytes, panels, p.w.scale_type(), x, rows,
+                         p.plan.family == KernelFamily::kUnpackedDot, p.ahead, tile});
       for (std::size_t i = 0; i < panels; ++i, ++panel) {
         Store(p, tile + i * rows * kPanelRows, panel, n, rows, m_begin, m_end);
       }
@@ -86,15 +98,30 @@ Status MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y));
   if (m_end > w.m()) return Status::Invalid("m_end", "is beyond the rows of w");
   if (m_begin > m_end) return Status::Invalid("m_begin", "is beyond m_end");
-  if (m_begin < m_end && y.n != 0) Multiply(Problem(w, x, y), m_begin, m_end);
+  if (m_begin == m_end || y.n == 0) return {};
+  Multiply(Problem(w, x, y, SelectPlan(w.format(), w.target(), y.n)), m_begin, m_end);
   return {};
 }
 
 Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, Context& context) {
+  return MatMul(w, x, y, SelectPlan(w.format(), w.target(), y.n), context);
+}
+
+Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, const Plan& plan, Context& context) {
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y));
   if (y.n == 0 || y.m == 0) return {};
+  if (!Serves(plan, w.format(), w.target())) return Status::Invalid("plan", "is not for the format or target of w");
+  if (plan.family > KernelFamily::kUnpackedDot ||
+      (plan.family == KernelFamily::kLookup) != Describe(w.format()).looks_up()) {
+    return Status::Invalid("plan.family", "is not one of the format's");
+  }
+  if (plan.rows == 0 || plan.rows % kGroupRows != 0) return Status::Invalid("plan.rows", "is not a multiple of 4");
+  if (plan.panels == 0) return Status::Invalid("plan.panels", "is 0");
+  if (plan.rows > kMaxTileRows || plan.panels > kMaxTileRows / plan.rows) {
+    return Status::Invalid("plan.panels", "is too large: rows * panels is above kMaxTileRows");
+  }
   Executor& executor = context.executor != nullptr ? *context.executor : SerialExecutor();
-  const Problem problem(w, x, y);
+  const Problem problem(w, x, y, plan);
 
   // Four pieces per thread even out what neighbours cost; a piece is a whole number of panels side by side.
   struct Split {
@@ -103,8 +130,7 @@ Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, 
   };
   const std::size_t threads = std::max<std::size_t>(executor.Concurrency(), 1);
   const std::size_t pieces = threads == 1 ? 1 : 4 * threads;
-  const std::size_t step = kPanelRows * internal::kMaxStreams;
-  Split split = {problem, internal::RoundUp((w.m() + pieces - 1) / pieces, step)};
+  Split split = {problem, internal::RoundUp((w.m() + pieces - 1) / pieces, kPanelRows * plan.panels)};
   executor.ParallelFor((w.m() + split.rows_per_piece - 1) / split.rows_per_piece,
                        [](void* context_, std::size_t i) {
                          const Split& s = *static_cast<const Split*>(context_);

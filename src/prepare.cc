@@ -25,39 +25,33 @@ Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precisi
   }
 
   struct Work {
-    const ActivationView& x;
-    internal::TableArgs row0;
+    internal::TableArgs all;
     internal::TableFunction build;
-    std::size_t row_bytes, chunk_bytes;
+    std::size_t row_bytes;
     std::atomic<bool> finite;
   };
   const std::size_t scale_group = x.scale_group == kPerRow ? std::max<std::size_t>(x.k, 1) : x.scale_group;
-  Work work{x,
-            {x.data, x.type, x.scales, scale_group, &geometry, activations->tables_.data(),
-             activations->scales_.as<internal::BlockScale>(), 0},
+  Work work{{x.data, x.row_stride * SizeOf(x.type), x.n, x.type, x.scales, GroupsPerRow(x.k, scale_group), scale_group,
+             &geometry, activations->tables_.data(), activations->scales_.as<internal::BlockScale>()},
             nullptr,
             row_bytes,
-            internal::TableBytes(Describe(w.format())),
             {true}};
   if (w.target() != nullptr) work.build = w.target()->table(Describe(w.format()).prepared, precision).function;
   Executor& executor = context.executor != nullptr ? *context.executor : SerialExecutor();
   if (x.k != 0) {
-    executor.ParallelFor(
-        (x.n + kGroupRows - 1) / kGroupRows,
-        [](void* context_, std::size_t group) {
-          Work& job = *static_cast<Work*>(context_);
-          const std::size_t begin = group * kGroupRows, end = std::min(begin + kGroupRows, job.x.n);
-          for (std::size_t n = begin; n < end; ++n) {
-            internal::TableArgs row = job.row0;
-            row.x = static_cast<const std::uint8_t*>(row.x) + n * job.x.row_stride * SizeOf(row.type);
-            if (row.scales != nullptr) row.scales += n * GroupsPerRow(job.x.k, row.scale_group);
-            row.tables += begin * job.row_bytes + (n - begin) * job.chunk_bytes;
-            row.block_scales += begin * row.geometry->blocks + (n - begin);
-            row.group_rows = end - begin;
-            if (!job.build(row)) job.finite.store(false, std::memory_order_relaxed);
-          }
-        },
-        &work);
+    executor.ParallelFor((x.n + kGroupRows - 1) / kGroupRows,
+                         [](void* context_, std::size_t group) {
+                           Work& job = *static_cast<Work*>(context_);
+                           const std::size_t begin = group * kGroupRows;
+                           internal::TableArgs rows = job.all;
+                           rows.x = static_cast<const std::uint8_t*>(rows.x) + begin * rows.x_stride;
+                           rows.rows = std::min(kGroupRows, rows.rows - begin);
+                           if (rows.scales != nullptr) rows.scales += begin * rows.scale_stride;
+                           rows.tables += begin * job.row_bytes;
+                           rows.block_scales += begin * rows.geometry->blocks;
+                           if (!job.build(rows)) job.finite.store(false, std::memory_order_relaxed);
+                         },
+                         &work);
   }
   if (!work.finite.load(std::memory_order_relaxed)) {
     return Status::Invalid("x.data", "holds a value that is not finite");

@@ -42,15 +42,11 @@ inline void CheckPairLookups() {
     index[2 * i] = static_cast<std::uint8_t>(i % 16);
     index[2 * i + 1] = static_cast<std::uint8_t>(i / 16);
   }
-  for (int pair = 0; pair < 2; ++pair) {
-    for (std::size_t i = 0; i < 256; i += hn::Lanes(d16)) {
-      const V16 start = hn::Set(d16, -1000);
-      hn::Store(AddPairLookups(start, table, hn::Load(d8, index + 2 * i), pair), d16, sums + i);
-    }
-    for (int i = 0; i < 256; ++i) {
-      EXPECT_EQ(sums[i], -1000 + (1 << (2 * pair)) * (table[i % 16] + 2 * table[i / 16]))
-          << hwy::TargetName(HWY_TARGET);
-    }
+  for (std::size_t i = 0; i < 256; i += hn::Lanes(d16)) {
+    hn::Store(AddPairLookups(hn::Set(d16, -1000), table, hn::Load(d8, index + 2 * i)), d16, sums + i);
+  }
+  for (int i = 0; i < 256; ++i) {
+    EXPECT_EQ(sums[i], -1000 + table[i % 16] + 2 * table[i / 16]) << hwy::TargetName(HWY_TARGET);
   }
 }
 

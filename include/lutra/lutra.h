@@ -22,5 +22,6 @@
 #include "lutra/packed_matrix.h"
 #include "lutra/quantize.h"
 #include "lutra/reference.h"
+#include "lutra/selection.h"
 #include "lutra/status.h"
 #include "lutra/targets.h"

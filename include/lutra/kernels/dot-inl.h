@@ -35,29 +35,35 @@ HWY_INLINE hn::Vec<DI8> LoadQuad(const std::uint8_t* from) {
   return hn::BitCast(DI8(), hn::Set(D32(), quad));
 }
 
-// One field of the codes, from the lines of its planes. kPlane: the next plane of the format.
-template <class Traits, int kHigh, int kPlane>
-HWY_INLINE void UnpackFields(const std::uint8_t* from, V8 (&codes)[kQuads]) {
+// The codes of quad kQuad that stand in the low (kHigh = 0) or high nibbles of the lines of the planes.
+template <class Traits, int kQuad, int kHigh, int kPlane = 0>
+HWY_INLINE V8 UnpackQuad(const std::uint8_t* lines, V8 code) {
   if constexpr (kPlane < Traits::kPlanes) {
     constexpr CodeField kField = CodeFieldOf(Traits::kInfo, kPlane);
-    const D8 d8;
-    const hn::Repartition<std::uint16_t, D8> d16;
-    const auto packed = hn::BitCast(d16, hn::Load(d8, from + kPlane * 64));
-    const V8 mask = hn::Set(d8, static_cast<std::uint8_t>(((1 << kField.bits) - 1) << kField.shift));
-    const auto quad = [&](auto t) HWY_ATTR {
-      constexpr int kDown = decltype(t)::value * kField.bits + kHigh * 4 - kField.shift;
-      V8& code = codes[kField.first_quad + decltype(t)::value];
-      V8 bits;
-      if constexpr (kDown >= 0) bits = hn::BitCast(d8, hn::ShiftRight<(kDown > 0 ? kDown : 0)>(packed));
-      if constexpr (kDown < 0) bits = hn::BitCast(d8, hn::ShiftLeft<(kDown < 0 ? -kDown : 0)>(packed));
+    if constexpr (kQuad >= kField.first_quad && kQuad < kField.first_quad + 4 / kField.bits) {
+      constexpr int kDown = (kQuad - kField.first_quad) * kField.bits + kHigh * 4 - kField.shift;
+      const D8 d8;
+      const auto packed = hn::BitCast(hn::Repartition<std::uint16_t, D8>(), hn::Load(d8, lines + kPlane * 64));
+      const V8 mask = hn::Set(d8, static_cast<std::uint8_t>(((1 << kField.bits) - 1) << kField.shift));
+      V8 bits = hn::BitCast(d8, packed);
+      if constexpr (kDown > 0) bits = hn::BitCast(d8, hn::ShiftRight<kDown>(packed));
+      if constexpr (kDown < 0) bits = hn::BitCast(d8, hn::ShiftLeft<-kDown>(packed));
       code = kField.shift == 0 ? hn::And(bits, mask) : hn::OrAnd(code, bits, mask);
-    };
-    quad(std::integral_constant<int, 0>());
-    if constexpr (kField.bits < 4) quad(std::integral_constant<int, 1>());
-    if constexpr (kField.bits < 2) quad(std::integral_constant<int, 2>());
-    if constexpr (kField.bits < 2) quad(std::integral_constant<int, 3>());
-    UnpackFields<Traits, kHigh, kPlane + 1>(from, codes);
+    }
+    return UnpackQuad<Traits, kQuad, kHigh, kPlane + 1>(lines, code);
+  } else {
+    return code;
   }
+}
+
+// A quad of the rows of one strip: the low and high nibbles of both halves of a panel's lines.
+template <class Traits, int kQuad>
+HWY_INLINE void UnpackStrip(const std::uint8_t* lines, V8 (&codes)[4]) {
+  const V8 none = hn::Zero(D8());
+  codes[0] = UnpackQuad<Traits, kQuad, 0>(lines, none);
+  codes[1] = UnpackQuad<Traits, kQuad, 1>(lines, none);
+  codes[2] = UnpackQuad<Traits, kQuad, 0>(lines + Traits::kPlanes * 64, none);
+  codes[3] = UnpackQuad<Traits, kQuad, 1>(lines + Traits::kPlanes * 64, none);
 }
 
 // Codes in registers, straight from packed bytes.
@@ -67,6 +73,7 @@ struct PackedDotKernel {
   static constexpr int kMaxRows = kWide ? 4 : 1, kMaxPanels = kWide ? 4 : 1, kTile = kMaxRows;
   static constexpr int kVectors = 4 * kStrips;  // of rows in a panel
 
+  // sums: [panel][strip][half, nibble][row of x]
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const BlockArgs& b) {
     V32 sums[kPanels * kVectors * kRows];
@@ -78,39 +85,40 @@ struct PackedDotKernel {
       LUTRA_KEEP_LOOP
       for (std::size_t chunk = 0; chunk < b.chunks; ++chunk, x += b.table_stride) {
         LUTRA_UNROLL
-        for (int half = 0; half < kPanels * 2; ++half) {
-          const std::uint8_t* from = index + static_cast<std::size_t>(half / 2) * b.panel_bytes + half % 2 * Traits::kPlanes * 64;
+        for (int panel = 0; panel < kPanels; ++panel) {
+          if (kRows > 1 && panel != 0) KeepOrder(sums[panel * kVectors * kRows - 1], x);
+          const std::uint8_t* lines = index + static_cast<std::size_t>(panel) * b.panel_bytes;
           LUTRA_UNROLL
-          for (int plane = 0; plane < Traits::kPlanes; ++plane) PrefetchAhead(from + plane * 64);
+          for (int line = 0; line < 2 * Traits::kPlanes; ++line) b.Prefetch(lines + line * 64);
           LUTRA_UNROLL
-          for (int strip = 0; strip < kStrips; ++strip, from += kStripBytes) {
-            V32* at = &sums[(half * kStrips + strip) * 2 * kRows];
-            AddStrip<0, kRows>(from, x, at);
-            AddStrip<1, kRows>(from, x, at + kRows);
+          for (int strip = 0; strip < kStrips; ++strip, lines += kStripBytes) {
+            V32* at = &sums[(panel * kStrips + strip) * 4 * kRows];
+            AddQuad<0, kRows>(lines, x, at);
+            AddQuad<1, kRows>(lines, x, at);
+            AddQuad<2, kRows>(lines, x, at);
+            AddQuad<3, kRows>(lines, x, at);
           }
         }
         index += Traits::kPlanes * kPlaneBytes;
       }
     }
-    LUTRA_UNROLL
-    for (int i = 0; i < kPanels * kVectors; ++i) {
-      const int half = i / (2 * kStrips) % 2, strip = i / 2 % kStrips, high = i % 2;
-      FlushVector<Traits, kRows>(b, static_cast<std::size_t>(i / kVectors), static_cast<std::size_t>(half * 32 + high * 16) + static_cast<std::size_t>(strip) * kStripRows, &sums[i * kRows]);
-    }
+    FlushPanels<Traits, kPanels, kVectors, kRows>(
+        b, sums, [](int vector) { return vector % 4 * 16 + vector / 4 * static_cast<int>(kStripRows); });
   }
 
  private:
-  template <int kHigh, int kRows>
-  static HWY_INLINE void AddStrip(const std::uint8_t* from, const std::uint8_t* x, V32* sums) {
-    const D32 d32;
-    V8 codes[kQuads];
-    UnpackFields<Traits, kHigh, 0>(from, codes);
+  template <int kQuad, int kRows>
+  static HWY_INLINE void AddQuad(const std::uint8_t* lines, const std::uint8_t* x, V32* sums) {
+    V8 codes[4];
+    UnpackStrip<Traits, kQuad>(lines, codes);
     LUTRA_UNROLL
-    for (int q = 0; q < kQuads; ++q) {
+    for (int n = 0; n < kRows; ++n) {
+      const auto quad = LoadQuad(x + n * 16 + kQuad * 4);
       LUTRA_UNROLL
-      for (int n = 0; n < kRows; ++n) {
-        sums[n] = hn::SumOfMulQuadAccumulate(d32, codes[q], LoadQuad(x + n * 16 + q * 4), sums[n]);
-        StayInRegister(sums[n]);
+      for (int v = 0; v < 4; ++v) {
+        V32& sum = sums[v * kRows + n];
+        sum = hn::SumOfMulQuadAccumulate(D32(), codes[v], quad, sum);
+        StayInRegister(sum);
       }
     }
   }
@@ -118,21 +126,24 @@ struct PackedDotKernel {
 
 // A block of a panel's codes to bytes, [chunk][quad][row][4].
 template <class Traits>
-HWY_INLINE void UnpackBlock(const std::uint8_t* index, std::size_t chunks, std::uint8_t* to) {
-  for (std::size_t i = 0; i < chunks * 2; ++i, index += Traits::kPlanes * 64) {
-    std::uint8_t* half = to + i / 2 * kChunkCodes + i % 2 * (kQuadBytes / 2);
-    for (int plane = 0; plane < Traits::kPlanes; ++plane) PrefetchAhead(index + plane * 64);
-    LUTRA_UNROLL
-    for (std::size_t at = 0; at < 64; at += kStripBytes) {
-      V8 low[kQuads], high[kQuads];
-      UnpackFields<Traits, 0, 0>(index + at, low);
-      UnpackFields<Traits, 1, 0>(index + at, high);
+HWY_INLINE void UnpackBlock(const BlockArgs& b, std::uint8_t* to) {
+  const std::uint8_t* lines = b.index;
+  for (std::size_t chunk = 0; chunk < b.chunks; ++chunk, lines += Traits::kPlanes * kPlaneBytes) {
+    for (std::size_t line = 0; line < 2 * Traits::kPlanes; ++line) b.Prefetch(lines + line * 64);
+    const auto unpack = [&](auto quad) HWY_ATTR {
       LUTRA_UNROLL
-      for (std::size_t q = 0; q < kQuads; ++q) {
-        hn::Store(low[q], D8(), half + q * kQuadBytes + at);
-        hn::Store(high[q], D8(), half + q * kQuadBytes + at + 64);
+      for (std::size_t at = 0; at < 64; at += kStripBytes) {
+        V8 codes[4];
+        UnpackStrip<Traits, decltype(quad)::value>(lines + at, codes);
+        LUTRA_UNROLL
+        for (std::size_t v = 0; v < 4; ++v) hn::Store(codes[v], D8(), to + v * 64 + at);
       }
-    }
+      to += kQuadBytes;
+    };
+    unpack(std::integral_constant<int, 0>());
+    unpack(std::integral_constant<int, 1>());
+    unpack(std::integral_constant<int, 2>());
+    unpack(std::integral_constant<int, 3>());
   }
 }
 
@@ -159,7 +170,7 @@ struct UnpackedDotKernel {
           for (int q = 0; q < kQuads; ++q, codes += kQuadBytes) {
             V8 code[kVectors];
             LUTRA_UNROLL
-            for (int v = 0; v < kVectors; ++v) code[v] = hn::Load(D8(), codes + v * kStripBytes);
+            for (std::size_t v = 0; v < kVectors; ++v) code[v] = hn::Load(D8(), codes + v * kStripBytes);
             LUTRA_UNROLL
             for (int n = 0; n < kRows; ++n) {
               const auto quad = LoadQuad(x + n * 16 + q * 4);
@@ -173,10 +184,9 @@ struct UnpackedDotKernel {
           }
         }
       }
-      LUTRA_UNROLL
-      for (int v = 0; v < kVectors; ++v) {
-        FlushVector<Traits, kRows>(b, 0, (strip + static_cast<std::size_t>(v)) * kStripRows, &sums[v * kRows]);
-      }
+      const int first = static_cast<int>(strip * kStripRows);
+      FlushPanels<Traits, 1, kVectors, kRows>(
+          b, sums, [first](int vector) { return first + vector * static_cast<int>(kStripRows); });
     }
   }
 };

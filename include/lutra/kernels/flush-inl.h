@@ -6,6 +6,7 @@
 #define LUTRA_KERNELS_FLUSH_INL_H_
 #endif
 
+#include "hwy/cache_control.h"
 #include "lutra/kernels/registry.h"
 #include "lutra/kernels/simd-inl.h"
 
@@ -37,6 +38,16 @@ struct BlockArgs {
   const BlockScale* scales;  // one per row of x
   float* tile;               // rows of kPanelRows
   std::size_t tile_stride;   // from a panel to the next
+  std::size_t ahead;
+
+  // Asks for the line of packed weights that comes `ahead` bytes after one that is read.
+  HWY_INLINE void Prefetch(const std::uint8_t* line) const {
+#if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
+    __builtin_prefetch(line + ahead, 0, 2);  // into L2
+#else
+    hwy::Prefetch(line + ahead);
+#endif
+  }
 };
 
 // What the sums of row n of x start from.
@@ -61,43 +72,59 @@ HWY_INLINE void NextDigit(const BlockArgs& b, V32 (&sums)[kSums]) {
   }
 }
 
-// tile += scale * gain * (sum + (center - zero) / gain * (sum of x)) for the rows of W from `row` on, sums[row of x].
-template <class Traits, int kRows>
-HWY_INLINE void FlushVector(const BlockArgs& b, std::size_t panel, std::size_t row, const V32* sums) {
-  const DF df;
-  const std::uint8_t* params = b.params + panel * b.panel_bytes;
-  float* tile = b.tile + panel * b.tile_stride + row;
-  constexpr float kGain = Traits::kInfo.gain;
-  VF scale = LoadFloats(df, params, b.scale_type, row);
-  if constexpr (kGain != 1.0f) scale = hn::Mul(scale, hn::Set(df, kGain));
-  if (b.zero_offset == 0) {
+// Scales or zeros of the rows of W of each vector, deciding on their type once.
+template <int kVectors, class RowOf>
+HWY_INLINE void LoadVectors(const std::uint8_t* from, DataType type, const RowOf& row_of, VF (&to)[kVectors]) {
+  const auto load = [&](DataType constant) HWY_ATTR {
     LUTRA_UNROLL
-    for (int n = 0; n < kRows; ++n, tile += kPanelRows) {
-      const VF u = hn::Mul(hn::ConvertTo(df, sums[n]), hn::Set(df, b.scales[n].scale));
-      hn::Store(Fma(scale, u, hn::Load(df, tile)), df, tile);
-    }
+    for (int v = 0; v < kVectors; ++v) to[v] = LoadFloats(DF(), from, constant, static_cast<std::size_t>(row_of(v)));
+  };
+  if (type == DataType::kF16) {
+    load(DataType::kF16);
+  } else if (type == DataType::kBF16) {
+    load(DataType::kBF16);
   } else {
-    const VF zero = LoadFloats(df, params + b.zero_offset, b.scale_type, row);
-    VF centre = hn::Sub(hn::Set(df, Traits::kInfo.center), zero);
-    if constexpr (kGain != 1.0f) centre = hn::Mul(centre, hn::Set(df, 1.0f / kGain));
-    LUTRA_UNROLL
-    for (int n = 0; n < kRows; ++n, tile += kPanelRows) {
-      const VF u = Fma(hn::ConvertTo(df, sums[n]), hn::Set(df, b.scales[n].scale),
-                       hn::Mul(centre, hn::Set(df, b.scales[n].sum)));
-      hn::Store(Fma(scale, u, hn::Load(df, tile)), df, tile);
-    }
+    load(DataType::kF32);
   }
 }
 
-// Asks for the line that comes this much after one that is read: far enough ahead for memory, near enough that lines
-// asked for are not many.
-inline constexpr std::size_t kPrefetchBytes = 1536;
-HWY_INLINE void PrefetchAhead(const std::uint8_t* line) {
-#if HWY_COMPILER_GCC_ACTUAL || HWY_COMPILER_CLANG
-  __builtin_prefetch(line + kPrefetchBytes, 0, 2);  // into L2
-#else
-  hwy::Prefetch(line + kPrefetchBytes);
-#endif
+// tile += scale * gain * (sum + (center - zero) / gain * (sum of x)). The sums are [panel][vector][row of x]; a vector
+// of them stands for rows of W from row_of(vector) on.
+template <class Traits, int kPanels, int kVectors, int kRows, std::size_t kSums, class RowOf>
+HWY_INLINE void FlushPanels(const BlockArgs& b, const V32 (&sums)[kSums], const RowOf& row_of) {
+  static_assert(kSums == kPanels * kVectors * kRows);
+  const DF df;
+  constexpr float kGain = Traits::kInfo.gain;
+  LUTRA_UNROLL
+  for (int panel = 0; panel < kPanels; ++panel) {
+    const std::uint8_t* params = b.params + static_cast<std::size_t>(panel) * b.panel_bytes;
+    float* tile = b.tile + static_cast<std::size_t>(panel) * b.tile_stride;
+    VF scale[kVectors];
+    LoadVectors<kVectors>(params, b.scale_type, row_of, scale);
+    LUTRA_UNROLL
+    for (int v = 0; kGain != 1.0f && v < kVectors; ++v) scale[v] = hn::Mul(scale[v], hn::Set(df, kGain));
+    if (b.zero_offset == 0) {
+      LUTRA_UNROLL
+      for (int i = 0; i < kVectors * kRows; ++i) {
+        const int v = i / kRows, n = i % kRows;
+        float* to = tile + n * static_cast<int>(kPanelRows) + row_of(v);
+        const VF u = hn::Mul(hn::ConvertTo(df, sums[panel * kVectors * kRows + i]), hn::Set(df, b.scales[n].scale));
+        hn::Store(Fma(scale[v], u, hn::Load(df, to)), df, to);
+      }
+    } else {
+      VF zero[kVectors];
+      LoadVectors<kVectors>(params + b.zero_offset, b.scale_type, row_of, zero);
+      LUTRA_UNROLL
+      for (int i = 0; i < kVectors * kRows; ++i) {
+        const int v = i / kRows, n = i % kRows;
+        float* to = tile + n * static_cast<int>(kPanelRows) + row_of(v);
+        const VF centre = hn::Mul(hn::Sub(hn::Set(df, Traits::kInfo.center), zero[v]), hn::Set(df, 1.0f / kGain));
+        const VF u = Fma(hn::ConvertTo(df, sums[panel * kVectors * kRows + i]), hn::Set(df, b.scales[n].scale),
+                         hn::Mul(centre, hn::Set(df, b.scales[n].sum)));
+        hn::Store(Fma(scale[v], u, hn::Load(df, to)), df, to);
+      }
+    }
+  }
 }
 
 }  // namespace HWY_NAMESPACE

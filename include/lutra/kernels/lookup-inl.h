@@ -53,7 +53,7 @@ HWY_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs, c
     const std::size_t panel_offset = static_cast<std::size_t>(half / 2) * b.panel_bytes;
     if (kRows == 1 && half % 2 == 0 && half != 0) KeepOrder(sums[half * 2 - 1], index);
     const std::uint8_t* from = index + panel_offset + half % 2 * 64;
-    PrefetchAhead(from);
+    b.Prefetch(from);
     const V8 packed = hn::Load(d8, from);
     const V8 nibbles[2] = {packed, hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(du16, packed)))};
     LUTRA_UNROLL
@@ -81,45 +81,43 @@ struct LookupKernel {
 
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const BlockArgs& b) {
-    constexpr int kSums = kPanels * kQuarters * kRows;
-    const D32 d32;
-    V32 sums[kSums];
-    const std::uint8_t* tables = b.tables;
+    V32 sums[kPanels * kQuarters * kRows];
     StartSums<Traits, kRows>(b, sums);
+    const std::uint8_t* tables = b.tables;
     for (int pass = 0; pass < Traits::kPasses; ++pass) {
       if (pass != 0) NextDigit<Traits, kRows>(b, sums);
       const std::uint8_t* index = b.index;
       for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun) {
         const std::size_t chunks = HWY_MIN(kChunksPerRun, b.chunks - first);
         const std::uint8_t* signs = index + RunIndexBytes(Traits::kInfo, chunks);
-        if constexpr (Traits::kInfo.mirrored()) {
-          LUTRA_UNROLL
-          for (int panel = 0; panel < kPanels; ++panel) PrefetchAhead(signs + static_cast<std::size_t>(panel) * b.panel_bytes);
-        }
         V8 weight[kRows];  // ratio * 2^plane
         LUTRA_UNROLL
         for (int n = 0; n < kRows; ++n) {
-          weight[n] = hn::BitCast(D8(), hn::Set(d32, static_cast<std::int32_t>(b.scales[n].quad[first / kChunksPerRun])));
+          weight[n] =
+              hn::BitCast(D8(), hn::Set(D32(), static_cast<std::int32_t>(b.scales[n].quad[first / kChunksPerRun])));
         }
         LUTRA_KEEP_LOOP
         for (int plane = 0; plane < Traits::kPlanes; ++plane) {
           LUTRA_KEEP_LOOP
           for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
-            AddChunk<Traits, kPanels, kRows>(index, signs + chunk * kSignBytes, b, tables + chunk * b.table_stride, weight,
-                                             sums);
+            AddChunk<Traits, kPanels, kRows>(index, signs + chunk * kSignBytes, b, tables + chunk * b.table_stride,
+                                             weight, sums);
             index += kPlaneBytes;
           }
           LUTRA_UNROLL
-          for (int n = 0; n < kRows; ++n) weight[n] = hn::Add(weight[n], weight[n]);
+          for (int n = 0; Traits::kPlanes > 1 && n < kRows; ++n) weight[n] = hn::Add(weight[n], weight[n]);
         }
         tables += chunks * b.table_stride;
-        if constexpr (Traits::kInfo.mirrored()) index += kRunSignBytes;
+        if constexpr (Traits::kInfo.mirrored()) {
+          LUTRA_UNROLL
+          for (int panel = 0; panel < kPanels; ++panel) {
+            b.Prefetch(signs + static_cast<std::size_t>(panel) * b.panel_bytes);
+          }
+          index += kRunSignBytes;
+        }
       }
     }
-    LUTRA_UNROLL
-    for (int i = 0; i < kPanels * kQuarters; ++i) {
-      FlushVector<Traits, kRows>(b, static_cast<std::size_t>(i / kQuarters), static_cast<std::size_t>(i % kQuarters * 16), &sums[i * kRows]);
-    }
+    FlushPanels<Traits, kPanels, kQuarters, kRows>(b, sums, [](int quarter) { return quarter * 16; });
   }
 };
 
@@ -152,7 +150,8 @@ HWY_INLINE void SumPairs(const BlockArgs& b, const std::uint8_t* index, const st
         const V8 packed = hn::Load(d8, at + v / 2 * kVectorBytes);
         const V8 low = LowNibbles(packed), high = HighNibbles(packed);
         for (int n = 0; n < kRows; ++n) {
-          const std::uint8_t* table = tables + static_cast<std::size_t>(n) * kTableBytes + chunk * b.table_stride + i * 16;
+          const std::uint8_t* table =
+              tables + static_cast<std::size_t>(n) * kTableBytes + chunk * b.table_stride + i * 16;
           sums[v][n] = AddPairLookups(sums[v][n], table, low);
           sums[v + 1][n] = AddPairLookups(sums[v + 1][n], table, high);
         }
@@ -191,7 +190,8 @@ HWY_INLINE void SumLone(const BlockArgs& b, const std::uint8_t* index, const std
           for (std::size_t up = i; up + 1 < kIndicesPerChunk; ++up) negative = hn::Add(negative, negative);
         }
         for (int n = 0; n < kRows; ++n) {
-          const std::uint8_t* table = tables + static_cast<std::size_t>(n) * kTableBytes + chunk * b.table_stride + i * 16;
+          const std::uint8_t* table =
+              tables + static_cast<std::size_t>(n) * kTableBytes + chunk * b.table_stride + i * 16;
           AddLoneLookups<Traits::kInfo.mirrored()>(all[v][n], odd[v][n], table, nibbles, negative);
         }
       }
@@ -242,7 +242,8 @@ struct LookupKernel {
         }
         // sums += ratio0 * run[0] + ratio1 * run[1]
         for (int n = 0; n < kRows; ++n) {
-          const V16 ratio = hn::BitCast(d16, hn::Set(d32, static_cast<std::int32_t>(b.scales[n].pair[first / kChunksPerRun / 2])));
+          const V16 ratio =
+              hn::BitCast(d16, hn::Set(d32, static_cast<std::int32_t>(b.scales[n].pair[first / kChunksPerRun / 2])));
           for (std::size_t row = 0; row < kPanelRows; row += kLanes16) {
             const V16 v0 = hn::Load(d16, run[0][n].rows + row), v1 = hn::Load(d16, run[1][n].rows + row);
             std::int32_t* to = sums[n] + row;
@@ -255,10 +256,11 @@ struct LookupKernel {
         }
       }
     }
-    for (std::size_t row = 0; row < kPanelRows; row += kLanes16 / 2) {
+    constexpr int kVectors32 = static_cast<int>(2 * kVectors16), kLanes32 = static_cast<int>(kLanes16 / 2);
+    for (int v = 0; v < kVectors32; ++v) {
       V32 of_rows[kRows];
-      for (int n = 0; n < kRows; ++n) of_rows[n] = hn::Load(d32, sums[n] + row);
-      FlushVector<Traits, kRows>(b, 0, row, of_rows);
+      for (int n = 0; n < kRows; ++n) of_rows[n] = hn::Load(d32, sums[n] + v * kLanes32);
+      FlushPanels<Traits, 1, 1, kRows>(b, of_rows, [v](int) { return v * kLanes32; });
     }
   }
 };

@@ -39,31 +39,40 @@ struct TileArgs {
   std::size_t panel_count;
   DataType scale_type;
   TableView x;
-  std::size_t rows;  // of x, from the first of a group
-  bool unpack;       // formats of integers: unpack each block to memory, for many rows
-  float* tile;       // [panel][row][kPanelRows], overwritten
+  std::size_t rows;   // of x, from the first of a group
+  bool unpack;        // formats of integers: unpack each block to memory, for many rows
+  std::size_t ahead;  // bytes from a line of weights that is read to the one that is prefetched
+  float* tile;        // [panel][row][kPanelRows], overwritten
 };
 using TileFunction = void (*)(const TileArgs& args);
 
-// One row of x into tables; false if it holds a value that is not finite.
+// A group of rows of x into tables; false if they hold a value that is not finite.
 struct TableArgs {
   const void* x;
+  std::size_t x_stride;  // bytes
+  std::size_t rows;      // at most kGroupRows
   DataType type;
-  const float* scales;      // kInt8: of this row, one per scale_group elements
+  const float* scales;  // kInt8: one per scale_group elements of a row
+  std::size_t scale_stride;
   std::size_t scale_group;  // >= k for a single scale
   const Geometry* geometry;
-  std::uint8_t* tables;      // of the row's first chunk
-  BlockScale* block_scales;  // of its first block
-  std::size_t group_rows;    // distance from chunk to chunk, and from block to block, in rows
+  std::uint8_t* tables;
+  BlockScale* block_scales;
 };
 using TableFunction = bool (*)(const TableArgs& args);
 
 // count floats of a tile (plus bias, if not null) to y[0 .. count) of the given type.
 using StoreFunction = void (*)(const float* tile, const float* bias, std::size_t count, DataType type, void* y);
 
+// What a micro-kernel call takes: at most `rows` of x, and `panels` with panels * rows <= tile.
+struct MicroShape {
+  int rows, panels, tile;
+};
+
 struct TileKernel {
   Format format;
   Precision precision;
+  MicroShape micro[2];  // without and with TileArgs::unpack
   TileFunction function;
 };
 

@@ -1,4 +1,5 @@
-// What Prepare makes of one row of x: tables of partial sums by adding and subtracting in 16-bit integers, or integers.
+// What Prepare makes of a few rows of x: tables of partial sums by adding and subtracting in 16-bit integers, or
+// integers.
 //
 // For tables, each run's x is rounded to integers with 8 bits below a table step (kInt8), or at most ExactLimit
 // (kInt16), so the partial sums are exact integers and only their rounding to table entries (kInt8) loses anything.
@@ -39,6 +40,7 @@ struct TableTraits {
                                                                                      : Format::kInt4);
   static constexpr std::size_t kG = static_cast<std::size_t>(kInfo.g);
   static constexpr bool kExact = kPrecision == Precision::kInt16;
+  static constexpr bool kRatios = kInfo.looks_up() && !kExact;  // runs have steps of their own
   static constexpr int kPasses = kExact ? 2 : 1;
   // Bits of a partial sum below the last one kept in the (upper) table, and what every sum starts from: half a step to
   // round, and the bias of unsigned tables.
@@ -137,11 +139,6 @@ HWY_INLINE void StoreTables(const V16 (&entry)[16], std::size_t first_chunk, con
 
 // --- Slots of floats.
 
-struct SlotBuffer {
-  HWY_ALIGN float linear[kMaxSpans * kSpan];  // in the order of K
-  HWY_ALIGN float slots[kMaxSpans * kSpan];
-};
-
 // The next `count` elements from `begin` as floats, zero up to `padded`. For kInt8 in integers if `raw`.
 HWY_INLINE void LoadLinear(const TableArgs& a, std::size_t begin, std::size_t count, std::size_t padded, bool raw,
                            float* linear) {
@@ -149,10 +146,11 @@ HWY_INLINE void LoadLinear(const TableArgs& a, std::size_t begin, std::size_t co
   std::size_t i = 0;
   if (a.type == DataType::kInt8) {
     const auto* from = static_cast<const std::int8_t*>(a.x) + begin;
-    if (raw) {
-      for (; i < count; ++i) linear[i] = from[i];
-    } else {
-      for (; i < count; ++i) linear[i] = static_cast<float>(from[i]) * a.scales[(begin + i) / a.scale_group];
+    while (i < count) {  // what shares a scale
+      const std::size_t group = (begin + i) / a.scale_group;
+      const std::size_t end = HWY_MIN(count - i, a.scale_group - (begin + i) % a.scale_group) + i;
+      const float scale = raw ? 1.0f : a.scales[group];
+      for (; i < end; ++i) linear[i] = static_cast<float>(from[i]) * scale;
     }
   } else {
     const auto* from = static_cast<const std::uint8_t*>(a.x) + begin * SizeOf(a.type);
@@ -165,17 +163,39 @@ HWY_INLINE void LoadLinear(const TableArgs& a, std::size_t begin, std::size_t co
   for (; i < padded; ++i) linear[i] = 0.0f;
 }
 
-// Three floats in a row to slots of four. Reads kBlocks floats beyond those it needs.
-HWY_INLINE void Spread(const float* linear, std::size_t count, float* slots) {
+// Three floats in a row to slots of four, `vectors` of them. Reads kBlocks floats beyond those it needs.
+HWY_INLINE void Spread(const float* linear, std::size_t vectors, float* slots) {
   const DF df;
   const D32 d32;
   HWY_ALIGN std::int32_t lanes[kLanesF];
   for (std::size_t i = 0; i < kLanesF; ++i) lanes[i] = static_cast<std::int32_t>(i / 4 * 3 + i % 4);
   const auto where = hn::SetTableIndices(df, lanes);
   const auto used = hn::MaskFromVec(hn::BitCast(df, hn::Dup128VecFromValues(d32, -1, -1, -1, 0)));
-  for (std::size_t i = 0; i < count; i += kLanesF, linear += 3 * kBlocks) {
-    hn::Store(hn::IfThenElseZero(used, hn::TableLookupLanes(hn::LoadU(df, linear), where)), df, slots + i);
+  for (std::size_t i = 0; i < vectors; ++i, linear += 3 * kBlocks, slots += kLanesF) {
+    hn::Store(hn::IfThenElseZero(used, hn::TableLookupLanes(hn::LoadU(df, linear), where)), df, slots);
   }
+}
+
+// The slots of a block: in x itself, or copied. `copy`: to `buffer` in any case.
+template <class Traits>
+HWY_INLINE const float* LoadSlots(const TableArgs& a, std::size_t begin, std::size_t count, std::size_t size, bool raw,
+                                  bool copy, float* buffer) {
+  const auto* in_x = static_cast<const float*>(a.x) + begin;
+  if constexpr (!Traits::kInfo.mirrored()) {
+    if (a.type == DataType::kF32 && count == size && !copy) return in_x;
+    LoadLinear(a, begin, count, size, raw, buffer);
+  } else {
+    const std::size_t vectors = (count + 3 * kBlocks - 1) / (3 * kBlocks), read = vectors * 3 * kBlocks + kBlocks;
+    HWY_ALIGN float linear[kMaxSpans * kSpan];
+    if (a.type != DataType::kF32 || begin + read > a.geometry->k) {
+      LoadLinear(a, begin, count, read, raw, linear);
+      in_x = linear;
+    }
+    Spread(in_x, vectors, buffer);
+    for (std::size_t i = count; i < vectors * 3 * kBlocks; ++i) buffer[i / 3 * 4 + i % 3] = 0.0f;
+    for (std::size_t i = vectors * kLanesF; i < size; i += kLanesF) hn::Store(hn::Zero(DF()), DF(), buffer + i);
+  }
+  return buffer;
 }
 
 // The bits of the largest magnitude; at least those of infinity if an element is not finite.
@@ -237,29 +257,39 @@ HWY_INLINE float Normalize(std::int32_t largest_bits, std::size_t count, float* 
 
 // --- Blocks.
 
-// What the runs of a block are rounded with.
-struct Rounding {
-  HWY_ALIGN float inverse[kMaxRunsPerBlock];  // integers = x * inverse
-  HWY_ALIGN std::int32_t ratio[kMaxRunsPerBlock];
+// A block on its way: its slots, and what its runs are rounded with.
+struct BlockOfX {
+  HWY_ALIGN float buffer[kMaxSpans * kSpan];
+  HWY_ALIGN float inverse[kMaxRunsPerBlock];       // integers = x * inverse
+  HWY_ALIGN std::int32_t ratio[kMaxRunsPerBlock];  // in 16 bits, twice
+  const float* slots;
+  float unit;  // x = unit * integers
+  bool finite;
 };
+
+// To the nearest, for |v| < 2^22.
+HWY_INLINE V32 RoundSmall(VF v) {
+  constexpr float kMagic = 0x1.8p23f;  // plus a small integer: the integer stands in the lower bits
+  return hn::Sub(hn::BitCast(D32(), hn::Add(v, hn::Set(DF(), kMagic))), hn::Set(D32(), 0x4b400000));
+}
 
 // 8 vectors of slots to the integers of weight j of as many indices as there are 16-bit lanes, in the order of
 // StoreTables; adds ratio * integers to `total`.
-HWY_INLINE void RoundVectors(const float* slots, const Rounding& rounding, std::size_t first_vector, V16 (&x)[4],
-                             V32& total) {
+HWY_INLINE void RoundVectors(const BlockOfX& block, std::size_t first_vector, V16 (&x)[4], V32& total) {
   const DF df;
   const D16 d16;
   const D32 d32;
   const hn::Repartition<std::int64_t, D32> d64;
-  V16 joined[4];  // block b: slots b of vectors v and v + 4
+  const float* slots = block.slots + first_vector * kLanesF;
+  V16 joined[4];  // 16-byte block b: slots b of vectors v and v + 4
   LUTRA_UNROLL
   for (std::size_t v = 0; v < 4; ++v) {
     const std::size_t run0 = (first_vector + v) / kVectorsPerRun, run1 = (first_vector + v + 4) / kVectorsPerRun;
     const VF x0 = hn::LoadU(df, slots + v * kLanesF), x1 = hn::LoadU(df, slots + (v + 4) * kLanesF);
-    joined[v] = hn::ReorderDemote2To(d16, hn::NearestInt(hn::Mul(x0, hn::Set(df, rounding.inverse[run0]))),
-                                     hn::NearestInt(hn::Mul(x1, hn::Set(df, rounding.inverse[run1]))));
-    const auto ratio0 = hn::BitCast(d64, hn::Set(d32, rounding.ratio[run0]));
-    const auto ratio1 = hn::BitCast(d64, hn::Set(d32, rounding.ratio[run1]));
+    joined[v] = hn::ReorderDemote2To(d16, RoundSmall(hn::Mul(x0, hn::Set(df, block.inverse[run0]))),
+                                     RoundSmall(hn::Mul(x1, hn::Set(df, block.inverse[run1]))));
+    const auto ratio0 = hn::BitCast(d64, hn::Set(d32, block.ratio[run0]));
+    const auto ratio1 = hn::BitCast(d64, hn::Set(d32, block.ratio[run1]));
     const V16 ratios = hn::BitCast(d16, hn::InterleaveLower(d64, ratio0, ratio1));
     total = hn::Add(total, hn::WidenMulPairwiseAdd(d32, joined[v], ratios));
   }
@@ -279,14 +309,14 @@ HWY_INLINE void RoundVectors(const float* slots, const Rounding& rounding, std::
 
 // Tables of a block of slots. Returns the sum of ratio * integers.
 template <class Traits>
-HWY_INLINE std::int32_t BuildTables(const float* slots, const Rounding& rounding, const Destination& out) {
+HWY_INLINE std::int32_t BuildTables(const BlockOfX& block, const Destination& out) {
   const D16 d16;
   const D32 d32;
   constexpr std::size_t kChunks = 8 * kLanesF / kChunkSlots;  // at a time
   V32 total = hn::Zero(d32);
   for (std::size_t chunk = 0; chunk < out.chunks; chunk += kChunks) {
     V16 x[4], operands[Traits::kG + 1], entry[16];
-    RoundVectors(slots + chunk * kChunkSlots, rounding, chunk * kChunkSlots / kLanesF, x, total);
+    RoundVectors(block, chunk * kChunkSlots / kLanesF, x, total);
     LUTRA_UNROLL
     for (std::size_t j = 0; j < Traits::kG; ++j) operands[j] = x[j];
     operands[Traits::kG] = Traits::kExact || Traits::kInfo.mirrored() ? x[0] : hn::Add(x[0], hn::Set(d16, 1));
@@ -301,14 +331,15 @@ HWY_INLINE std::int32_t BuildTables(const float* slots, const Rounding& rounding
 
 // Integers of a block of slots. Returns their sum.
 template <class Traits>
-HWY_INLINE std::int32_t BuildIntegers(const float* slots, float inverse, const Destination& out) {
+HWY_INLINE std::int32_t BuildIntegers(const BlockOfX& block, const Destination& out) {
   const DF df;
   const D32 d32;
   const hn::Rebind<std::int8_t, DF> d8;
   constexpr int kShift = Traits::kShift;
+  const VF inverse = hn::Set(df, block.inverse[0]);
   V32 total = hn::Zero(d32);
   for (std::size_t i = 0; i < out.chunks * kChunkSlots; i += kLanesF) {
-    const V32 q = hn::NearestInt(hn::Mul(hn::LoadU(df, slots + i), hn::Set(df, inverse)));
+    const V32 q = RoundSmall(hn::Mul(hn::LoadU(df, block.slots + i), inverse));
     total = hn::Add(total, q);
     auto* to = reinterpret_cast<std::int8_t*>(out.to + i / kChunkSlots * out.stride + i % kChunkSlots);
     if constexpr (Traits::kExact) {
@@ -322,51 +353,43 @@ HWY_INLINE std::int32_t BuildIntegers(const float* slots, float inverse, const D
   return hn::ReduceSum(d32, total);
 }
 
-// The ratios of the runs of a block, from the bits of their largest sums and of the largest of all.
-HWY_INLINE void SetRatios(const std::int32_t* run_bits, float largest, std::size_t spans, Rounding& rounding,
+// The ratios of the runs of a block, from the bits of their largest sums and the largest of all.
+HWY_INLINE void SetRatios(const std::int32_t* run_bits, float largest, std::size_t spans, BlockOfX& block,
                           BlockScale& out) {
   const D4 d4;
   const hn::Rebind<float, D4> f4;
   const hn::Rebind<std::uint16_t, D4> h4;
   constexpr float kSteps = 127.0f * kMaxRatio, kFine = 256.0f;
-  for (std::size_t span = 0; span < spans; ++span) {
-    const std::size_t run = span * kRunsPerSpan;
+  const auto all = hn::Set(f4, largest);
+  for (std::size_t run = 0; run < spans * kRunsPerSpan; run += kRunsPerSpan) {
     auto ratio = hn::Set(f4, 1.0f), inverse = hn::Zero(f4);
     if (largest > 0.0f) {
       const auto sums = hn::BitCast(f4, hn::Load(d4, run_bits + run));
-      const auto share = hn::Ceil(hn::Div(hn::Mul(hn::Set(f4, kMaxRatio), sums), hn::Set(f4, largest)));
+      const auto share = hn::Ceil(hn::Div(hn::Mul(hn::Set(f4, kMaxRatio), sums), all));
       ratio = hn::Min(hn::Max(ratio, share), hn::Set(f4, kMaxRatio));
-      inverse = hn::Div(hn::Set(f4, kFine * kSteps), hn::Mul(ratio, hn::Set(f4, largest)));
+      inverse = hn::Div(hn::Set(f4, kFine * kSteps), hn::Mul(ratio, all));
     }
     const auto r = hn::ConvertTo(d4, ratio);
     const auto twice = hn::Or(r, hn::ShiftLeft<16>(r));
-    hn::Store(inverse, f4, rounding.inverse + run);
-    hn::Store(twice, d4, rounding.ratio + run);
+    hn::Store(inverse, f4, block.inverse + run);
+    hn::Store(twice, d4, block.ratio + run);
     hn::Store(hn::Or(twice, hn::ShiftLeft<8>(twice)), d4, reinterpret_cast<std::int32_t*>(out.quad + run));
     hn::StoreU(hn::DemoteTo(h4, r), h4, reinterpret_cast<std::uint16_t*>(out.pair + run / 2));
   }
 }
 
+// Finds how the runs of block b are rounded.
 template <class Traits>
-HWY_INLINE bool BuildBlock(const TableArgs& a, std::size_t b, std::uint8_t* tables, BlockScale& out) {
-  constexpr bool kRatios = Traits::kInfo.looks_up() && !Traits::kExact;
+HWY_INLINE void MeasureBlock(const TableArgs& a, std::size_t b, BlockOfX& block, BlockScale& out) {
   const Geometry& g = *a.geometry;
-  const std::size_t begin = b * g.block, count = HWY_MIN(g.block, g.k - begin), chunks = g.chunks_in(b);
-  const std::size_t spans = (chunks * kChunkSlots + kSpan - 1) / kSpan;
+  const std::size_t begin = b * g.block, count = HWY_MIN(g.block, g.k - begin);
+  const std::size_t spans = (g.chunks_in(b) * kChunkSlots + kSpan - 1) / kSpan, size = spans * kSpan;
   // int8 under one scale: its integers are used as they are, unless tables round them.
   const bool raw =
-      !kRatios && a.type == DataType::kInt8 && begin / a.scale_group == (begin + count - 1) / a.scale_group;
-  SlotBuffer buffer;
-  const auto load = [&]() HWY_ATTR {
-    LoadLinear(a, begin, count, Traits::kInfo.mirrored() ? spans * kSpan * 3 / 4 + kBlocks : spans * kSpan, raw,
-               buffer.linear);
-    if (!Traits::kInfo.mirrored()) return buffer.linear;
-    Spread(buffer.linear, spans * kSpan, buffer.slots);
-    return buffer.slots;
-  };
+      !Traits::kRatios && a.type == DataType::kInt8 && begin / a.scale_group == (begin + count - 1) / a.scale_group;
   HWY_ALIGN std::int32_t run_bits[kMaxRunsPerBlock];
   const auto largest_bits = [&](const float* slots) HWY_ATTR {
-    if (!kRatios) return LargestBits(slots, spans * kSpan);
+    if (!Traits::kRatios) return LargestBits(slots, size);
     auto largest = hn::Zero(D4());
     for (std::size_t span = 0; span < spans; ++span) {
       const auto sums = LargestSums(slots + span * kSpan);
@@ -375,67 +398,88 @@ HWY_INLINE bool BuildBlock(const TableArgs& a, std::size_t b, std::uint8_t* tabl
     }
     return hn::ReduceMax(D4(), largest);
   };
-  const bool in_place = !Traits::kInfo.mirrored() && a.type == DataType::kF32 && count == spans * kSpan;
-  const float* slots = in_place ? static_cast<const float*>(a.x) + begin : load();
-  std::int32_t bits = largest_bits(slots);
+  block.slots = LoadSlots<Traits>(a, begin, count, size, raw, false, block.buffer);
+  block.finite = true;
+  std::int32_t bits = largest_bits(block.slots);
   float restore = 1.0f;
   if (!IsModerate(bits)) {
-    float* copy = load();
-    const std::int32_t largest_x = LargestBits(copy, spans * kSpan);
-    if (largest_x >= 0x7f800000) return false;
-    restore = Normalize(largest_x, spans * kSpan, copy);
-    bits = largest_bits(copy);
-    slots = copy;
+    block.slots = LoadSlots<Traits>(a, begin, count, size, raw, true, block.buffer);
+    const std::int32_t largest_x = LargestBits(block.slots, size);
+    block.finite = largest_x < 0x7f800000;
+    restore = Normalize(largest_x, size, block.buffer);
+    bits = largest_bits(block.slots);
   }
   float largest;
   std::memcpy(&largest, &bits, sizeof(largest));
-
-  Rounding rounding;
-  const Destination to = {tables, a.group_rows * TableBytes(Traits::kInfo), chunks};
-  std::int32_t total;
-  float unit;  // of the integers
-  if constexpr (kRatios) {
-    SetRatios(run_bits, largest, spans, rounding, out);
-    total = BuildTables<Traits>(slots, rounding, to);
-    constexpr int kFine = 1 << Traits::kShift;
+  if constexpr (Traits::kRatios) {
+    SetRatios(run_bits, largest, spans, block, out);
     out.scale = largest / (127.0f * kMaxRatio) * restore;
-    out.total = (total + kFine / 2) >> Traits::kShift;
-    unit = out.scale / kFine;
+    block.unit = out.scale * (1.0f / (1 << Traits::kShift));
   } else {
     const float inverse = raw ? 1.0f : largest > 0.0f ? Traits::kLimit / largest : 0.0f;
-    unit = raw ? a.scales[begin / a.scale_group] : largest / Traits::kLimit * restore;
-    if constexpr (Traits::kInfo.looks_up()) {
-      for (std::size_t r = 0; r < kMaxRunsPerBlock; ++r) {
-        rounding.inverse[r] = inverse;
-        rounding.ratio[r] = 0x00010001;
-        out.quad[r] = 0x01010101u;
-        out.pair[r / 2] = 0x00010001u;
-      }
-      total = BuildTables<Traits>(slots, rounding, to);
-    } else {
-      total = BuildIntegers<Traits>(slots, inverse, to);
+    for (std::size_t r = 0; r < kMaxRunsPerBlock; ++r) {
+      block.inverse[r] = inverse;
+      block.ratio[r] = 0x00010001;
+      out.quad[r] = 0x01010101u;
+      out.pair[r / 2] = 0x00010001u;
     }
-    out.scale = unit;
-    out.total = total;
+    out.scale = block.unit = raw ? a.scales[begin / a.scale_group] : largest / Traits::kLimit * restore;
   }
-  out.sum = HWY_MIN(HWY_MAX(static_cast<float>(total) * unit, -kFloatMax), kFloatMax);
-  return true;
 }
 
-template <Prepared kPrepared, Precision kPrecision>
-bool BuildRow(const TableArgs& a) {
-  using Traits = TableTraits<kPrepared, kPrecision>;
-  std::uint8_t* tables = a.tables;
-  for (std::size_t b = 0; b < a.geometry->blocks; ++b) {
-    if (!BuildBlock<Traits>(a, b, tables, a.block_scales[b * a.group_rows])) return false;
-    tables += a.geometry->chunks_in(b) * Traits::kPasses * a.group_rows * TableBytes(Traits::kInfo);
+template <class Traits>
+HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockScale& out) {
+  std::int32_t total;
+  if constexpr (Traits::kInfo.looks_up()) {
+    total = BuildTables<Traits>(block, to);
+  } else {
+    total = BuildIntegers<Traits>(block, to);
   }
-  return true;
+  out.total = Traits::kRatios ? (total + (1 << (Traits::kShift - 1))) >> Traits::kShift : total;
+  out.sum = HWY_MIN(HWY_MAX(static_cast<float>(total) * block.unit, -kFloatMax), kFloatMax);
+}
+
+// The rows of a group alternate block by block, in the order in which memory is written. Several blocks are on their
+// way at a time, as there is a long wait from the largest value of a block to its first integer.
+template <Prepared kPrepared, Precision kPrecision>
+bool BuildGroup(const TableArgs& a) {
+  using Traits = TableTraits<kPrepared, kPrecision>;
+  constexpr std::size_t kBytes = TableBytes(Traits::kInfo);
+  const Geometry& g = *a.geometry;
+  BlockOfX blocks[kGroupRows];
+  TableArgs row[kGroupRows];
+  for (std::size_t n = 0; n < a.rows; ++n) {
+    row[n] = a;
+    row[n].x = static_cast<const std::uint8_t*>(a.x) + n * a.x_stride;
+    if (a.scales != nullptr) row[n].scales += n * a.scale_stride;
+  }
+  std::uint8_t* tables = a.tables;
+  BlockScale* scales = a.block_scales;
+  bool finite = true;
+  for (std::size_t first = 0; first < g.blocks && finite;) {
+    const std::size_t end = HWY_MIN(g.blocks, first + kGroupRows / a.rows);
+    BlockOfX* block = blocks;
+    for (std::size_t b = first, i = 0; b < end; ++b) {
+      for (std::size_t n = 0; n < a.rows; ++n, ++i, ++block) {
+        MeasureBlock<Traits>(row[n], b, *block, scales[i]);
+        finite = finite && block->finite;
+      }
+    }
+    block = blocks;
+    for (; first < end && finite; ++first) {
+      const std::size_t chunks = g.chunks_in(first), stride = a.rows * kBytes;
+      for (std::size_t n = 0; n < a.rows; ++n, ++block) {
+        BuildBlock<Traits>(*block, {tables + n * kBytes, stride, chunks}, *scales++);
+      }
+      tables += chunks * Traits::kPasses * stride;
+    }
+  }
+  return finite;
 }
 
 template <Prepared kPrepared, Precision kPrecision>
 constexpr TableKernel TableRow() {
-  return {kPrepared, kPrecision, &BuildRow<kPrepared, kPrecision>};
+  return {kPrepared, kPrecision, &BuildGroup<kPrepared, kPrecision>};
 }
 
 }  // namespace HWY_NAMESPACE

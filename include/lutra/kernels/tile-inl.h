@@ -73,14 +73,14 @@ void Tile(const TileArgs& a) {
   using Traits = TileTraits<kFormat, kPrecision>;
   const Geometry& g = *a.geometry;
   std::memset(a.tile, 0, a.panel_count * a.rows * kPanelRows * sizeof(float));
-  BlockArgs b = {a.panels,    0,       a.panels, g.panel_bytes, g.zero_offset, a.scale_type, nullptr, 0,
-                 a.x.scales, a.tile, a.rows * kPanelRows};
+  BlockArgs b = {a.panels, 0, a.panels,   g.panel_bytes, g.zero_offset,       a.scale_type,
+                 nullptr,  0, a.x.scales, a.tile,        a.rows * kPanelRows, a.ahead};
   for (std::size_t block = 0; block < g.blocks; ++block) {
     if (block % g.blocks_per_group == 0) {
       b.params = b.index;
       b.index += g.param_bytes;
       for (std::size_t panel = 0; panel < a.panel_count; ++panel) {
-        for (std::size_t at = 0; at < g.param_bytes; at += 64) PrefetchAhead(b.params + panel * g.panel_bytes + at);
+        for (std::size_t at = 0; at < g.param_bytes; at += 64) b.Prefetch(b.params + panel * g.panel_bytes + at);
       }
     }
     b.chunks = g.chunks_in(block);
@@ -91,8 +91,9 @@ void Tile(const TileArgs& a) {
     } else {
       HWY_ALIGN std::uint8_t codes[kMaxIntegerChunks * kChunkCodes];
       for (std::size_t panel = 0; panel < a.panel_count; ++panel) {
-        UnpackBlock<Traits>(b.index + panel * g.panel_bytes, b.chunks, codes);
         BlockArgs unpacked = b;
+        unpacked.index += panel * g.panel_bytes;
+        UnpackBlock<Traits>(unpacked, codes);
         unpacked.index = codes;
         unpacked.params += panel * g.panel_bytes;
         unpacked.tile += panel * b.tile_stride;
@@ -119,9 +120,22 @@ inline void StoreTile(const float* tile, const float* bias, std::size_t count, D
   }
 }
 
+template <class Kernel>
+constexpr MicroShape ShapeOf() {
+  return {Kernel::kMaxRows, Kernel::kMaxPanels, Kernel::kTile};
+}
 template <Format kFormat, Precision kPrecision>
 constexpr TileKernel TileRow() {
-  return {kFormat, kPrecision, &Tile<kFormat, kPrecision>};
+  using Traits = TileTraits<kFormat, kPrecision>;
+  if constexpr (Traits::kInfo.looks_up()) {
+    constexpr MicroShape kShape = ShapeOf<LookupKernel<Traits>>();
+    return {kFormat, kPrecision, {kShape, kShape}, &Tile<kFormat, kPrecision>};
+  } else {
+    return {kFormat,
+            kPrecision,
+            {ShapeOf<PackedDotKernel<Traits>>(), ShapeOf<UnpackedDotKernel<Traits>>()},
+            &Tile<kFormat, kPrecision>};
+  }
 }
 
 }  // namespace HWY_NAMESPACE

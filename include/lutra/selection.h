@@ -1,0 +1,56 @@
+// Which kernel serves a format on a target for N rows of x, and how the work is cut: one measured table (selection.cc).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "lutra/context.h"
+#include "lutra/format.h"
+#include "lutra/matmul.h"
+#include "lutra/targets.h"
+
+namespace lutra {
+
+enum class KernelFamily : std::uint8_t {
+  kLookup,       // tables of sums of x; the weights are their indices
+  kDot,          // integers times integers; codes are unpacked in registers
+  kUnpackedDot,  // the same, but a block's codes are unpacked to L1 once for all rows of x
+};
+const char* FamilyName(KernelFamily family);
+
+// Lookup codes (FormatInfo::looks_up) have the one family kLookup; formats of integers have the other two.
+struct Plan {
+  std::uint8_t formats;  // bit f: serves Format f
+  bool wide;             // for targets with vpermb and vpdpbusd: AVX3_DL, AVX3_ZEN4, AVX3_SPR; or for all others
+  std::size_t n;         // for up to so many rows of x
+  KernelFamily family;
+  std::size_t rows, panels;  // at most: rows of x per pass over the weights, and panels of 64 rows of W side by side
+  std::size_t ahead;         // bytes from a line of weights that is read to the one that is prefetched; 0: a block
+  const char* bound;         // what limits the speed
+};
+
+struct PlanList {
+  const Plan* data;
+  std::size_t size;
+  const Plan* begin() const { return data; }
+  const Plan* end() const { return data + size; }
+};
+
+// The whole table; the first row that serves a case is taken.
+PlanList Plans();
+bool Serves(const Plan& plan, Format format, Target target);
+const Plan& SelectPlan(Format format, Target target, std::size_t n);
+
+// The micro-kernel's tile: panels of 64 rows of W times rows of x, for the first rows of N.
+struct MicroTile {
+  int panels, rows;
+};
+MicroTile TileOf(const Plan& plan, Format format, Target target, std::size_t n);
+
+// MatMul by a plan of one's own, to tune or to test. Besides MatMul's errors: the plan does not serve w (Serves), its
+// family is not one of the format's, `rows` is not a positive multiple of 4, `panels` is 0, or rows * panels is above
+// kMaxTileRows. The result does not depend on the plan.
+inline constexpr std::size_t kMaxTileRows = 128;
+Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, const Plan& plan, Context& context);
+
+}  // namespace lutra

@@ -1,0 +1,72 @@
+// THE selection table, measured on one core of AMD Zen 4 and Zen 5 (wide) and Zen 5 (AVX2).
+#include "lutra/selection.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "lutra/kernels/registry.h"
+
+namespace lutra {
+namespace {
+
+template <class... Formats>
+constexpr std::uint8_t In(Formats... formats) {
+  return static_cast<std::uint8_t>((0u | ... | (1u << static_cast<unsigned>(formats))));
+}
+constexpr std::uint8_t kSums1 = In(Format::kInt1, Format::kTernary), kSums = kSums1 | In(Format::kInt2);
+constexpr std::uint8_t kCodes = In(Format::kInt3, Format::kInt4);
+constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
+
+// Few rows: four panels are as many address streams, and lines are asked for 0.1 us ahead. Many rows: the next block is
+// asked for while all rows of x pass over this one. Sums: 16 rows of tables (256 KB of L2 at K = 4096) meet four
+// panels, so that each table that reaches L1 serves 256 rows of W; y takes 16 KB of L1. Codes: x is small, so 128 rows
+// share what is read or unpacked.
+constexpr const char* kMemory = "reading the weights from memory";
+constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
+constexpr const char* kDotPorts = "dot products";
+constexpr const char* kUnpack = "unpacking codes, and dot products";
+constexpr const char* kNarrow = "byte shuffles and additions";
+// clang-format off
+constexpr Plan kPlans[] = {
+    // formats           wide   N      family                      rows panels ahead  bound
+    {kSums1,             true,  1,     KernelFamily::kLookup,      4,   4,     2560,  kMemory},
+    {In(Format::kInt2),  true,  1,     KernelFamily::kLookup,      4,   4,     1024,  kMemory},
+    {kSums,              true,  kAnyN, KernelFamily::kLookup,      16,  4,     0,     kShuffle},
+    {kCodes,             true,  1,     KernelFamily::kDot,         4,   4,     768,   kMemory},
+    {kCodes,             true,  32,    KernelFamily::kDot,         32,  4,     0,     kUnpack},
+    {In(Format::kInt4),  true,  kAnyN, KernelFamily::kDot,         128, 1,     0,     kDotPorts},
+    {In(Format::kInt3),  true,  kAnyN, KernelFamily::kUnpackedDot, 128, 1,     0,     kDotPorts},
+    {kSums,              false, 8,     KernelFamily::kLookup,      8,   4,     1536,  kNarrow},
+    {kSums,              false, kAnyN, KernelFamily::kLookup,      32,  1,     0,     kNarrow},
+    {kCodes,             false, 2,     KernelFamily::kDot,         4,   4,     1536,  kUnpack},
+    {kCodes,             false, kAnyN, KernelFamily::kUnpackedDot, 32,  1,     0,     kDotPorts},
+};
+// clang-format on
+
+}  // namespace
+
+const char* FamilyName(KernelFamily family) {
+  constexpr const char* kNames[] = {"lookup", "dot", "unpacked dot"};
+  return static_cast<std::size_t>(family) < std::size(kNames) ? kNames[static_cast<std::size_t>(family)] : "";
+}
+
+PlanList Plans() { return {kPlans, std::size(kPlans)}; }
+
+bool Serves(const Plan& plan, Format format, Target target) {
+  const bool wide = target != nullptr && target->layout.scope == internal::Scope::kVector;
+  return plan.wide == wide && (plan.formats >> static_cast<unsigned>(format) & 1) != 0;
+}
+
+const Plan& SelectPlan(Format format, Target target, std::size_t n) {
+  return *std::find_if(std::begin(kPlans), std::end(kPlans) - 1,
+                       [&](const Plan& plan) { return n <= plan.n && Serves(plan, format, target); });
+}
+
+MicroTile TileOf(const Plan& plan, Format format, Target target, std::size_t n) {
+  const internal::MicroShape shape =
+      target->tile(format, Precision::kInt8).micro[plan.family == KernelFamily::kUnpackedDot];
+  const int rows = static_cast<int>(std::min<std::size_t>(n, static_cast<std::size_t>(shape.rows)));
+  return {rows == 0 ? 0 : std::min(shape.panels, shape.tile / rows), rows};
+}
+
+}  // namespace lutra

@@ -190,12 +190,13 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, flo
 // Where the error of y[n, m] comes from, block by block of K, with s = |scale|:
 //
 //   lookups      kInt8 tables: each of the P planes' lookups of weight 2^p errs by half a step, and there are
-//                ceil(block / g) per plane; the step is at most (largest sum of |x| over g weights) / 127. gain * (2^P -
-//                1) weighs the planes.
+//                ceil(block / g) per plane; the step is at most (largest sum of |x| over g weights) / 127. gain * (2^P
+//                - 1) weighs the planes.
 //   rounding x   tables: kInt8, to 1/256 step, at most half of that per weight. kInt16, and integers: to max|x| /
-//                ExactLimit, or max|x| / 127, half per weight. Weighs |w| / s, in lookups and in the sum of x. Without
-//                zero points, that sum is rounded to 1/31 step besides.
-//   floats       u = fma(sum, unit, (center - zero) / gain * sum of x), y = fma(scale * gain, u, y): 4 roundings of terms
+//                ExactLimit, or max|x| / 127, half per weight. Weighs |w|, as lookups and the sum of x share what is
+//                rounded. Without zero points, that sum is rounded to 1/31 step besides.
+//   floats       u = fma(sum, unit, (center - zero) / gain * sum of x), y = fma(scale * gain, u, y): 4 roundings of
+//   terms
 //                that are at most `terms` = s * sum |x| * (max |value| + |zero|), the running sum of y once per block
 //                more.
 //   underflow    units and products below the normal range are off by the smallest subnormal, times the integers they
@@ -228,11 +229,13 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
         const double centre = std::fabs(double{f.center} - Zero(w, m, begin));
         const auto count = static_cast<double>(end - begin);
         const double step = largest_sum / 127;
-        const double unit = tables                               ? step / 256
+        const double unit = tables                           ? step / 256
                             : precision == Precision::kInt16 ? largest / ExactLimit(f)
-                                                                 : largest / 127;
+                                                             : largest / 127;
         if (tables) lookups += s * (reach * std::ceil(count / f.g) + centre / 31) * step / 2;
-        rounding += s * (reach + centre) * count * unit / 2;
+        const double zero = Zero(w, m, begin);
+        const double weight = std::max(std::fabs(f.value(0) - zero), std::fabs(f.value(f.levels - 1) - zero));
+        rounding += s * weight * count * unit / 2;
         terms += s * (reach + centre) * (sum + count * unit);
         // The integers are at most 2^14 per weight, and so is what a denormal unit's half a bit is multiplied with.
         underflow += (s * (reach + centre) * count * 0x1p14 + 2) * kSmallest;

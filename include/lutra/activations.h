@@ -34,8 +34,8 @@ class Activations {
   std::size_t n() const { return n_; }
   std::size_t k() const { return key_.k; }
   Precision precision() const { return key_.precision; }
-  // True if MatMul accepts these activations for w: same K, same FormatInfo::prepared (int1 and int2 share one, int3 and
-  // int4 another, ternary has its own), same target layout and same block size (group sizes from 128 on share one).
+  // True if MatMul accepts these activations for w: same K, same FormatInfo::prepared (int1 and int2 share one, int3
+  // and int4 another, ternary has its own), same target layout and same block size (group sizes from 128 on share one).
   bool Fits(const PackedMatrix& w) const;
 
  private:

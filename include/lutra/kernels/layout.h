@@ -8,9 +8,9 @@
 //     run     = up to 2 chunks, then for mirrored tables the sign bits of both, padded to 64 bytes
 //     chunk   = 4 nibbles x P planes x 64 rows = P * 128 bytes
 //
-// Only the order inside a run differs; kernels read all of it from front to back. For lookup codes a nibble is an index,
-// and its place depends on the target, as it decides which table a byte of a vector looks up and which bytes the adder
-// joins (see the drawings in lookup-inl.h):
+// Only the order inside a run differs; kernels read all of it from front to back. For lookup codes a nibble is an
+// index, and its place depends on the target, as it decides which table a byte of a vector looks up and which bytes the
+// adder joins (see the drawings in lookup-inl.h):
 //
 //     kVector   [plane][chunk]. A vector holds the tables of four indices; a 32-bit lane is one row, its bytes the four
 //               indices of a chunk. The quad dot product adds them. (x86 with VBMI and VNNI)
@@ -19,7 +19,8 @@
 //               added by the pair product; a lone plane has a byte per row.
 //
 // Formats of integers are the same for all targets: [chunk][half of the rows][plane], a 32-bit lane is one row (two,
-// with the high nibbles). 16 codes of P bits are P times four nibbles: of 4 bits each, then of 2, then of 1 (CodeField).
+// with the high nibbles). 16 codes of P bits are P times four nibbles: of 4 bits each, then of 2, then of 1
+// (CodeField).
 #pragma once
 
 #include <cstddef>

@@ -263,7 +263,6 @@ struct BlockOfX {
   HWY_ALIGN float inverse[kMaxRunsPerBlock];       // integers = x * inverse
   HWY_ALIGN std::int32_t ratio[kMaxRunsPerBlock];  // in 16 bits, twice
   const float* slots;
-  float unit;  // x = unit * integers
   bool finite;
 };
 
@@ -414,7 +413,6 @@ HWY_INLINE void MeasureBlock(const TableArgs& a, std::size_t b, BlockOfX& block,
   if constexpr (Traits::kRatios) {
     SetRatios(run_bits, largest, spans, block, out);
     out.scale = largest / (127.0f * kMaxRatio) * restore;
-    block.unit = out.scale * (1.0f / (1 << Traits::kShift));
   } else {
     const float inverse = raw ? 1.0f : largest > 0.0f ? Traits::kLimit / largest : 0.0f;
     for (std::size_t r = 0; r < kMaxRunsPerBlock; ++r) {
@@ -423,7 +421,7 @@ HWY_INLINE void MeasureBlock(const TableArgs& a, std::size_t b, BlockOfX& block,
       out.quad[r] = 0x01010101u;
       out.pair[r / 2] = 0x00010001u;
     }
-    out.scale = block.unit = raw ? a.scales[begin / a.scale_group] : largest / Traits::kLimit * restore;
+    out.scale = raw ? a.scales[begin / a.scale_group] : largest / Traits::kLimit * restore;
   }
 }
 
@@ -435,8 +433,10 @@ HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockSc
   } else {
     total = BuildIntegers<Traits>(block, to);
   }
-  out.total = Traits::kRatios ? (total + (1 << (Traits::kShift - 1))) >> Traits::kShift : total;
-  out.sum = HWY_MIN(HWY_MAX(static_cast<float>(total) * block.unit, -kFloatMax), kFloatMax);
+  constexpr int kFine = Traits::kRatios ? 1 << Traits::kShift : 1;  // integers in a step
+  out.total = (total + kFine / 2) >> (Traits::kRatios ? Traits::kShift : 0);
+  const float sum = static_cast<float>(total) * (1.0f / kFine) * out.scale;
+  out.sum = HWY_MIN(HWY_MAX(sum, -kFloatMax), kFloatMax);
 }
 
 // The rows of a group alternate block by block, in the order in which memory is written. Several blocks are on their

@@ -14,7 +14,6 @@
 #endif
 
 #include <cstring>
-#include <type_traits>
 
 #include "lutra/kernels/flush-inl.h"
 
@@ -66,6 +65,20 @@ HWY_INLINE void UnpackStrip(const std::uint8_t* lines, V8 (&codes)[4]) {
   codes[3] = UnpackQuad<Traits, kQuad, 1>(lines + Traits::kPlanes * 64, none);
 }
 
+// Adds the products of a quad with kRows rows of x to the sums of four vectors of rows of W from vector kFirst on.
+template <int kFirst, int kRows, std::size_t kSums>
+HWY_INLINE void AddQuad(const V8 (&codes)[4], const std::uint8_t* x, V32 (&sums)[kSums]) {
+  hn::Vec<DI8> quad[kRows];
+  LUTRA_UNROLL
+  for (int n = 0; n < kRows; ++n) quad[n] = LoadQuad(x + n * 16);
+  LUTRA_UNROLL
+  for (int i = 0; i < 4 * kRows; ++i) {
+    V32& sum = sums[kFirst * kRows + i];
+    sum = hn::SumOfMulQuadAccumulate(D32(), codes[i / kRows], quad[i % kRows], sum);
+    StayInRegister(sum);
+  }
+}
+
 // Codes in registers, straight from packed bytes.
 template <class Traits>
 struct PackedDotKernel {
@@ -84,21 +97,7 @@ struct PackedDotKernel {
       const std::uint8_t* index = b.index;
       LUTRA_KEEP_LOOP
       for (std::size_t chunk = 0; chunk < b.chunks; ++chunk, x += b.table_stride) {
-        LUTRA_UNROLL
-        for (int panel = 0; panel < kPanels; ++panel) {
-          if (kRows > 1 && panel != 0) KeepOrder(sums[panel * kVectors * kRows - 1], x);
-          const std::uint8_t* lines = index + static_cast<std::size_t>(panel) * b.panel_bytes;
-          LUTRA_UNROLL
-          for (int line = 0; line < 2 * Traits::kPlanes; ++line) b.Prefetch(lines + line * 64);
-          LUTRA_UNROLL
-          for (int strip = 0; strip < kStrips; ++strip, lines += kStripBytes) {
-            V32* at = &sums[(panel * kStrips + strip) * 4 * kRows];
-            AddQuad<0, kRows>(lines, x, at);
-            AddQuad<1, kRows>(lines, x, at);
-            AddQuad<2, kRows>(lines, x, at);
-            AddQuad<3, kRows>(lines, x, at);
-          }
-        }
+        AddStrips<0, kPanels, kRows>(b, index, x, sums);
         index += Traits::kPlanes * kPlaneBytes;
       }
     }
@@ -107,43 +106,54 @@ struct PackedDotKernel {
   }
 
  private:
-  template <int kQuad, int kRows>
-  static HWY_INLINE void AddQuad(const std::uint8_t* lines, const std::uint8_t* x, V32* sums) {
+  // Strip kStrip of all panels' and those after it.
+  template <int kStrip, int kPanels, int kRows>
+  static HWY_INLINE void AddStrips(const BlockArgs& b, const std::uint8_t* index, const std::uint8_t* x,
+                                   V32 (&sums)[kPanels * kVectors * kRows]) {
+    if constexpr (kStrip < kPanels * kStrips) {
+      constexpr int kInPanel = kStrip % kStrips;
+      const std::uint8_t* lines =
+          index + static_cast<std::size_t>(kStrip / kStrips) * b.panel_bytes + kInPanel * kStripBytes;
+      if constexpr (kRows > 1 && kStrip != 0) KeepOrder(sums[kStrip * 4 * kRows - 1], x);
+      LUTRA_UNROLL
+      for (int line = 0; kInPanel == 0 && line < 2 * Traits::kPlanes; ++line) b.Prefetch(lines + line * 64);
+      AddPacked<0, kStrip * 4, kRows>(lines, x, sums);
+      AddPacked<1, kStrip * 4, kRows>(lines, x, sums);
+      AddPacked<2, kStrip * 4, kRows>(lines, x, sums);
+      AddPacked<3, kStrip * 4, kRows>(lines, x, sums);
+      AddStrips<kStrip + 1, kPanels, kRows>(b, index, x, sums);
+    }
+  }
+  template <int kQuad, int kFirst, int kRows, std::size_t kSums>
+  static HWY_INLINE void AddPacked(const std::uint8_t* lines, const std::uint8_t* x, V32 (&sums)[kSums]) {
     V8 codes[4];
     UnpackStrip<Traits, kQuad>(lines, codes);
-    LUTRA_UNROLL
-    for (int n = 0; n < kRows; ++n) {
-      const auto quad = LoadQuad(x + n * 16 + kQuad * 4);
-      LUTRA_UNROLL
-      for (int v = 0; v < 4; ++v) {
-        V32& sum = sums[v * kRows + n];
-        sum = hn::SumOfMulQuadAccumulate(D32(), codes[v], quad, sum);
-        StayInRegister(sum);
-      }
-    }
+    AddQuad<kFirst, kRows>(codes, x + kQuad * 4, sums);
   }
 };
 
 // A block of a panel's codes to bytes, [chunk][quad][row][4].
+template <class Traits, int kQuad>
+HWY_INLINE void UnpackRows(const std::uint8_t* lines, std::uint8_t* to) {
+  LUTRA_UNROLL
+  for (std::size_t at = 0; at < 64; at += kStripBytes) {
+    V8 codes[4];
+    UnpackStrip<Traits, kQuad>(lines + at, codes);
+    LUTRA_UNROLL
+    for (std::size_t v = 0; v < 4; ++v) hn::Store(codes[v], D8(), to + kQuad * kQuadBytes + v * 64 + at);
+  }
+}
 template <class Traits>
 HWY_INLINE void UnpackBlock(const BlockArgs& b, std::uint8_t* to) {
   const std::uint8_t* lines = b.index;
-  for (std::size_t chunk = 0; chunk < b.chunks; ++chunk, lines += Traits::kPlanes * kPlaneBytes) {
+  for (std::size_t chunk = 0; chunk < b.chunks; ++chunk) {
     for (std::size_t line = 0; line < 2 * Traits::kPlanes; ++line) b.Prefetch(lines + line * 64);
-    const auto unpack = [&](auto quad) HWY_ATTR {
-      LUTRA_UNROLL
-      for (std::size_t at = 0; at < 64; at += kStripBytes) {
-        V8 codes[4];
-        UnpackStrip<Traits, decltype(quad)::value>(lines + at, codes);
-        LUTRA_UNROLL
-        for (std::size_t v = 0; v < 4; ++v) hn::Store(codes[v], D8(), to + v * 64 + at);
-      }
-      to += kQuadBytes;
-    };
-    unpack(std::integral_constant<int, 0>());
-    unpack(std::integral_constant<int, 1>());
-    unpack(std::integral_constant<int, 2>());
-    unpack(std::integral_constant<int, 3>());
+    UnpackRows<Traits, 0>(lines, to);
+    UnpackRows<Traits, 1>(lines, to);
+    UnpackRows<Traits, 2>(lines, to);
+    UnpackRows<Traits, 3>(lines, to);
+    lines += Traits::kPlanes * kPlaneBytes;
+    to += kChunkCodes;
   }
 }
 
@@ -156,7 +166,6 @@ struct UnpackedDotKernel {
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const BlockArgs& b) {
     static_assert(kPanels == 1);
-    const D32 d32;
     for (std::size_t strip = 0; strip < 4 * kStrips; strip += kVectors) {
       V32 sums[kVectors * kRows];
       StartSums<Traits, kRows>(b, sums);
@@ -166,28 +175,26 @@ struct UnpackedDotKernel {
         const std::uint8_t* codes = b.index + strip * kStripBytes;
         LUTRA_KEEP_LOOP
         for (std::size_t chunk = 0; chunk < b.chunks; ++chunk, x += b.table_stride) {
-          LUTRA_UNROLL
-          for (int q = 0; q < kQuads; ++q, codes += kQuadBytes) {
-            V8 code[kVectors];
-            LUTRA_UNROLL
-            for (std::size_t v = 0; v < kVectors; ++v) code[v] = hn::Load(D8(), codes + v * kStripBytes);
-            LUTRA_UNROLL
-            for (int n = 0; n < kRows; ++n) {
-              const auto quad = LoadQuad(x + n * 16 + q * 4);
-              LUTRA_UNROLL
-              for (int v = 0; v < kVectors; ++v) {
-                V32& sum = sums[v * kRows + n];
-                sum = hn::SumOfMulQuadAccumulate(d32, code[v], quad, sum);
-                StayInRegister(sum);
-              }
-            }
-          }
+          AddCodes<kRows>(codes, x, sums);
+          AddCodes<kRows>(codes + kQuadBytes, x + 4, sums);
+          AddCodes<kRows>(codes + 2 * kQuadBytes, x + 8, sums);
+          AddCodes<kRows>(codes + 3 * kQuadBytes, x + 12, sums);
+          codes += kChunkCodes;
         }
       }
       const int first = static_cast<int>(strip * kStripRows);
       FlushPanels<Traits, 1, kVectors, kRows>(
           b, sums, [first](int vector) { return first + vector * static_cast<int>(kStripRows); });
     }
+  }
+
+ private:
+  template <int kRows>
+  static HWY_INLINE void AddCodes(const std::uint8_t* from, const std::uint8_t* x, V32 (&sums)[kVectors * kRows]) {
+    V8 codes[kVectors];
+    LUTRA_UNROLL
+    for (std::size_t v = 0; v < kVectors; ++v) codes[v] = hn::Load(D8(), from + v * kStripBytes);
+    AddQuad<0, kRows>(codes, x, sums);
   }
 };
 

@@ -72,19 +72,21 @@ HWY_INLINE void NextDigit(const BlockArgs& b, V32 (&sums)[kSums]) {
   }
 }
 
-// Scales or zeros of the rows of W of each vector, deciding on their type once.
+// Scales or zeros of the rows of W of each vector, deciding on their type once. (No lambda: what one captures, g++ 12
+// keeps in memory, and everything beside it.)
+template <DataType kType, int kVectors, class RowOf>
+HWY_INLINE void LoadVectorsAs(const std::uint8_t* from, const RowOf& row_of, VF (&to)[kVectors]) {
+  LUTRA_UNROLL
+  for (int v = 0; v < kVectors; ++v) to[v] = LoadFloats(DF(), from, kType, static_cast<std::size_t>(row_of(v)));
+}
 template <int kVectors, class RowOf>
 HWY_INLINE void LoadVectors(const std::uint8_t* from, DataType type, const RowOf& row_of, VF (&to)[kVectors]) {
-  const auto load = [&](DataType constant) HWY_ATTR {
-    LUTRA_UNROLL
-    for (int v = 0; v < kVectors; ++v) to[v] = LoadFloats(DF(), from, constant, static_cast<std::size_t>(row_of(v)));
-  };
   if (type == DataType::kF16) {
-    load(DataType::kF16);
+    LoadVectorsAs<DataType::kF16>(from, row_of, to);
   } else if (type == DataType::kBF16) {
-    load(DataType::kBF16);
+    LoadVectorsAs<DataType::kBF16>(from, row_of, to);
   } else {
-    load(DataType::kF32);
+    LoadVectorsAs<DataType::kF32>(from, row_of, to);
   }
 }
 

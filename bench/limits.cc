@@ -8,9 +8,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <map>
 #include <utility>
 #include <vector>
 
+#include "../examples/thread_executor.h"
 #include "dot_extension.h"
 #include "lutra/buffer.h"
 
@@ -36,7 +38,7 @@ struct alignas(kMaxVectorBytes) Scratch {
 };
 
 using DotLoop = void (*)(Scratch* scratch);
-using ReadLoop = void (*)(const std::uint8_t* data, Scratch* scratch);
+using ReadLoop = void (*)(const std::uint8_t* data, std::size_t bytes, Scratch* scratch);
 
 // What one target offers.
 struct Loops {
@@ -103,18 +105,17 @@ void Dot(Scratch* scratch) {
 }
 
 template <std::size_t... kIndex>
-void Read(const std::uint8_t* data, Scratch* scratch, std::index_sequence<kIndex...>) {
-  const std::size_t lanes = hn::Lanes(DU8());
-  constexpr std::size_t kPart = kStreamBytes / sizeof...(kIndex);
+void Read(const std::uint8_t* data, std::size_t bytes, Scratch* scratch, std::index_sequence<kIndex...>) {
+  const std::size_t lanes = hn::Lanes(DU8()), part = bytes / sizeof...(kIndex);
   Bytes sums[] = {hn::Load(DU8(), scratch->bytes + kIndex * lanes)...};
-  for (std::size_t i = 0; i < kPart; i += lanes) {
-    ((sums[kIndex] = hn::Xor(sums[kIndex], hn::Load(DU8(), data + kIndex * kPart + i))), ...);
+  for (std::size_t i = 0; i < part; i += lanes) {
+    ((sums[kIndex] = hn::Xor(sums[kIndex], hn::Load(DU8(), data + kIndex * part + i))), ...);
   }
   (hn::Store(sums[kIndex], DU8(), scratch->bytes + kIndex * lanes), ...);
 }
 template <std::size_t kStreams>
-void Read(const std::uint8_t* data, Scratch* scratch) {
-  Read(data, scratch, std::make_index_sequence<kStreams>());
+void Read(const std::uint8_t* data, std::size_t bytes, Scratch* scratch) {
+  Read(data, bytes, scratch, std::make_index_sequence<kStreams>());
 }
 
 }  // namespace
@@ -176,16 +177,28 @@ double MeasureDotPeak() {
   return best;
 }
 
-double MeasureStream() {
+double MeasureStream(std::size_t threads) {
   Buffer buffer;
   if (!buffer.Reserve(kStreamBytes)) return 0;
   std::memset(buffer.data(), 1, kStreamBytes);
-  Scratch scratch = {};
+  examples::ThreadExecutor executor(threads);
   double best = 1e30;
   for (const ReadLoop read : LoopsOf(hwy::SupportedTargets()).read) {
+    struct Part {
+      ReadLoop read;
+      const std::uint8_t* data;
+      std::size_t bytes;
+    } part = {read, buffer.data(), kStreamBytes / threads / (8 * kMaxVectorBytes) * (8 * kMaxVectorBytes)};
     best = std::min(best, BestSeconds(4, [&] {
-                      read(buffer.data(), &scratch);
-                      benchmark::DoNotOptimize(scratch);
+                      executor.ParallelFor(
+                          threads,
+                          [](void* context, std::size_t i) {
+                            const Part& p = *static_cast<const Part*>(context);
+                            Scratch scratch = {};
+                            p.read(p.data + i * p.bytes, p.bytes, &scratch);
+                            benchmark::DoNotOptimize(scratch);
+                          },
+                          &part);
                     }));
   }
   return 1e-9 * static_cast<double>(kStreamBytes) / best;
@@ -193,9 +206,11 @@ double MeasureStream() {
 
 }  // namespace
 
-double StreamGBs() {
-  static const double rate = MeasureStream();
-  return rate;
+double StreamGBs(std::size_t threads) {
+  static std::map<std::size_t, double> rates;
+  const auto [rate, is_new] = rates.emplace(threads, 0.0);
+  if (is_new) rate->second = MeasureStream(threads);
+  return rate->second;
 }
 
 double DotPeakGMacS([[maybe_unused]] std::string_view target) {

@@ -1,15 +1,17 @@
-// The machine's limits, measured in this process: the yardsticks of the benchmarks' counters. One thread.
+// The machine's limits, measured in this process: the yardsticks of the benchmarks' counters.
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 
 namespace lutra::bench {
 
-// The best rate of plain reading from DRAM, in GB/s: 1, 2, 4 or 8 address streams over 512 MB.
-double StreamGBs();
+// The best rate of plain reading from DRAM, in GB/s: 512 MB by some threads, each with 1, 2, 4 or 8 address streams.
+double StreamGBs(std::size_t threads = 1);
 
-// The best rate of int8 multiply-adds from registers, in 1e9 per second. Targets are measured against the best
-// instruction this CPU has; AVX2 against vpmaddubsw + vpaddw, since it stands for the CPUs that have no better one.
+// The best rate of int8 multiply-adds from registers, in 1e9 per second, of one thread. Targets are measured against
+// the best instruction this CPU has; AVX2 against vpmaddubsw + vpaddw, since it stands for the CPUs that have no better
+// one.
 double DotPeakGMacS(std::string_view target);
 
 }  // namespace lutra::bench

@@ -2,11 +2,13 @@
 //
 //   gemv/<format>/M:4096/K:4096/weights:<dram|cache>/threads:1/target:<name>     one token
 //   gemm/<format>/M:4096/K:4096/N:<n>/threads:1/target:<name>                    n tokens, weights from DRAM
-//   prepare/<int|ternary>/K:4096/N:<n>/target:<name>                             tables alone
+//   prepare/<int1|int4|ternary>/K:4096/N:<n>/target:<name>                       tables, or integers, alone
 //
-// Groups of 128 weights share an f16 scale; x and y are f32, tables int8. The counters gmac_s and weight_gb_s are 1e9
-// multiply-adds and bytes of packed weights per second; of_stream and of_dot_peak relate them to the machine's limits,
-// see limits.h; nmse is the error against the double reference.
+// Besides, for some: /threads:2; and before /threads: /group:32, /group:64, /precision:int16. If not said otherwise,
+// groups of 128 weights share an f16 scale, and precision is int8. x and y are f32. The counters gmac_s and weight_gb_s
+// are 1e9 multiply-adds and bytes of packed weights per second; of_stream and of_dot_peak relate them to what this
+// machine can read (with as many threads) and multiply (with one), see limits.h; nmse is the error against the double
+// reference. The label says which plan served the case (selection.h).
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -19,6 +21,7 @@
 #include <vector>
 
 #include "../examples/sampled_error.h"
+#include "../examples/thread_executor.h"
 #include "limits.h"
 #include "lutra/lutra.h"
 #include "weights.h"
@@ -34,14 +37,16 @@ struct Case {
   Target target;
   std::size_t n;
   Residence residence;
+  std::size_t threads = 1, group = 128;
+  Precision precision = Precision::kInt8;
 };
 
-// Keeps the weights from one case to the next of the same format and target; they take long to pack.
+// Keeps the weights from one case to the next of the same format, target and group size; they take long to pack.
 Status GetWeights(const Case& c, Weights** weights) {
   static std::unique_ptr<Weights> kept;
-  if (kept == nullptr || !kept->IsOf(c.format, c.target)) {
+  if (kept == nullptr || !kept->IsOf(c.format, c.target, c.group)) {
     kept.reset();  // first, so that two do not need memory at a time
-    kept = std::make_unique<Weights>(c.format, c.target, kM, kK);
+    kept = std::make_unique<Weights>(c.format, c.target, kM, kK, c.group);
   }
   *weights = kept.get();
   return kept->Reserve(c.residence);
@@ -57,19 +62,20 @@ std::vector<float> GaussianX(std::size_t n) {
 
 // What one multiplication reads and writes.
 struct Operands {
-  explicit Operands(std::size_t n) : x_data(GaussianX(n)), y_data(n * kM) {
-    x = {x_data.data(), DataType::kF32, n, kK, kK};
-    y = {y_data.data(), DataType::kF32, n, kM, kM};
+  explicit Operands(const Case& c)
+      : precision(c.precision), x_data(GaussianX(c.n)), y_data(c.n * kM), executor(c.threads), context{&executor} {
+    x = {x_data.data(), DataType::kF32, c.n, kK, kK};
+    y = {y_data.data(), DataType::kF32, c.n, kM, kM};
   }
 
   Status Multiply(const PackedMatrix& w) {
-    if (const Status status = Prepare(x, w, Precision::kInt8, context, &tables); !status.ok()) return status;
+    if (const Status status = Prepare(x, w, precision, context, &tables); !status.ok()) return status;
     return MatMul(w, tables, y, context);
   }
 
   // The error on a sample of rows and tokens, without the time of a whole multiplication.
   Status SampleError(const PackedMatrix& w, const QuantizedView& codes, double* error) {
-    if (const Status status = Prepare(x, w, Precision::kInt8, context, &tables); !status.ok()) return status;
+    if (const Status status = Prepare(x, w, precision, context, &tables); !status.ok()) return status;
     for (const examples::RowRange& rows : examples::SampleRows(kM)) {
       if (const Status status = MatMulRange(w, tables, y, rows.begin, rows.end); !status.ok()) return status;
     }
@@ -81,9 +87,11 @@ struct Operands {
     return status;
   }
 
+  Precision precision;
   std::vector<float> x_data, y_data;
   ActivationView x;
   OutputView y;
+  examples::ThreadExecutor executor;
   Context context;
   Activations tables;
 };
@@ -103,7 +111,7 @@ double SecondsPerIteration(benchmark::State& state, Body body) {
 
 void BenchmarkMatMul(benchmark::State& state, const Case& c) {
   Weights* weights;
-  Operands operands(c.n);
+  Operands operands(c);
   double nmse = 0;
   Status status = GetWeights(c, &weights);
   if (status.ok()) status = operands.SampleError(weights->first(), weights->codes(), &nmse);
@@ -115,7 +123,7 @@ void BenchmarkMatMul(benchmark::State& state, const Case& c) {
   const double weight_gb_s = 1e-9 * static_cast<double>(w.bytes()) / seconds;
   state.counters["gmac_s"] = gmac_s;
   state.counters["weight_gb_s"] = weight_gb_s;
-  state.counters["of_stream"] = weight_gb_s / StreamGBs();
+  state.counters["of_stream"] = weight_gb_s / StreamGBs(c.threads);
   state.counters["of_dot_peak"] = gmac_s / DotPeakGMacS(TargetName(c.target));
   state.counters["bits_per_weight"] = w.bits_per_weight();
   state.counters["nmse"] = nmse;
@@ -129,44 +137,65 @@ void BenchmarkMatMul(benchmark::State& state, const Case& c) {
 void BenchmarkPrepare(benchmark::State& state, const Case& c) {
   QuantizedMatrix codes;
   PackedMatrix w;  // as small as can be: only its K and its format matter
-  Status status = RandomWeights(c.format, 1, kK, &codes);
+  Status status = RandomWeights(c.format, 1, kK, c.group, &codes);
   if (status.ok()) status = Pack(codes.view(), {c.target, nullptr}, &w);
   if (!status.ok()) return state.SkipWithError(status.message().c_str());
 
-  Operands operands(c.n);
+  Operands operands(c);
   const double seconds = SecondsPerIteration(
-      state, [&] { return Prepare(operands.x, w, Precision::kInt8, operands.context, &operands.tables); });
+      state, [&] { return Prepare(operands.x, w, c.precision, operands.context, &operands.tables); });
   state.counters["gx_s"] = 1e-9 * static_cast<double>(kK * c.n) / seconds;  // 1e9 elements of x per second
 }
 
+void Register(const Case& c, const std::string& kind, const std::string& what) {
+  std::string name =
+      kind + "/" + Describe(c.format).name + "/M:" + std::to_string(kM) + "/K:" + std::to_string(kK) + what;
+  if (c.group != 128) name += "/group:" + std::to_string(c.group);
+  if (c.precision != Precision::kInt8) name += "/precision:int16";
+  name += "/threads:" + std::to_string(c.threads) + "/target:" + TargetName(c.target);
+  benchmark::RegisterBenchmark(name.c_str(), BenchmarkMatMul, c);
+}
+void RegisterGemv(const Case& c) {
+  Register(c, "gemv", c.residence == Residence::kDram ? "/weights:dram" : "/weights:cache");
+}
+void RegisterGemm(const Case& c) { Register(c, "gemm", "/N:" + std::to_string(c.n)); }
+
 void RegisterTarget(Target target) {
-  const std::string shape = "/M:" + std::to_string(kM) + "/K:" + std::to_string(kK);
-  const std::string suffix = std::string("/target:") + TargetName(target);
-  const auto add = [](const std::string& name, auto function, const Case& c) {
-    benchmark::RegisterBenchmark(name.c_str(), function, c);
-  };
   for (const FormatInfo& f : kFormats) {
-    const std::string middle = f.name + shape;
-    add("gemv/" + middle + "/weights:dram/threads:1" + suffix, BenchmarkMatMul,
-        {f.format, target, 1, Residence::kDram});
-    add("gemv/" + middle + "/weights:cache/threads:1" + suffix, BenchmarkMatMul,
-        {f.format, target, 1, Residence::kCache});
-    for (const std::size_t n : kTokens) {
-      add("gemm/" + middle + "/N:" + std::to_string(n) + "/threads:1" + suffix, BenchmarkMatMul,
-          {f.format, target, n, Residence::kDram});
+    const auto of = [&](std::size_t n, Residence residence) { return Case{f.format, target, n, residence}; };
+    RegisterGemv(of(1, Residence::kDram));
+    RegisterGemv(of(1, Residence::kCache));
+    for (const std::size_t n : kTokens) RegisterGemm(of(n, Residence::kDram));
+
+    Case two = of(1, Residence::kDram), exact = of(1, Residence::kCache);
+    two.threads = 2;
+    RegisterGemv(two);
+    exact.precision = Precision::kInt16;
+    RegisterGemv(exact);
+    two.n = exact.n = 128;
+    exact.residence = Residence::kDram;
+    RegisterGemm(two);
+    RegisterGemm(exact);
+    for (const std::size_t group : {std::size_t{32}, std::size_t{64}}) {
+      Case grouped = of(1, Residence::kDram);
+      grouped.group = group;
+      RegisterGemv(grouped);
+      grouped.n = 128;
+      RegisterGemm(grouped);
     }
   }
-  for (const Format format : {Format::kInt2, Format::kTernary}) {
-    const std::string base = Describe(format).mirrored() ? "ternary" : "int";
+  for (const Format format : {Format::kInt1, Format::kInt4, Format::kTernary}) {
     for (const std::size_t n : {std::size_t{1}, std::size_t{128}}) {
-      add("prepare/" + base + "/K:" + std::to_string(kK) + "/N:" + std::to_string(n) + suffix, BenchmarkPrepare,
-          {format, target, n, Residence::kCache});
+      const std::string name = std::string("prepare/") + Describe(format).name + "/K:" + std::to_string(kK) +
+                               "/N:" + std::to_string(n) + "/target:" + TargetName(target);
+      benchmark::RegisterBenchmark(name.c_str(), BenchmarkPrepare, Case{format, target, n, Residence::kCache});
     }
   }
 }
 
 void AddLimitsToContext() {
   benchmark::AddCustomContext("stream_gb_s", std::to_string(StreamGBs()));
+  benchmark::AddCustomContext("stream_2_threads_gb_s", std::to_string(StreamGBs(2)));
   benchmark::AddCustomContext("dot_peak_gmac_s", std::to_string(DotPeakGMacS("")));
   if (FindTarget("AVX2") != nullptr) {
     benchmark::AddCustomContext("dot_peak_avx2_gmac_s", std::to_string(DotPeakGMacS("AVX2")));

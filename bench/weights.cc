@@ -14,12 +14,12 @@ constexpr std::size_t kDramBytes = std::size_t{512} << 20;
 
 }  // namespace
 
-Status RandomWeights(Format format, std::size_t m, std::size_t k, QuantizedMatrix* w) {
+Status RandomWeights(Format format, std::size_t m, std::size_t k, std::size_t group, QuantizedMatrix* w) {
   QuantizedView shape;
   shape.format = format;
   shape.m = m;
   shape.k = k;
-  shape.group = kGroup;
+  shape.group = group;
   if (const Status status = w->Allocate(shape); !status.ok()) return status;
 
   std::mt19937_64 random(1);
@@ -36,8 +36,8 @@ Status RandomWeights(Format format, std::size_t m, std::size_t k, QuantizedMatri
   return {};
 }
 
-Weights::Weights(Format format, Target target, std::size_t m, std::size_t k)
-    : format_(format), target_(target), status_(RandomWeights(format, m, k, &codes_)) {}
+Weights::Weights(Format format, Target target, std::size_t m, std::size_t k, std::size_t group)
+    : format_(format), target_(target), status_(RandomWeights(format, m, k, group, &codes_)) {}
 
 Status Weights::Reserve(Residence residence) {
   const PackOptions options{target_, nullptr};

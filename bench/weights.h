@@ -8,19 +8,19 @@
 
 namespace lutra::bench {
 
-inline constexpr std::size_t kGroup = 128;
-
-// A matrix of random codes and scales of type f16, one per kGroup weights.
-Status RandomWeights(Format format, std::size_t m, std::size_t k, QuantizedMatrix* w);
+// A matrix of random codes and scales of type f16, one per `group` weights.
+Status RandomWeights(Format format, std::size_t m, std::size_t k, std::size_t group, QuantizedMatrix* w);
 
 enum class Residence { kCache, kDram };
 
 // One matrix, packed for one target.
 class Weights {
  public:
-  Weights(Format format, Target target, std::size_t m, std::size_t k);
+  Weights(Format format, Target target, std::size_t m, std::size_t k, std::size_t group);
 
-  bool IsOf(Format format, Target target) const { return format_ == format && target_ == target; }
+  bool IsOf(Format format, Target target, std::size_t group) const {
+    return format_ == format && target_ == target && codes_.view().group == group;
+  }
 
   // Packs what is missing: one copy for the cache; for DRAM as many as exceed any cache.
   Status Reserve(Residence residence);

@@ -66,7 +66,8 @@ void PrintPlans(const Options& options) {
       const Plan& plan = SelectPlan(format, options.target, n);
       const MicroTile tile = TileOf(plan, format, options.target, n);
       fmt::print("  {:<8} {:>5}  {:<13} {:>11} {:>13} {:>10}  {}\n", Describe(format).name, n, FamilyName(plan.family),
-                 fmt::format("{} x {}", 64 * tile.panels, tile.rows), fmt::format("{} x {}", 64 * plan.panels, plan.rows),
+                 fmt::format("{} x {}", 64 * tile.panels, tile.rows),
+                 fmt::format("{} x {}", 64 * plan.panels, plan.rows),
                  plan.ahead == 0 ? "next block" : fmt::format("{} bytes", plan.ahead), plan.bound);
     }
   }

@@ -29,11 +29,19 @@ class ThreadExecutor : public Executor {
   void ParallelFor(std::size_t count, Task task, void* context) override {
     Announce(task, context, count);
     RunTasks();
+    Spin([this] { return busy_ == 0; });
     std::unique_lock<std::mutex> lock(mutex_);
     done_.wait(lock, [this] { return busy_ == 0; });
   }
 
  private:
+  // Waits a little for what comes soon, as the next layer does: waking a thread takes longer than many a product.
+  template <class Condition>
+  static void Spin(const Condition& is_true) {
+    for (int i = 0; i < 20000 && !is_true(); ++i) {
+    }
+  }
+
   // A null task asks the threads to end.
   void Announce(Task task, void* context, std::size_t count) {
     {
@@ -54,6 +62,7 @@ class ThreadExecutor : public Executor {
 
   void Serve() {
     for (std::uint64_t seen = 0;; ++seen) {
+      Spin([&] { return round_ != seen; });
       {
         std::unique_lock<std::mutex> lock(mutex_);
         start_.wait(lock, [&] { return round_ != seen; });
@@ -69,8 +78,9 @@ class ThreadExecutor : public Executor {
   std::condition_variable start_, done_;
   Task task_ = nullptr;
   void* context_ = nullptr;
-  std::size_t count_ = 0, busy_ = 0;
-  std::uint64_t round_ = 0;  // each thread takes part in every round, so none can be missed
+  std::size_t count_ = 0;
+  std::atomic<std::size_t> busy_{0};
+  std::atomic<std::uint64_t> round_{0};  // each thread takes part in every round, so none can be missed
   std::atomic<std::size_t> next_{0};
   std::vector<std::thread> threads_;  // last: they use what stands above
 };

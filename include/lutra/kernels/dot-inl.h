@@ -57,7 +57,7 @@ HWY_INLINE V8 UnpackQuad(const std::uint8_t* lines, V8 code) {
 
 // A quad of the rows of one strip: the low and high nibbles of both halves of a panel's lines.
 template <class Traits, int kQuad>
-HWY_INLINE void UnpackStrip(const std::uint8_t* lines, V8 (&codes)[4]) {
+LUTRA_INLINE void UnpackStrip(const std::uint8_t* lines, V8 (&codes)[4]) {
   const V8 none = hn::Zero(D8());
   codes[0] = UnpackQuad<Traits, kQuad, 0>(lines, none);
   codes[1] = UnpackQuad<Traits, kQuad, 1>(lines, none);
@@ -67,7 +67,7 @@ HWY_INLINE void UnpackStrip(const std::uint8_t* lines, V8 (&codes)[4]) {
 
 // Adds the products of a quad with kRows rows of x to the sums of four vectors of rows of W from vector kFirst on.
 template <int kFirst, int kRows, std::size_t kSums>
-HWY_INLINE void AddQuad(const V8 (&codes)[4], const std::uint8_t* x, V32 (&sums)[kSums]) {
+LUTRA_INLINE void AddQuad(const V8 (&codes)[4], const std::uint8_t* x, V32 (&sums)[kSums]) {
   hn::Vec<DI8> quad[kRows];
   LUTRA_UNROLL
   for (int n = 0; n < kRows; ++n) quad[n] = LoadQuad(x + n * 16);

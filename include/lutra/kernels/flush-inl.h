@@ -93,7 +93,7 @@ HWY_INLINE void LoadVectors(const std::uint8_t* from, DataType type, const RowOf
 // tile += scale * gain * (sum + (center - zero) / gain * (sum of x)). The sums are [panel][vector][row of x]; a vector
 // of them stands for rows of W from row_of(vector) on.
 template <class Traits, int kPanels, int kVectors, int kRows, std::size_t kSums, class RowOf>
-HWY_INLINE void FlushPanels(const BlockArgs& b, const V32 (&sums)[kSums], const RowOf& row_of) {
+LUTRA_INLINE void FlushPanels(const BlockArgs& b, const V32 (&sums)[kSums], const RowOf& row_of) {
   static_assert(kSums == kPanels * kVectors * kRows);
   const DF df;
   constexpr float kGain = Traits::kInfo.gain;

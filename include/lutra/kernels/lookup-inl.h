@@ -37,9 +37,9 @@ inline constexpr int kQuarters = 4;  // vectors of 16 rows in a panel
 // One plane of one chunk: adds 64 lookups per quarter, panel and row of x. `index` and `signs` are those of the plane.
 // sums: [panel][quarter][row of x].
 template <class Traits, int kPanels, int kRows>
-HWY_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs, const BlockArgs& b,
-                         const std::uint8_t* tables, const V8 (&weight)[kRows],
-                         V32 (&sums)[kPanels * kQuarters * kRows]) {
+LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs, const BlockArgs& b,
+                           const std::uint8_t* tables, const V8 (&weight)[kRows],
+                           V32 (&sums)[kPanels * kQuarters * kRows]) {
   const D8 d8;
   const DI8 di8;
   const hn::Repartition<std::uint16_t, D8> du16;

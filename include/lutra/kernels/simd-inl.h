@@ -16,15 +16,19 @@
 #include "lutra/reference.h"
 
 // Before a loop over registers, which must not remain a loop: arrays of vectors live in registers only if every index
-// is a constant. And before one that copies of would only add register moves to.
+// is a constant. And before one that copies of would only add register moves to. And for a function that is called from
+// many places of a micro-kernel.
 #ifndef LUTRA_UNROLL
 #if HWY_IS_ASAN  // each access is checked: unrolled, that takes minutes to compile
 #define LUTRA_UNROLL
 #define LUTRA_KEEP_LOOP
+#define LUTRA_INLINE HWY_NOINLINE
 #elif HWY_COMPILER_CLANG
+#define LUTRA_INLINE HWY_INLINE
 #define LUTRA_UNROLL _Pragma("clang loop unroll(full)")
 #define LUTRA_KEEP_LOOP _Pragma("clang loop unroll(disable)")
 #else
+#define LUTRA_INLINE HWY_INLINE
 #define LUTRA_UNROLL _Pragma("GCC unroll 16")
 #define LUTRA_KEEP_LOOP _Pragma("GCC unroll 1")
 #endif

@@ -104,7 +104,7 @@ HWY_INLINE V16 JoinEntries(V16 even, V16 odd) {
 // 16 vectors of entries (lane = index) transposed to 16 bytes per index. Lane l of 16-byte block b stands for index
 // `blocks * l + b`, so that whole vectors of consecutive tables leave.
 template <class Traits, int kPass>
-HWY_INLINE void StoreTables(const V16 (&entry)[16], std::size_t first_chunk, const Destination& out) {
+LUTRA_INLINE void StoreTables(const V16 (&entry)[16], std::size_t first_chunk, const Destination& out) {
   const D8 d8;
   const D16 d16;
   const D32 d32;
@@ -274,7 +274,7 @@ HWY_INLINE V32 RoundSmall(VF v) {
 
 // 8 vectors of slots to the integers of weight j of as many indices as there are 16-bit lanes, in the order of
 // StoreTables; adds ratio * integers to `total`.
-HWY_INLINE void RoundVectors(const BlockOfX& block, std::size_t first_vector, V16 (&x)[4], V32& total) {
+LUTRA_INLINE void RoundVectors(const BlockOfX& block, std::size_t first_vector, V16 (&x)[4], V32& total) {
   const DF df;
   const D16 d16;
   const D32 d32;

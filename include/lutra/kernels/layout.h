@@ -10,7 +10,7 @@
 //
 // Only the order inside a run differs; kernels read all of it from front to back. For lookup codes a nibble is an
 // index, and its place depends on the target, as it decides which table a byte of a vector looks up and which bytes the
-// adder joins (see the drawings in lookup-inl.h):
+// adder joins (see the drawings in lookup_vector-inl.h and lookup_block-inl.h):
 //
 //     kVector   [plane][chunk]. A vector holds the tables of four indices; a 32-bit lane is one row, its bytes the four
 //               indices of a chunk. The quad dot product adds them. (x86 with VBMI and VNNI)

@@ -42,9 +42,12 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // THE target policy: whether the tables of four indices share a vector (vpermb) and vpdpbusd adds four bytes to 32
 // bits.
+#undef LUTRA_VECTOR_SCOPE
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
+#define LUTRA_VECTOR_SCOPE 1
 inline constexpr Layout kLayout{Scope::kVector, 4};
 #else
+#define LUTRA_VECTOR_SCOPE 0
 inline constexpr Layout kLayout{Scope::kBlock, static_cast<int>(HWY_MAX_BYTES / 16)};
 #endif
 inline constexpr bool kVectorScope = kLayout.scope == Scope::kVector;

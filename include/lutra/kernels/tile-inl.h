@@ -9,7 +9,8 @@
 #include <cstring>
 
 #include "lutra/kernels/dot-inl.h"
-#include "lutra/kernels/lookup-inl.h"
+#include "lutra/kernels/lookup_block-inl.h"
+#include "lutra/kernels/lookup_vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra {

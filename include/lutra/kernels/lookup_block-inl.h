@@ -1,24 +1,18 @@
-// The micro-kernels of lookup codes: 64 rows of W (a panel) times a few rows of x over one block of K.
+// The micro-kernels of lookup codes in block scope: 64 rows of W (a panel) times a few rows of x over one block of K.
 //
-// Vector scope: four tables T0..T3 of 16 entries fill a 64-byte vector. An index byte is 16 * (which table) + index.
-//
-//     lookup   |   row 0     |   row 1     |  ...  |   row 15    |       vpermb; 64 lookups
-//              | T0 T1 T2 T3 | T0 T1 T2 T3 |       | T0 T1 T2 T3 |
-//     adder    |  sum * 2^p  |  sum * 2^p  |       |  sum * 2^p  |       vpdpbusd with r * 2^p: the dot is the adder
-//
-// Block scope: a table of 16 entries is repeated in each 16-byte block; all bytes of a vector belong to one index.
+// A table of 16 entries is repeated in each 16-byte block; all bytes of a vector belong to one index.
 //
 //     pair     | r0p0 r0p1 | r1p0 r1p1 | ...          two planes of a row: the pair product with (1, 2) adds them
 //     lone     | r0   r8   | r1   r9   | ...          one plane: 16-bit sums of all bytes, and of the odd bytes apart
 //
-// Tables there are biased to unsigned bytes (+128); sums start at minus the bias, so 16 bits suffice for a run:
+// Tables are biased to unsigned bytes (+128); sums start at minus the bias, so 16 bits suffice for a run:
 //     pair     8 indices * 128 * (1 + 2) = 3072 < 2^15
 //     lone     odd bytes  8 * 255 < 2^15;  all bytes modulo 2^16, from which the odd ones are taken away again
-#if defined(LUTRA_KERNELS_LOOKUP_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef LUTRA_KERNELS_LOOKUP_INL_H_
-#undef LUTRA_KERNELS_LOOKUP_INL_H_
+#if defined(LUTRA_KERNELS_LOOKUP_BLOCK_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_LOOKUP_BLOCK_INL_H_
+#undef LUTRA_KERNELS_LOOKUP_BLOCK_INL_H_
 #else
-#define LUTRA_KERNELS_LOOKUP_INL_H_
+#define LUTRA_KERNELS_LOOKUP_BLOCK_INL_H_
 #endif
 
 #include "lutra/kernels/flush-inl.h"
@@ -28,100 +22,9 @@ namespace lutra {
 namespace internal {
 namespace HWY_NAMESPACE {
 
+#if !LUTRA_VECTOR_SCOPE
+
 inline constexpr std::size_t kTableBytes = TableBytes(Describe(Format::kInt1));
-
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
-
-inline constexpr int kQuarters = 4;  // vectors of 16 rows in a panel
-
-// One plane of one chunk: adds 64 lookups per quarter, panel and row of x. `index` and `signs` are those of the plane.
-// sums: [panel][quarter][row of x].
-template <class Traits, int kPanels, int kRows>
-LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs, const BlockArgs& b,
-                           const std::uint8_t* tables, const V8 (&weight)[kRows],
-                           V32 (&sums)[kPanels * kQuarters * kRows]) {
-  const D8 d8;
-  const DI8 di8;
-  const hn::Repartition<std::uint16_t, D8> du16;
-  const V8 which = hn::BitCast(d8, hn::Set(D32(), 0x30201000));
-  const V8 nibble = hn::Set(d8, 0x0f);
-  V8 table[kRows];
-  LUTRA_UNROLL
-  for (int n = 0; n < kRows; ++n) table[n] = hn::Load(d8, tables + n * kTableBytes);
-  LUTRA_UNROLL
-  for (int half = 0; half < kPanels * 2; ++half) {  // 32 rows: the low nibbles are the first 16
-    const std::size_t panel_offset = static_cast<std::size_t>(half / 2) * b.panel_bytes;
-    if (kRows == 1 && half % 2 == 0 && half != 0) KeepOrder(sums[half * 2 - 1], index);
-    const std::uint8_t* from = index + panel_offset + half % 2 * 64;
-    b.Prefetch(from);
-    const V8 packed = hn::Load(d8, from);
-    const V8 nibbles[2] = {packed, hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(du16, packed)))};
-    LUTRA_UNROLL
-    for (int high = 0; high < 2; ++high) {
-      const auto where = hn::IndicesFromVec(d8, hn::OrAnd(which, nibbles[high], nibble));
-      LUTRA_UNROLL
-      for (int n = 0; n < kRows; ++n) {
-        auto found = hn::BitCast(di8, hn::TableLookupLanes(table[n], where));
-        if constexpr (Traits::kInfo.mirrored()) {
-          const std::uint8_t* negative = signs + panel_offset + half % 2 * 16 + high * 8;
-          found = hn::MaskedSubOr(found, hn::LoadMaskBits(di8, negative), hn::Zero(di8), found);
-        }
-        V32& sum = sums[(half * 2 + high) * kRows + n];
-        sum = hn::SumOfMulQuadAccumulate(D32(), weight[n], found, sum);
-        StayInRegister(sum);
-      }
-    }
-  }
-}
-
-// 16 sums + 4 tables + 4 weights + 2 constants + 1 index + 1 lookup of 32 registers.
-template <class Traits>
-struct LookupKernel {
-  static constexpr int kMaxRows = 4, kMaxPanels = 4, kTile = 4;  // panels * rows <= kTile
-
-  template <int kPanels, int kRows>
-  static HWY_INLINE void Run(const BlockArgs& b) {
-    V32 sums[kPanels * kQuarters * kRows];
-    StartSums<Traits, kRows>(b, sums);
-    const std::uint8_t* tables = b.tables;
-    for (int pass = 0; pass < Traits::kPasses; ++pass) {
-      if (pass != 0) NextDigit<Traits, kRows>(b, sums);
-      const std::uint8_t* index = b.index;
-      for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun) {
-        const std::size_t chunks = HWY_MIN(kChunksPerRun, b.chunks - first);
-        const std::uint8_t* signs = index + RunIndexBytes(Traits::kInfo, chunks);
-        V8 weight[kRows];  // ratio * 2^plane
-        LUTRA_UNROLL
-        for (int n = 0; n < kRows; ++n) {
-          weight[n] =
-              hn::BitCast(D8(), hn::Set(D32(), static_cast<std::int32_t>(b.scales[n].quad[first / kChunksPerRun])));
-        }
-        LUTRA_KEEP_LOOP
-        for (int plane = 0; plane < Traits::kPlanes; ++plane) {
-          LUTRA_KEEP_LOOP
-          for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
-            AddChunk<Traits, kPanels, kRows>(index, signs + chunk * kSignBytes, b, tables + chunk * b.table_stride,
-                                             weight, sums);
-            index += kPlaneBytes;
-          }
-          LUTRA_UNROLL
-          for (int n = 0; Traits::kPlanes > 1 && n < kRows; ++n) weight[n] = hn::Add(weight[n], weight[n]);
-        }
-        tables += chunks * b.table_stride;
-        if constexpr (Traits::kInfo.mirrored()) {
-          LUTRA_UNROLL
-          for (int panel = 0; panel < kPanels; ++panel) {
-            b.Prefetch(signs + static_cast<std::size_t>(panel) * b.panel_bytes);
-          }
-          index += kRunSignBytes;
-        }
-      }
-    }
-    FlushPanels<Traits, kPanels, kQuarters, kRows>(b, sums, [](int quarter) { return quarter * 16; });
-  }
-};
-
-#else
 
 inline constexpr std::size_t kVectorBytes = 16 * kLayout.blocks;
 inline constexpr std::size_t kLanes16 = 8 * kLayout.blocks;  // rows in a vector of 16-bit sums
@@ -265,7 +168,7 @@ struct LookupKernel {
   }
 };
 
-#endif
+#endif  // block scope
 
 }  // namespace HWY_NAMESPACE
 }  // namespace internal

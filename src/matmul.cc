@@ -69,21 +69,23 @@ void Store(const Problem& p, const float* tile, std::size_t panel, std::size_t n
   }
 }
 
+// The panels are cut into as many runs as stand side by side: each is an address stream that goes on from tile to tile.
 void Multiply(const Problem& p, std::size_t m_begin, std::size_t m_end) {
   alignas(64) float tile[kMaxTileRows * kPanelRows];
-  const std::size_t panel_end = (m_end + kPanelRows - 1) / kPanelRows;
+  const std::size_t panel_begin = m_begin / kPanelRows, panel_end = (m_end + kPanelRows - 1) / kPanelRows;
+  const std::size_t stream = (panel_end - panel_begin + p.plan.panels - 1) / p.plan.panels;  // panels in each
 
   for (std::size_t n = 0; n < p.y.n; n += p.rows_per_pass) {  // rows of x whose tables stay in L2
     const std::size_t rows = std::min(p.rows_per_pass, p.y.n - n);
     const internal::TableView x = {p.x.tables + n * p.x.row_bytes, p.x.row_bytes, p.x.scales + n * p.geometry.blocks};
-    std::size_t panel = m_begin / kPanelRows;
-    while (panel < panel_end) {  // panels side by side
-      const std::size_t panels = std::min(p.plan.panels, panel_end - panel);
+    for (std::size_t first = panel_begin; first < panel_begin + stream; ++first) {  // panels side by side
+      const std::size_t panels = (panel_end - first + stream - 1) / stream;
       // For each block of K: tile += scale * (sums looked up) + (center - zero) * (sum of x).
-      p.kernel.function({&p.geometry, p.w.data() + panel * p.geometry.panel_bytes, panels, p.w.scale_type(), x, rows,
+      p.kernel.function({&p.geometry, p.w.data() + first * p.geometry.panel_bytes, panels,
+                         stream * p.geometry.panel_bytes, p.w.scale_type(), x, rows,
                          p.plan.family == KernelFamily::kUnpackedDot, p.ahead, tile});
-      for (std::size_t i = 0; i < panels; ++i, ++panel) {
-        Store(p, tile + i * rows * kPanelRows, panel, n, rows, m_begin, m_end);
+      for (std::size_t i = 0; i < panels; ++i) {
+        Store(p, tile + i * rows * kPanelRows, first + i * stream, n, rows, m_begin, m_end);
       }
     }
   }

@@ -113,7 +113,7 @@ struct PackedDotKernel {
     if constexpr (kStrip < kPanels * kStrips) {
       constexpr int kInPanel = kStrip % kStrips;
       const std::uint8_t* lines =
-          index + static_cast<std::size_t>(kStrip / kStrips) * b.panel_bytes + kInPanel * kStripBytes;
+          index + static_cast<std::size_t>(kStrip / kStrips) * b.panel_stride + kInPanel * kStripBytes;
       if constexpr (kRows > 1 && kStrip != 0) KeepOrder(sums[kStrip * 4 * kRows - 1], x);
       LUTRA_UNROLL
       for (int line = 0; kInPanel == 0 && line < 2 * Traits::kPlanes; ++line) b.Prefetch(lines + line * 64);

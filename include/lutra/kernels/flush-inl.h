@@ -30,7 +30,7 @@ struct BlockArgs {
   const std::uint8_t* index;
   std::size_t chunks;
   const std::uint8_t* params;  // scales[64], zeros[64]
-  std::size_t panel_bytes;     // from a panel to the next: of the two above
+  std::size_t panel_stride;    // from a panel to the next: of the two above
   std::size_t zero_offset;
   DataType scale_type;
   const std::uint8_t* tables;
@@ -99,7 +99,7 @@ LUTRA_INLINE void FlushPanels(const BlockArgs& b, const V32 (&sums)[kSums], cons
   constexpr float kGain = Traits::kInfo.gain;
   LUTRA_UNROLL
   for (int panel = 0; panel < kPanels; ++panel) {
-    const std::uint8_t* params = b.params + static_cast<std::size_t>(panel) * b.panel_bytes;
+    const std::uint8_t* params = b.params + static_cast<std::size_t>(panel) * b.panel_stride;
     float* tile = b.tile + static_cast<std::size_t>(panel) * b.tile_stride;
     VF scale[kVectors];
     LoadVectors<kVectors>(params, b.scale_type, row_of, scale);

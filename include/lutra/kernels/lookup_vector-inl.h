@@ -41,7 +41,7 @@ LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs,
   for (int n = 0; n < kRows; ++n) table[n] = hn::Load(d8, tables + n * kTableBytes);
   LUTRA_UNROLL
   for (int half = 0; half < kPanels * 2; ++half) {  // 32 rows: the low nibbles are the first 16
-    const std::size_t panel_offset = static_cast<std::size_t>(half / 2) * b.panel_bytes;
+    const std::size_t panel_offset = static_cast<std::size_t>(half / 2) * b.panel_stride;
     if (kRows == 1 && half % 2 == 0 && half != 0) KeepOrder(sums[half * 2 - 1], index);
     const std::uint8_t* from = index + panel_offset + half % 2 * 64;
     b.Prefetch(from);
@@ -65,6 +65,34 @@ LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs,
   }
 }
 
+// A run: kChunks chunks, whose tables share the ratios r in `quad`, those of the rows of x.
+template <class Traits, int kPanels, int kRows, int kChunks>
+LUTRA_INLINE void AddRun(const std::uint8_t* index, const BlockArgs& b, const std::uint8_t* tables, std::size_t run,
+                         V32 (&sums)[kPanels * kQuarters * kRows]) {
+  const std::uint8_t* signs = index + RunIndexBytes(Traits::kInfo, kChunks);
+  V8 weight[kRows];  // r * 2^plane
+  LUTRA_UNROLL
+  for (int n = 0; n < kRows; ++n) {
+    weight[n] = hn::BitCast(D8(), hn::Set(D32(), static_cast<std::int32_t>(b.scales[n].quad[run])));
+  }
+  LUTRA_UNROLL
+  for (int plane = 0; plane < Traits::kPlanes; ++plane) {
+    LUTRA_UNROLL
+    for (int chunk = 0; chunk < kChunks; ++chunk) {
+      AddChunk<Traits, kPanels, kRows>(index, signs + chunk * static_cast<int>(kSignBytes), b,
+                                       tables + static_cast<std::size_t>(chunk) * b.table_stride, weight, sums);
+      index += kPlaneBytes;
+      KeepOrder(sums[kPanels * kQuarters * kRows - 1], tables);
+    }
+    LUTRA_UNROLL
+    for (int n = 0; plane + 1 < Traits::kPlanes && n < kRows; ++n) weight[n] = hn::Add(weight[n], weight[n]);
+  }
+  LUTRA_UNROLL
+  for (int panel = 0; Traits::kInfo.mirrored() && panel < kPanels; ++panel) {
+    b.Prefetch(signs + static_cast<std::size_t>(panel) * b.panel_stride);
+  }
+}
+
 // 16 sums + 4 tables + 4 weights + 2 constants + 1 index + 1 lookup of 32 registers.
 template <class Traits>
 struct LookupKernel {
@@ -78,34 +106,16 @@ struct LookupKernel {
     for (int pass = 0; pass < Traits::kPasses; ++pass) {
       if (pass != 0) NextDigit<Traits, kRows>(b, sums);
       const std::uint8_t* index = b.index;
-      for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun) {
-        const std::size_t chunks = HWY_MIN(kChunksPerRun, b.chunks - first);
-        const std::uint8_t* signs = index + RunIndexBytes(Traits::kInfo, chunks);
-        V8 weight[kRows];  // ratio * 2^plane
-        LUTRA_UNROLL
-        for (int n = 0; n < kRows; ++n) {
-          weight[n] =
-              hn::BitCast(D8(), hn::Set(D32(), static_cast<std::int32_t>(b.scales[n].quad[first / kChunksPerRun])));
-        }
-        LUTRA_KEEP_LOOP
-        for (int plane = 0; plane < Traits::kPlanes; ++plane) {
-          LUTRA_KEEP_LOOP
-          for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
-            AddChunk<Traits, kPanels, kRows>(index, signs + chunk * kSignBytes, b, tables + chunk * b.table_stride,
-                                             weight, sums);
-            index += kPlaneBytes;
-          }
-          LUTRA_UNROLL
-          for (int n = 0; Traits::kPlanes > 1 && n < kRows; ++n) weight[n] = hn::Add(weight[n], weight[n]);
-        }
-        tables += chunks * b.table_stride;
-        if constexpr (Traits::kInfo.mirrored()) {
-          LUTRA_UNROLL
-          for (int panel = 0; panel < kPanels; ++panel) {
-            b.Prefetch(signs + static_cast<std::size_t>(panel) * b.panel_bytes);
-          }
-          index += kRunSignBytes;
-        }
+      const std::size_t runs = b.chunks / kChunksPerRun;
+      LUTRA_KEEP_LOOP
+      for (std::size_t run = 0; run < runs; ++run) {
+        AddRun<Traits, kPanels, kRows, kChunksPerRun>(index, b, tables, run, sums);
+        index += BlockBytes(Traits::kInfo, kChunksPerRun);
+        tables += kChunksPerRun * b.table_stride;
+      }
+      if (b.chunks % kChunksPerRun != 0) {
+        AddRun<Traits, kPanels, kRows, 1>(index, b, tables, runs, sums);
+        tables += b.table_stride;
       }
     }
     FlushPanels<Traits, kPanels, kQuarters, kRows>(b, sums, [](int quarter) { return quarter * 16; });

@@ -35,8 +35,8 @@ struct TableView {
 // One call of a tile kernel: `panel_count` panels side by side (address streams) times `rows` rows of x.
 struct TileArgs {
   const Geometry* geometry;
-  const std::uint8_t* panels;  // the first; the others follow at panel_bytes
-  std::size_t panel_count;
+  const std::uint8_t* panels;  // the first
+  std::size_t panel_count, panel_stride;
   DataType scale_type;
   TableView x;
   std::size_t rows;   // of x, from the first of a group

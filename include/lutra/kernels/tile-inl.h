@@ -22,8 +22,8 @@ template <class Kernel, int kRows>
 HWY_INLINE void OverPanels(BlockArgs b, std::size_t panel_count) {
   constexpr int kPanels = HWY_MIN(Kernel::kMaxPanels, Kernel::kTile / kRows);
   const auto next = [&](std::size_t panels) {
-    b.index += panels * b.panel_bytes;
-    b.params += panels * b.panel_bytes;
+    b.index += panels * b.panel_stride;
+    b.params += panels * b.panel_stride;
     b.tile += panels * b.tile_stride;
     panel_count -= panels;
   };
@@ -74,14 +74,14 @@ void Tile(const TileArgs& a) {
   using Traits = TileTraits<kFormat, kPrecision>;
   const Geometry& g = *a.geometry;
   std::memset(a.tile, 0, a.panel_count * a.rows * kPanelRows * sizeof(float));
-  BlockArgs b = {a.panels, 0, a.panels,   g.panel_bytes, g.zero_offset,       a.scale_type,
-                 nullptr,  0, a.x.scales, a.tile,        a.rows * kPanelRows, a.ahead};
+  BlockArgs b = {a.panels, 0, a.panels,   a.panel_stride, g.zero_offset,       a.scale_type,
+                 nullptr,  0, a.x.scales, a.tile,         a.rows * kPanelRows, a.ahead};
   for (std::size_t block = 0; block < g.blocks; ++block) {
     if (block % g.blocks_per_group == 0) {
       b.params = b.index;
       b.index += g.param_bytes;
       for (std::size_t panel = 0; panel < a.panel_count; ++panel) {
-        for (std::size_t at = 0; at < g.param_bytes; at += 64) b.Prefetch(b.params + panel * g.panel_bytes + at);
+        for (std::size_t at = 0; at < g.param_bytes; at += 64) b.Prefetch(b.params + panel * a.panel_stride + at);
       }
     }
     b.chunks = g.chunks_in(block);
@@ -93,10 +93,10 @@ void Tile(const TileArgs& a) {
       HWY_ALIGN std::uint8_t codes[kMaxIntegerChunks * kChunkCodes];
       for (std::size_t panel = 0; panel < a.panel_count; ++panel) {
         BlockArgs unpacked = b;
-        unpacked.index += panel * g.panel_bytes;
+        unpacked.index += panel * a.panel_stride;
         UnpackBlock<Traits>(unpacked, codes);
         unpacked.index = codes;
-        unpacked.params += panel * g.panel_bytes;
+        unpacked.params += panel * a.panel_stride;
         unpacked.tile += panel * b.tile_stride;
         OverGroups<Traits, UnpackedDotKernel<Traits>>(a, unpacked, block, 1);
       }

@@ -44,7 +44,7 @@ struct Problem {
   internal::Geometry geometry;
   internal::TableView x;
   const internal::TileKernel& kernel;
-  std::size_t rows_per_pass, ahead;
+  std::size_t set, rows_per_pass, ahead;
 
   Problem(const PackedMatrix& w_, const Activations& activations, const OutputView& y_, const Plan& plan_)
       : w(w_),
@@ -53,6 +53,7 @@ struct Problem {
         geometry(GeometryOf(w_)),
         x(ActivationAccess::View(activations, Describe(w_.format()), geometry)),
         kernel(w_.target()->tile(w_.format(), activations.precision())),
+        set(internal::SetPanels(w_.target()->layout, Describe(w_.format()))),
         rows_per_pass(RowsPerPass(plan_, x.row_bytes, y_.n)),
         ahead(plan_.ahead != 0 ? plan_.ahead : geometry.block_bytes + geometry.param_bytes) {}
 };
@@ -69,23 +70,23 @@ void Store(const Problem& p, const float* tile, std::size_t panel, std::size_t n
   }
 }
 
-// The panels are cut into as many runs as stand side by side: each is an address stream that goes on from tile to tile.
 void Multiply(const Problem& p, std::size_t m_begin, std::size_t m_end) {
   alignas(64) float tile[kMaxTileRows * kPanelRows];
-  const std::size_t panel_begin = m_begin / kPanelRows, panel_end = (m_end + kPanelRows - 1) / kPanelRows;
-  const std::size_t stream = (panel_end - panel_begin + p.plan.panels - 1) / p.plan.panels;  // panels in each
+  const std::size_t panels = internal::PanelsIn(p.w.m()), panel_end = internal::PanelsIn(m_end);
 
   for (std::size_t n = 0; n < p.y.n; n += p.rows_per_pass) {  // rows of x whose tables stay in L2
     const std::size_t rows = std::min(p.rows_per_pass, p.y.n - n);
     const internal::TableView x = {p.x.tables + n * p.x.row_bytes, p.x.row_bytes, p.x.scales + n * p.geometry.blocks};
-    for (std::size_t first = panel_begin; first < panel_begin + stream; ++first) {  // panels side by side
-      const std::size_t panels = (panel_end - first + stream - 1) / stream;
+    std::size_t panel = m_begin / kPanelRows;
+    while (panel < panel_end) {  // panels of a set, side by side
+      const internal::Place place(p.set, panel, panels);
+      const std::size_t count = std::min({p.plan.panels, place.set_panels - place.in_set, panel_end - panel});
       // For each block of K: tile += scale * (sums looked up) + (center - zero) * (sum of x).
-      p.kernel.function({&p.geometry, p.w.data() + first * p.geometry.panel_bytes, panels,
-                         stream * p.geometry.panel_bytes, p.w.scale_type(), x, rows,
-                         p.plan.family == KernelFamily::kUnpackedDot, p.ahead, tile});
-      for (std::size_t i = 0; i < panels; ++i) {
-        Store(p, tile + i * rows * kPanelRows, first + i * stream, n, rows, m_begin, m_end);
+      p.kernel.function({&p.geometry, p.w.data() + place.set_begin * p.geometry.panel_bytes, place.set_panels,
+                         place.in_set, count, p.w.scale_type(), x, rows, p.plan.family == KernelFamily::kUnpackedDot,
+                         p.ahead, tile});
+      for (std::size_t i = 0; i < count; ++i, ++panel) {
+        Store(p, tile + i * rows * kPanelRows, panel, n, rows, m_begin, m_end);
       }
     }
   }
@@ -125,14 +126,14 @@ Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, 
   Executor& executor = context.executor != nullptr ? *context.executor : SerialExecutor();
   const Problem problem(w, x, y, plan);
 
-  // Four pieces per thread even out what neighbours cost; a piece is a whole number of panels side by side.
+  // Four pieces per thread even out what neighbours cost; a piece is a whole number of sets of panels.
   struct Split {
     const Problem& problem;
     std::size_t rows_per_piece;
   };
   const std::size_t threads = std::max<std::size_t>(executor.Concurrency(), 1);
   const std::size_t pieces = threads == 1 ? 1 : 4 * threads;
-  Split split = {problem, internal::RoundUp((w.m() + pieces - 1) / pieces, kPanelRows * plan.panels)};
+  Split split = {problem, internal::RoundUp((w.m() + pieces - 1) / pieces, kPanelRows * problem.set)};
   executor.ParallelFor((w.m() + split.rows_per_piece - 1) / split.rows_per_piece,
                        [](void* context_, std::size_t i) {
                          const Split& s = *static_cast<const Split*>(context_);

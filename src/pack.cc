@@ -15,8 +15,10 @@ namespace {
 using internal::Geometry;
 using internal::kPanelRows;
 using internal::kPlaneBytes;
+using internal::Place;
 
 constexpr std::size_t kMaxPlanes = 4;
+constexpr std::size_t kMaxRunBytes = kChunksPerRun * kMaxPlanes * kPlaneBytes;  // signs go with fewer planes
 constexpr std::uint8_t kNegative = 0x10;  // beside the four bits of an index: its sign
 
 // The indices of one run before they are put in order: [chunk][plane][row][index].
@@ -56,15 +58,14 @@ class Orders {
     for (std::size_t chunks = 1; chunks <= kChunksPerRun; ++chunks) orders_[chunks - 1].Init(layout, f, chunks);
   }
 
-  // Returns the byte after the run.
-  std::uint8_t* Write(const Run& run, std::size_t chunks, std::uint8_t* to) const {
+  void Write(const Run& run, std::size_t chunks, std::uint8_t* to) const {
     const Order& order = orders_[chunks - 1];
     for (std::size_t i = 0; i < order.bytes; ++i) {
       const Order::Nibble* n = order.nibbles[i];
       to[i] = static_cast<std::uint8_t>((run[n[0].from] & 0x0f) | run[n[1].from] << 4);
     }
     std::uint8_t* signs = to + order.bytes;
-    if (!mirrored_) return signs;
+    if (!mirrored_) return;
     std::memset(signs, 0, internal::kRunSignBytes);
     for (std::size_t i = 0; i < order.bytes; ++i) {
       for (const Order::Nibble& n : order.nibbles[i]) {
@@ -72,10 +73,9 @@ class Orders {
         sign = static_cast<std::uint8_t>(sign | (run[n.from] / kNegative) << (n.sign_bit % 8));
       }
     }
-    return signs + internal::kRunSignBytes;
   }
 
-  const std::uint8_t* Read(const std::uint8_t* from, std::size_t chunks, Run& run) const {
+  void Read(const std::uint8_t* from, std::size_t chunks, Run& run) const {
     const Order& order = orders_[chunks - 1];
     const std::uint8_t* signs = from + order.bytes;
     for (std::size_t i = 0; i < order.bytes; ++i) {
@@ -85,7 +85,6 @@ class Orders {
         if (mirrored_ && (signs[n.sign_bit / 8] >> (n.sign_bit % 8) & 1) != 0) run[n.from] |= kNegative;
       }
     }
-    return signs + (mirrored_ ? internal::kRunSignBytes : 0);
   }
 
  private:
@@ -202,24 +201,42 @@ std::uint8_t LoadInteger(const std::uint8_t* from, DataType type) {
   return static_cast<std::uint8_t>(f32);
 }
 
-// Calls visit(block, offset of its group's parameters in the panel, offset of its indices) in order.
-template <class Visit>
-void ForEachBlock(const FormatInfo& f, const Geometry& g, Visit&& visit) {
-  std::size_t offset = 0, params = 0;
+// Calls params(group, where they begin) and run(block, first chunk, chunks, where it begins) in order; offsets are
+// those of a panel that stands alone.
+template <class Params, class Run>
+void ForEachPart(const FormatInfo& f, const Geometry& g, Params&& params, Run&& run) {
+  std::size_t offset = 0;
   for (std::size_t block = 0; block < g.blocks; ++block) {
     if (block % g.blocks_per_group == 0) {
-      params = offset;
+      params(block / g.blocks_per_group, offset);
       offset += g.param_bytes;
     }
-    visit(block, params, offset);
-    offset += internal::BlockBytes(f, g.chunks_in(block));
+    for (std::size_t first = 0; first < g.chunks_in(block); first += kChunksPerRun) {
+      const std::size_t chunks = std::min(kChunksPerRun, g.chunks_in(block) - first);
+      run(block, first, chunks, offset);
+      offset += internal::RunBytes(f, chunks);
+    }
   }
+}
+
+// Calls copy(where a part of a run begins in the matrix, where in the run, bytes) for its alternating units and its
+// signs.
+template <class Copy>
+void ForEachUnit(const FormatInfo& f, const Geometry& g, const Place& place, std::size_t run, std::size_t chunks,
+                 Copy&& copy) {
+  const std::size_t index_bytes = internal::RunIndexBytes(f, chunks);
+  for (std::size_t at = 0; at < index_bytes; at += kPlaneBytes) {
+    copy(place.At(g.panel_bytes, run + at, kPlaneBytes), at, kPlaneBytes);
+  }
+  const std::size_t signs = internal::RunBytes(f, chunks) - index_bytes;
+  if (signs != 0) copy(place.At(g.panel_bytes, run + index_bytes, signs), index_bytes, signs);
 }
 
 struct Packer {
   const QuantizedView& w;
   const FormatInfo& format;
   Geometry geometry;
+  std::size_t set;
   const Orders& orders;
   Encoder encoder;
   std::uint8_t* packed;
@@ -238,41 +255,45 @@ struct Packer {
     }
   }
 
-  bool PackBlock(std::size_t panel, std::size_t block, std::uint8_t* to) const {
-    const std::size_t chunks = geometry.chunks_in(block), chunk_weights = format.chunk_weights();
-    const std::size_t end = std::min((block + 1) * geometry.block, w.k);
+  bool PackRun(std::size_t panel, std::size_t block, std::size_t first, std::size_t chunks, std::size_t offset) const {
+    const std::size_t chunk_weights = format.chunk_weights(), end = std::min((block + 1) * geometry.block, w.k);
     const std::size_t rows = std::min(kPanelRows, w.m - panel * kPanelRows);
     Run run{};
     bool valid = true;
-    for (std::size_t first = 0; first < chunks; first += kChunksPerRun) {
-      const std::size_t count = std::min(kChunksPerRun, chunks - first);
-      for (std::size_t c = 0; c < count; ++c) {
-        const std::size_t k = block * geometry.block + (first + c) * chunk_weights;
-        const std::size_t weights = std::min(chunk_weights, end - k);
-        for (std::size_t row = 0; row < rows; ++row) {
-          const std::uint8_t* codes = w.codes + (panel * kPanelRows + row) * w.code_stride + k;
-          std::uint8_t tail[16] = {};
-          if (weights < chunk_weights) {
-            std::memcpy(tail, codes, weights);
-            codes = tail;
-          }
-          valid &= encoder.Encode(codes, run.data() + c * kChunkStride + row * kIndicesPerChunk);
+    for (std::size_t c = 0; c < chunks; ++c) {
+      const std::size_t k = block * geometry.block + (first + c) * chunk_weights;
+      const std::size_t weights = std::min(chunk_weights, end - k);
+      for (std::size_t row = 0; row < rows; ++row) {
+        const std::uint8_t* codes = w.codes + (panel * kPanelRows + row) * w.code_stride + k;
+        std::uint8_t tail[16] = {};
+        if (weights < chunk_weights) {
+          std::memcpy(tail, codes, weights);
+          codes = tail;
         }
+        valid &= encoder.Encode(codes, run.data() + c * kChunkStride + row * kIndicesPerChunk);
       }
-      to = orders.Write(run, count, to);
     }
+    std::uint8_t bytes[kMaxRunBytes];
+    orders.Write(run, chunks, bytes);
+    ForEachUnit(format, geometry, PlaceOf(panel), offset, chunks,
+                [&](std::size_t to, std::size_t from, std::size_t n) { std::memcpy(packed + to, bytes + from, n); });
     return valid;
   }
 
   void PackPanel(std::size_t panel) {
-    std::uint8_t* to = packed + panel * geometry.panel_bytes;
     bool valid = true;
-    ForEachBlock(format, geometry, [&](std::size_t block, std::size_t params, std::size_t index) {
-      if (block % geometry.blocks_per_group == 0) PackParams(panel, block / geometry.blocks_per_group, to + params);
-      valid &= PackBlock(panel, block, to + index);
-    });
+    ForEachPart(
+        format, geometry,
+        [&](std::size_t group, std::size_t offset) {
+          PackParams(panel, group, packed + PlaceOf(panel).At(geometry.panel_bytes, offset, geometry.param_bytes));
+        },
+        [&](std::size_t block, std::size_t first, std::size_t chunks, std::size_t offset) {
+          valid &= PackRun(panel, block, first, chunks, offset);
+        });
     if (!valid) codes_valid.store(false, std::memory_order_relaxed);
   }
+
+  Place PlaceOf(std::size_t panel) const { return {set, panel, internal::PanelsIn(w.m)}; }
 };
 
 }  // namespace
@@ -291,7 +312,7 @@ Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* pa
   result.target_ = options.target != nullptr ? options.target : RunnableTargets().data[0];
 
   const Geometry geometry = GeometryOf(result);
-  const std::size_t panels = (w.m + kPanelRows - 1) / kPanelRows;
+  const std::size_t panels = internal::PanelsIn(w.m);
   result.bytes_ = panels * geometry.panel_bytes;
   if (!result.data_.Reserve(result.bytes_)) return Status::OutOfMemory("packed");
   if (w.bias != nullptr && w.m != 0) {
@@ -300,7 +321,8 @@ Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* pa
   }
   if (geometry.blocks != 0) {
     const Orders orders(result.target_->layout, f);
-    Packer packer{w, f, geometry, orders, Encoder(f), result.data_.data()};
+    Packer packer{w,      f,          geometry,           internal::SetPanels(result.target_->layout, f),
+                  orders, Encoder(f), result.data_.data()};
     Executor& executor = options.executor != nullptr ? *options.executor : SerialExecutor();
     executor.ParallelFor(
         panels, [](void* context, std::size_t panel) { static_cast<Packer*>(context)->PackPanel(panel); }, &packer);
@@ -334,13 +356,13 @@ Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
     const Encoder encoder(f);
     Run run{};
     for (std::size_t m = 0; m < packed.m(); m += kPanelRows) {
-      const std::uint8_t* panel = packed.data() + m / kPanelRows * geometry.panel_bytes;
+      const Place place(internal::SetPanels(packed.target()->layout, f), m / kPanelRows,
+                        internal::PanelsIn(packed.m()));
       const std::size_t rows = std::min(kPanelRows, packed.m() - m);
-      ForEachBlock(f, geometry, [&](std::size_t block, std::size_t params, std::size_t index) {
-        const std::size_t group = block / geometry.blocks_per_group;
-        for (std::size_t row = 0; row < rows; ++row) {
+      const auto unpack_params = [&](std::size_t group, std::size_t offset) {
+        const std::uint8_t* scale = packed.data() + place.At(geometry.panel_bytes, offset, geometry.param_bytes);
+        for (std::size_t row = 0; row < rows; ++row, scale += size) {
           const std::size_t i = packed.group() == kPerMatrix ? 0 : (m + row) * groups + group;
-          const std::uint8_t* scale = panel + params + row * size;
           std::memcpy(static_cast<std::uint8_t*>(result.scales()) + i * size, scale, size);
           if (shape.zero_kind == ZeroKind::kFloat) {
             std::memcpy(static_cast<std::uint8_t*>(result.zeros()) + i * size, scale + geometry.zero_offset, size);
@@ -348,21 +370,24 @@ Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
             static_cast<std::uint8_t*>(result.zeros())[i] = LoadInteger(scale + geometry.zero_offset, shape.scale_type);
           }
         }
-        const std::size_t chunks = geometry.chunks_in(block), end = std::min((block + 1) * geometry.block, packed.k());
-        const std::uint8_t* from = panel + index;
-        for (std::size_t first = 0; first < chunks; first += kChunksPerRun) {
-          const std::size_t count = std::min(kChunksPerRun, chunks - first);
-          from = orders.Read(from, count, run);
-          for (std::size_t c = 0; c < count; ++c) {
-            const std::size_t k = block * geometry.block + (first + c) * chunk_weights;
-            for (std::size_t row = 0; row < rows; ++row) {
-              std::uint8_t codes[16];
-              encoder.Decode(run.data() + c * kChunkStride + row * kIndicesPerChunk, codes);
-              std::memcpy(result.codes() + (m + row) * packed.k() + k, codes, std::min(chunk_weights, end - k));
-            }
+      };
+      const auto unpack_run = [&](std::size_t block, std::size_t first, std::size_t chunks, std::size_t offset) {
+        std::uint8_t bytes[kMaxRunBytes];
+        ForEachUnit(f, geometry, place, offset, chunks, [&](std::size_t from, std::size_t to, std::size_t n) {
+          std::memcpy(bytes + to, packed.data() + from, n);
+        });
+        orders.Read(bytes, chunks, run);
+        const std::size_t end = std::min((block + 1) * geometry.block, packed.k());
+        for (std::size_t c = 0; c < chunks; ++c) {
+          const std::size_t k = block * geometry.block + (first + c) * chunk_weights;
+          for (std::size_t row = 0; row < rows; ++row) {
+            std::uint8_t codes[16];
+            encoder.Decode(run.data() + c * kChunkStride + row * kIndicesPerChunk, codes);
+            std::memcpy(result.codes() + (m + row) * packed.k() + k, codes, std::min(chunk_weights, end - k));
           }
         }
-      });
+      };
+      ForEachPart(f, geometry, unpack_params, unpack_run);
     }
   }
   *w = std::move(result);

@@ -83,13 +83,14 @@ LUTRA_INLINE void AddQuad(const V8 (&codes)[4], const std::uint8_t* x, V32 (&sum
 template <class Traits>
 struct PackedDotKernel {
   static constexpr bool kWide = kStrips == 1;
-  static constexpr int kMaxRows = kWide ? 4 : 1, kMaxPanels = kWide ? 4 : 1, kTile = kMaxRows;
+  static constexpr int kMaxRows = kWide ? 4 : 1, kMaxPanels = 1, kTile = kMaxRows;
   static constexpr int kVectors = 4 * kStrips;  // of rows in a panel
 
-  // sums: [panel][strip][half, nibble][row of x]
+  // sums: [strip][half, nibble][row of x]
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const BlockArgs& b) {
-    V32 sums[kPanels * kVectors * kRows];
+    static_assert(kPanels == 1);
+    V32 sums[kVectors * kRows];
     StartSums<Traits, kRows>(b, sums);
     const std::uint8_t* x = b.tables;
     for (int pass = 0; pass < Traits::kPasses; ++pass) {
@@ -97,31 +98,28 @@ struct PackedDotKernel {
       const std::uint8_t* index = b.index;
       LUTRA_KEEP_LOOP
       for (std::size_t chunk = 0; chunk < b.chunks; ++chunk, x += b.table_stride) {
-        AddStrips<0, kPanels, kRows>(b, index, x, sums);
+        AddStrips<0, kRows>(b, index, x, sums);
         index += Traits::kPlanes * kPlaneBytes;
       }
     }
-    FlushPanels<Traits, kPanels, kVectors, kRows>(
+    FlushPanels<Traits, 1, kVectors, kRows>(
         b, sums, [](int vector) { return vector % 4 * 16 + vector / 4 * static_cast<int>(kStripRows); });
   }
 
  private:
-  // Strip kStrip of all panels' and those after it.
-  template <int kStrip, int kPanels, int kRows>
-  static HWY_INLINE void AddStrips(const BlockArgs& b, const std::uint8_t* index, const std::uint8_t* x,
-                                   V32 (&sums)[kPanels * kVectors * kRows]) {
-    if constexpr (kStrip < kPanels * kStrips) {
-      constexpr int kInPanel = kStrip % kStrips;
-      const std::uint8_t* lines =
-          index + static_cast<std::size_t>(kStrip / kStrips) * b.panel_stride + kInPanel * kStripBytes;
+  // Strip kStrip of a chunk and those after it.
+  template <int kStrip, int kRows>
+  static HWY_INLINE void AddStrips(const BlockArgs& b, const std::uint8_t* lines, const std::uint8_t* x,
+                                   V32 (&sums)[kVectors * kRows]) {
+    if constexpr (kStrip < kStrips) {
       if constexpr (kRows > 1 && kStrip != 0) KeepOrder(sums[kStrip * 4 * kRows - 1], x);
       LUTRA_UNROLL
-      for (int line = 0; kInPanel == 0 && line < 2 * Traits::kPlanes; ++line) b.Prefetch(lines + line * 64);
+      for (int line = 0; kStrip == 0 && line < 2 * Traits::kPlanes; ++line) b.Prefetch(lines + line * 64);
       AddPacked<0, kStrip * 4, kRows>(lines, x, sums);
       AddPacked<1, kStrip * 4, kRows>(lines, x, sums);
       AddPacked<2, kStrip * 4, kRows>(lines, x, sums);
       AddPacked<3, kStrip * 4, kRows>(lines, x, sums);
-      AddStrips<kStrip + 1, kPanels, kRows>(b, index, x, sums);
+      AddStrips<kStrip + 1, kRows>(b, lines + kStripBytes, x, sums);
     }
   }
   template <int kQuad, int kFirst, int kRows, std::size_t kSums>

@@ -25,12 +25,13 @@ struct TileTraits {
   static_assert(static_cast<float>(kStart) * kInfo.gain == kInfo.center - kInfo.default_zero);
 };
 
-// One block of some panels, and where a few rows of x, `kRows` at a call, begin.
+// One block of some panels of a set, and where a few rows of x, `kRows` at a call, begin.
 struct BlockArgs {
-  const std::uint8_t* index;
+  const std::uint8_t* index;  // of panel `first`
+  std::size_t set_panels, first;
   std::size_t chunks;
-  const std::uint8_t* params;  // scales[64], zeros[64]
-  std::size_t panel_stride;    // from a panel to the next: of the two above
+  const std::uint8_t* params;  // scales[64], zeros[64] of panel `first`
+  std::size_t params_stride;   // from a panel to the next
   std::size_t zero_offset;
   DataType scale_type;
   const std::uint8_t* tables;
@@ -43,7 +44,7 @@ struct BlockArgs {
   // Asks for the line of packed weights that comes `ahead` bytes after one that is read.
   HWY_INLINE void Prefetch(const std::uint8_t* line) const {
 #if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
-    __builtin_prefetch(line + ahead, 0, 2);  // into L2
+    __builtin_prefetch(line + ahead, 0, 3);  // into L1
 #else
     hwy::Prefetch(line + ahead);
 #endif
@@ -99,7 +100,7 @@ LUTRA_INLINE void FlushPanels(const BlockArgs& b, const V32 (&sums)[kSums], cons
   constexpr float kGain = Traits::kInfo.gain;
   LUTRA_UNROLL
   for (int panel = 0; panel < kPanels; ++panel) {
-    const std::uint8_t* params = b.params + static_cast<std::size_t>(panel) * b.panel_stride;
+    const std::uint8_t* params = b.params + static_cast<std::size_t>(panel) * b.params_stride;
     float* tile = b.tile + static_cast<std::size_t>(panel) * b.tile_stride;
     VF scale[kVectors];
     LoadVectors<kVectors>(params, b.scale_type, row_of, scale);

@@ -1,14 +1,20 @@
 // The order of packed bytes: where the index of (row, plane, position) stands, for the packer and for readers.
 //
-// A PackedMatrix is a sequence of panels of 64 rows, each contiguous and aligned to 64 bytes:
+// A PackedMatrix is a sequence of panels of 64 rows, aligned to 64 bytes, in sets of SetPanels panels (fewer in the
+// last set):
 //
-//     panel   = group, group, ...                  along K
-//     group   = scales[64], zeros[64] if any, block, block, ...      (one group per row for kPerRow and kPerMatrix)
+//     set     = group, group, ...                  along K; one group if scales are per row or matrix
+//     group   = params of each panel, block, block, ...
+//     params  = scales[64], zeros[64] if any
 //     block   = run, run, ...
-//     run     = up to 2 chunks, then for mirrored tables the sign bits of both, padded to 64 bytes
-//     chunk   = 4 nibbles x P planes x 64 rows = P * 128 bytes
+//     run     = up to 2 chunks, then for mirrored tables the sign bits of both, padded to 64 bytes for each panel
+//     chunk   = 4 nibbles x P planes x 64 rows = P * 128 bytes of each panel
 //
-// Only the order inside a run differs; kernels read all of it from front to back. For lookup codes a nibble is an
+// Within a set the panels alternate after each plane of a chunk, so that kernels that work on all panels of a set at
+// once read one address stream, from front to back; so do those that take panel by panel from sets of one. (Several
+// streams at a distance of some MB are read at 0.7 of the speed of one.)
+//
+// Only sets and the order inside a run differ between targets. For lookup codes a nibble is an
 // index, and its place depends on the target, as it decides which table a byte of a vector looks up and which bytes the
 // adder joins (see the drawings in lookup_vector-inl.h and lookup_block-inl.h):
 //
@@ -116,10 +122,30 @@ constexpr CodeField CodeFieldOf(const FormatInfo& f, int plane) {
 constexpr std::size_t RunIndexBytes(const FormatInfo& f, std::size_t chunks) {
   return chunks * static_cast<std::size_t>(f.planes) * kPlaneBytes;
 }
-constexpr std::size_t BlockBytes(const FormatInfo& f, std::size_t chunks) {
-  const std::size_t runs = (chunks + kChunksPerRun - 1) / kChunksPerRun;
-  return RunIndexBytes(f, chunks) + (f.mirrored() ? runs * kRunSignBytes : 0);
+constexpr std::size_t RunBytes(const FormatInfo& f, std::size_t chunks) {
+  return RunIndexBytes(f, chunks) + (f.mirrored() ? kRunSignBytes : 0);
 }
+constexpr std::size_t BlockBytes(const FormatInfo& f, std::size_t chunks) {
+  return chunks / kChunksPerRun * RunBytes(f, kChunksPerRun) + (chunks % kChunksPerRun != 0 ? RunBytes(f, 1) : 0);
+}
+// As many as one micro-kernel takes for one row of x.
+constexpr std::size_t SetPanels(Layout layout, const FormatInfo& f) {
+  return f.looks_up() && layout.scope == Scope::kVector && f.planes == 1 ? 4 : 1;
+}
+constexpr std::size_t PanelsIn(std::size_t m) { return m / kPanelRows + (m % kPanelRows != 0); }
+
+// One panel of a matrix in its set.
+struct Place {
+  std::size_t set_begin, set_panels, in_set;
+  constexpr Place(std::size_t set, std::size_t panel, std::size_t panels)
+      : set_begin(panel / set * set),
+        set_panels(set < panels - set_begin ? set : panels - set_begin),
+        in_set(panel - set_begin) {}
+  // Where bytes begin that stand `offset` bytes after the begin of a panel alone, as one of alternating `unit`s.
+  constexpr std::size_t At(std::size_t panel_bytes, std::size_t offset, std::size_t unit) const {
+    return set_begin * panel_bytes + set_panels * offset + in_set * unit;
+  }
+};
 
 // The sizes that follow from a format, K, the group size and the types; the same for every panel of a matrix.
 struct Geometry {

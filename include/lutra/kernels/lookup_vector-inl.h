@@ -41,7 +41,7 @@ LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs,
   for (int n = 0; n < kRows; ++n) table[n] = hn::Load(d8, tables + n * kTableBytes);
   LUTRA_UNROLL
   for (int half = 0; half < kPanels * 2; ++half) {  // 32 rows: the low nibbles are the first 16
-    const std::size_t panel_offset = static_cast<std::size_t>(half / 2) * b.panel_stride;
+    const std::size_t panel_offset = static_cast<std::size_t>(half / 2) * kPlaneBytes;
     if (kRows == 1 && half % 2 == 0 && half != 0) KeepOrder(sums[half * 2 - 1], index);
     const std::uint8_t* from = index + panel_offset + half % 2 * 64;
     b.Prefetch(from);
@@ -54,7 +54,8 @@ LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs,
       for (int n = 0; n < kRows; ++n) {
         auto found = hn::BitCast(di8, hn::TableLookupLanes(table[n], where));
         if constexpr (Traits::kInfo.mirrored()) {
-          const std::uint8_t* negative = signs + panel_offset + half % 2 * 16 + high * 8;
+          const std::uint8_t* negative =
+              signs + static_cast<std::size_t>(half / 2) * kRunSignBytes + half % 2 * 16 + high * 8;
           found = hn::MaskedSubOr(found, hn::LoadMaskBits(di8, negative), hn::Zero(di8), found);
         }
         V32& sum = sums[(half * 2 + high) * kRows + n];
@@ -69,7 +70,9 @@ LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs,
 template <class Traits, int kPanels, int kRows, int kChunks>
 LUTRA_INLINE void AddRun(const std::uint8_t* index, const BlockArgs& b, const std::uint8_t* tables, std::size_t run,
                          V32 (&sums)[kPanels * kQuarters * kRows]) {
-  const std::uint8_t* signs = index + RunIndexBytes(Traits::kInfo, kChunks);
+  // The index bytes of all panels are followed by their signs.
+  const std::uint8_t* signs =
+      index + b.set_panels * RunIndexBytes(Traits::kInfo, kChunks) - b.first * (kPlaneBytes - kRunSignBytes);
   V8 weight[kRows];  // r * 2^plane
   LUTRA_UNROLL
   for (int n = 0; n < kRows; ++n) {
@@ -81,7 +84,7 @@ LUTRA_INLINE void AddRun(const std::uint8_t* index, const BlockArgs& b, const st
     for (int chunk = 0; chunk < kChunks; ++chunk) {
       AddChunk<Traits, kPanels, kRows>(index, signs + chunk * static_cast<int>(kSignBytes), b,
                                        tables + static_cast<std::size_t>(chunk) * b.table_stride, weight, sums);
-      index += kPlaneBytes;
+      index += b.set_panels * kPlaneBytes;
       KeepOrder(sums[kPanels * kQuarters * kRows - 1], tables);
     }
     LUTRA_UNROLL
@@ -89,7 +92,7 @@ LUTRA_INLINE void AddRun(const std::uint8_t* index, const BlockArgs& b, const st
   }
   LUTRA_UNROLL
   for (int panel = 0; Traits::kInfo.mirrored() && panel < kPanels; ++panel) {
-    b.Prefetch(signs + static_cast<std::size_t>(panel) * b.panel_stride);
+    b.Prefetch(signs + static_cast<std::size_t>(panel) * kRunSignBytes);
   }
 }
 
@@ -110,7 +113,7 @@ struct LookupKernel {
       LUTRA_KEEP_LOOP
       for (std::size_t run = 0; run < runs; ++run) {
         AddRun<Traits, kPanels, kRows, kChunksPerRun>(index, b, tables, run, sums);
-        index += BlockBytes(Traits::kInfo, kChunksPerRun);
+        index += b.set_panels * RunBytes(Traits::kInfo, kChunksPerRun);
         tables += kChunksPerRun * b.table_stride;
       }
       if (b.chunks % kChunksPerRun != 0) {

@@ -32,11 +32,12 @@ struct TableView {
   const BlockScale* scales;
 };
 
-// One call of a tile kernel: `panel_count` panels side by side (address streams) times `rows` rows of x.
+// One call of a tile kernel: `panel_count` panels of a set of `set_panels`, from its panel `first` on, times `rows`
+// rows of x.
 struct TileArgs {
   const Geometry* geometry;
-  const std::uint8_t* panels;  // the first
-  std::size_t panel_count, panel_stride;
+  const std::uint8_t* set;
+  std::size_t set_panels, first, panel_count;
   DataType scale_type;
   TableView x;
   std::size_t rows;   // of x, from the first of a group

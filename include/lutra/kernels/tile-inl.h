@@ -22,8 +22,9 @@ template <class Kernel, int kRows>
 HWY_INLINE void OverPanels(BlockArgs b, std::size_t panel_count) {
   constexpr int kPanels = HWY_MIN(Kernel::kMaxPanels, Kernel::kTile / kRows);
   const auto next = [&](std::size_t panels) {
-    b.index += panels * b.panel_stride;
-    b.params += panels * b.panel_stride;
+    b.index += panels * kPlaneBytes;
+    b.first += panels;
+    b.params += panels * b.params_stride;
     b.tile += panels * b.tile_stride;
     panel_count -= panels;
   };
@@ -68,40 +69,42 @@ HWY_INLINE void OverGroups(const TileArgs& a, BlockArgs b, std::size_t block, st
   }
 }
 
-// The panels advance together, block by block: as many address streams.
+// The panels advance together, block by block, as they stand in memory.
 template <Format kFormat, Precision kPrecision>
 void Tile(const TileArgs& a) {
   using Traits = TileTraits<kFormat, kPrecision>;
   const Geometry& g = *a.geometry;
   std::memset(a.tile, 0, a.panel_count * a.rows * kPanelRows * sizeof(float));
-  BlockArgs b = {a.panels, 0, a.panels,   a.panel_stride, g.zero_offset,       a.scale_type,
-                 nullptr,  0, a.x.scales, a.tile,         a.rows * kPanelRows, a.ahead};
+  BlockArgs b = {};
+  b.set_panels = a.set_panels;
+  b.first = a.first;
+  b.params_stride = g.param_bytes;
+  b.zero_offset = g.zero_offset;
+  b.scale_type = a.scale_type;
+  b.tile = a.tile;
+  b.tile_stride = a.rows * kPanelRows;
+  b.ahead = a.ahead;
+  const std::uint8_t* next = a.set;
   for (std::size_t block = 0; block < g.blocks; ++block) {
     if (block % g.blocks_per_group == 0) {
-      b.params = b.index;
-      b.index += g.param_bytes;
-      for (std::size_t panel = 0; panel < a.panel_count; ++panel) {
-        for (std::size_t at = 0; at < g.param_bytes; at += 64) b.Prefetch(b.params + panel * a.panel_stride + at);
-      }
+      b.params = next + a.first * b.params_stride;
+      next += a.set_panels * b.params_stride;
+      for (std::size_t at = 0; at < a.panel_count * b.params_stride; at += 64) b.Prefetch(b.params + at);
     }
     b.chunks = g.chunks_in(block);
+    b.index = next + a.first * kPlaneBytes;
+    next += a.set_panels * BlockBytes(Traits::kInfo, b.chunks);
     if constexpr (Traits::kInfo.looks_up()) {
       OverGroups<Traits, LookupKernel<Traits>>(a, b, block, a.panel_count);
     } else if (!a.unpack) {
       OverGroups<Traits, PackedDotKernel<Traits>>(a, b, block, a.panel_count);
     } else {
       HWY_ALIGN std::uint8_t codes[kMaxIntegerChunks * kChunkCodes];
-      for (std::size_t panel = 0; panel < a.panel_count; ++panel) {
-        BlockArgs unpacked = b;
-        unpacked.index += panel * a.panel_stride;
-        UnpackBlock<Traits>(unpacked, codes);
-        unpacked.index = codes;
-        unpacked.params += panel * a.panel_stride;
-        unpacked.tile += panel * b.tile_stride;
-        OverGroups<Traits, UnpackedDotKernel<Traits>>(a, unpacked, block, 1);
-      }
+      BlockArgs unpacked = b;
+      unpacked.index = codes;
+      UnpackBlock<Traits>(b, codes);
+      OverGroups<Traits, UnpackedDotKernel<Traits>>(a, unpacked, block, 1);
     }
-    b.index += BlockBytes(Traits::kInfo, b.chunks);
   }
 }
 

@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include "../examples/thread_executor.h"
 #include "dot_extension.h"
 #include "lutra/buffer.h"
+#include "lutra/executors/thread_pool.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "limits.cc"
@@ -181,7 +181,7 @@ double MeasureStream(std::size_t threads) {
   Buffer buffer;
   if (!buffer.Reserve(kStreamBytes)) return 0;
   std::memset(buffer.data(), 1, kStreamBytes);
-  examples::ThreadExecutor executor(threads);
+  ThreadPool executor(threads);
   double best = 1e30;
   for (const ReadLoop read : LoopsOf(hwy::SupportedTargets()).read) {
     struct Part {

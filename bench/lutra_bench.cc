@@ -22,8 +22,8 @@
 #include <vector>
 
 #include "../examples/sampled_error.h"
-#include "../examples/thread_executor.h"
 #include "limits.h"
+#include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
 #include "weights.h"
 
@@ -92,7 +92,7 @@ struct Operands {
   std::vector<float> x_data, y_data;
   ActivationView x;
   OutputView y;
-  examples::ThreadExecutor executor;
+  ThreadPool executor;
   Context context;
   Activations tables;
 };

@@ -1,18 +1,20 @@
 #!/bin/sh
-# Installs from Debian what building and testing need; does nothing where it is there: setup.sh [arm64] [asan]
+# Installs from Debian what building and testing need; does nothing where it is there: setup.sh [arm64] [sanitizers] [docs]
 set -eu
-packages="ca-certificates clang clang-format cmake g++ git libbenchmark-dev libfmt-dev libgtest-dev ninja-build"
+packages="ca-certificates clang clang-format cmake g++ git ninja-build"
+packages="$packages libbenchmark-dev libfmt-dev libgtest-dev libomp-dev libtbb-dev"
 foreign=
 for part; do
   case $part in
     arm64)
       foreign=arm64
       packages="$packages crossbuild-essential-arm64 qemu-user-static"
-      packages="$packages libbenchmark-dev:arm64 libfmt-dev:arm64 libgtest-dev:arm64"
+      packages="$packages libbenchmark-dev:arm64 libfmt-dev:arm64 libgtest-dev:arm64 libtbb-dev:arm64"
       ;;
-    asan) packages="$packages libclang-rt-dev" ;;
+    sanitizers) packages="$packages libclang-rt-dev" ;;
+    docs) packages="$packages doxygen" ;;
     *)
-      echo "usage: cmake/setup.sh [arm64] [asan]" >&2
+      echo "usage: cmake/setup.sh [arm64] [sanitizers] [docs]" >&2
       exit 2
       ;;
   esac

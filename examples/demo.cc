@@ -9,8 +9,8 @@
 #include "demo_measure.h"
 #include "demo_options.h"
 #include "demo_report.h"
+#include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
-#include "thread_executor.h"
 
 namespace lutra::examples {
 namespace {
@@ -41,7 +41,7 @@ int Run(const Options& options) {
     const std::string error = LoadLayer(options.weights, options.shapes[0], &layer);
     if (!error.empty()) return Fail(kBadUsage, error);
   }
-  ThreadExecutor executor(options.threads);
+  ThreadPool executor(options.threads);
   Machine machine(executor);
   Status status = machine.Measure();
   if (!status.ok()) return Fail(kFailed, status.message());

@@ -70,27 +70,49 @@ void Store(const Problem& p, const float* tile, std::size_t panel, std::size_t n
   }
 }
 
-void Multiply(const Problem& p, std::size_t m_begin, std::size_t m_end) {
+// The columns [m_begin, m_end) of the rows of y that a pass from row n on makes: those whose tables stay in L2.
+void MultiplyPass(const Problem& p, std::size_t n, std::size_t m_begin, std::size_t m_end) {
   alignas(64) float tile[kMaxTileRows * kPanelRows];
   const std::size_t panels = internal::PanelsIn(p.w.m()), panel_end = internal::PanelsIn(m_end);
-
-  for (std::size_t n = 0; n < p.y.n; n += p.rows_per_pass) {  // rows of x whose tables stay in L2
-    const std::size_t rows = std::min(p.rows_per_pass, p.y.n - n);
-    const internal::TableView x = {p.x.tables + n * p.x.row_bytes, p.x.row_bytes, p.x.scales + n * p.geometry.blocks};
-    std::size_t panel = m_begin / kPanelRows;
-    while (panel < panel_end) {  // panels of a set, side by side
-      const internal::Place place(p.set, panel, panels);
-      const std::size_t count = std::min({p.plan.panels, place.set_panels - place.in_set, panel_end - panel});
-      // For each block of K: tile += scale * (sums looked up) + (center - zero) * (sum of x).
-      p.kernel.function({&p.geometry, p.w.data() + place.set_begin * p.geometry.panel_bytes, place.set_panels,
-                         place.in_set, count, p.w.scale_type(), x, rows, p.plan.family == KernelFamily::kUnpackedDot,
-                         p.ahead, tile});
-      for (std::size_t i = 0; i < count; ++i, ++panel) {
-        Store(p, tile + i * rows * kPanelRows, panel, n, rows, m_begin, m_end);
-      }
+  const std::size_t rows = std::min(p.rows_per_pass, p.y.n - n);
+  const internal::TableView x = {p.x.tables + n * p.x.row_bytes, p.x.row_bytes, p.x.scales + n * p.geometry.blocks};
+  std::size_t panel = m_begin / kPanelRows;
+  while (panel < panel_end) {  // panels of a set, side by side
+    const internal::Place place(p.set, panel, panels);
+    const std::size_t count = std::min({p.plan.panels, place.set_panels - place.in_set, panel_end - panel});
+    // For each block of K: tile += scale * (sums looked up) + (center - zero) * (sum of x).
+    p.kernel.function({&p.geometry, p.w.data() + place.set_begin * p.geometry.panel_bytes, place.set_panels,
+                       place.in_set, count, p.w.scale_type(), x, rows, p.plan.family == KernelFamily::kUnpackedDot,
+                       p.ahead, tile});
+    for (std::size_t i = 0; i < count; ++i, ++panel) {
+      Store(p, tile + i * rows * kPanelRows, panel, n, rows, m_begin, m_end);
     }
   }
 }
+
+// A call cut into pieces for an executor: four per thread, which even out what neighbours cost. Passes are parted
+// first, so that each thread keeps its tables in its L2; then the panels of W, in whole sets of those side by side as
+// long as each thread has one.
+class Split {
+ public:
+  Split(const Problem& p, std::size_t threads) : p_(p), passes_((p.y.n + p.rows_per_pass - 1) / p.rows_per_pass) {
+    const std::size_t pieces = threads == 1 ? 1 : 4 * threads, ranges = (pieces + passes_ - 1) / passes_;
+    const std::size_t set_rows = kPanelRows * std::max(p.set, p.plan.panels), sets = (p.y.m + set_rows - 1) / set_rows;
+    columns_ = internal::RoundUp((p.y.m + ranges - 1) / ranges, passes_ * sets >= threads ? set_rows : kPanelRows);
+    ranges_ = (p.y.m + columns_ - 1) / columns_;
+  }
+
+  std::size_t count() const { return passes_ * ranges_; }
+
+  void MultiplyPiece(std::size_t i) const {
+    const std::size_t n = i / ranges_ * p_.rows_per_pass, m = i % ranges_ * columns_;
+    MultiplyPass(p_, n, m, std::min(m + columns_, p_.y.m));
+  }
+
+ private:
+  const Problem& p_;
+  std::size_t passes_, ranges_, columns_;  // of y in a range
+};
 
 }  // namespace
 
@@ -102,7 +124,8 @@ Status MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView
   if (m_end > w.m()) return Status::Invalid("m_end", "is beyond the rows of w");
   if (m_begin > m_end) return Status::Invalid("m_begin", "is beyond m_end");
   if (m_begin == m_end || y.n == 0) return {};
-  Multiply(Problem(w, x, y, SelectPlan(w.format(), w.target(), y.n)), m_begin, m_end);
+  const Problem problem(w, x, y, SelectPlan(w.format(), w.target(), y.n));
+  for (std::size_t n = 0; n < y.n; n += problem.rows_per_pass) MultiplyPass(problem, n, m_begin, m_end);
   return {};
 }
 
@@ -126,21 +149,10 @@ Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, 
   Executor& executor = context.executor != nullptr ? *context.executor : SerialExecutor();
   const Problem problem(w, x, y, plan);
 
-  // Four pieces per thread even out what neighbours cost; a piece is a whole number of sets of panels.
-  struct Split {
-    const Problem& problem;
-    std::size_t rows_per_piece;
-  };
-  const std::size_t threads = std::max<std::size_t>(executor.Concurrency(), 1);
-  const std::size_t pieces = threads == 1 ? 1 : 4 * threads;
-  Split split = {problem, internal::RoundUp((w.m() + pieces - 1) / pieces, kPanelRows * problem.set)};
-  executor.ParallelFor((w.m() + split.rows_per_piece - 1) / split.rows_per_piece,
-                       [](void* context_, std::size_t i) {
-                         const Split& s = *static_cast<const Split*>(context_);
-                         const std::size_t begin = i * s.rows_per_piece;
-                         Multiply(s.problem, begin, std::min(begin + s.rows_per_piece, s.problem.y.m));
-                       },
-                       &split);
+  Split split(problem, std::max<std::size_t>(executor.Concurrency(), 1));
+  executor.ParallelFor(
+      split.count(), [](void* context_, std::size_t i) { static_cast<const Split*>(context_)->MultiplyPiece(i); },
+      &split);
   return {};
 }
 

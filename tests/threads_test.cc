@@ -2,38 +2,18 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <cstring>
 #include <thread>
 #include <vector>
 
+#include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
 #include "problem.h"
 #include "testing.h"
 
 namespace lutra::test {
 namespace {
-
-// Starts its threads anew for every call.
-class ThreadExecutor : public Executor {
- public:
-  explicit ThreadExecutor(std::size_t threads) : threads_(threads) {}
-  std::size_t Concurrency() const override { return threads_; }
-  void ParallelFor(std::size_t count, Task task, void* context) override {
-    std::atomic<std::size_t> next{0};
-    std::vector<std::thread> threads;
-    for (std::size_t i = 0; i < threads_; ++i) {
-      threads.emplace_back([&] {
-        for (std::size_t index = next++; index < count; index = next++) task(context, index);
-      });
-    }
-    for (std::thread& thread : threads) thread.join();
-  }
-
- private:
-  std::size_t threads_;
-};
 
 // Promises threads, has none, and starts at the end.
 class BackwardExecutor : public Executor {
@@ -87,7 +67,7 @@ TEST_P(Threads, AnySplitIntoRangesEqualsTheWhole) {
 }
 
 TEST_P(Threads, AnyExecutorEqualsSerial) {
-  ThreadExecutor two(2), three(3);
+  ThreadPool two(2), three(3);
   BackwardExecutor backward;
   for (const Precision precision : kPrecisions) {
     const Case c = OddCase({1000, 33, 257}, precision);

@@ -1,0 +1,147 @@
+// The executors for thread pools: every task runs once, callers may share one, a product stays what it is.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <ctime>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "lutra/executors/openmp.h"
+#include "lutra/executors/tbb.h"
+#include "lutra/executors/thread_pool.h"
+#include "lutra/lutra.h"
+#include "problem.h"
+#include "testing.h"
+
+namespace lutra::test {
+namespace {
+
+constexpr std::size_t kCounts[] = {0, 1, 2, 3, 4, 7, 64, 1000};
+
+struct Pool {
+  const char* name;
+  std::size_t threads;
+  std::function<std::unique_ptr<Executor>()> make;
+};
+void PrintTo(const Pool& pool, std::ostream* out) { *out << pool.name; }
+
+template <class T>
+Pool PoolOf(const char* name, std::size_t threads) {
+  return {name, threads, [threads] { return std::make_unique<T>(threads); }};
+}
+
+class Executors : public ::testing::TestWithParam<Pool> {
+ protected:
+  const std::unique_ptr<Executor> executor_ = GetParam().make();
+};
+
+// How often each of `count` tasks ran.
+std::vector<int> Runs(Executor& executor, std::size_t count) {
+  std::vector<int> runs(count);  // no atomics: what tasks wrote must be visible to the caller
+  executor.ParallelFor(
+      count, [](void* context, std::size_t i) { ++(*static_cast<std::vector<int>*>(context))[i]; }, &runs);
+  return runs;
+}
+
+TEST_P(Executors, RunEveryTaskOnce) {
+  EXPECT_EQ(executor_->Concurrency(), GetParam().threads);
+  for (int round = 0; round < 100; ++round) {
+    for (const std::size_t count : kCounts) EXPECT_EQ(Runs(*executor_, count), std::vector<int>(count, 1));
+  }
+}
+
+TEST_P(Executors, ServeSeveralCallers) {
+  constexpr std::size_t kCallers = 3;
+  std::vector<std::thread> callers;
+  std::atomic<int> wrong{0};
+  for (std::size_t i = 0; i < kCallers; ++i) {
+    callers.emplace_back([&] {
+      for (int round = 0; round < 100; ++round) wrong += Runs(*executor_, 50) != std::vector<int>(50, 1);
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+// One packed matrix and one executor, several callers, each with its own x and y.
+TEST_P(Executors, CallersShareAMatrix) {
+  for (const FormatInfo& f : kFormats) {
+    Case c;
+    c.format = f.format;
+    c.target = BestTarget();
+    c.m = 700;
+    c.k = 300;
+    const Problem weights(c);
+    const PackedMatrix w = Packed(weights, c.target, executor_.get());
+    std::vector<std::thread> callers;
+    for (const std::size_t n : {std::size_t{1}, std::size_t{9}, std::size_t{40}}) {
+      callers.emplace_back([&w, c, n, this]() mutable {
+        c.n = n;
+        const Problem problem(c);
+        const std::vector<float> serial = Multiplied(w, Prepared(problem, w), DataType::kF32, 1);
+        for (int round = 0; round < 3; ++round) {
+          const Activations x = Prepared(problem, w, executor_.get());
+          EXPECT_TRUE(SameBits(Multiplied(w, x, DataType::kF32, 1, executor_.get()), serial, c.m));
+        }
+      });
+    }
+    for (std::thread& caller : callers) caller.join();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sweep, Executors,
+                         ::testing::Values(PoolOf<ThreadPool>("ThreadPoolOf1", 1),
+                                           PoolOf<ThreadPool>("ThreadPoolOf2", 2),
+                                           PoolOf<ThreadPool>("ThreadPoolOf5", 5), PoolOf<OpenMpExecutor>("OpenMP", 2),
+                                           PoolOf<TbbExecutor>("TBB", 2)),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(ThreadPool, RunsTasksThatCallIt) {
+  ThreadPool pool(3);
+  struct Outer {
+    ThreadPool& pool;
+    std::vector<std::vector<int>> runs;
+  } outer{pool, std::vector<std::vector<int>>(20)};
+  pool.ParallelFor(
+      outer.runs.size(),
+      [](void* context, std::size_t i) {
+        Outer& o = *static_cast<Outer*>(context);
+        o.runs[i] = Runs(o.pool, i);
+      },
+      &outer);
+  for (std::size_t i = 0; i < outer.runs.size(); ++i) EXPECT_EQ(outer.runs[i], std::vector<int>(i, 1));
+}
+
+// All threads take part: none of the tasks ends before each thread has one.
+TEST(ThreadPool, UsesItsThreads) {
+  ThreadPool pool(4);
+  for (int round = 0; round < 3; ++round) {
+    std::atomic<std::size_t> arrived{0};
+    pool.ParallelFor(
+        4,
+        [](void* context, std::size_t) {
+          auto& count = *static_cast<std::atomic<std::size_t>*>(context);
+          for (++count; count < 4;) std::this_thread::yield();
+        },
+        &arrived);
+    EXPECT_EQ(arrived, 4u);
+    std::this_thread::sleep_for(2 * ThreadPool::kSpin);  // the next round must wake them
+  }
+}
+
+TEST(ThreadPool, SleepsWhenIdle) {
+  ThreadPool pool(5);
+  EXPECT_EQ(Runs(pool, 100), std::vector<int>(100, 1));
+  const std::clock_t begin = std::clock();  // processor time of all threads
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
+  EXPECT_LT(seconds, 0.1);
+}
+
+}  // namespace
+}  // namespace lutra::test

@@ -5,8 +5,10 @@
 #include <cstring>
 
 #include "activation_access.h"
+#include "load_float.h"
 #include "lutra/packed_matrix.h"
 #include "lutra/reference.h"
+#include "packed_access.h"
 #include "validate.h"
 
 namespace lutra {
@@ -189,18 +191,6 @@ void StoreInteger(std::uint8_t value, DataType type, std::uint8_t* to) {  // exa
   }
 }
 
-std::uint8_t LoadInteger(const std::uint8_t* from, DataType type) {
-  float f32;
-  std::uint16_t half;
-  std::memcpy(&half, from, sizeof(half));
-  if (type == DataType::kF32) {
-    std::memcpy(&f32, from, sizeof(f32));
-  } else {
-    f32 = type == DataType::kF16 ? F16ToF32(half) : BF16ToF32(half);
-  }
-  return static_cast<std::uint8_t>(f32);
-}
-
 // Calls params(group, where they begin) and run(block, first chunk, chunks, where it begins) in order; offsets are
 // those of a panel that stands alone.
 template <class Params, class Run>
@@ -298,44 +288,55 @@ struct Packer {
 
 }  // namespace
 
+internal::PackedFields internal::FieldsOf(const QuantizedView& w) {
+  PackedFields fields;
+  fields.format = w.format;
+  fields.m = w.m;
+  fields.k = w.k;
+  fields.group = w.group;
+  fields.scale_type = w.scale_type;
+  fields.zero_kind = w.zero_kind;
+  const Geometry geometry(Describe(w.format), w.k, w.group, w.scale_type, w.zero_kind);
+  fields.bytes = internal::PanelsIn(w.m) * geometry.panel_bytes;
+  return fields;
+}
+
 Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* packed) {
   if (packed == nullptr) return Status::Invalid("packed", "is null");
   LUTRA_RETURN_IF_ERROR(internal::ValidateWeights(w));
   const FormatInfo& f = Describe(w.format);
-  PackedMatrix result;
-  result.format_ = w.format;
-  result.m_ = w.m;
-  result.k_ = w.k;
-  result.group_ = w.group;
-  result.scale_type_ = w.scale_type;
-  result.zero_kind_ = w.zero_kind;
-  result.target_ = options.target != nullptr ? options.target : RunnableTargets().data[0];
-
-  const Geometry geometry = GeometryOf(result);
-  const std::size_t panels = internal::PanelsIn(w.m);
-  result.bytes_ = panels * geometry.panel_bytes;
-  if (!result.data_.Reserve(result.bytes_)) return Status::OutOfMemory("packed");
-  if (w.bias != nullptr && w.m != 0) {
-    if (!result.bias_.Reserve(w.m * sizeof(float))) return Status::OutOfMemory("packed");
-    std::memcpy(result.bias_.data(), w.bias, w.m * sizeof(float));
+  internal::PackedFields fields = internal::FieldsOf(w);
+  fields.target = options.target != nullptr ? options.target : RunnableTargets().data[0];
+  const std::size_t bias_bytes = w.bias != nullptr ? w.m * sizeof(float) : 0;
+  Buffer buffer;
+  if (!buffer.Reserve(fields.bytes + bias_bytes)) return Status::OutOfMemory("packed");
+  fields.data = buffer.data();
+  if (bias_bytes != 0) {
+    std::memcpy(buffer.data() + fields.bytes, w.bias, bias_bytes);
+    fields.bias = reinterpret_cast<const float*>(buffer.data() + fields.bytes);
   }
+  const Geometry geometry(f, w.k, w.group, w.scale_type, w.zero_kind);
   if (geometry.blocks != 0) {
-    const Orders orders(result.target_->layout, f);
-    Packer packer{w,      f,          geometry,           internal::SetPanels(result.target_->layout, f),
-                  orders, Encoder(f), result.data_.data()};
+    const Orders orders(fields.target->layout, f);
+    Packer packer{w, f, geometry, internal::SetPanels(fields.target->layout, f), orders, Encoder(f), buffer.data()};
     Executor& executor = options.executor != nullptr ? *options.executor : SerialExecutor();
     executor.ParallelFor(
-        panels, [](void* context, std::size_t panel) { static_cast<Packer*>(context)->PackPanel(panel); }, &packer);
+        internal::PanelsIn(w.m),
+        [](void* context, std::size_t panel) { static_cast<Packer*>(context)->PackPanel(panel); }, &packer);
     if (!packer.codes_valid.load(std::memory_order_relaxed)) {
       return Status::Invalid("w.codes", "holds a code that the format does not have");
     }
   }
-  *packed = std::move(result);
+  *packed = PackedAccess::Make(fields, std::move(buffer));
   return {};
 }
 
 Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
   if (w == nullptr) return Status::Invalid("w", "is null");
+  return internal::UnpackFrom(packed, packed.target() != nullptr ? packed.target()->layout : internal::Layout{}, w);
+}
+
+Status internal::UnpackFrom(const PackedMatrix& packed, Layout layout, QuantizedMatrix* w) {
   QuantizedView shape;
   shape.format = packed.format();
   shape.m = packed.m();
@@ -352,12 +353,11 @@ Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
   const std::size_t groups = GroupsPerRow(packed.k(), packed.group()), size = SizeOf(packed.scale_type());
   const std::size_t chunk_weights = f.chunk_weights();
   if (geometry.blocks != 0 && packed.m() != 0) {
-    const Orders orders(packed.target()->layout, f);
+    const Orders orders(layout, f);
     const Encoder encoder(f);
     Run run{};
     for (std::size_t m = 0; m < packed.m(); m += kPanelRows) {
-      const Place place(internal::SetPanels(packed.target()->layout, f), m / kPanelRows,
-                        internal::PanelsIn(packed.m()));
+      const Place place(internal::SetPanels(layout, f), m / kPanelRows, internal::PanelsIn(packed.m()));
       const std::size_t rows = std::min(kPanelRows, packed.m() - m);
       const auto unpack_params = [&](std::size_t group, std::size_t offset) {
         const std::uint8_t* scale = packed.data() + place.At(geometry.panel_bytes, offset, geometry.param_bytes);
@@ -367,7 +367,8 @@ Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
           if (shape.zero_kind == ZeroKind::kFloat) {
             std::memcpy(static_cast<std::uint8_t*>(result.zeros()) + i * size, scale + geometry.zero_offset, size);
           } else if (shape.zero_kind == ZeroKind::kInteger) {
-            static_cast<std::uint8_t*>(result.zeros())[i] = LoadInteger(scale + geometry.zero_offset, shape.scale_type);
+            static_cast<std::uint8_t*>(result.zeros())[i] =
+                static_cast<std::uint8_t>(internal::LoadFloat(scale + geometry.zero_offset, shape.scale_type, 0));
           }
         }
       };

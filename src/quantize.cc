@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "load_float.h"
 #include "lutra/reference.h"
 #include "validate.h"
 
@@ -37,11 +38,7 @@ Status QuantizedMatrix::Allocate(const QuantizedView& shape, bool bias) {
 
 namespace {
 
-float LoadFloat(const void* data, DataType type, std::size_t i) {
-  if (type == DataType::kF32) return static_cast<const float*>(data)[i];
-  const std::uint16_t bits = static_cast<const std::uint16_t*>(data)[i];
-  return type == DataType::kF16 ? F16ToF32(bits) : BF16ToF32(bits);
-}
+using internal::LoadFloat;
 
 // Stores the value rounded to the type, and returns it. Saturates instead of becoming infinite.
 float StoreFloat(float value, void* data, DataType type, std::size_t i) {

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "load_float.h"
 #include "validate.h"
 
 namespace lutra {
@@ -54,11 +55,7 @@ std::uint16_t F32ToBF16(float value) {
 
 namespace {
 
-float LoadFloat(const void* data, DataType type, std::size_t i) {
-  if (type == DataType::kF32) return static_cast<const float*>(data)[i];
-  const std::uint16_t bits = static_cast<const std::uint16_t*>(data)[i];
-  return type == DataType::kF16 ? F16ToF32(bits) : BF16ToF32(bits);
-}
+using internal::LoadFloat;
 
 float ScaleOfX(const ActivationView& x, std::size_t n, std::size_t k) {
   const std::size_t groups = GroupsPerRow(x.k, x.scale_group);

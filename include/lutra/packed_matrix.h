@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "lutra/buffer.h"
 #include "lutra/executor.h"
+#include "lutra/mapped_file.h"
 #include "lutra/matrix.h"
 #include "lutra/quantize.h"
 #include "lutra/status.h"
@@ -18,38 +20,60 @@ struct PackOptions {
   Executor* executor = nullptr;  // null: serial
 };
 
-// W[M x K] laid out for one target; multiplied by that target's kernels. Read-only after Pack: any number of threads
-// may use it at the same time. The layout is drawn in kernels/layout.h.
+namespace internal {
+
+// What a PackedMatrix is, and where its bytes are.
+struct PackedFields {
+  Format format = Format::kInt4;
+  std::size_t m = 0, k = 0, group = 128, bytes = 0;
+  DataType scale_type = DataType::kF16;
+  ZeroKind zero_kind = ZeroKind::kNone;
+  Target target = nullptr;
+  const std::uint8_t* data = nullptr;
+  const float* bias = nullptr;
+};
+
+}  // namespace internal
+
+// W[M x K] laid out for one target; multiplied by that target's kernels. Read-only after Pack or LoadPacked: any number
+// of threads may use it at the same time. The layout is drawn in kernels/layout.h. What is moved from is 0 x 0.
 class PackedMatrix {
  public:
-  Format format() const { return format_; }
-  std::size_t m() const { return m_; }
-  std::size_t k() const { return k_; }
-  std::size_t group() const { return group_; }
-  DataType scale_type() const { return scale_type_; }
-  ZeroKind zero_kind() const { return zero_kind_; }
-  bool has_bias() const { return bias_.size() != 0; }
-  Target target() const { return target_; }
-
-  // The packed bytes a multiplication reads, padding and scales included, without the bias.
-  std::size_t bytes() const { return bytes_; }
-  double bits_per_weight() const {
-    return m_ == 0 || k_ == 0 ? 0.0
-                              : 8.0 * static_cast<double>(bytes_) / static_cast<double>(m_) / static_cast<double>(k_);
+  PackedMatrix() = default;
+  PackedMatrix(PackedMatrix&& other) noexcept { *this = std::move(other); }
+  PackedMatrix& operator=(PackedMatrix&& other) noexcept {
+    std::swap(fields_, other.fields_);
+    std::swap(buffer_, other.buffer_);
+    std::swap(file_, other.file_);
+    return *this;
   }
 
-  const std::uint8_t* data() const { return data_.data(); }
-  const float* bias() const { return has_bias() ? bias_.as<float>() : nullptr; }
+  Format format() const { return fields_.format; }
+  std::size_t m() const { return fields_.m; }
+  std::size_t k() const { return fields_.k; }
+  std::size_t group() const { return fields_.group; }
+  DataType scale_type() const { return fields_.scale_type; }
+  ZeroKind zero_kind() const { return fields_.zero_kind; }
+  bool has_bias() const { return fields_.bias != nullptr; }
+  Target target() const { return fields_.target; }
+
+  // The packed bytes a multiplication reads, padding and scales included, without the bias.
+  std::size_t bytes() const { return fields_.bytes; }
+  double bits_per_weight() const {
+    return m() == 0 || k() == 0
+               ? 0.0
+               : 8.0 * static_cast<double>(bytes()) / static_cast<double>(m()) / static_cast<double>(k());
+  }
+
+  const std::uint8_t* data() const { return fields_.data; }  // aligned to 64 bytes
+  const float* bias() const { return fields_.bias; }         // [M] or null
 
  private:
-  friend Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* packed);
+  friend struct PackedAccess;
 
-  Format format_ = Format::kInt4;
-  std::size_t m_ = 0, k_ = 0, group_ = 128, bytes_ = 0;
-  DataType scale_type_ = DataType::kF16;
-  ZeroKind zero_kind_ = ZeroKind::kNone;
-  Target target_ = nullptr;
-  Buffer data_, bias_;
+  internal::PackedFields fields_;
+  Buffer buffer_;  // either holds data and bias; if none does, the caller of LoadPacked
+  MappedFile file_;
 };
 
 // Packs W. Reads codes, scales, zeros and bias once; the view is not needed afterwards. Fails on null data of nonzero

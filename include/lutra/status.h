@@ -11,6 +11,7 @@ enum class StatusCode : std::uint8_t {
   kInvalidArgument,  // the call can never succeed with these arguments
   kUnsupported,      // valid, but not on this CPU or in this build
   kOutOfMemory,
+  kIo,  // a file cannot be opened, read or written
 };
 
 // Lutra never throws, aborts or prints. A function that returns a Status other than kOk has left its outputs

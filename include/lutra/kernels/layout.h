@@ -46,6 +46,18 @@ struct Layout {
   constexpr bool operator==(const Layout& o) const { return scope == o.scope && blocks == o.blocks; }
 };
 
+// All there are. Packed files name them by position: only ever append. What else changes the packed bytes of a matrix
+// raises kPackedVersion.
+inline constexpr Layout kLayouts[] = {{Scope::kVector, 4}, {Scope::kBlock, 1}, {Scope::kBlock, 2}, {Scope::kBlock, 4}};
+inline constexpr std::uint32_t kPackedVersion = 1;
+
+// The first layout in the list in which matrices of the format have the same packed bytes.
+constexpr std::uint32_t LayoutId(Layout layout, const FormatInfo& f) {
+  std::uint32_t id = 0;
+  while (f.looks_up() && !(kLayouts[id] == layout)) ++id;
+  return id;
+}
+
 inline constexpr std::size_t kPanelRows = 64;
 inline constexpr std::size_t kPlaneBytes = 128;  // of one plane of a chunk
 inline constexpr std::size_t kSignBytes = 32;    // of a chunk
@@ -168,9 +180,11 @@ struct Geometry {
         param_bytes(kPanelRows * SizeOf(scale_type) + zero_offset),
         block_bytes(BlockBytes(f, chunks)),
         panel_bytes(blocks == 0 ? 0
-                                : (blocks - 1) * block_bytes + BlockBytes(f, last_chunks) +
-                                      (blocks + blocks_per_group - 1) / blocks_per_group * param_bytes) {}
+                                : (blocks - 1) * block_bytes + BlockBytes(f, last_chunks) + groups() * param_bytes) {}
 
+  constexpr std::size_t groups() const { return (blocks + blocks_per_group - 1) / blocks_per_group; }
+  // Of the scales of a group in its panel.
+  constexpr std::size_t param_offset(std::size_t g) const { return g * (param_bytes + blocks_per_group * block_bytes); }
   constexpr std::size_t chunks_in(std::size_t b) const { return b + 1 == blocks ? last_chunks : chunks; }
   // Of the tables of one row of x.
   constexpr std::size_t total_chunks() const { return blocks == 0 ? 0 : (blocks - 1) * chunks + last_chunks; }

@@ -1,0 +1,20 @@
+// Elements of arrays of any float type.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "lutra/matrix.h"
+#include "lutra/reference.h"
+
+namespace lutra {
+namespace internal {
+
+inline float LoadFloat(const void* data, DataType type, std::size_t i) {
+  if (type == DataType::kF32) return static_cast<const float*>(data)[i];
+  const std::uint16_t bits = static_cast<const std::uint16_t*>(data)[i];
+  return type == DataType::kF16 ? F16ToF32(bits) : BF16ToF32(bits);
+}
+
+}  // namespace internal
+}  // namespace lutra

@@ -1,0 +1,214 @@
+// Writes packed matrices as they are in memory, and takes only what can have been written so.
+#include "lutra/packed_file.h"
+
+#include <cmath>
+#include <cstddef>
+#include <cstdio>
+#include <cstring>
+#include <iterator>
+
+#include "activation_access.h"
+#include "checksum.h"
+#include "load_float.h"
+#include "packed_access.h"
+#include "validate.h"
+
+namespace lutra {
+namespace {
+
+using internal::Checksum;
+using internal::Geometry;
+using internal::kPanelRows;
+using internal::PackedFields;
+
+constexpr char kMagic[8] = {'\x89', 'L', 'U', 'T', 'R', 'A', '\r', '\n'};
+constexpr std::uint32_t kByteOrder = 0x01020304;
+constexpr std::size_t kPageBytes = 4096;  // keeps data aligned to 64 bytes, and to pages when mapped
+
+struct Page {
+  char magic[sizeof(kMagic)];
+  std::uint32_t byte_order, version;
+  std::uint8_t format, scale_type, zero_kind, has_bias;
+  std::uint32_t layout;  // LayoutId
+  std::uint64_t m, k, group, bytes;
+  std::uint64_t data_checksum, bias_checksum;
+  std::uint8_t unused[kPageBytes - 80];
+  std::uint64_t checksum;  // of what stands above
+};
+static_assert(sizeof(Page) == kPageBytes && offsetof(Page, checksum) == kPageBytes - 8);
+
+std::size_t BiasBytes(const PackedMatrix& w) { return w.has_bias() ? w.m() * sizeof(float) : 0; }
+
+std::uint64_t PageChecksum(const Page& page) { return Checksum(&page, offsetof(Page, checksum)); }
+
+Page PageOf(const PackedMatrix& w) {
+  Page page = {};
+  std::memcpy(page.magic, kMagic, sizeof(kMagic));
+  page.byte_order = kByteOrder;
+  page.version = internal::kPackedVersion;
+  page.format = static_cast<std::uint8_t>(w.format());
+  page.scale_type = static_cast<std::uint8_t>(w.scale_type());
+  page.zero_kind = static_cast<std::uint8_t>(w.zero_kind());
+  page.has_bias = w.has_bias();
+  if (w.target() != nullptr) page.layout = internal::LayoutId(w.target()->layout, Describe(w.format()));
+  page.m = w.m();
+  page.k = w.k();
+  page.group = w.group() == kPerMatrix ? static_cast<std::uint64_t>(-1) : w.group();
+  page.bytes = w.bytes();
+  page.data_checksum = Checksum(w.data(), w.bytes());
+  page.bias_checksum = Checksum(w.bias(), BiasBytes(w));
+  page.checksum = PageChecksum(page);
+  return page;
+}
+
+// Scales and zeros are finite, and integer zeros are in the range of a byte.
+bool ParamsValid(const PackedMatrix& w, internal::Layout layout) {
+  const Geometry g = GeometryOf(w);
+  const std::size_t set = internal::SetPanels(layout, Describe(w.format())), panels = internal::PanelsIn(w.m());
+  for (std::size_t panel = 0; panel < panels; ++panel) {
+    const internal::Place place(set, panel, panels);
+    for (std::size_t group = 0; group < g.groups(); ++group) {
+      const std::uint8_t* params = w.data() + place.At(g.panel_bytes, g.param_offset(group), g.param_bytes);
+      if (!internal::AllFinite(params, w.scale_type(), g.param_bytes / SizeOf(w.scale_type()))) return false;
+      if (w.zero_kind() != ZeroKind::kInteger) continue;
+      for (std::size_t row = 0; row < kPanelRows; ++row) {
+        const float zero = internal::LoadFloat(params + g.zero_offset, w.scale_type(), row);
+        if (!(zero >= 0 && zero <= 255 && zero == std::floor(zero))) return false;
+      }
+    }
+  }
+  return true;
+}
+
+// What the bytes of a file are, before anything is made of them.
+struct Contents {
+  PackedFields fields;  // without a target
+  internal::Layout layout;
+};
+
+// `name` is the argument to blame.
+Status Parse(const std::uint8_t* bytes, std::size_t size, const char* name, Contents* contents) {
+  Page page;
+  if (size < sizeof(page)) return Status::Invalid(name, "is too short for a packed matrix");
+  std::memcpy(&page, bytes, sizeof(page));
+  if (std::memcmp(page.magic, kMagic, sizeof(kMagic)) != 0) return Status::Invalid(name, "is not a packed matrix");
+  if (page.byte_order != kByteOrder) return Status::Unsupported(name, "was packed on a machine of another byte order");
+  if (page.version != internal::kPackedVersion) {
+    return Status::Unsupported(name, "was packed by a version of Lutra with other layouts: pack it again");
+  }
+  if (page.checksum != PageChecksum(page)) return Status::Invalid(name, "is damaged: the page's checksum differs");
+
+  QuantizedView shape;
+  shape.format = static_cast<Format>(page.format);
+  shape.m = static_cast<std::size_t>(page.m);
+  shape.k = static_cast<std::size_t>(page.k);
+  shape.group = static_cast<std::size_t>(page.group);
+  shape.scale_type = static_cast<DataType>(page.scale_type);
+  shape.zero_kind = static_cast<ZeroKind>(page.zero_kind);
+  if (shape.m != page.m || shape.k != page.k || page.has_bias > (shape.m != 0) ||
+      page.layout >= std::size(internal::kLayouts) || !internal::ValidateShape(shape).ok()) {
+    return Status::Invalid(name, "describes no matrix");
+  }
+  PackedFields& fields = contents->fields;
+  fields = internal::FieldsOf(shape);
+  contents->layout = internal::kLayouts[page.layout];
+  const std::size_t bias_bytes = page.has_bias * fields.m * sizeof(float);
+  if (fields.bytes != page.bytes || size != sizeof(page) + fields.bytes + bias_bytes) {
+    return Status::Invalid(name, "is truncated or too long");
+  }
+  fields.data = bytes + sizeof(page);
+  if (page.has_bias != 0) fields.bias = reinterpret_cast<const float*>(fields.data + fields.bytes);
+  if (page.data_checksum != Checksum(fields.data, fields.bytes) ||
+      page.bias_checksum != Checksum(fields.data + fields.bytes, bias_bytes)) {
+    return Status::Invalid(name, "is damaged: a checksum differs");
+  }
+  return {};
+}
+
+// The bytes are at a multiple of 64, and belong to the caller or to one of the owners.
+Status LoadAligned(const std::uint8_t* bytes, std::size_t size, const char* name, const PackOptions& options,
+                   Buffer buffer, MappedFile file, PackedMatrix* w, Loaded* loaded) {
+  Contents contents;
+  LUTRA_RETURN_IF_ERROR(Parse(bytes, size, name, &contents));
+  const FormatInfo& f = Describe(contents.fields.format);
+  const Target target = options.target != nullptr ? options.target : RunnableTargets().data[0];
+  Loaded how = buffer.size() != 0 ? Loaded::kCopied : Loaded::kInPlace;
+  contents.fields.target = target;
+  PackedMatrix result = PackedAccess::Make(contents.fields, std::move(buffer), std::move(file));
+  if (!ParamsValid(result, contents.layout) ||
+      (result.has_bias() && !internal::AllFinite(result.bias(), DataType::kF32, result.m()))) {
+    return Status::Invalid(name, "holds scales, zeros or a bias that Pack refuses");
+  }
+  if (internal::LayoutId(contents.layout, f) != internal::LayoutId(target->layout, f)) {
+    QuantizedMatrix codes;
+    LUTRA_RETURN_IF_ERROR(internal::UnpackFrom(result, contents.layout, &codes));
+    LUTRA_RETURN_IF_ERROR(Pack(codes.view(), options, &result));
+    how = Loaded::kRepacked;
+  }
+  *w = std::move(result);
+  if (loaded != nullptr) *loaded = how;
+  return {};
+}
+
+bool Write(const Page& page, const PackedMatrix& w, const char* path) {
+  std::FILE* const file = std::fopen(path, "wb");
+  if (file == nullptr) return false;
+  bool written = std::fwrite(&page, sizeof(page), 1, file) == 1;
+  if (w.bytes() != 0) written = written && std::fwrite(w.data(), w.bytes(), 1, file) == 1;
+  if (w.has_bias()) written = written && std::fwrite(w.bias(), BiasBytes(w), 1, file) == 1;
+  return std::fclose(file) == 0 && written;
+}
+
+}  // namespace
+
+std::size_t PackedFileSize(const PackedMatrix& w) { return sizeof(Page) + w.bytes() + BiasBytes(w); }
+
+Status SavePacked(const PackedMatrix& w, void* bytes, std::size_t size) {
+  if (bytes == nullptr) return Status::Invalid("bytes", "is null");
+  if (size != PackedFileSize(w)) return Status::Invalid("size", "is not PackedFileSize(w)");
+  const Page page = PageOf(w);
+  auto* to = static_cast<std::uint8_t*>(bytes);
+  std::memcpy(to, &page, sizeof(page));
+  if (w.bytes() != 0) std::memcpy(to + sizeof(page), w.data(), w.bytes());
+  if (w.has_bias()) std::memcpy(to + sizeof(page) + w.bytes(), w.bias(), BiasBytes(w));
+  return {};
+}
+
+Status SavePacked(const PackedMatrix& w, const char* path) {
+  if (path == nullptr) return Status::Invalid("path", "is null");
+  constexpr char kSuffix[] = ".part";
+  const std::size_t length = std::strlen(path);
+  Buffer part;
+  if (!part.Reserve(length + sizeof(kSuffix))) return Status::OutOfMemory("path");
+  std::memcpy(part.data(), path, length);
+  std::memcpy(part.data() + length, kSuffix, sizeof(kSuffix));
+  if (!Write(PageOf(w), w, part.as<char>()) || std::rename(part.as<char>(), path) != 0) {
+    (void)std::remove(part.as<char>());
+    return {StatusCode::kIo, "path", "cannot be written"};
+  }
+  return {};
+}
+
+Status LoadPacked(const void* bytes, std::size_t size, const PackOptions& options, PackedMatrix* w, Loaded* loaded) {
+  if (w == nullptr) return Status::Invalid("w", "is null");
+  if (bytes == nullptr) return Status::Invalid("bytes", "is null");
+  const auto* at = static_cast<const std::uint8_t*>(bytes);
+  Buffer copy;
+  if (reinterpret_cast<std::uintptr_t>(bytes) % Buffer::kAlignment != 0) {
+    if (!copy.Reserve(size)) return Status::OutOfMemory("w");
+    std::memcpy(copy.data(), bytes, size);
+    at = copy.data();
+  }
+  return LoadAligned(at, size, "bytes", options, std::move(copy), {}, w, loaded);
+}
+
+Status LoadPacked(const char* path, const PackOptions& options, PackedMatrix* w, Loaded* loaded) {
+  if (w == nullptr) return Status::Invalid("w", "is null");
+  MappedFile file;
+  LUTRA_RETURN_IF_ERROR(file.Open(path));
+  const std::uint8_t* const bytes = file.data();
+  const std::size_t size = file.size();
+  return LoadAligned(bytes, size, "path", options, {}, std::move(file), w, loaded);
+}
+
+}  // namespace lutra

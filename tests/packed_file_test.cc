@@ -1,0 +1,314 @@
+// Packed matrices in files: they come back bit for bit, from any layout, and damage never gets through.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../src/checksum.h"
+#include "lutra/kernels/registry.h"
+#include "lutra/lutra.h"
+#include "problem.h"
+#include "testing.h"
+
+namespace lutra::test {
+namespace {
+
+constexpr std::size_t kPage = 4096;
+
+// Bytes of a file, aligned, with nothing accessible behind them under AddressSanitizer.
+class Bytes {
+ public:
+  explicit Bytes(std::size_t size) : data_(new (std::align_val_t{64}) std::uint8_t[size]), size_(size) {}
+  explicit Bytes(const PackedMatrix& w) : Bytes(PackedFileSize(w)) {
+    EXPECT_TRUE(Ok(SavePacked(w, data_.get(), size_)));
+  }
+  std::uint8_t* data() { return data_.get(); }
+  std::size_t size() const { return size_; }
+
+  // As a forger writes them: with checksums that are right.
+  void Seal() {
+    const auto put = [&](std::size_t at, const std::uint8_t* from, std::size_t size) {
+      const std::uint64_t sum = internal::Checksum(from, size);
+      std::memcpy(data() + at, &sum, sizeof(sum));
+    };
+    std::uint64_t bytes;
+    std::memcpy(&bytes, data() + 48, sizeof(bytes));
+    if (bytes <= size_ - kPage) {
+      put(56, data() + kPage, bytes);
+      put(64, data() + kPage + bytes, size_ - kPage - bytes);
+    }
+    put(kPage - 8, data(), kPage - 8);
+  }
+
+ private:
+  struct Delete {
+    void operator()(std::uint8_t* data) const { ::operator delete[](data, std::align_val_t{64}); }
+  };
+  std::unique_ptr<std::uint8_t[], Delete> data_;
+  std::size_t size_;
+};
+
+// A path of its own for each test, and no file there afterwards.
+class PackedFile : public ::testing::Test {
+ protected:
+  ~PackedFile() override { std::remove(path_.c_str()); }
+  void Write(const std::uint8_t* data, std::size_t size) const {
+    std::FILE* const file = std::fopen(path_.c_str(), "wb");
+    ASSERT_NE(file, nullptr);
+    EXPECT_EQ(std::fwrite(data, 1, size, file), size);
+    EXPECT_EQ(std::fclose(file), 0);
+  }
+  const std::string path_ = ::testing::TempDir() + "lutra_packed_" + std::to_string(getpid());
+};
+
+Case NewCase(Format format, Target target, std::size_t group, ZeroKind zero_kind) {
+  Case c;
+  c.format = format;
+  c.target = target;
+  c.m = 70;
+  c.n = 3;
+  c.k = 200;
+  c.group = group;
+  c.zero_kind = zero_kind;
+  c.bias = true;
+  return c;
+}
+
+void ExpectSame(const PackedMatrix& w, const PackedMatrix& expected, const Problem& problem) {
+  EXPECT_EQ(w.target(), expected.target());
+  ASSERT_EQ(w.bytes(), expected.bytes());
+  EXPECT_EQ(std::memcmp(w.data(), expected.data(), w.bytes()), 0);
+  EXPECT_EQ(w.has_bias(), expected.has_bias());
+  EXPECT_TRUE(SameBits(Multiplied(w, Prepared(problem, w), DataType::kF32, 0),
+                       Multiplied(expected, Prepared(problem, expected), DataType::kF32, 0), w.m()));
+}
+
+// Every format, group size, kind of zeros and types of scales, from every target to every target.
+TEST_F(PackedFile, RoundTrip) {
+  for (const Kernel& from : Kernels()) {
+    for (const std::size_t group : kGroups) {
+      for (const ZeroKind zero_kind : kZeroKinds) {
+        for (const Target target : RunnableTargets()) {
+          Case c = NewCase(from.format, from.target, group, zero_kind);
+          c.scale_type = kFloatTypes[(group + static_cast<std::size_t>(zero_kind)) % 3];
+          c.bias = zero_kind != ZeroKind::kNone;
+          SCOPED_TRACE(c);
+          SCOPED_TRACE(TargetName(target));
+          const Problem problem(c);
+          const PackedMatrix saved = Packed(problem, from.target), expected = Packed(problem, target);
+          const FormatInfo& f = Describe(from.format);
+          const bool same = internal::LayoutId(from.target->layout, f) == internal::LayoutId(target->layout, f);
+
+          Bytes bytes(saved);
+          PackedMatrix w;
+          Loaded loaded;
+          ASSERT_TRUE(Ok(LoadPacked(bytes.data(), bytes.size(), {target, nullptr}, &w, &loaded)));
+          EXPECT_EQ(loaded, same ? Loaded::kInPlace : Loaded::kRepacked);
+          if (same) EXPECT_EQ(w.data(), bytes.data() + kPage);
+          ExpectSame(w, expected, problem);
+        }
+      }
+    }
+  }
+}
+
+TEST_F(PackedFile, RoundTripThroughAFile) {
+  for (const FormatInfo& f : kFormats) {
+    const Problem problem(NewCase(f.format, BestTarget(), 64, ZeroKind::kInteger));
+    const PackedMatrix saved = Packed(problem, BestTarget());
+    ASSERT_TRUE(Ok(SavePacked(saved, path_.c_str())));
+    PackedMatrix w;
+    Loaded loaded;
+    ASSERT_TRUE(Ok(LoadPacked(path_.c_str(), {}, &w, &loaded)));
+    EXPECT_EQ(loaded, Loaded::kInPlace);
+    ExpectSame(w, saved, problem);
+
+    // It stays what it is when its file is replaced, when it is moved, and when it is saved over its own file.
+    const Problem other(NewCase(f.format, BestTarget(), 32, ZeroKind::kNone));
+    ASSERT_TRUE(Ok(SavePacked(Packed(other, BestTarget()), path_.c_str())));
+    PackedMatrix moved = std::move(w);
+    ExpectSame(moved, saved, problem);
+    ASSERT_TRUE(Ok(SavePacked(moved, path_.c_str())));
+    ASSERT_TRUE(Ok(LoadPacked(path_.c_str(), {}, &w)));
+    ASSERT_TRUE(Ok(SavePacked(w, path_.c_str())));
+    ExpectSame(w, saved, problem);
+  }
+}
+
+TEST_F(PackedFile, WhatIsMovedFromIsEmpty) {
+  const Problem problem(NewCase(Format::kTernary, BestTarget(), 128, ZeroKind::kNone));
+  PackedMatrix w = Packed(problem, BestTarget());
+  const PackedMatrix moved = std::move(w);
+  EXPECT_EQ(w.m(), 0u);  // NOLINT: what is moved from is defined
+  EXPECT_EQ(w.k(), 0u);
+  EXPECT_EQ(w.bytes(), 0u);
+  EXPECT_EQ(w.data(), nullptr);
+  EXPECT_FALSE(w.has_bias());
+  QuantizedMatrix codes;
+  EXPECT_TRUE(Ok(Unpack(w, &codes)));
+  ExpectSame(moved, Packed(problem, BestTarget()), problem);
+}
+
+TEST_F(PackedFile, EmptyMatricesAndOddAddresses) {
+  for (const std::pair<std::size_t, std::size_t> shape : {std::pair{0, 0}, {0, 5}, {5, 0}, {1, 1}, {65, 1}}) {
+    Case c = NewCase(Format::kInt2, BestTarget(), 128, ZeroKind::kFloat);
+    c.m = shape.first;
+    c.k = shape.second;
+    SCOPED_TRACE(c);
+    const Problem problem(c);
+    const PackedMatrix saved = Packed(problem, BestTarget());
+    Bytes bytes(PackedFileSize(saved) + 1);
+    ASSERT_TRUE(Ok(SavePacked(saved, bytes.data() + 1, bytes.size() - 1)));
+    PackedMatrix w;
+    Loaded loaded;
+    ASSERT_TRUE(Ok(LoadPacked(bytes.data() + 1, bytes.size() - 1, {}, &w, &loaded)));
+    EXPECT_EQ(loaded, Loaded::kCopied);
+    std::memset(bytes.data(), 0, bytes.size());
+    ExpectSame(w, saved, problem);
+  }
+  PackedMatrix w;
+  Bytes bytes{PackedMatrix()};
+  EXPECT_TRUE(Ok(LoadPacked(bytes.data(), bytes.size(), {}, &w)));
+  EXPECT_EQ(w.m(), 0u);
+}
+
+// A small file with something in every part.
+Bytes SmallFile() {
+  Case c = NewCase(Format::kTernary, BestTarget(), 16, ZeroKind::kInteger);
+  c.m = 2;
+  c.k = 20;
+  return Bytes(Packed(Problem(c), BestTarget()));
+}
+
+::testing::AssertionResult RefusedUnchanged(const std::uint8_t* bytes, std::size_t size) {
+  const Problem problem(NewCase(Format::kInt4, BestTarget(), 128, ZeroKind::kNone));
+  PackedMatrix w = Packed(problem, BestTarget());
+  const std::uint8_t* const data = w.data();
+  Loaded loaded = Loaded::kCopied;
+  const Status status = LoadPacked(bytes, size, {}, &w, &loaded);
+  if (status.ok()) return ::testing::AssertionFailure() << "was accepted";
+  if (status.argument() != std::string("bytes") || *status.reason() == 0) {
+    return ::testing::AssertionFailure() << status.message();
+  }
+  return w.data() == data && loaded == Loaded::kCopied ? ::testing::AssertionSuccess()
+                                                       : ::testing::AssertionFailure() << "w or loaded changed";
+}
+
+TEST_F(PackedFile, EveryFlippedByteIsRefused) {
+  Bytes bytes = SmallFile();
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const int flips[] = {0xff, 1 << i % 8};
+    for (const int flip : flips) {
+      bytes.data()[i] = static_cast<std::uint8_t>(bytes.data()[i] ^ flip);
+      ASSERT_TRUE(RefusedUnchanged(bytes.data(), bytes.size())) << "byte " << i << " flipped by " << flip;
+      bytes.data()[i] = static_cast<std::uint8_t>(bytes.data()[i] ^ flip);
+    }
+  }
+  PackedMatrix w;
+  EXPECT_TRUE(Ok(LoadPacked(bytes.data(), bytes.size(), {}, &w)));
+}
+
+TEST_F(PackedFile, EveryOtherLengthIsRefused) {
+  Bytes whole = SmallFile();
+  for (std::size_t size = 0; size <= whole.size() + 1; ++size) {
+    if (size == whole.size()) continue;
+    Bytes part(size);
+    std::memset(part.data(), 0, size);
+    std::memcpy(part.data(), whole.data(), std::min(size, whole.size()));
+    ASSERT_TRUE(RefusedUnchanged(part.data(), size)) << size << " bytes";
+  }
+  Write(whole.data(), whole.size() - 1);
+  PackedMatrix w;
+  EXPECT_TRUE(Refused(LoadPacked(path_.c_str(), {}, &w), "path"));
+  Write(whole.data(), 0);
+  EXPECT_TRUE(Refused(LoadPacked(path_.c_str(), {}, &w), "path"));
+}
+
+// With checksums that fit, anything may be accepted, but it must be harmless; sanitizers watch.
+TEST_F(PackedFile, ForgedBytesAreHarmless) {
+  Random random(7);
+  std::size_t accepted = 0;
+  for (int round = 0; round < 4000; ++round) {
+    Bytes bytes = SmallFile();
+    const std::size_t fields = 72;
+    for (std::size_t changes = 1 + random.Below(3); changes > 0; --changes) {
+      const std::size_t at = round % 2 == 0 ? random.Below(fields) : kPage + random.Below(bytes.size() - kPage);
+      bytes.data()[at] = static_cast<std::uint8_t>(random.Bits());
+    }
+    bytes.Seal();
+    for (const Target target : RunnableTargets()) {
+      PackedMatrix w;
+      if (!LoadPacked(bytes.data(), bytes.size(), {target, nullptr}, &w).ok()) continue;
+      ++accepted;
+      const std::vector<float> x(w.k(), 1.0f);
+      std::vector<float> y(w.m());
+      Context context;
+      Activations tables;
+      ASSERT_TRUE(Ok(Prepare({x.data(), DataType::kF32, 1, w.k(), w.k()}, w, Precision::kInt8, context, &tables)));
+      ASSERT_TRUE(Ok(MatMul(w, tables, {y.data(), DataType::kF32, 1, w.m(), w.m()}, context)));
+    }
+  }
+  EXPECT_GT(accepted, 100u);
+}
+
+TEST_F(PackedFile, OtherVersionsAndByteOrdersAreUnsupported) {
+  for (const std::size_t at : {std::size_t{8}, std::size_t{12}}) {
+    Bytes bytes = SmallFile();
+    ++bytes.data()[at];
+    bytes.Seal();
+    PackedMatrix w;
+    EXPECT_EQ(LoadPacked(bytes.data(), bytes.size(), {}, &w).code(), StatusCode::kUnsupported);
+  }
+}
+
+TEST_F(PackedFile, BadArgumentsAreRefused) {
+  Bytes bytes = SmallFile();
+  PackedMatrix w;
+  EXPECT_TRUE(Refused(LoadPacked(nullptr, bytes.size(), {}, &w), "bytes"));
+  EXPECT_TRUE(Refused(LoadPacked(bytes.data(), bytes.size(), {}, nullptr), "w"));
+  EXPECT_TRUE(Refused(LoadPacked("", {}, nullptr), "w"));
+  EXPECT_TRUE(Refused(LoadPacked(static_cast<const char*>(nullptr), {}, &w), "path"));
+  EXPECT_TRUE(Refused(SavePacked(w, nullptr, kPage), "bytes"));
+  EXPECT_TRUE(Refused(SavePacked(w, bytes.data(), kPage - 1), "size"));
+  EXPECT_TRUE(Refused(SavePacked(w, static_cast<const char*>(nullptr)), "path"));
+  for (const std::string& path : {path_, ::testing::TempDir(), path_ + "/below"}) {
+    EXPECT_EQ(LoadPacked(path.c_str(), {}, &w).code(), StatusCode::kIo) << path;
+  }
+  EXPECT_EQ(SavePacked(w, (path_ + "/below").c_str()).code(), StatusCode::kIo);
+}
+
+// The packed bytes that version 1 of files means. Where they change, kPackedVersion must, and then these.
+TEST(PackedBytes, AreThoseOfTheVersion) {
+  static_assert(internal::kPackedVersion == 1);
+  constexpr std::uint64_t kSums[std::size(kFormats)][std::size(internal::kLayouts)] = {{0}, {0}, {0}, {0}, {0}};
+  for (const Kernel& kernel : Kernels()) {
+    const FormatInfo& f = Describe(kernel.format);
+    const PackedMatrix w = Packed(Problem(NewCase(kernel.format, kernel.target, 64, ZeroKind::kFloat)), kernel.target);
+    const std::uint64_t expected =
+        kSums[static_cast<std::size_t>(kernel.format)][internal::LayoutId(kernel.target->layout, f)];
+    EXPECT_EQ(internal::Checksum(w.data(), w.bytes()), expected)
+        << std::hex << internal::Checksum(w.data(), w.bytes()) << " for " << f.name << " on "
+        << TargetName(kernel.target);
+  }
+}
+
+// The vectors of the specification of XXH64.
+TEST(Checksum, IsXxh64) {
+  const auto of = [](const std::string& text) { return internal::Checksum(text.data(), text.size()); };
+  EXPECT_EQ(of(""), 0xEF46DB3751D8E999u);
+  EXPECT_EQ(of("a"), 0xD24EC4F1A98C6E5Bu);
+  EXPECT_EQ(of("abc"), 0x44BC2CF5AD770999u);
+  EXPECT_EQ(of("Nobody inspects the spammish repetition"), 0xFBCEA83C8A378BF1u);
+}
+
+}  // namespace
+}  // namespace lutra::test

@@ -3,6 +3,8 @@
 //   gemv/<format>/M:4096/K:4096/weights:<dram|cache>/threads:1/target:<name>     one token
 //   gemm/<format>/M:4096/K:4096/N:<n>/threads:1/target:<name>                    n tokens, weights from DRAM
 //   prepare/<int1|int4|ternary>/K:4096/N:<n>/target:<name>                       tables, or integers, alone
+//   dispatch/<thread_pool|openmp|tbb>/threads:2                                  what an executor adds to 8 tasks of 5
+//   us
 //
 // Besides, for some: /threads:2; and before /threads: /group:32, /group:64, /precision:int16. If not said otherwise,
 // groups of 128 weights share an f16 scale, and precision is int8. x and y are f32. The counters gmac_s and weight_gb_s
@@ -23,6 +25,8 @@
 
 #include "../examples/sampled_error.h"
 #include "limits.h"
+#include "lutra/executors/openmp.h"
+#include "lutra/executors/tbb.h"
 #include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
 #include "weights.h"
@@ -155,6 +159,26 @@ void BenchmarkPrepare(benchmark::State& state, const Case& c) {
   state.counters["gx_s"] = 1e-9 * static_cast<double>(kK * c.n) / seconds;  // 1e9 elements of x per second
 }
 
+// The counter: seconds beyond those of the tasks, evenly spread.
+template <class Pool>
+void BenchmarkDispatch(benchmark::State& state) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::size_t kThreads = 2, kTasks = 8;
+  constexpr std::chrono::microseconds kTask(5);
+  Pool pool(kThreads);
+  const double seconds = SecondsPerIteration(state, [&] {
+    pool.ParallelFor(
+        kTasks,
+        [](void*, std::size_t) {
+          for (const Clock::time_point end = Clock::now() + kTask; Clock::now() < end;) {
+          }
+        },
+        nullptr);
+    return Status();
+  });
+  state.counters["overhead"] = seconds - std::chrono::duration<double>(kTask).count() * kTasks / kThreads;
+}
+
 void Register(const Case& c, const std::string& kind, const std::string& what) {
   std::string name =
       kind + "/" + Describe(c.format).name + "/M:" + std::to_string(kM) + "/K:" + std::to_string(kK) + what;
@@ -201,6 +225,12 @@ void RegisterTarget(Target target) {
   }
 }
 
+void RegisterDispatch() {
+  benchmark::RegisterBenchmark("dispatch/thread_pool/threads:2", BenchmarkDispatch<ThreadPool>);
+  benchmark::RegisterBenchmark("dispatch/openmp/threads:2", BenchmarkDispatch<OpenMpExecutor>);
+  benchmark::RegisterBenchmark("dispatch/tbb/threads:2", BenchmarkDispatch<TbbExecutor>);
+}
+
 void AddLimitsToContext() {
   benchmark::AddCustomContext("stream_gb_s", std::to_string(StreamGBs()));
   benchmark::AddCustomContext("stream_2_threads_gb_s", std::to_string(StreamGBs(2)));
@@ -226,6 +256,7 @@ int main(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 1;
 
   for (const lutra::Target target : lutra::RunnableTargets()) lutra::bench::RegisterTarget(target);
+  lutra::bench::RegisterDispatch();
   if (!lists) lutra::bench::AddLimitsToContext();
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();

@@ -1,4 +1,4 @@
-# Installs the library, its headers and the package that find_package(lutra) finds.
+# Installs the library, its headers and the packages that find_package(lutra) and pkg-config find.
 include(CMakePackageConfigHelpers)
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/lutra)
 configure_package_config_file(cmake/lutraConfig.cmake.in lutraConfig.cmake INSTALL_DESTINATION ${package_dir})
@@ -12,4 +12,13 @@ install(FILES
   ${CMAKE_CURRENT_BINARY_DIR}/lutraConfigVersion.cmake
   DESTINATION ${package_dir})
 install(DIRECTORY include/lutra TYPE INCLUDE)
-install(FILES LICENSE TYPE DOC)
+install(FILES LICENSE CHANGELOG.md TYPE DOC)
+
+# For other build systems. Its paths are relative to where it is, so that an installation can be moved.
+set(pkgconfig_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+file(RELATIVE_PATH pkgconfig_to_prefix ${CMAKE_INSTALL_PREFIX}/${pkgconfig_dir} ${CMAKE_INSTALL_PREFIX})
+if(hwy_FOUND)
+  set(lutra_pc_requires libhwy)
+endif()
+configure_file(cmake/lutra.pc.in lutra.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/lutra.pc DESTINATION ${pkgconfig_dir})

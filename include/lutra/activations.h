@@ -6,11 +6,12 @@
 
 #include "lutra/buffer.h"
 #include "lutra/context.h"
+#include "lutra/export.h"
 #include "lutra/matrix.h"
 #include "lutra/packed_matrix.h"
 #include "lutra/status.h"
 
-namespace lutra {
+namespace LUTRA_API lutra {
 
 namespace internal {
 

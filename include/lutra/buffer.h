@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <utility>
 
-namespace lutra {
+#include "lutra/export.h"
+
+namespace LUTRA_API lutra {
 
 // A movable block of bytes aligned to 64. Not thread-safe.
 class Buffer {

@@ -3,7 +3,9 @@
 
 #include <cstddef>
 
-namespace lutra {
+#include "lutra/export.h"
+
+namespace LUTRA_API lutra {
 
 // Lutra starts no threads. Implement this over a thread pool to let one call use several.
 class Executor {

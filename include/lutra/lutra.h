@@ -27,3 +27,4 @@
 #include "lutra/selection.h"
 #include "lutra/status.h"
 #include "lutra/targets.h"
+#include "lutra/version.h"

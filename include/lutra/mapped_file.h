@@ -6,9 +6,10 @@
 #include <utility>
 
 #include "lutra/buffer.h"
+#include "lutra/export.h"
 #include "lutra/status.h"
 
-namespace lutra {
+namespace LUTRA_API lutra {
 
 // Maps a file; where the system has no mmap, reads it. The file must not change meanwhile; one that is replaced (by
 // renaming another over it) stays what it was here. Movable; any number of threads may read.

@@ -5,11 +5,12 @@
 
 #include "lutra/activations.h"
 #include "lutra/context.h"
+#include "lutra/export.h"
 #include "lutra/matrix.h"
 #include "lutra/packed_matrix.h"
 #include "lutra/status.h"
 
-namespace lutra {
+namespace LUTRA_API lutra {
 
 // Multiplies, over context.executor. x must fit w (Activations::Fits); y.n = x.n(), y.m = w.m(). Fails, with y
 // untouched, on activations that do not fit, mismatched shapes, null data of nonzero size, a stride below M or a type

@@ -38,7 +38,7 @@ struct OutputView {
 };
 
 enum class ZeroKind : std::uint8_t {
-  kNone,     // the format's default: 0 for int1 and ternary, 2^(b-1) for int<b>
+  kNone,     // the format's default: 0 for int1 and ternary, 2^(bits-1) for int2 to int4
   kInteger,  // std::uint8_t zeros[]
   kFloat,    // zeros[] of the type of the scales
 };

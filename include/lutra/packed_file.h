@@ -11,12 +11,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "lutra/export.h"
 #include "lutra/packed_matrix.h"
 #include "lutra/status.h"
 
-namespace lutra {
+namespace LUTRA_API lutra {
 
-// The bytes that Save writes.
+// The bytes that SavePacked writes.
 std::size_t PackedFileSize(const PackedMatrix& w);
 
 // Writes w to bytes[0 .. PackedFileSize(w)); at an address that is a multiple of 64, it can be loaded in place. Fails

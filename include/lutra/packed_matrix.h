@@ -7,13 +7,14 @@
 
 #include "lutra/buffer.h"
 #include "lutra/executor.h"
+#include "lutra/export.h"
 #include "lutra/mapped_file.h"
 #include "lutra/matrix.h"
 #include "lutra/quantize.h"
 #include "lutra/status.h"
 #include "lutra/targets.h"
 
-namespace lutra {
+namespace LUTRA_API lutra {
 
 struct PackOptions {
   Target target = nullptr;       // null: the best of RunnableTargets()

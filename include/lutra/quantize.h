@@ -4,10 +4,11 @@
 #include <cstddef>
 
 #include "lutra/buffer.h"
+#include "lutra/export.h"
 #include "lutra/matrix.h"
 #include "lutra/status.h"
 
-namespace lutra {
+namespace LUTRA_API lutra {
 
 // Owns what a QuantizedView points to.
 class QuantizedMatrix {

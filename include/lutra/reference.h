@@ -1,10 +1,11 @@
 // What the kernels must compute, in the plainest code. Slow. For tests, examples and readers.
 #pragma once
 
+#include "lutra/export.h"
 #include "lutra/matrix.h"
 #include "lutra/status.h"
 
-namespace lutra {
+namespace LUTRA_API lutra {
 
 // y[n * m_total + m], m_total = w.m: dequantize, then multiply, in double, from the original activations; bias
 // included.

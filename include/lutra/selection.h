@@ -5,11 +5,12 @@
 #include <cstdint>
 
 #include "lutra/context.h"
+#include "lutra/export.h"
 #include "lutra/format.h"
 #include "lutra/matmul.h"
 #include "lutra/targets.h"
 
-namespace lutra {
+namespace LUTRA_API lutra {
 
 enum class KernelFamily : std::uint8_t {
   kLookup,       // tables of sums of x; the weights are their indices

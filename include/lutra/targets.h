@@ -3,7 +3,9 @@
 
 #include <cstddef>
 
-namespace lutra {
+#include "lutra/export.h"
+
+namespace LUTRA_API lutra {
 
 namespace internal {
 struct TargetKernels;

@@ -1,10 +1,11 @@
-// What both consumers compile: a call of each kind, and proof that Highway stays out of sight.
+// What all consumers compile: a call of each kind, and proof that Highway stays out of sight.
 #include <cstdio>
 #include <string_view>
 
 #include "lutra/lutra.h"
 
 static_assert(__cplusplus >= 201703L);
+static_assert(LUTRA_VERSION_MAJOR == 0 && LUTRA_VERSION_MINOR >= 1);
 static_assert(std::string_view(INCLUDE_PATH).find(':') == std::string_view::npos,
               "Lutra passes on an include path besides its own: " INCLUDE_PATH);
 #ifdef HWY_MAJOR

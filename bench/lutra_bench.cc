@@ -164,7 +164,7 @@ template <class Pool>
 void BenchmarkDispatch(benchmark::State& state) {
   using Clock = std::chrono::steady_clock;
   constexpr std::size_t kThreads = 2, kTasks = 8;
-  constexpr std::chrono::microseconds kTask(5);
+  static constexpr std::chrono::microseconds kTask(5);
   Pool pool(kThreads);
   const double seconds = SecondsPerIteration(state, [&] {
     pool.ParallelFor(

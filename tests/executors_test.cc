@@ -28,6 +28,7 @@ struct Pool {
   std::size_t threads;
   std::function<std::unique_ptr<Executor>()> make;
 };
+std::string PoolName(const ::testing::TestParamInfo<Pool>& info) { return info.param.name; }
 void PrintTo(const Pool& pool, std::ostream* out) { *out << pool.name; }
 
 template <class T>
@@ -99,7 +100,7 @@ INSTANTIATE_TEST_SUITE_P(Sweep, Executors,
                                            PoolOf<ThreadPool>("ThreadPoolOf2", 2),
                                            PoolOf<ThreadPool>("ThreadPoolOf5", 5), PoolOf<OpenMpExecutor>("OpenMP", 2),
                                            PoolOf<TbbExecutor>("TBB", 2)),
-                         [](const auto& info) { return info.param.name; });
+                         PoolName);
 
 TEST(ThreadPool, RunsTasksThatCallIt) {
   ThreadPool pool(3);

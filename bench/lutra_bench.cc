@@ -9,8 +9,8 @@
 // Besides, for some: /threads:2; and before /threads: /group:32, /group:64, /precision:int16. If not said otherwise,
 // groups of 128 weights share an f16 scale, and precision is int8. x and y are f32. The counters gmac_s and weight_gb_s
 // are 1e9 multiply-adds and bytes of packed weights per second; of_stream and of_dot_peak relate them to what this
-// machine can read (with as many threads) and multiply (with one), see limits.h; nmse is the error against the double
-// reference. The label says which plan served the case (selection.h).
+// machine can read (with as many threads) and multiply (with one), see machine_limits.h; nmse is the error against the
+// double reference. The label says which plan served the case (selection.h).
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -24,11 +24,11 @@
 #include <vector>
 
 #include "../examples/sampled_error.h"
-#include "limits.h"
 #include "lutra/executors/openmp.h"
 #include "lutra/executors/tbb.h"
 #include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
+#include "machine_limits.h"
 #include "weights.h"
 
 namespace lutra::bench {

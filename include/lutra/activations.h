@@ -11,7 +11,7 @@
 #include "lutra/packed_matrix.h"
 #include "lutra/status.h"
 
-namespace LUTRA_API lutra {
+namespace lutra {
 
 namespace internal {
 
@@ -30,7 +30,7 @@ struct TableKey {
 
 // x[N x K] in tables. Read-only after Prepare: any number of threads may use it. Reuse one object for every call: its
 // memory only grows.
-class Activations {
+class LUTRA_API Activations {
  public:
   std::size_t n() const { return n_; }
   std::size_t k() const { return key_.k; }
@@ -53,7 +53,7 @@ class Activations {
 // below K, K other than w.k(), int8 without scales, x or scales that are not finite, sizes that overflow, short memory;
 // *activations then holds nothing usable. Uses context.executor over the rows of x.
 // Magnitudes of x up to 1e32 are safe; beyond, zero * (sum of x over a block) may be infinite on its way to y.
-Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, Context& context,
-               Activations* activations);
+LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, Context& context,
+                         Activations* activations);
 
 }  // namespace lutra

@@ -7,10 +7,10 @@
 
 #include "lutra/export.h"
 
-namespace LUTRA_API lutra {
+namespace lutra {
 
 // A movable block of bytes aligned to 64. Not thread-safe.
-class Buffer {
+class LUTRA_API Buffer {
  public:
   static constexpr std::size_t kAlignment = 64;
 

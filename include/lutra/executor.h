@@ -5,10 +5,10 @@
 
 #include "lutra/export.h"
 
-namespace LUTRA_API lutra {
+namespace lutra {
 
 // Lutra starts no threads. Implement this over a thread pool to let one call use several.
-class Executor {
+class LUTRA_API Executor {
  public:
   using Task = void (*)(void* context, std::size_t index);
 
@@ -21,6 +21,6 @@ class Executor {
 };
 
 // The default: one after the other on the calling thread. Thread-safe, without state.
-Executor& SerialExecutor();
+LUTRA_API Executor& SerialExecutor();
 
 }  // namespace lutra

@@ -1,8 +1,7 @@
 // What a shared library shows.
 #pragma once
 
-// Of a namespace in a public header: its names are exported. Empty in static libraries, so that an engine that links
-// one does not export them in turn.
+// Exports a function or class. Empty in static libraries, so that an engine that links one does not export it in turn.
 #if defined(LUTRA_SHARED)
 #define LUTRA_API [[gnu::visibility("default")]]
 #else

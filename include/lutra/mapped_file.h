@@ -9,11 +9,11 @@
 #include "lutra/export.h"
 #include "lutra/status.h"
 
-namespace LUTRA_API lutra {
+namespace lutra {
 
 // Maps a file; where the system has no mmap, reads it. The file must not change meanwhile; one that is replaced (by
 // renaming another over it) stays what it was here. Movable; any number of threads may read.
-class MappedFile {
+class LUTRA_API MappedFile {
  public:
   MappedFile() = default;
   ~MappedFile() { Close(); }

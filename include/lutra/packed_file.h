@@ -15,17 +15,17 @@
 #include "lutra/packed_matrix.h"
 #include "lutra/status.h"
 
-namespace LUTRA_API lutra {
+namespace lutra {
 
 // The bytes that SavePacked writes.
-std::size_t PackedFileSize(const PackedMatrix& w);
+LUTRA_API std::size_t PackedFileSize(const PackedMatrix& w);
 
 // Writes w to bytes[0 .. PackedFileSize(w)); at an address that is a multiple of 64, it can be loaded in place. Fails
 // if bytes is null or size is not PackedFileSize(w).
-Status SavePacked(const PackedMatrix& w, void* bytes, std::size_t size);
+LUTRA_API Status SavePacked(const PackedMatrix& w, void* bytes, std::size_t size);
 
 // Writes w to a file, first under the name path + ".part"; then the file replaces one that is there. Fails with kIo.
-Status SavePacked(const PackedMatrix& w, const char* path);
+LUTRA_API Status SavePacked(const PackedMatrix& w, const char* path);
 
 enum class Loaded : std::uint8_t {
   kInPlace,   // multiplied from where the bytes are
@@ -37,10 +37,10 @@ enum class Loaded : std::uint8_t {
 // bytes are read and checked: fails, with w untouched, on anything that is damaged, truncated or too long, with
 // kUnsupported on what another version or byte order wrote. The checksums do not protect from malice, but whatever the
 // bytes, loading and multiplying read nothing beyond them. `loaded`, if not null, is set on success.
-Status LoadPacked(const void* bytes, std::size_t size, const PackOptions& options, PackedMatrix* w,
-                  Loaded* loaded = nullptr);
+LUTRA_API Status LoadPacked(const void* bytes, std::size_t size, const PackOptions& options, PackedMatrix* w,
+                            Loaded* loaded = nullptr);
 
 // Maps the file, which belongs to w then (see MappedFile). Fails besides with kIo.
-Status LoadPacked(const char* path, const PackOptions& options, PackedMatrix* w, Loaded* loaded = nullptr);
+LUTRA_API Status LoadPacked(const char* path, const PackOptions& options, PackedMatrix* w, Loaded* loaded = nullptr);
 
 }  // namespace lutra

@@ -14,7 +14,7 @@
 #include "lutra/status.h"
 #include "lutra/targets.h"
 
-namespace LUTRA_API lutra {
+namespace lutra {
 
 struct PackOptions {
   Target target = nullptr;       // null: the best of RunnableTargets()
@@ -38,7 +38,7 @@ struct PackedFields {
 
 // W[M x K] laid out for one target; multiplied by that target's kernels. Read-only after Pack or LoadPacked: any number
 // of threads may use it at the same time. The layout is drawn in kernels/layout.h. What is moved from is 0 x 0.
-class PackedMatrix {
+class LUTRA_API PackedMatrix {
  public:
   PackedMatrix() = default;
   PackedMatrix(PackedMatrix&& other) noexcept { *this = std::move(other); }
@@ -81,11 +81,11 @@ class PackedMatrix {
 // size, a stride below K, a group size or type that is not listed, a code >= levels, scales, zeros or bias that are not
 // finite, sizes that overflow, or short memory. M = 0 or K = 0 is valid. Method: T-MAC (planes), bitnet.cpp TL2
 // (ternary sign apart).
-Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* packed);
+LUTRA_API Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* packed);
 inline Status Pack(const QuantizedView& w, PackedMatrix* packed) { return Pack(w, PackOptions{}, packed); }
 
 // The inverse: the codes, scales, zeros (as floats of the scale type, if kInteger as integers) and bias that were
 // packed.
-Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w);
+LUTRA_API Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w);
 
 }  // namespace lutra

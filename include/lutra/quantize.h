@@ -8,10 +8,10 @@
 #include "lutra/matrix.h"
 #include "lutra/status.h"
 
-namespace LUTRA_API lutra {
+namespace lutra {
 
 // Owns what a QuantizedView points to.
-class QuantizedMatrix {
+class LUTRA_API QuantizedMatrix {
  public:
   // Valid as long as this object lives and is not allocated or assigned anew.
   const QuantizedView& view() const { return view_; }
@@ -45,10 +45,10 @@ struct QuantizeOptions {
 //            exact (as ggml does); with zero points the range [min, max] is spread over all codes.
 // For int1 and ternary a zero point is the group's mean (float) or 0 (integer).
 // The scale is rounded to scale_type first, then codes are chosen against the rounded one.
-Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride,
-                const QuantizeOptions& options, QuantizedMatrix* w);
+LUTRA_API Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride,
+                          const QuantizeOptions& options, QuantizedMatrix* w);
 
 // out[M x K] = W in float (double is not needed: value and zero are small integers, or rounded here to nearest).
-Status Dequantize(const QuantizedView& w, float* out, std::size_t row_stride);
+LUTRA_API Status Dequantize(const QuantizedView& w, float* out, std::size_t row_stride);
 
 }  // namespace lutra

@@ -5,24 +5,25 @@
 #include "lutra/matrix.h"
 #include "lutra/status.h"
 
-namespace LUTRA_API lutra {
+namespace lutra {
 
 // y[n * m_total + m], m_total = w.m: dequantize, then multiply, in double, from the original activations; bias
 // included.
-Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* y);
+LUTRA_API Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* y);
 
 // What Precision::kInt16 computes, bit for bit, in scalar code: x in integers, integer sums per block, then one fixed
 // sequence of float operations (std::fma). Output as above, in float.
-Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, float* y);
+LUTRA_API Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, float* y);
 
 // An upper bound of |MatMul - ReferenceMatMul| per element of y (f32 output): half a step of the table scale for each
 // lookup, the rounding of x, and the float operations that follow. Derived in reference.cc. Output as above.
-Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision, double* bound);
+LUTRA_API Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision,
+                                     double* bound);
 
 // IEEE conversions, to the nearest, ties to even.
-float F16ToF32(std::uint16_t bits);
-std::uint16_t F32ToF16(float value);
-float BF16ToF32(std::uint16_t bits);
-std::uint16_t F32ToBF16(float value);
+LUTRA_API float F16ToF32(std::uint16_t bits);
+LUTRA_API std::uint16_t F32ToF16(float value);
+LUTRA_API float BF16ToF32(std::uint16_t bits);
+LUTRA_API std::uint16_t F32ToBF16(float value);
 
 }  // namespace lutra

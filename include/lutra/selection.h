@@ -10,14 +10,14 @@
 #include "lutra/matmul.h"
 #include "lutra/targets.h"
 
-namespace LUTRA_API lutra {
+namespace lutra {
 
 enum class KernelFamily : std::uint8_t {
   kLookup,       // tables of sums of x; the weights are their indices
   kDot,          // integers times integers; codes are unpacked in registers
   kUnpackedDot,  // the same, but a block's codes are unpacked to L1 once for all rows of x
 };
-const char* FamilyName(KernelFamily family);
+LUTRA_API const char* FamilyName(KernelFamily family);
 
 // Lookup codes (FormatInfo::looks_up) have the one family kLookup; formats of integers have the other two.
 struct Plan {
@@ -38,20 +38,21 @@ struct PlanList {
 };
 
 // The whole table; the first row that serves a case is taken.
-PlanList Plans();
-bool Serves(const Plan& plan, Format format, Target target);
-const Plan& SelectPlan(Format format, Target target, std::size_t n);
+LUTRA_API PlanList Plans();
+LUTRA_API bool Serves(const Plan& plan, Format format, Target target);
+LUTRA_API const Plan& SelectPlan(Format format, Target target, std::size_t n);
 
 // The micro-kernel's tile: panels of 64 rows of W times rows of x, for the first rows of N.
 struct MicroTile {
   int panels, rows;
 };
-MicroTile TileOf(const Plan& plan, Format format, Target target, std::size_t n);
+LUTRA_API MicroTile TileOf(const Plan& plan, Format format, Target target, std::size_t n);
 
 // MatMul by a plan of one's own, to tune or to test. Besides MatMul's errors: the plan does not serve w (Serves), its
 // family is not one of the format's, `rows` is not a positive multiple of 4, `panels` is 0, or rows * panels is above
 // kMaxTileRows. The result does not depend on the plan.
 inline constexpr std::size_t kMaxTileRows = 128;
-Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, const Plan& plan, Context& context);
+LUTRA_API Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, const Plan& plan,
+                        Context& context);
 
 }  // namespace lutra

@@ -5,7 +5,7 @@
 
 #include "lutra/export.h"
 
-namespace LUTRA_API lutra {
+namespace lutra {
 
 namespace internal {
 struct TargetKernels;
@@ -22,11 +22,11 @@ struct TargetList {
 };
 
 // Those this CPU can run, the best first; never empty. The list has static storage duration. Thread-safe.
-TargetList RunnableTargets();
+LUTRA_API TargetList RunnableTargets();
 
 // The runnable target of that name ("AVX2", "AVX3", "AVX3_ZEN4", "NEON", "EMU128" ...), or null.
-Target FindTarget(const char* name);
+LUTRA_API Target FindTarget(const char* name);
 
-const char* TargetName(Target target);
+LUTRA_API const char* TargetName(Target target);
 
 }  // namespace lutra

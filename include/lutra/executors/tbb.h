@@ -1,7 +1,6 @@
 // An Executor over oneTBB. Link TBB::tbb.
 #pragma once
 
-#include <limits.h>  // first: oneTBB 2021.8 needs it
 #include <oneapi/tbb/blocked_range.h>
 #include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/partitioner.h>

@@ -1,5 +1,5 @@
 // Measures the machine's limits. SIMD part: loops that do nothing but read, or nothing but multiply and add.
-#include "limits.h"
+#include "machine_limits.h"
 
 #include <benchmark/benchmark.h>
 
@@ -17,7 +17,7 @@
 #include "lutra/executors/thread_pool.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "limits.cc"
+#define HWY_TARGET_INCLUDE "machine_limits.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 

@@ -90,13 +90,14 @@ void MultiplyPass(const Problem& p, std::size_t n, std::size_t m_begin, std::siz
   }
 }
 
-// A call cut into pieces for an executor: four per thread, which even out what neighbours cost. Passes are parted
-// first, so that each thread keeps its tables in its L2; then the panels of W, in whole sets of those side by side as
-// long as each thread has one.
+// A call cut into pieces for an executor: four per thread, which even out what neighbours cost; two for one row of x,
+// where long address streams count for more. Passes are parted first, so that each thread keeps its tables in its L2;
+// then the panels of W, in whole sets of those side by side as long as each thread has one.
 class Split {
  public:
   Split(const Problem& p, std::size_t threads) : p_(p), passes_((p.y.n + p.rows_per_pass - 1) / p.rows_per_pass) {
-    const std::size_t pieces = threads == 1 ? 1 : 4 * threads, ranges = (pieces + passes_ - 1) / passes_;
+    const std::size_t pieces = threads == 1 ? 1 : (p.y.n == 1 ? 2 : 4) * threads;
+    const std::size_t ranges = (pieces + passes_ - 1) / passes_;
     const std::size_t set_rows = kPanelRows * std::max(p.set, p.plan.panels), sets = (p.y.m + set_rows - 1) / set_rows;
     columns_ = internal::RoundUp((p.y.m + ranges - 1) / ranges, passes_ * sets >= threads ? set_rows : kPanelRows);
     ranges_ = (p.y.m + columns_ - 1) / columns_;

@@ -45,6 +45,7 @@ struct Problem {
   internal::TableView x;
   const internal::TileKernel& kernel;
   std::size_t rows_per_pass, ahead;
+  bool unpack;
 
   Problem(const PackedMatrix& w_, const Activations& activations, const OutputView& y_, const Plan& plan_)
       : w(w_),
@@ -54,7 +55,8 @@ struct Problem {
         x(ActivationAccess::View(activations, Describe(w_.format()), geometry)),
         kernel(w_.target()->tile(w_.format(), activations.precision())),
         rows_per_pass(RowsPerPass(plan_, x.row_bytes, y_.n)),
-        ahead(plan_.ahead != 0 ? plan_.ahead : geometry.block_bytes + geometry.param_bytes) {}
+        ahead(plan_.ahead != 0 ? plan_.ahead : geometry.block_bytes + geometry.param_bytes),
+        unpack(plan_.family == KernelFamily::kUnpackedLookup || plan_.family == KernelFamily::kUnpackedDot) {}
 };
 
 // Writes the part of a tile that lies in columns [m_begin, m_end) of y, with the bias.
@@ -82,8 +84,7 @@ void Multiply(const Problem& p, std::size_t m_begin, std::size_t m_end) {
       const std::size_t panels = (panel_end - first + stream - 1) / stream;
       // For each block of K: tile += scale * (sums looked up) + (center - zero) * (sum of x).
       p.kernel.function({&p.geometry, p.w.data() + first * p.geometry.panel_bytes, panels,
-                         stream * p.geometry.panel_bytes, p.w.scale_type(), x, rows,
-                         p.plan.family == KernelFamily::kUnpackedDot, p.ahead, tile});
+                         stream * p.geometry.panel_bytes, p.w.scale_type(), x, rows, p.unpack, p.ahead, tile});
       for (std::size_t i = 0; i < panels; ++i) {
         Store(p, tile + i * rows * kPanelRows, first + i * stream, n, rows, m_begin, m_end);
       }
@@ -113,8 +114,7 @@ Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, 
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y));
   if (y.n == 0 || y.m == 0) return {};
   if (!Serves(plan, w.format(), w.target())) return Status::Invalid("plan", "is not for the format or target of w");
-  if (plan.family > KernelFamily::kUnpackedDot ||
-      (plan.family == KernelFamily::kLookup) != Describe(w.format()).looks_up()) {
+  if (!HasFamily(w.format(), w.target(), plan.family)) {
     return Status::Invalid("plan.family", "is not one of the format's");
   }
   if (plan.rows == 0 || plan.rows % kGroupRows != 0) return Status::Invalid("plan.rows", "is not a multiple of 4");

@@ -36,18 +36,30 @@ constexpr Plan kPlans[] = {
     {kCodes,             true,  32,    KernelFamily::kDot,         32,  4,     0,     kUnpack},
     {In(Format::kInt4),  true,  kAnyN, KernelFamily::kDot,         128, 1,     0,     kDotPorts},
     {In(Format::kInt3),  true,  kAnyN, KernelFamily::kUnpackedDot, 128, 1,     0,     kDotPorts},
-    {kSums,              false, 8,     KernelFamily::kLookup,      8,   4,     1536,  kNarrow},
-    {kSums,              false, kAnyN, KernelFamily::kLookup,      32,  1,     0,     kNarrow},
+    {kSums,              false, 2,     KernelFamily::kLookup,      4,   4,     1536,  kNarrow},
+    {kSums,              false, kAnyN, KernelFamily::kUnpackedLookup, 64,  2,     0,     kNarrow},
     {kCodes,             false, 2,     KernelFamily::kDot,         4,   4,     1536,  kUnpack},
-    {kCodes,             false, kAnyN, KernelFamily::kUnpackedDot, 32,  1,     0,     kDotPorts},
+    {kCodes,             false, kAnyN, KernelFamily::kUnpackedDot, 128,  1,     0,     kDotPorts},
 };
 // clang-format on
 
 }  // namespace
 
 const char* FamilyName(KernelFamily family) {
-  constexpr const char* kNames[] = {"lookup", "dot", "unpacked dot"};
+  constexpr const char* kNames[] = {"lookup", "unpacked lookup", "dot", "unpacked dot"};
   return static_cast<std::size_t>(family) < std::size(kNames) ? kNames[static_cast<std::size_t>(family)] : "";
+}
+
+namespace {
+bool Unpacks(KernelFamily family) {
+  return family == KernelFamily::kUnpackedLookup || family == KernelFamily::kUnpackedDot;
+}
+}  // namespace
+
+bool HasFamily(Format format, Target target, KernelFamily family) {
+  const bool looks_up = family == KernelFamily::kLookup || family == KernelFamily::kUnpackedLookup;
+  return family <= KernelFamily::kUnpackedDot && looks_up == Describe(format).looks_up() &&
+         target->tile(format, Precision::kInt8).micro[Unpacks(family)].rows != 0;
 }
 
 PlanList Plans() { return {kPlans, std::size(kPlans)}; }
@@ -63,8 +75,7 @@ const Plan& SelectPlan(Format format, Target target, std::size_t n) {
 }
 
 MicroTile TileOf(const Plan& plan, Format format, Target target, std::size_t n) {
-  const internal::MicroShape shape =
-      target->tile(format, Precision::kInt8).micro[plan.family == KernelFamily::kUnpackedDot];
+  const internal::MicroShape shape = target->tile(format, Precision::kInt8).micro[Unpacks(plan.family)];
   const int rows = static_cast<int>(std::min<std::size_t>(n, static_cast<std::size_t>(shape.rows)));
   return {rows == 0 ? 0 : std::min(shape.panels, shape.tile / rows), rows};
 }

@@ -36,9 +36,9 @@ constexpr Plan kPlans[] = {
     {kCodes,             true,  32,    KernelFamily::kDot,         32,  4,     0,     kUnpack},
     {In(Format::kInt4),  true,  kAnyN, KernelFamily::kDot,         128, 1,     0,     kDotPorts},
     {In(Format::kInt3),  true,  kAnyN, KernelFamily::kUnpackedDot, 128, 1,     0,     kDotPorts},
-    {kSums,              false, 2,     KernelFamily::kLookup,      4,   4,     1536,  kNarrow},
+    {kSums,              false, 2,     KernelFamily::kLookup,      4,   2,     4096,  kMemory},
     {kSums,              false, kAnyN, KernelFamily::kUnpackedLookup, 64,  2,     0,     kNarrow},
-    {kCodes,             false, 2,     KernelFamily::kDot,         4,   4,     1536,  kUnpack},
+    {kCodes,             false, 2,     KernelFamily::kDot,         4,   2,     4096,  kMemory},
     {kCodes,             false, kAnyN, KernelFamily::kUnpackedDot, 128,  1,     0,     kDotPorts},
 };
 // clang-format on

@@ -45,6 +45,7 @@ struct Problem {
   internal::TableView x;
   const internal::TileKernel& kernel;
   std::size_t set, rows_per_pass, ahead;
+  bool unpack;
 
   Problem(const PackedMatrix& w_, const Activations& activations, const OutputView& y_, const Plan& plan_)
       : w(w_),
@@ -55,7 +56,8 @@ struct Problem {
         kernel(w_.target()->tile(w_.format(), activations.precision())),
         set(internal::SetPanels(w_.target()->layout, Describe(w_.format()))),
         rows_per_pass(RowsPerPass(plan_, x.row_bytes, y_.n)),
-        ahead(plan_.ahead != 0 ? plan_.ahead : geometry.block_bytes + geometry.param_bytes) {}
+        ahead(plan_.ahead != 0 ? plan_.ahead : geometry.block_bytes + geometry.param_bytes),
+        unpack(plan_.family == KernelFamily::kUnpackedLookup || plan_.family == KernelFamily::kUnpackedDot) {}
 };
 
 // Writes the part of a tile that lies in columns [m_begin, m_end) of y, with the bias.
@@ -82,8 +84,7 @@ void MultiplyPass(const Problem& p, std::size_t n, std::size_t m_begin, std::siz
     const std::size_t count = std::min({p.plan.panels, place.set_panels - place.in_set, panel_end - panel});
     // For each block of K: tile += scale * (sums looked up) + (center - zero) * (sum of x).
     p.kernel.function({&p.geometry, p.w.data() + place.set_begin * p.geometry.panel_bytes, place.set_panels,
-                       place.in_set, count, p.w.scale_type(), x, rows, p.plan.family == KernelFamily::kUnpackedDot,
-                       p.ahead, tile});
+                       place.in_set, count, p.w.scale_type(), x, rows, p.unpack, p.ahead, tile});
     for (std::size_t i = 0; i < count; ++i, ++panel) {
       Store(p, tile + i * rows * kPanelRows, panel, n, rows, m_begin, m_end);
     }
@@ -138,8 +139,7 @@ Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, 
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y));
   if (y.n == 0 || y.m == 0) return {};
   if (!Serves(plan, w.format(), w.target())) return Status::Invalid("plan", "is not for the format or target of w");
-  if (plan.family > KernelFamily::kUnpackedDot ||
-      (plan.family == KernelFamily::kLookup) != Describe(w.format()).looks_up()) {
+  if (!HasFamily(w.format(), w.target(), plan.family)) {
     return Status::Invalid("plan.family", "is not one of the format's");
   }
   if (plan.rows == 0 || plan.rows % kGroupRows != 0) return Status::Invalid("plan.rows", "is not a multiple of 4");

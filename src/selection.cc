@@ -17,10 +17,11 @@ constexpr std::uint8_t kSums1 = In(Format::kInt1, Format::kTernary), kSums = kSu
 constexpr std::uint8_t kCodes = In(Format::kInt3, Format::kInt4);
 constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
 
-// Few rows: four panels are as many address streams, and lines are asked for 0.1 us ahead. Many rows: the next block is
-// asked for while all rows of x pass over this one. Sums: 16 rows of tables (256 KB of L2 at K = 4096) meet four
-// panels, so that each table that reaches L1 serves 256 rows of W; y takes 16 KB of L1. Codes: x is small, so 128 rows
-// share what is read or unpacked.
+// Weights are read from memory once per pass, as one address stream; lines are asked for 8 KB ahead, as many as memory
+// has on their way at a time (1 KB: 0.5 of that speed at N = 1; 24 KB: 0.9). Sums: 16 rows of tables (256 KB of L2 at K =
+// 4096) meet four panels, so that each table that reaches L1 serves 256 rows of W; y takes 16 KB of L1. Codes: x is
+// small, so 128 rows share what is read or unpacked.
+constexpr std::size_t kAhead = 8192;
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
 constexpr const char* kDotPorts = "dot products";
@@ -28,26 +29,37 @@ constexpr const char* kUnpack = "unpacking codes, and dot products";
 constexpr const char* kNarrow = "byte shuffles and additions";
 // clang-format off
 constexpr Plan kPlans[] = {
-    // formats           wide   N      family                      rows panels ahead  bound
-    {kSums1,             true,  1,     KernelFamily::kLookup,      4,   4,     2560,  kMemory},
-    {In(Format::kInt2),  true,  1,     KernelFamily::kLookup,      4,   4,     1024,  kMemory},
-    {kSums,              true,  kAnyN, KernelFamily::kLookup,      16,  4,     0,     kShuffle},
-    {kCodes,             true,  1,     KernelFamily::kDot,         4,   4,     768,   kMemory},
-    {kCodes,             true,  32,    KernelFamily::kDot,         32,  4,     0,     kUnpack},
-    {In(Format::kInt4),  true,  kAnyN, KernelFamily::kDot,         128, 1,     0,     kDotPorts},
-    {In(Format::kInt3),  true,  kAnyN, KernelFamily::kUnpackedDot, 128, 1,     0,     kDotPorts},
-    {kSums,              false, 8,     KernelFamily::kLookup,      8,   4,     1536,  kNarrow},
-    {kSums,              false, kAnyN, KernelFamily::kLookup,      32,  1,     0,     kNarrow},
-    {kCodes,             false, 2,     KernelFamily::kDot,         4,   4,     1536,  kUnpack},
-    {kCodes,             false, kAnyN, KernelFamily::kUnpackedDot, 32,  1,     0,     kDotPorts},
+    // formats           wide   N      family                         rows panels ahead   bound
+    {kSums,              true,  1,     KernelFamily::kLookup,         4,   4,     kAhead, kMemory},
+    {kSums,              true,  kAnyN, KernelFamily::kLookup,         16,  4,     kAhead, kShuffle},
+    {kCodes,             true,  1,     KernelFamily::kDot,            4,   1,     kAhead, kMemory},
+    {kCodes,             true,  32,    KernelFamily::kDot,            32,  1,     kAhead, kUnpack},
+    {In(Format::kInt4),  true,  kAnyN, KernelFamily::kDot,            128, 1,     kAhead, kDotPorts},
+    {In(Format::kInt3),  true,  kAnyN, KernelFamily::kUnpackedDot,    128, 1,     kAhead, kDotPorts},
+    {kSums,              false, 2,     KernelFamily::kLookup,         4,   1,     kAhead, kMemory},
+    {kSums,              false, kAnyN, KernelFamily::kUnpackedLookup, 64,  1,     kAhead, kNarrow},
+    {kCodes,             false, 2,     KernelFamily::kDot,            4,   1,     kAhead, kMemory},
+    {kCodes,             false, kAnyN, KernelFamily::kUnpackedDot,    128, 1,     kAhead, kDotPorts},
 };
 // clang-format on
 
 }  // namespace
 
 const char* FamilyName(KernelFamily family) {
-  constexpr const char* kNames[] = {"lookup", "dot", "unpacked dot"};
+  constexpr const char* kNames[] = {"lookup", "unpacked lookup", "dot", "unpacked dot"};
   return static_cast<std::size_t>(family) < std::size(kNames) ? kNames[static_cast<std::size_t>(family)] : "";
+}
+
+namespace {
+bool Unpacks(KernelFamily family) {
+  return family == KernelFamily::kUnpackedLookup || family == KernelFamily::kUnpackedDot;
+}
+}  // namespace
+
+bool HasFamily(Format format, Target target, KernelFamily family) {
+  const bool looks_up = family == KernelFamily::kLookup || family == KernelFamily::kUnpackedLookup;
+  return family <= KernelFamily::kUnpackedDot && looks_up == Describe(format).looks_up() &&
+         target->tile(format, Precision::kInt8).micro[Unpacks(family)].rows != 0;
 }
 
 PlanList Plans() { return {kPlans, std::size(kPlans)}; }
@@ -63,8 +75,7 @@ const Plan& SelectPlan(Format format, Target target, std::size_t n) {
 }
 
 MicroTile TileOf(const Plan& plan, Format format, Target target, std::size_t n) {
-  const internal::MicroShape shape =
-      target->tile(format, Precision::kInt8).micro[plan.family == KernelFamily::kUnpackedDot];
+  const internal::MicroShape shape = target->tile(format, Precision::kInt8).micro[Unpacks(plan.family)];
   const int rows = static_cast<int>(std::min<std::size_t>(n, static_cast<std::size_t>(shape.rows)));
   return {rows == 0 ? 0 : std::min(shape.panels, shape.tile / rows), rows};
 }

@@ -31,7 +31,7 @@ TEST_P(Selection, IsTheFirstRowThatServes) {
     const Plan& plan = SelectPlan(format, target, n);
     EXPECT_TRUE(Serves(plan, format, target));
     EXPECT_LE(n, plan.n);
-    EXPECT_EQ(plan.family == KernelFamily::kLookup, Describe(format).looks_up());
+    EXPECT_TRUE(HasFamily(format, target, plan.family));
     EXPECT_STRNE(FamilyName(plan.family), "");
     EXPECT_STRNE(plan.bound, "");
     for (const Plan* before = Plans().begin(); before != &plan; ++before) {
@@ -74,8 +74,9 @@ TEST_P(Selection, AnyBlockingComputesTheSame) {
   const Activations x = Prepared(problem, w);
   const std::vector<float> expected = Multiplied(w, x, DataType::kF32, 1);
   Plan plan = SelectPlan(GetParam().format, GetParam().target, 37);
-  for (const KernelFamily family : {KernelFamily::kLookup, KernelFamily::kDot, KernelFamily::kUnpackedDot}) {
-    if ((family == KernelFamily::kLookup) != Describe(GetParam().format).looks_up()) continue;
+  for (const KernelFamily family :
+       {KernelFamily::kLookup, KernelFamily::kUnpackedLookup, KernelFamily::kDot, KernelFamily::kUnpackedDot}) {
+    if (!HasFamily(GetParam().format, GetParam().target, family)) continue;
     plan.family = family;
     for (plan.rows = 4; plan.rows <= kMaxTileRows; plan.rows *= 2) {
       for (plan.panels = 1; plan.rows * plan.panels <= kMaxTileRows && plan.panels <= 8; ++plan.panels) {
@@ -103,7 +104,8 @@ TEST_P(Selection, RefusesPlansThatCannotBe) {
   refused([](Plan& plan) { plan.wide = !plan.wide; }, "plan");
   refused(
       [&](Plan& plan) {
-        plan.family = good.family == KernelFamily::kLookup ? KernelFamily::kDot : KernelFamily::kLookup;
+        plan.family =
+            Describe(GetParam().format).looks_up() ? KernelFamily::kUnpackedDot : KernelFamily::kUnpackedLookup;
       },
       "plan.family");
   refused([](Plan& plan) { plan.family = static_cast<KernelFamily>(7); }, "plan.family");

@@ -31,51 +31,51 @@ inline void CheckNibbles() {
   }
 }
 
-// All pairs of indices, in a table of large entries that tell them apart.
-inline void CheckPairLookups() {
+// All unsigned times all signed bytes; those at odd places in another order, so that pairs differ.
+inline void CheckPairAdder() {
   const D8 d8;
   const D16 d16;
-  HWY_ALIGN std::uint8_t table[16], index[512];
+  HWY_ALIGN std::uint8_t a[512];
+  HWY_ALIGN std::int8_t b[512];
   HWY_ALIGN std::int16_t sums[256];
-  for (int i = 0; i < 16; ++i) table[i] = static_cast<std::uint8_t>(255 - 13 * i);
-  for (int i = 0; i < 256; ++i) {
-    index[2 * i] = static_cast<std::uint8_t>(i % 16);
-    index[2 * i + 1] = static_cast<std::uint8_t>(i / 16);
-  }
-  for (std::size_t i = 0; i < 256; i += hn::Lanes(d16)) {
-    hn::Store(AddPairLookups(hn::Set(d16, -1000), table, hn::Load(d8, index + 2 * i)), d16, sums + i);
-  }
-  for (int i = 0; i < 256; ++i) {
-    EXPECT_EQ(sums[i], -1000 + table[i % 16] + 2 * table[i / 16]) << hwy::TargetName(HWY_TARGET);
+  for (int shift = 0; shift < 256; ++shift) {
+    for (int i = 0; i < 256; ++i) {
+      a[2 * i] = static_cast<std::uint8_t>(i);
+      b[2 * i] = static_cast<std::int8_t>((i + shift) % 256 - 128);
+      a[2 * i + 1] = static_cast<std::uint8_t>(255 - i);
+      b[2 * i + 1] = static_cast<std::int8_t>(127 - (i + shift) % 256);  // of the other sign: the sum fits
+    }
+    for (std::size_t i = 0; i < 256; i += hn::Lanes(d16)) {
+      const auto signed_bytes = hn::Load(DI8(), b + 2 * i);
+      hn::Store(AddPairs(hn::Set(d16, -100), hn::Load(d8, a + 2 * i), signed_bytes), d16, sums + i);
+    }
+    for (int i = 0; i < 256; ++i) {
+      const int sum = -100 + a[2 * i] * b[2 * i] + a[2 * i + 1] * b[2 * i + 1];
+      EXPECT_EQ(sums[i], static_cast<std::int16_t>(static_cast<std::uint16_t>(sum))) << hwy::TargetName(HWY_TARGET);
+    }
   }
 }
 
-// All pairs of indices with all pairs of signs; sums that wrap.
-template <bool kMirrored>
-inline void CheckLoneLookups() {
+// All pairs of bytes; sums that wrap.
+inline void CheckAddBytes() {
   const D8 d8;
   const D16 d16;
-  HWY_ALIGN std::uint8_t table[16], index[512], negative[512];
+  HWY_ALIGN std::uint8_t bytes[512];
   HWY_ALIGN std::int16_t all[256], odd[256];
-  for (int i = 0; i < 16; ++i) table[i] = static_cast<std::uint8_t>(255 - 13 * i);
-  for (int signs = 0; signs < 4; ++signs) {
-    for (int i = 0; i < 512; ++i) {
-      index[i] = static_cast<std::uint8_t>(i % 2 == 0 ? i / 2 % 16 : i / 32);
-      negative[i] = static_cast<std::uint8_t>((signs >> (i % 2) & 1) * 128 + i % 128);  // only the top bit counts
+  for (int high = 0; high < 256; ++high) {
+    for (int i = 0; i < 256; ++i) {
+      bytes[2 * i] = static_cast<std::uint8_t>(i);
+      bytes[2 * i + 1] = static_cast<std::uint8_t>(high);
     }
     for (std::size_t i = 0; i < 256; i += hn::Lanes(d16)) {
-      V16 all_sum = hn::Set(d16, 32000), odd_sum = hn::Set(d16, -1000);
-      AddLoneLookups<kMirrored>(all_sum, odd_sum, table, hn::Load(d8, index + 2 * i), hn::Load(d8, negative + 2 * i));
+      V16 all_sum = hn::Set(d16, 32000), odd_sum = hn::Set(d16, -100);
+      AddBytes(all_sum, odd_sum, hn::Load(d8, bytes + 2 * i));
       hn::Store(all_sum, d16, all + i);
       hn::Store(odd_sum, d16, odd + i);
     }
-    const auto found = [&](int i) {
-      return kMirrored && negative[i] >= 128 ? (256 - table[index[i]]) % 256 : table[index[i]];
-    };
     for (int i = 0; i < 256; ++i) {
-      const int sum = 32000 + found(2 * i) + 256 * found(2 * i + 1);
-      EXPECT_EQ(all[i], static_cast<std::int16_t>(static_cast<std::uint16_t>(sum))) << hwy::TargetName(HWY_TARGET);
-      EXPECT_EQ(odd[i], -1000 + found(2 * i + 1)) << hwy::TargetName(HWY_TARGET);
+      EXPECT_EQ(all[i], static_cast<std::int16_t>(static_cast<std::uint16_t>(32000 + i + 256 * high)));
+      EXPECT_EQ(odd[i], -100 + high) << hwy::TargetName(HWY_TARGET);
     }
   }
 }
@@ -133,9 +133,8 @@ inline void CheckHalves(DataType type, std::uint32_t first) {
 
 inline void CheckAll() {
   CheckNibbles();
-  CheckPairLookups();
-  CheckLoneLookups<false>();
-  CheckLoneLookups<true>();
+  CheckPairAdder();
+  CheckAddBytes();
   CheckFma();
   for (std::uint32_t first = 0; first < 65536; first += 256) {
     CheckHalves(DataType::kF16, first);

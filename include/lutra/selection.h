@@ -13,13 +13,17 @@
 namespace lutra {
 
 enum class KernelFamily : std::uint8_t {
-  kLookup,       // tables of sums of x; the weights are their indices
-  kDot,          // integers times integers; codes are unpacked in registers
-  kUnpackedDot,  // the same, but a block's codes are unpacked to L1 once for all rows of x
+  kLookup,          // tables of sums of x; the weights are their indices, unpacked in registers
+  kUnpackedLookup,  // the same, but a block's indices are unpacked to L1 once for all rows of x
+  kDot,             // integers times integers; codes are unpacked in registers
+  kUnpackedDot,     // the same, but a block's codes are unpacked to L1 once for all rows of x
 };
 LUTRA_API const char* FamilyName(KernelFamily family);
 
-// Lookup codes (FormatInfo::looks_up) have the one family kLookup; formats of integers have the other two.
+// Whether a target computes a format so: lookup codes (FormatInfo::looks_up) have the first two families, or on wide
+// targets the first alone; formats of integers have the other two.
+bool HasFamily(Format format, Target target, KernelFamily family);
+
 struct Plan {
   std::uint8_t formats;  // bit f: serves Format f
   bool wide;             // for targets with vpermb and vpdpbusd: AVX3_DL, AVX3_ZEN4, AVX3_SPR; or for all others

@@ -5,6 +5,8 @@
 //     x        | k  k+1 k+2 k+3 | k ...                                  the same four everywhere
 //     dot      |  sum        |  sum        |       |  sum        |       vpdpbusd
 //
+// The pair adder sums two products each in 16 bits, and those of a run of chunks before they are widened.
+//
 // Where weights serve few rows of x, codes are unpacked in registers; else once for all rows, to memory (L1).
 #if defined(LUTRA_KERNELS_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_DOT_INL_H_
@@ -14,6 +16,7 @@
 #endif
 
 #include <cstring>
+#include <type_traits>
 
 #include "lutra/kernels/flush-inl.h"
 
@@ -65,25 +68,51 @@ LUTRA_INLINE void UnpackStrip(const std::uint8_t* lines, V8 (&codes)[4]) {
   codes[3] = UnpackQuad<Traits, kQuad, 1>(lines + Traits::kPlanes * 64, none);
 }
 
-// Adds the products of a quad with kRows rows of x to the sums of four vectors of rows of W from vector kFirst on.
-template <int kFirst, int kRows, std::size_t kSums>
-LUTRA_INLINE void AddQuad(const V8 (&codes)[4], const std::uint8_t* x, V32 (&sums)[kSums]) {
+// What products are added to: the sums themselves, or those of a run: 16-bit lanes, two for each sum. As many chunks as
+// fit: |x| <= 128, so that a chunk of int4 takes 4 * 2 * 15 * 128 of 2^15.
+using DotSum = std::conditional_t<kAdder == Adder::kQuad, V32, V16>;
+template <class Traits>
+inline constexpr std::size_t kRunChunks = kAdder == Adder::kQuad
+                                              ? kMaxIntegerChunks
+                                              : 32767 / (kQuads * 2 * (Traits::kInfo.levels - 1) * 128);
+
+HWY_INLINE V32 AddProducts(V32 sum, V8 codes, hn::Vec<DI8> x) {
+  return hn::SumOfMulQuadAccumulate(D32(), codes, x, sum);
+}
+HWY_INLINE V16 AddProducts(V16 sum, V8 codes, hn::Vec<DI8> x) { return AddPairs(sum, codes, x); }
+
+// Adds the products of a quad with kRows rows of x to the sums of kVectors vectors of rows of W from vector kFirst on.
+template <int kFirst, int kRows, std::size_t kVectors, class Sum, std::size_t kSums>
+LUTRA_INLINE void AddQuad(const V8 (&codes)[kVectors], const std::uint8_t* x, Sum (&sums)[kSums]) {
   hn::Vec<DI8> quad[kRows];
   LUTRA_UNROLL
   for (int n = 0; n < kRows; ++n) quad[n] = LoadQuad(x + n * 16);
   LUTRA_UNROLL
-  for (int i = 0; i < 4 * kRows; ++i) {
-    V32& sum = sums[kFirst * kRows + i];
-    sum = hn::SumOfMulQuadAccumulate(D32(), codes[i / kRows], quad[i % kRows], sum);
+  for (int i = 0; i < static_cast<int>(kVectors) * kRows; ++i) {
+    Sum& sum = sums[kFirst * kRows + i];
+    sum = AddProducts(sum, codes[i / kRows], quad[i % kRows]);
     StayInRegister(sum);
+  }
+}
+
+template <std::size_t kSums>
+LUTRA_INLINE void StartRun(V16 (&run)[kSums]) {
+  LUTRA_UNROLL
+  for (V16& sum : run) sum = hn::Zero(D16());
+}
+template <std::size_t kSums>
+LUTRA_INLINE void AddRun(const V16 (&run)[kSums], V32* sums) {
+  LUTRA_UNROLL
+  for (std::size_t i = 0; i < kSums; ++i) {
+    sums[i] = hn::Add(sums[i], hn::WidenMulPairwiseAdd(D32(), run[i], hn::Set(D16(), 1)));
   }
 }
 
 // Codes in registers, straight from packed bytes.
 template <class Traits>
 struct PackedDotKernel {
-  static constexpr bool kWide = kStrips == 1;
-  static constexpr int kMaxRows = kWide ? 4 : 1, kMaxPanels = 1, kTile = kMaxRows;
+  static constexpr bool kWide = kAdder == Adder::kQuad;
+  static constexpr int kMaxRows = kLayout.blocks == 4 ? 4 : 2, kMaxPanels = 1, kTile = kMaxRows;
   static constexpr int kVectors = 4 * kStrips;  // of rows in a panel
 
   // sums: [strip][half, nibble][row of x]
@@ -96,10 +125,24 @@ struct PackedDotKernel {
     for (int pass = 0; pass < Traits::kPasses; ++pass) {
       if (pass != 0) NextDigit<Traits, kRows>(b, sums);
       const std::uint8_t* index = b.index;
-      LUTRA_KEEP_LOOP
-      for (std::size_t chunk = 0; chunk < b.chunks; ++chunk, x += b.table_stride) {
-        AddStrips<0, kRows>(b, index, x, sums);
-        index += Traits::kPlanes * kPlaneBytes;
+      if constexpr (kWide) {
+        LUTRA_KEEP_LOOP
+        for (std::size_t chunk = 0; chunk < b.chunks; ++chunk, x += b.table_stride) {
+          AddStrips<0, kRows>(b, index, x, sums);
+          index += kChunkBytes;
+        }
+      } else {
+        for (std::size_t first = 0; first < b.chunks; first += kRunChunks<Traits>) {
+          const std::size_t chunks = HWY_MIN(kRunChunks<Traits>, b.chunks - first);
+          for (std::size_t at = 0; at < chunks * kChunkBytes; at += 64) b.Prefetch(index + at);
+          LUTRA_UNROLL
+          for (int strip = 0; strip < kStrips; ++strip) {
+            SumRun<kRows>(b, index + static_cast<std::size_t>(strip) * kStripBytes, x, chunks,
+                          sums + strip * 4 * kRows);
+          }
+          index += chunks * kChunkBytes;
+          x += chunks * b.table_stride;
+        }
       }
     }
     FlushPanels<Traits, 1, kVectors, kRows>(
@@ -107,6 +150,24 @@ struct PackedDotKernel {
   }
 
  private:
+  static constexpr std::size_t kChunkBytes = Traits::kPlanes * kPlaneBytes;
+
+  // A strip of a run of chunks.
+  template <int kRows>
+  static HWY_INLINE void SumRun(const BlockArgs& b, const std::uint8_t* lines, const std::uint8_t* x,
+                                std::size_t chunks, V32* sums) {
+    V16 run[4 * kRows];
+    StartRun(run);
+    LUTRA_KEEP_LOOP
+    for (std::size_t chunk = 0; chunk < chunks; ++chunk, lines += kChunkBytes, x += b.table_stride) {
+      AddPacked<0, 0, kRows>(lines, x, run);
+      AddPacked<1, 0, kRows>(lines, x, run);
+      AddPacked<2, 0, kRows>(lines, x, run);
+      AddPacked<3, 0, kRows>(lines, x, run);
+    }
+    AddRun(run, sums);
+  }
+
   // Strip kStrip of a chunk and those after it.
   template <int kStrip, int kRows>
   static HWY_INLINE void AddStrips(const BlockArgs& b, const std::uint8_t* lines, const std::uint8_t* x,
@@ -122,15 +183,15 @@ struct PackedDotKernel {
       AddStrips<kStrip + 1, kRows>(b, lines + kStripBytes, x, sums);
     }
   }
-  template <int kQuad, int kFirst, int kRows, std::size_t kSums>
-  static HWY_INLINE void AddPacked(const std::uint8_t* lines, const std::uint8_t* x, V32 (&sums)[kSums]) {
+  template <int kQuad, int kFirst, int kRows, class Sum, std::size_t kSums>
+  static HWY_INLINE void AddPacked(const std::uint8_t* lines, const std::uint8_t* x, Sum (&sums)[kSums]) {
     V8 codes[4];
     UnpackStrip<Traits, kQuad>(lines, codes);
     AddQuad<kFirst, kRows>(codes, x + kQuad * 4, sums);
   }
 };
 
-// A block of a panel's codes to bytes, [chunk][quad][row][4].
+// Four codes of each row of a chunk to bytes, [row][4].
 template <class Traits, int kQuad>
 HWY_INLINE void UnpackRows(const std::uint8_t* lines, std::uint8_t* to) {
   LUTRA_UNROLL
@@ -141,54 +202,68 @@ HWY_INLINE void UnpackRows(const std::uint8_t* lines, std::uint8_t* to) {
     for (std::size_t v = 0; v < 4; ++v) hn::Store(codes[v], D8(), to + kQuad * kQuadBytes + v * 64 + at);
   }
 }
-template <class Traits>
-HWY_INLINE void UnpackBlock(const BlockArgs& b, std::uint8_t* to) {
-  const std::uint8_t* lines = b.index;
-  for (std::size_t chunk = 0; chunk < b.chunks; ++chunk) {
-    for (std::size_t line = 0; line < 2 * Traits::kPlanes; ++line) b.Prefetch(lines + line * 64);
-    UnpackRows<Traits, 0>(lines, to);
-    UnpackRows<Traits, 1>(lines, to);
-    UnpackRows<Traits, 2>(lines, to);
-    UnpackRows<Traits, 3>(lines, to);
-    lines += Traits::kPlanes * kPlaneBytes;
-    to += kChunkCodes;
-  }
-}
-
-// Codes unpacked by UnpackBlock: b.index points to them.
+// Codes unpacked by Unpack: b.index points to them.
 template <class Traits>
 struct UnpackedDotKernel {
-  static constexpr int kVectors = 4;  // of rows at a time
-  static constexpr int kMaxRows = kLayout.blocks == 2 ? 2 : 4, kMaxPanels = 1, kTile = kMaxRows;
+  static constexpr int kVectors = kLayout.blocks == 2 ? 2 : 4;  // of rows at a time: 8 sums of 16 registers
+  static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;
+  static constexpr std::size_t kUnpackedBytes = kMaxIntegerChunks * kChunkCodes;
+
+  // A block of a panel: [chunk][quad][row][4].
+  static HWY_INLINE void Unpack(const BlockArgs& b, std::uint8_t* to) {
+    const std::uint8_t* lines = b.index;
+    for (std::size_t chunk = 0; chunk < b.chunks; ++chunk) {
+      for (std::size_t line = 0; line < 2 * Traits::kPlanes; ++line) b.Prefetch(lines + line * 64);
+      UnpackRows<Traits, 0>(lines, to);
+      UnpackRows<Traits, 1>(lines, to);
+      UnpackRows<Traits, 2>(lines, to);
+      UnpackRows<Traits, 3>(lines, to);
+      lines += Traits::kPlanes * kPlaneBytes;
+      to += kChunkCodes;
+    }
+  }
 
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const BlockArgs& b) {
     static_assert(kPanels == 1);
-    for (std::size_t strip = 0; strip < 4 * kStrips; strip += kVectors) {
+    for (std::size_t first = 0; first < 4 * kStrips; first += kVectors) {
       V32 sums[kVectors * kRows];
       StartSums<Traits, kRows>(b, sums);
       const std::uint8_t* x = b.tables;
       for (int pass = 0; pass < Traits::kPasses; ++pass) {
         if (pass != 0) NextDigit<Traits, kRows>(b, sums);
-        const std::uint8_t* codes = b.index + strip * kStripBytes;
-        LUTRA_KEEP_LOOP
-        for (std::size_t chunk = 0; chunk < b.chunks; ++chunk, x += b.table_stride) {
-          AddCodes<kRows>(codes, x, sums);
-          AddCodes<kRows>(codes + kQuadBytes, x + 4, sums);
-          AddCodes<kRows>(codes + 2 * kQuadBytes, x + 8, sums);
-          AddCodes<kRows>(codes + 3 * kQuadBytes, x + 12, sums);
-          codes += kChunkCodes;
+        const std::uint8_t* codes = b.index + first * kStripBytes;
+        if constexpr (kAdder == Adder::kQuad) {
+          AddChunks<kRows>(b, codes, x, b.chunks, sums);
+        } else {
+          for (std::size_t chunk = 0; chunk < b.chunks; chunk += kRunChunks<Traits>) {
+            V16 run[kVectors * kRows];
+            StartRun(run);
+            AddChunks<kRows>(b, codes, x, HWY_MIN(kRunChunks<Traits>, b.chunks - chunk), run);
+            AddRun(run, sums);
+          }
         }
       }
-      const int first = static_cast<int>(strip * kStripRows);
+      const int row = static_cast<int>(first * kStripRows);
       FlushPanels<Traits, 1, kVectors, kRows>(
-          b, sums, [first](int vector) { return first + vector * static_cast<int>(kStripRows); });
+          b, sums, [row](int vector) { return row + vector * static_cast<int>(kStripRows); });
     }
   }
 
  private:
-  template <int kRows>
-  static HWY_INLINE void AddCodes(const std::uint8_t* from, const std::uint8_t* x, V32 (&sums)[kVectors * kRows]) {
+  template <int kRows, class Sum>
+  static HWY_INLINE void AddChunks(const BlockArgs& b, const std::uint8_t*& codes, const std::uint8_t*& x,
+                                   std::size_t chunks, Sum (&sums)[kVectors * kRows]) {
+    LUTRA_KEEP_LOOP
+    for (; chunks != 0; --chunks, codes += kChunkCodes, x += b.table_stride) {
+      AddCodes<kRows>(codes, x, sums);
+      AddCodes<kRows>(codes + kQuadBytes, x + 4, sums);
+      AddCodes<kRows>(codes + 2 * kQuadBytes, x + 8, sums);
+      AddCodes<kRows>(codes + 3 * kQuadBytes, x + 12, sums);
+    }
+  }
+  template <int kRows, class Sum>
+  static HWY_INLINE void AddCodes(const std::uint8_t* from, const std::uint8_t* x, Sum (&sums)[kVectors * kRows]) {
     V8 codes[kVectors];
     LUTRA_UNROLL
     for (std::size_t v = 0; v < kVectors; ++v) codes[v] = hn::Load(D8(), from + v * kStripBytes);

@@ -73,6 +73,22 @@ HWY_INLINE void NextDigit(const BlockArgs& b, V32 (&sums)[kSums]) {
   }
 }
 
+// The pair adder's sums of the runs of a block, upper digits first, kCount vectors of each.
+template <int kCount, int kRuns = kMaxRunsPerBlock, int kPasses = 2>
+class RunSums {
+ public:
+  HWY_INLINE V16 Load(std::size_t run, std::size_t i) const {
+    return hn::Load(D16(), lanes_ + (run * kCount + i) * kN);
+  }
+  HWY_INLINE void Store(V16 sums, std::size_t run, std::size_t i) {
+    hn::Store(sums, D16(), lanes_ + (run * kCount + i) * kN);
+  }
+
+ private:
+  static constexpr std::size_t kN = 8 * kLayout.blocks;
+  HWY_ALIGN std::int16_t lanes_[kPasses * kRuns * kCount * kN];
+};
+
 // Scales or zeros of the rows of W of each vector, deciding on their type once. (No lambda: what one captures, g++ 12
 // keeps in memory, and everything beside it.)
 template <DataType kType, int kVectors, class RowOf>

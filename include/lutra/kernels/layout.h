@@ -98,22 +98,23 @@ constexpr Slot SlotAt(Layout layout, const FormatInfo& f, int chunks, int byte, 
   const int vector_bytes = 16 * layout.blocks, lanes = 8 * layout.blocks;
   const int pairs = planes / 2, chunk_pairs = 256 * pairs;
   const int in = byte % 64, in_vector = in % vector_bytes;
-  const int row = RowOfLane(in_vector / 2, layout.blocks);
   if (byte < chunks * chunk_pairs) {  // [chunk][index][pair][vector][lane][plane of the pair]
-    const int unit = 2 * (in / vector_bytes) + high;
-    return {byte / chunk_pairs, byte / 64 % pairs * 2 + in_vector % 2, byte / (64 * pairs) % 4, unit * lanes + row};
+    const int row = (2 * (in / vector_bytes) + high) * lanes + RowOfLane(in_vector / 2, layout.blocks);
+    return {byte / chunk_pairs, byte / 64 % pairs * 2 + in_vector % 2, byte / (64 * pairs) % 4, row};
   }
-  const int lone = byte - chunks * chunk_pairs;  // [chunk][pair of indices][vector][lane][half of the rows]
-  const int half = 2 * (in / vector_bytes) + in_vector % 2;
-  return {lone / 128, planes - 1, lone / 64 % 2 * 2 + high, half * lanes + row};
+  // [chunk][pair of indices][vector][byte]: interleaving the bytes of two indices yields the rows of two vectors of
+  // lanes
+  const int lone = byte - chunks * chunk_pairs;
+  const int half = 2 * (in / vector_bytes) + in_vector % 16 / 8, lane = in_vector / 16 * 8 + in_vector % 8;
+  return {lone / 128, planes - 1, lone / 64 % 2 * 2 + high, half * lanes + RowOfLane(lane, layout.blocks)};
 }
 
-// The position of that nibble's sign among the sign bits of its run: byte i's sign is bit i of a mask (kVector), or bit
-// `4 * chunk + index` of the byte at the lookup's own position (kBlock).
+// The position of that nibble's sign among the sign bits of its run: byte i's sign is bit i of a mask (kVector), or the
+// bit `4 * chunk + index` from the top of the byte at the lookup's own position (kBlock).
 constexpr std::size_t SignBitAt(Layout layout, Slot slot, int byte) {
   const auto in = static_cast<std::size_t>(byte % 64), chunk = static_cast<std::size_t>(slot.chunk);
   if (layout.scope == Scope::kVector) return chunk * 256 + static_cast<std::size_t>(slot.row / 16) * 64 + in;
-  return in * 8 + chunk * 4 + static_cast<std::size_t>(slot.index);
+  return in * 8 + 7 - (chunk * 4 + static_cast<std::size_t>(slot.index));
 }
 
 // Formats of integers: what nibble `plane` of lane byte `i` holds of a chunk's codes, whose quads are 4q .. 4q + 3:

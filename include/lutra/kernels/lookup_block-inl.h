@@ -1,12 +1,20 @@
 // The micro-kernels of lookup codes in block scope: 64 rows of W (a panel) times a few rows of x over one block of K.
 //
-// A table of 16 entries is repeated in each 16-byte block; all bytes of a vector belong to one index.
+// A table of 16 entries is repeated in each 16-byte block; all bytes of a vector look up the same table. The pair adder
+// sums two bytes of one row, times their weights, in 16 bits. What the two bytes are:
 //
-//     pair     | r0p0 r0p1 | r1p0 r1p1 | ...          two planes of a row: the pair product with (1, 2) adds them
-//     lone     | r0   r8   | r1   r9   | ...          one plane: 16-bit sums of all bytes, and of the odd bytes apart
+//     planes   | r0: plane 0, 1 | r1: plane 0, 1 | ...    one index; weights 1, 2                  (even planes)
+//     halves   | r0: k, k + 1   | r1: k, k + 1   | ...    two indices; weights are signs           (one plane)
+//     joined   the same, interleaved after the lookup in two tables                                (mirrored tables)
+//
+// Halves: as T[~i] = -T[i], half a table serves. The upper half of one table and the lower half of the next are 16
+// bytes in a row, so that one lookup serves both indices.
+//
+// Where weights serve few rows of x, a lone plane's indices are not unpacked to pairs, for which there would be two
+// indices and two signs to compute; its lookups are added as 16-bit lanes (AddBytes).
 //
 // Tables are biased to unsigned bytes (+128); sums start at minus the bias, so 16 bits suffice for a run:
-//     pair     8 indices * 128 * (1 + 2) = 3072 < 2^15
+//     pairs    8 indices * 255 * (1 + 2) = 6120 < 2^15
 //     lone     odd bytes  8 * 255 < 2^15;  all bytes modulo 2^16, from which the odd ones are taken away again
 #if defined(LUTRA_KERNELS_LOOKUP_BLOCK_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_LOOKUP_BLOCK_INL_H_
@@ -26,144 +34,320 @@ namespace HWY_NAMESPACE {
 
 inline constexpr std::size_t kTableBytes = TableBytes(Describe(Format::kInt1));
 
+// A strip is a vector of packed bytes, and the rows of two vectors of 16-bit sums.
 inline constexpr std::size_t kVectorBytes = 16 * kLayout.blocks;
-inline constexpr std::size_t kLanes16 = 8 * kLayout.blocks;  // rows in a vector of 16-bit sums
-inline constexpr std::size_t kVectors16 = kPanelRows / kLanes16;
+inline constexpr std::size_t kStripCount = kPanelRows / kVectorBytes;
 
-// The 16-bit sums of one run and one row of x.
-struct RunSums {
-  HWY_ALIGN std::int16_t rows[kPanelRows];
+// A micro-kernel step and its operands: of a strip two vectors of indices, and two of weights unless they are constant.
+template <class Traits>
+struct PairStep {
+  static constexpr bool kPlanes = Traits::kPlanes == 2, kJoined = Traits::kInfo.mirrored();
+  static_assert(Traits::kPlanes <= 2 && !(kPlanes && kJoined));
+  static constexpr std::size_t kIndices = kPlanes ? 1 : 2, kPerChunk = kIndicesPerChunk / kIndices;
+  static constexpr std::size_t kBytes = (kPlanes ? 2 : 4) * kVectorBytes;
 };
 
-// Two planes; `chunks` <= kChunksPerRun.
+HWY_INLINE hn::Vec<DI8> PlaneWeights() { return hn::BitCast(DI8(), hn::Set(D16(), 0x0201)); }
+
+// The sums of a strip, [row of x][vector], += the lookups of one step in the tables of kRows rows of x.
 template <class Traits, int kRows>
-HWY_INLINE void SumPairs(const BlockArgs& b, const std::uint8_t* index, const std::uint8_t* tables, std::size_t chunks,
-                         RunSums* out) {
+LUTRA_INLINE void AddStep(const std::uint8_t* operands, const std::uint8_t* tables, V16 (&sums)[2 * kRows]) {
+  using Step = PairStep<Traits>;
   const D8 d8;
-  const D16 d16;
-  const V16 start = hn::Set(d16, static_cast<std::int16_t>(-128 * 3 * static_cast<int>(kIndicesPerChunk * chunks)));
-  V16 sums[kVectors16][kRows];
-  for (auto& vector : sums) {
-    for (auto& sum : vector) sum = start;
+  const V8 index0 = hn::Load(d8, operands), index1 = hn::Load(d8, operands + kVectorBytes);
+  hn::Vec<DI8> weights0 = PlaneWeights(), weights1 = weights0;
+  if constexpr (!Step::kPlanes) {
+    weights0 = hn::BitCast(DI8(), hn::Load(d8, operands + 2 * kVectorBytes));
+    weights1 = hn::BitCast(DI8(), hn::Load(d8, operands + 3 * kVectorBytes));
   }
-  for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
-    for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
-      const std::uint8_t* at = index + (chunk * kIndicesPerChunk + i) * 64;
-      for (std::size_t v = 0; v < kVectors16; v += 2) {
-        const V8 packed = hn::Load(d8, at + v / 2 * kVectorBytes);
-        const V8 low = LowNibbles(packed), high = HighNibbles(packed);
-        for (int n = 0; n < kRows; ++n) {
-          const std::uint8_t* table =
-              tables + static_cast<std::size_t>(n) * kTableBytes + chunk * b.table_stride + i * 16;
-          sums[v][n] = AddPairLookups(sums[v][n], table, low);
-          sums[v + 1][n] = AddPairLookups(sums[v + 1][n], table, high);
-        }
-      }
+  LUTRA_UNROLL
+  for (std::size_t n = 0; n < kRows; ++n) {
+    const std::uint8_t* table = tables + n * kTableBytes;
+    V8 found0, found1;
+    if constexpr (Step::kJoined) {
+      const V8 first = hn::TableLookupBytes(hn::LoadDup128(d8, table), index0);
+      const V8 second = hn::TableLookupBytes(hn::LoadDup128(d8, table + 16), index1);
+      found0 = hn::InterleaveLower(d8, first, second);
+      found1 = hn::InterleaveUpper(d8, first, second);
+    } else {
+      const V8 entries = hn::LoadDup128(d8, table + (Step::kPlanes ? 0 : 8));
+      found0 = hn::TableLookupBytes(entries, index0);
+      found1 = hn::TableLookupBytes(entries, index1);
     }
-  }
-  for (std::size_t v = 0; v < kVectors16; ++v) {
-    for (int n = 0; n < kRows; ++n) hn::Store(sums[v][n], d16, out[n].rows + v * kLanes16);
+    sums[2 * n] = AddPairs(sums[2 * n], found0, weights0);
+    StayInRegister(sums[2 * n]);
+    sums[2 * n + 1] = AddPairs(sums[2 * n + 1], found1, weights1);
+    StayInRegister(sums[2 * n + 1]);
   }
 }
 
-// One plane.
-template <class Traits, int kRows>
-HWY_INLINE void SumLone(const BlockArgs& b, const std::uint8_t* index, const std::uint8_t* tables, std::size_t chunks,
-                        RunSums* out) {
-  constexpr std::size_t kVectors8 = kVectors16 / 2;
-  const D8 d8;
-  const D16 d16;
-  const V16 start = hn::Set(d16, static_cast<std::int16_t>(-128 * static_cast<int>(kIndicesPerChunk * chunks)));
-  V16 all[kVectors8][kRows], odd[kVectors8][kRows];  // all: even + 256 * odd, modulo 2^16
-  for (std::size_t v = 0; v < kVectors8; ++v) {
-    for (int n = 0; n < kRows; ++n) all[v][n] = odd[v][n] = start;
+// Where index i of the first, and of the second of two tables, or its mirror image, stands in the upper half of the
+// first and the lower half of the second, and the sign of that.
+struct Halves {
+  std::uint8_t place[2][16];
+  std::int8_t sign[2][16];
+};
+constexpr Halves FindHalves() {
+  Halves halves{};
+  for (int i = 0; i < 16; ++i) {
+    const int upper = i >= 8 ? i : 15 - i, lower = 15 - upper;
+    halves.place[0][i] = static_cast<std::uint8_t>(upper - 8);
+    halves.place[1][i] = static_cast<std::uint8_t>(lower + 8);
+    halves.sign[0][i] = i == upper ? 1 : -1;
+    halves.sign[1][i] = i == lower ? 1 : -1;
   }
-  for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
-    for (std::size_t v = 0; v < kVectors8; ++v) {
-      V8 sign = hn::Zero(d8);  // of index i in bit 3 - i + 4
-      if constexpr (Traits::kInfo.mirrored()) {
-        sign = hn::Load(d8, index + chunks * kPlaneBytes + v * kVectorBytes);
-        if (chunk == 0) sign = hn::ShiftLeft<4>(sign);
-      }
-      for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
-        const V8 packed = hn::Load(d8, index + chunk * kPlaneBytes + i / 2 * 64 + v * kVectorBytes);
-        const V8 nibbles = i % 2 == 0 ? LowNibbles(packed) : HighNibbles(packed);
-        V8 negative = sign;  // index 3 has the top bit; index i is 3 - i below it
-        if constexpr (Traits::kInfo.mirrored()) {
-          for (std::size_t up = i; up + 1 < kIndicesPerChunk; ++up) negative = hn::Add(negative, negative);
-        }
-        for (int n = 0; n < kRows; ++n) {
-          const std::uint8_t* table =
-              tables + static_cast<std::size_t>(n) * kTableBytes + chunk * b.table_stride + i * 16;
-          AddLoneLookups<Traits::kInfo.mirrored()>(all[v][n], odd[v][n], table, nibbles, negative);
-        }
-      }
-    }
-  }
-  for (std::size_t v = 0; v < kVectors8; ++v) {
-    for (int n = 0; n < kRows; ++n) {
-      // start is a multiple of 512, so 256 * odd is free of it modulo 2^16.
-      hn::Store(hn::Sub(all[v][n], hn::ShiftLeft<8>(odd[v][n])), d16, out[n].rows + v * 2 * kLanes16);
-      hn::Store(odd[v][n], d16, out[n].rows + v * 2 * kLanes16 + kLanes16);
-    }
-  }
+  return halves;
+}
+inline constexpr Halves kHalves = FindHalves();
+
+HWY_INLINE V8 Map(const void* map, V8 index) {
+  return hn::TableLookupBytes(hn::LoadDup128(D8(), static_cast<const std::uint8_t*>(map)), index);
 }
 
+// A strip's 8 signs per byte, of two chunks, index by index from the top bit down; +1 or -1.
+struct Signs {
+  V8 bits;  // the next in the top bit
+  HWY_INLINE Signs(const std::uint8_t* from, std::size_t chunk) : bits(hn::Load(D8(), from)) {
+    if (chunk % kChunksPerRun != 0) bits = hn::ShiftLeft<4>(bits);
+  }
+  HWY_INLINE hn::Vec<DI8> Apply(hn::Vec<DI8> v) {
+    const auto sign = hn::BitCast(DI8(), hn::Or(bits, hn::Set(D8(), 1)));
+    bits = hn::Add(bits, bits);
+    return hn::IfNegativeThenNegOrUndefIfZero(sign, v);
+  }
+};
+
+// The indices of a strip of a run of `chunks` chunks to operands; returns the bias of its pairs.
 template <class Traits>
-struct LookupKernel {
-  // 64 rows of 16-bit sums are 64 / (8 * blocks) registers per row of x.
-  static constexpr int kMaxRows = kVectors16 <= 4 ? 2 : 1, kMaxPanels = 1, kTile = kMaxRows;
+HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t chunks, std::uint8_t* to, V16 (&bias)[2]) {
+  using Step = PairStep<Traits>;
+  const D8 d8;
+  const DI8 di8;
+  const V8 shift = hn::Set(d8, 128);
+  const auto store = [&](std::size_t i, V8 v) HWY_ATTR { hn::Store(v, d8, to + i * kVectorBytes); };
+  for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
+    [[maybe_unused]] Signs signs(Step::kJoined ? index + (chunks - chunk) * kPlaneBytes : index, chunk);
+    for (std::size_t step = 0; step < Step::kPerChunk; ++step, index += 64, to += Step::kBytes) {
+      const V8 packed = hn::Load(d8, index), low = LowNibbles(packed), high = HighNibbles(packed);
+      hn::Vec<DI8> weights[2] = {PlaneWeights(), PlaneWeights()};
+      if constexpr (Step::kPlanes) {
+        store(0, low);
+        store(1, high);
+      } else {
+        hn::Vec<DI8> first, second;
+        if constexpr (Step::kJoined) {
+          store(0, low);
+          store(1, high);
+          first = signs.Apply(hn::Set(di8, 1));
+          second = signs.Apply(hn::Set(di8, 1));
+        } else {
+          const V8 place0 = Map(kHalves.place[0], low), place1 = Map(kHalves.place[1], high);
+          store(0, hn::InterleaveLower(d8, place0, place1));
+          store(1, hn::InterleaveUpper(d8, place0, place1));
+          first = hn::BitCast(di8, Map(kHalves.sign[0], low));
+          second = hn::BitCast(di8, Map(kHalves.sign[1], high));
+        }
+        weights[0] = hn::InterleaveLower(di8, first, second);
+        weights[1] = hn::InterleaveUpper(di8, first, second);
+        store(2, hn::BitCast(d8, weights[0]));
+        store(3, hn::BitCast(d8, weights[1]));
+      }
+      bias[0] = AddPairs(bias[0], shift, weights[0]);
+      bias[1] = AddPairs(bias[1], shift, weights[1]);
+    }
+  }
+}
+
+// The runs' 16-bit sums of a strip, [run][row of x][vector], to floats: sums of runs times their ratios.
+template <class Traits, int kRows>
+HWY_INLINE void FlushStrip(const BlockArgs& b, const RunSums<2 * kRows>& runs, std::size_t strip) {
+  const D16 d16;
+  const D32 d32;
+  const std::size_t count = (b.chunks + kChunksPerRun - 1) / kChunksPerRun;
+  for (std::size_t v = 0; v < 2; ++v) {
+    V32 sums[2 * kRows];
+    StartSums<Traits, kRows>(b, sums);
+    for (int pass = 0; pass < Traits::kPasses; ++pass) {
+      if (pass != 0) NextDigit<Traits, kRows>(b, sums);
+      const std::size_t first = static_cast<std::size_t>(pass) * kMaxRunsPerBlock;
+      for (std::size_t run = 0; run < count; run += 2) {
+        LUTRA_UNROLL
+        for (std::size_t n = 0; n < kRows; ++n) {
+          const V16 ratio = hn::BitCast(d16, hn::Set(d32, static_cast<std::int32_t>(b.scales[n].pair[run / 2])));
+          const V16 even = runs.Load(first + run, 2 * n + v), odd = runs.Load(first + run + 1, 2 * n + v);
+          V32& lower = sums[n];
+          V32& upper = sums[kRows + n];
+          lower = hn::Add(lower, hn::WidenMulPairwiseAdd(d32, hn::InterleaveLower(d16, even, odd), ratio));
+          upper = hn::Add(upper, hn::WidenMulPairwiseAdd(d32, hn::InterleaveUpper(d16, even, odd), ratio));
+        }
+      }
+    }
+    const int row = static_cast<int>((2 * strip + v) * kVectorBytes / 2);
+    FlushPanels<Traits, 1, 2, kRows>(b, sums,
+                                     [row](int half) { return row + half * static_cast<int>(kVectorBytes / 4); });
+  }
+}
+
+// Runs alternate in pairs, so that a last one without a partner needs sums that are zero.
+template <class Traits, int kRows>
+HWY_INLINE void CompletePair(const BlockArgs& b, RunSums<2 * kRows>& runs) {
+  const std::size_t count = (b.chunks + kChunksPerRun - 1) / kChunksPerRun;
+  if (count % 2 == 0) return;
+  for (std::size_t pass = 0; pass < Traits::kPasses; ++pass) {
+    for (std::size_t i = 0; i < 2 * kRows; ++i) runs.Store(hn::Zero(D16()), pass * kMaxRunsPerBlock + count, i);
+  }
+}
+
+// Indices unpacked by Unpack: b.index points to them.
+template <class Traits>
+struct UnpackedLookupKernel {
+  using Step = PairStep<Traits>;
+  static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;  // 8 sums, 4 operands, 3 for lookups of 16
+  static constexpr std::size_t kBiasBytes = 2 * kMaxRunsPerBlock * kVectorBytes;
+  static constexpr std::size_t kUnpackedStrip = kBiasBytes + kMaxChunksPerBlock * Step::kPerChunk * Step::kBytes;
+  static constexpr std::size_t kUnpackedBytes = kStripCount * kUnpackedStrip;
+
+  // A block of a panel: for each strip [run][2] what sums start from, then the operands of each step.
+  static HWY_INLINE void Unpack(const BlockArgs& b, std::uint8_t* to) {
+    const D16 d16;
+    const std::uint8_t* index = b.index;
+    for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun) {
+      const std::size_t chunks = HWY_MIN(kChunksPerRun, b.chunks - first);
+      const std::size_t bytes = RunIndexBytes(Traits::kInfo, chunks) + (Traits::kInfo.mirrored() ? kRunSignBytes : 0);
+      for (std::size_t at = 0; at < bytes; at += 64) b.Prefetch(index + at);
+      for (std::size_t strip = 0; strip < kStripCount; ++strip) {
+        std::uint8_t* strip_to = to + strip * kUnpackedStrip;
+        V16 bias[2] = {hn::Zero(d16), hn::Zero(d16)};
+        UnpackRun<Traits>(index + strip * kVectorBytes, chunks,
+                          strip_to + kBiasBytes + first * Step::kPerChunk * Step::kBytes, bias);
+        auto* start = reinterpret_cast<std::int16_t*>(strip_to + first / kChunksPerRun * 2 * kVectorBytes);
+        hn::Store(hn::Neg(bias[0]), d16, start);
+        hn::Store(hn::Neg(bias[1]), d16, start + kVectorBytes / 2);
+      }
+      index += bytes;
+    }
+  }
 
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const BlockArgs& b) {
     static_assert(kPanels == 1);
     const D16 d16;
-    const D32 d32;
-    HWY_ALIGN std::int32_t sums[kRows][kPanelRows];
-    RunSums run[2][kRows];
-    for (int n = 0; n < kRows; ++n) {
-      const std::int32_t start = Traits::kPasses == 1 ? Start<Traits>(b, n) : 0;
-      for (auto& sum : sums[n]) sum = start;
-    }
-    for (int pass = 0; pass < Traits::kPasses; ++pass) {
-      for (int n = 0; pass != 0 && n < kRows; ++n) {
-        for (auto& sum : sums[n]) sum = sum * 128 + Start<Traits>(b, n);
+    RunSums<2 * kRows> runs;
+    CompletePair<Traits, kRows>(b, runs);
+    for (std::size_t strip = 0; strip < kStripCount; ++strip) {
+      const std::uint8_t* tables = b.tables;
+      for (std::size_t pass = 0; pass < Traits::kPasses; ++pass) {
+        const std::uint8_t* unpacked = b.index + strip * kUnpackedStrip;
+        const auto* start = reinterpret_cast<const std::int16_t*>(unpacked);
+        const std::uint8_t* operands = unpacked + kBiasBytes;
+        std::size_t run = pass * kMaxRunsPerBlock;
+        for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun, ++run, start += kVectorBytes) {
+          V16 sums[2 * kRows];
+          LUTRA_UNROLL
+          for (std::size_t i = 0; i < 2 * kRows; ++i) sums[i] = hn::Load(d16, start + i % 2 * (kVectorBytes / 2));
+          const std::size_t end = HWY_MIN(first + kChunksPerRun, b.chunks);
+          LUTRA_KEEP_LOOP
+          for (std::size_t chunk = first; chunk < end; ++chunk, tables += b.table_stride) {
+            LUTRA_UNROLL
+            for (std::size_t step = 0; step < Step::kPerChunk; ++step, operands += Step::kBytes) {
+              AddStep<Traits, kRows>(operands, tables + step * Step::kIndices * 16, sums);
+            }
+          }
+          LUTRA_UNROLL
+          for (std::size_t i = 0; i < 2 * kRows; ++i) runs.Store(sums[i], run, i);
+        }
       }
+      FlushStrip<Traits, kRows>(b, runs, strip);
+    }
+  }
+};
+
+// Indices in registers, straight from packed bytes.
+template <class Traits>
+struct LookupKernel {
+  using Step = PairStep<Traits>;
+  static constexpr int kMaxRows = 2, kMaxPanels = 1, kTile = kMaxRows;
+
+  template <int kPanels, int kRows>
+  static HWY_INLINE void Run(const BlockArgs& b) {
+    static_assert(kPanels == 1);
+    RunSums<2 * kRows> runs[kStripCount];
+    LUTRA_UNROLL
+    for (auto& strip : runs) CompletePair<Traits, kRows>(b, strip);
+    const std::uint8_t* tables = b.tables;
+    for (std::size_t pass = 0; pass < Traits::kPasses; ++pass) {
       const std::uint8_t* index = b.index;
-      const std::uint8_t* tables = b.tables + static_cast<std::size_t>(pass) * b.chunks * b.table_stride;
-      for (std::size_t first = 0; first < b.chunks; first += 2 * kChunksPerRun) {
-        for (std::size_t r = 0; r < 2; ++r) {
-          const std::size_t begin = HWY_MIN(first + r * kChunksPerRun, b.chunks);
-          const std::size_t chunks = HWY_MIN(kChunksPerRun, b.chunks - begin);
-          if constexpr (Traits::kPlanes == 2) {
-            SumPairs<Traits, kRows>(b, index, tables, chunks, run[r]);
-          } else {
-            SumLone<Traits, kRows>(b, index, tables, chunks, run[r]);
-          }
-          index += RunIndexBytes(Traits::kInfo, chunks) + (Traits::kInfo.mirrored() ? kRunSignBytes : 0);
-          tables += chunks * b.table_stride;
+      std::size_t run = pass * kMaxRunsPerBlock;
+      for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun, ++run) {
+        const std::size_t chunks = HWY_MIN(kChunksPerRun, b.chunks - first);
+        const std::size_t bytes = RunIndexBytes(Traits::kInfo, chunks) + (Traits::kInfo.mirrored() ? kRunSignBytes : 0);
+        LUTRA_UNROLL
+        for (std::size_t strip = 0; strip < kStripCount; ++strip) {
+          V16 sums[2 * kRows];
+          SumRun<kRows>(b, index + strip * kVectorBytes, tables, chunks, sums);
+          LUTRA_UNROLL
+          for (std::size_t i = 0; i < 2 * kRows; ++i) runs[strip].Store(sums[i], run, i);
         }
-        // sums += ratio0 * run[0] + ratio1 * run[1]
-        for (int n = 0; n < kRows; ++n) {
-          const V16 ratio =
-              hn::BitCast(d16, hn::Set(d32, static_cast<std::int32_t>(b.scales[n].pair[first / kChunksPerRun / 2])));
-          for (std::size_t row = 0; row < kPanelRows; row += kLanes16) {
-            const V16 v0 = hn::Load(d16, run[0][n].rows + row), v1 = hn::Load(d16, run[1][n].rows + row);
-            std::int32_t* to = sums[n] + row;
-            hn::Store(hn::Add(hn::Load(d32, to), hn::WidenMulPairwiseAdd(d32, hn::InterleaveLower(d16, v0, v1), ratio)),
-                      d32, to);
-            to += kLanes16 / 2;
-            hn::Store(hn::Add(hn::Load(d32, to), hn::WidenMulPairwiseAdd(d32, hn::InterleaveUpper(d16, v0, v1), ratio)),
-                      d32, to);
+        for (std::size_t at = 0; at < bytes; at += 64) b.Prefetch(index + at);
+        index += bytes;
+        tables += chunks * b.table_stride;
+      }
+    }
+    for (std::size_t strip = 0; strip < kStripCount; ++strip) FlushStrip<Traits, kRows>(b, runs[strip], strip);
+  }
+
+ private:
+  template <int kRows>
+  static HWY_INLINE void SumRun(const BlockArgs& b, const std::uint8_t* index, const std::uint8_t* tables,
+                                std::size_t chunks, V16 (&sums)[2 * kRows]) {
+    const D8 d8;
+    const D16 d16;
+    constexpr int kBias = -128 * static_cast<int>(kIndicesPerChunk) * (Step::kPlanes ? 3 : 1);
+    const V16 start = hn::Set(d16, static_cast<std::int16_t>(kBias * static_cast<int>(chunks)));
+    LUTRA_UNROLL
+    for (V16& sum : sums) sum = start;
+    LUTRA_KEEP_LOOP
+    for (std::size_t chunk = 0; chunk < chunks; ++chunk, tables += b.table_stride) {
+      [[maybe_unused]] Signs signs(Step::kJoined ? index + (chunks - chunk) * kPlaneBytes : index, chunk);
+      LUTRA_UNROLL
+      for (std::size_t step = 0; step < Step::kPerChunk; ++step, index += 64) {
+        const V8 packed = hn::Load(d8, index), low = LowNibbles(packed), high = HighNibbles(packed);
+        if constexpr (Step::kPlanes) {
+          LUTRA_UNROLL
+          for (std::size_t n = 0; n < kRows; ++n) {
+            const V8 table = hn::LoadDup128(d8, tables + n * kTableBytes + step * 16);
+            sums[2 * n] = AddPairs(sums[2 * n], hn::TableLookupBytes(table, low), PlaneWeights());
+            sums[2 * n + 1] = AddPairs(sums[2 * n + 1], hn::TableLookupBytes(table, high), PlaneWeights());
           }
+        } else {
+          AddLone<kRows>(low, tables + step * 32, signs, sums);
+          AddLone<kRows>(high, tables + step * 32 + 16, signs, sums);
         }
       }
     }
-    constexpr int kVectors32 = static_cast<int>(2 * kVectors16), kLanes32 = static_cast<int>(kLanes16 / 2);
-    for (int v = 0; v < kVectors32; ++v) {
-      V32 of_rows[kRows];
-      for (int n = 0; n < kRows; ++n) of_rows[n] = hn::Load(d32, sums[n] + v * kLanes32);
-      FlushPanels<Traits, 1, 1, kRows>(b, of_rows, [v](int) { return v * kLanes32; });
+    if constexpr (!Step::kPlanes) {
+      LUTRA_UNROLL
+      for (std::size_t n = 0; n < kRows; ++n) {  // start is a multiple of 512: 256 * odd is free of it modulo 2^16
+        const V16 odd = sums[2 * n + 1], even = hn::Sub(sums[2 * n], hn::ShiftLeft<8>(odd));
+        sums[2 * n] = hn::InterleaveLower(d16, even, odd);
+        sums[2 * n + 1] = hn::InterleaveUpper(d16, even, odd);
+      }
+    }
+  }
+
+  // sums: [row of x][all bytes as 16-bit lanes modulo 2^16, odd bytes]
+  template <int kRows>
+  static HWY_INLINE void AddLone(V8 index, const std::uint8_t* tables, Signs& signs, V16 (&sums)[2 * kRows]) {
+    const DI8 di8;
+    const Signs before = signs;
+    LUTRA_UNROLL
+    for (std::size_t n = 0; n < kRows; ++n) {
+      auto found = hn::BitCast(di8, hn::TableLookupBytes(hn::LoadDup128(D8(), tables + n * kTableBytes), index));
+      if constexpr (Step::kJoined) {  // biased by 128, the mirror image of T is -T + 128 = 256 - (T + 128)
+        signs = before;
+        found = signs.Apply(found);
+      }
+      AddBytes(sums[2 * n], sums[2 * n + 1], hn::BitCast(D8(), found));
     }
   }
 };

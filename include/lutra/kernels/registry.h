@@ -41,7 +41,7 @@ struct TileArgs {
   DataType scale_type;
   TableView x;
   std::size_t rows;   // of x, from the first of a group
-  bool unpack;        // formats of integers: unpack each block to memory, for many rows
+  bool unpack;        // unpack each block to memory, for many rows
   std::size_t ahead;  // bytes from a line of weights that is read to the one that is prefetched
   float* tile;        // [panel][row][kPanelRows], overwritten
 };
@@ -73,7 +73,7 @@ struct MicroShape {
 struct TileKernel {
   Format format;
   Precision precision;
-  MicroShape micro[2];  // without and with TileArgs::unpack
+  MicroShape micro[2];  // without and with TileArgs::unpack; no rows: there is none
   TileFunction function;
 };
 

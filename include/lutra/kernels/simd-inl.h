@@ -40,15 +40,26 @@ namespace internal {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// THE target policy: whether the tables of four indices share a vector (vpermb) and vpdpbusd adds four bytes to 32
-// bits.
+enum class Adder { kQuad, kPair };
+
+// THE target policy. Where a byte of a vector looks up, and what adds bytes:
+//
+//     scope kVector   | T0 T1 T2 T3 |                the tables of four indices fill a vector                 vpermb
+//           kBlock    | T | T | T | T |              each 16-byte block holds the same table                  vpshufb,
+//           tbl
+//     adder kQuad     | b0*w0 + b1*w1 + b2*w2 + b3*w3 |              four products to 32 bits                 vpdpbusd
+//           kPair     | b0*w0 + b1*w1 | b2*w2 + b3*w3 |              two to 16, those of a run to 32 vpmaddubsw
+//
+// Vector scope needs the quad adder.
 #undef LUTRA_VECTOR_SCOPE
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
 #define LUTRA_VECTOR_SCOPE 1
 inline constexpr Layout kLayout{Scope::kVector, 4};
+inline constexpr Adder kAdder = Adder::kQuad;
 #else
 #define LUTRA_VECTOR_SCOPE 0
 inline constexpr Layout kLayout{Scope::kBlock, static_cast<int>(HWY_MAX_BYTES / 16)};
+inline constexpr Adder kAdder = Adder::kPair;
 #endif
 inline constexpr bool kVectorScope = kLayout.scope == Scope::kVector;
 
@@ -103,47 +114,26 @@ HWY_INLINE void KeepOrder(V& v, const T*& pointer) {
 HWY_INLINE V8 LowNibbles(V8 bytes) { return hn::And(bytes, hn::Set(D8(), 0x0f)); }
 HWY_INLINE V8 HighNibbles(V8 bytes) { return hn::ShiftRight<4>(bytes); }
 
-// Adds the lookups of two planes in a table of 16 bytes: lane i of the result is
-// sum[i] + table[index[2 * i]] + 2 * table[index[2 * i + 1]], for index bytes below 16.
-HWY_INLINE V16 AddPairLookups(V16 sum, const std::uint8_t* table, V8 index) {
+// The pair adder: lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], unsigned times signed bytes; each pair of
+// products must fit into 16 bits.
+HWY_INLINE V16 AddPairs(V16 sum, V8 a, hn::Vec<DI8> b) {
 #if HWY_TARGET == HWY_EMU128  // each step of the other would go through memory
   for (int i = 0; i < 8; ++i) {
-    const int products = table[index.raw[2 * i]] + 2 * table[index.raw[2 * i + 1]];
+    const int products = a.raw[2 * i] * b.raw[2 * i] + a.raw[2 * i + 1] * b.raw[2 * i + 1];
     sum.raw[i] = static_cast<std::int16_t>(sum.raw[i] + products);
   }
   return sum;
 #else
-  const D16 d16;
-  const auto weights = hn::BitCast(DI8(), hn::Set(d16, 0x0201));
-  const V8 found = hn::TableLookupBytes(hn::LoadDup128(D8(), table), index);
-  return hn::Add(sum, hn::SatWidenMulPairwiseAdd(d16, found, weights));
+  return hn::Add(sum, hn::SatWidenMulPairwiseAdd(D16(), a, b));
 #endif
 }
 
-// Adds the lookups of one plane in a table of 16 bytes biased by 128: found = table[index], or for kMirrored, where the
-// top bit of `negative` is set, its mirror image: -T + 128 = 256 - (T + 128). Lane i: all += found[2i] + 256 * found[2i
-// + 1], modulo 2^16, and odd += found[2i + 1].
-template <bool kMirrored>
-HWY_INLINE void AddLoneLookups(V16& all, V16& odd, const std::uint8_t* table, V8 index, V8 negative) {
-#if HWY_TARGET == HWY_EMU128
-  for (int i = 0; i < 8; ++i) {
-    int found[2];
-    for (int j = 0; j < 2; ++j) {
-      found[j] = table[index.raw[2 * i + j]];
-      if (kMirrored && negative.raw[2 * i + j] >= 128) found[j] = -found[j] & 255;
-    }
-    all.raw[i] = static_cast<std::int16_t>(all.raw[i] + found[0] + 256 * found[1]);
-    odd.raw[i] = static_cast<std::int16_t>(odd.raw[i] + found[1]);
-  }
-#else
+// Adds bytes to 16-bit sums, lane i: all += bytes[2i] + 256 * bytes[2i + 1], modulo 2^16, and odd += bytes[2i + 1].
+HWY_INLINE void AddBytes(V16& all, V16& odd, V8 bytes) {
   const D16 d16;
-  const DI8 di8;
   const hn::Repartition<std::uint16_t, D8> du16;
-  auto found = hn::BitCast(di8, hn::TableLookupBytes(hn::LoadDup128(D8(), table), index));
-  if constexpr (kMirrored) found = hn::IfNegativeThenElse(hn::BitCast(di8, negative), hn::Neg(found), found);
-  all = hn::Add(all, hn::BitCast(d16, found));
-  odd = hn::Add(odd, hn::BitCast(d16, hn::ShiftRight<8>(hn::BitCast(du16, found))));
-#endif
+  all = hn::Add(all, hn::BitCast(d16, bytes));
+  odd = hn::Add(odd, hn::BitCast(d16, hn::ShiftRight<8>(hn::BitCast(du16, bytes))));
 }
 
 // Lanes [i, i + lanes) of floats stored in any float type.

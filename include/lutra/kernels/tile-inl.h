@@ -7,6 +7,7 @@
 #endif
 
 #include <cstring>
+#include <type_traits>
 
 #include "lutra/kernels/dot-inl.h"
 #include "lutra/kernels/lookup_block-inl.h"
@@ -69,10 +70,28 @@ HWY_INLINE void OverGroups(const TileArgs& a, BlockArgs b, std::size_t block, st
   }
 }
 
+// The micro-kernels of a format: from packed bytes, and from what is unpacked to memory (void: there is none).
+template <class Traits, bool kLooksUp = Traits::kInfo.looks_up()>
+struct Kernels {
+  using Packed = LookupKernel<Traits>;
+#if LUTRA_VECTOR_SCOPE
+  using Unpacked = void;
+#else
+  using Unpacked = UnpackedLookupKernel<Traits>;
+#endif
+};
+template <class Traits>
+struct Kernels<Traits, false> {
+  using Packed = PackedDotKernel<Traits>;
+  using Unpacked = UnpackedDotKernel<Traits>;
+};
+
 // The panels advance together, block by block, as they stand in memory.
 template <Format kFormat, Precision kPrecision>
 void Tile(const TileArgs& a) {
   using Traits = TileTraits<kFormat, kPrecision>;
+  using Packed = typename Kernels<Traits>::Packed;
+  using Unpacked = typename Kernels<Traits>::Unpacked;
   const Geometry& g = *a.geometry;
   std::memset(a.tile, 0, a.panel_count * a.rows * kPanelRows * sizeof(float));
   BlockArgs b = {};
@@ -94,16 +113,21 @@ void Tile(const TileArgs& a) {
     b.chunks = g.chunks_in(block);
     b.index = next + a.first * kPlaneBytes;
     next += a.set_panels * BlockBytes(Traits::kInfo, b.chunks);
-    if constexpr (Traits::kInfo.looks_up()) {
-      OverGroups<Traits, LookupKernel<Traits>>(a, b, block, a.panel_count);
-    } else if (!a.unpack) {
-      OverGroups<Traits, PackedDotKernel<Traits>>(a, b, block, a.panel_count);
-    } else {
-      HWY_ALIGN std::uint8_t codes[kMaxIntegerChunks * kChunkCodes];
-      BlockArgs unpacked = b;
-      unpacked.index = codes;
-      UnpackBlock<Traits>(b, codes);
-      OverGroups<Traits, UnpackedDotKernel<Traits>>(a, unpacked, block, 1);
+    if (!a.unpack || std::is_void_v<Unpacked>) {
+      OverGroups<Traits, Packed>(a, b, block, a.panel_count);
+    } else if constexpr (!std::is_void_v<Unpacked>) {
+      HWY_ALIGN std::uint8_t unpacked_to[Unpacked::kUnpackedBytes];
+      BlockArgs panel = b;
+      for (std::size_t i = 0; i < a.panel_count; ++i) {
+        Unpacked::Unpack(panel, unpacked_to);
+        BlockArgs unpacked = panel;
+        unpacked.index = unpacked_to;
+        OverGroups<Traits, Unpacked>(a, unpacked, block, 1);
+        panel.index += kPlaneBytes;
+        ++panel.first;
+        panel.params += panel.params_stride;
+        panel.tile += panel.tile_stride;
+      }
     }
   }
 }
@@ -126,20 +150,19 @@ inline void StoreTile(const float* tile, const float* bias, std::size_t count, D
 
 template <class Kernel>
 constexpr MicroShape ShapeOf() {
-  return {Kernel::kMaxRows, Kernel::kMaxPanels, Kernel::kTile};
+  if constexpr (std::is_void_v<Kernel>) {
+    return {0, 0, 0};
+  } else {
+    return {Kernel::kMaxRows, Kernel::kMaxPanels, Kernel::kTile};
+  }
 }
 template <Format kFormat, Precision kPrecision>
 constexpr TileKernel TileRow() {
-  using Traits = TileTraits<kFormat, kPrecision>;
-  if constexpr (Traits::kInfo.looks_up()) {
-    constexpr MicroShape kShape = ShapeOf<LookupKernel<Traits>>();
-    return {kFormat, kPrecision, {kShape, kShape}, &Tile<kFormat, kPrecision>};
-  } else {
-    return {kFormat,
-            kPrecision,
-            {ShapeOf<PackedDotKernel<Traits>>(), ShapeOf<UnpackedDotKernel<Traits>>()},
-            &Tile<kFormat, kPrecision>};
-  }
+  using Of = Kernels<TileTraits<kFormat, kPrecision>>;
+  return {kFormat,
+          kPrecision,
+          {ShapeOf<typename Of::Packed>(), ShapeOf<typename Of::Unpacked>()},
+          &Tile<kFormat, kPrecision>};
 }
 
 }  // namespace HWY_NAMESPACE

@@ -1,27 +1,10 @@
-// The dot instructions that a CPU may have beyond what Highway's target for it says: AVX-VNNI without AVX-512, and
-// NEON's sdot without bf16. Written for the assembler, because nothing else is compiled for them.
+// The dot instructions of the targets AVX2_VNNI and NEON_DOT, which Highway does not know. Written for the assembler,
+// because nothing else is compiled for them.
 #pragma once
 
 #include <cstddef>
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#elif defined(__linux__) && defined(__aarch64__)
-#include <sys/auxv.h>
-#endif
-
 namespace lutra::bench {
-
-inline bool HasDotExtension() {
-#if defined(__x86_64__)
-  unsigned eax, ebx, ecx, edx;
-  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & (1u << 4)) != 0;  // AVX-VNNI
-#elif defined(__linux__) && defined(__aarch64__)
-  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
-#else
-  return false;
-#endif
-}
 
 // `steps` times twelve independent dots, whatever their registers hold. Returns the number of multiply-adds.
 inline double RunDotExtension([[maybe_unused]] std::size_t steps) {

@@ -1,54 +1,121 @@
 #!/bin/sh
-# The machine code of the hot loops: hot_loops.sh LIBRARY [TARGET]. For each innermost loop of the int8 tile kernels of a
-# target with dot products: instructions per 16 dot products (in lookup kernels, each adds 64 lookups), moves from vector
-# register to vector register, and vectors on the stack, which are spilled registers. The limits are those of clang 14;
-# fails if a loop exceeds them.
+# The machine code of the hot loops, as a table: hot_loops.sh LIBRARY [TARGET], a name of Highway's. For each innermost
+# loop of the int8 tile kernels that looks up or multiplies: instructions per 64 lookups, or per 64 multiply-adds; moves
+# from vector register to vector register, and vectors on the stack, which are spilled registers; for NEON cycles per 64
+# on some cores by llvm-mca (block throughput), in brackets those of the lookups or multiply-adds alone, the bound.
+# Loops appear in the order of the code, those for fewer rows of x after those for more.
+# AVX3_ZEN4: fails if a loop exceeds the limits, which are those of clang 14.
 set -eu
 library=$1 target=${2:-AVX3_ZEN4}
-objdump --disassemble --demangle --no-show-raw-insn "$library" | awk -v target="$target" '
-  function report(    i, j, k, inner, dots, moves, stack, name) {
+cores= objdump=${OBJDUMP:-objdump}
+case $target in
+  NEON*)
+    cores="neoverse-v2 neoverse-n1 apple-m1 cortex-a76"
+    objdump=${OBJDUMP:-aarch64-linux-gnu-objdump}
+    mca=$(command -v llvm-mca-19 || command -v llvm-mca)
+    ;;
+esac
+loops=$(mktemp -d)
+trap 'rm -rf "$loops"' EXIT
+
+# One line per loop: format, kernel, units (lookups or multiply-adds), instructions, moves, stack, verdict, and the file
+# that holds its code; beside it FILE.work, the lookups or multiply-adds alone.
+"$objdump" --disassemble --demangle --no-show-raw-insn "$library" | awk -v target="$target" -v folder="$loops" '
+  BEGIN {
+    split("int1 int2 int3 int4 ternary", formats)
+    # Units per instruction; a lookup takes precedence, as its adder may be a multiplication.
+    lookup["vpermb"] = 64; lookup["tbl"] = 16; lookup["vpshufb"] = target ~ /AVX3/ ? 64 : 32
+    multiply["vpdpbusd"] = target ~ /AVX3/ ? 64 : 32; multiply["vpmaddubsw"] = multiply["vpdpbusd"]
+    multiply["sdot"] = 16
+    split("smull smull2 smlal smlal2 umull umull2 umlal umlal2", widening)
+    for (i in widening) multiply[widening[i]] = 8
+    limited = target == "AVX3_ZEN4"
+  }
+  function units_of(table, k,    name) {
+    split(code[k], words, /[ \t]+/)
+    name = words[1]
+    if (!(name in table)) return 0
+    if (name ~ /mull|mlal/ && code[k] !~ /\.8h/) return 4
+    return table[name]
+  }
+  function report(    i, j, k, inner, lookups, macs, moves, stack, units, count_, per64, bad, file) {
     for (i = 0; i < loops; ++i) {
       inner = 1
       for (j = 0; j < loops; ++j) if (j != i && first[j] >= first[i] && last[j] <= last[i]) inner = 0
       if (!inner) continue
-      dots = moves = stack = lookups = 0
+      lookups = macs = moves = stack = 0
       for (k = first[i]; k <= last[i]; ++k) {
-        dots += code[k] ~ /^vpdpbusd/
-        lookups += code[k] ~ /^vpermb/
-        moves += code[k] ~ /^vmov[a-z0-9]* +%[xyz]mm[0-9]+,%[xyz]mm[0-9]+$/
-        stack += code[k] ~ /\(%rsp/ && code[k] ~ /%[xyz]mm/
+        lookups += units_of(lookup, k)
+        macs += units_of(multiply, k)
+        moves += code[k] ~ /^vmov[a-z0-9]* +%[xyz]mm[0-9]+,%[xyz]mm[0-9]+$/ || code[k] ~ /^mov[ \t]+v[0-9]+\.16b, v/
+        stack += (code[k] ~ /\(%rsp/ && code[k] ~ /%[xyz]mm/) || code[k] ~ /^(ldr|str|ldp|stp)[ \t]+q.*\[(sp|x29)/
       }
-      if (dots < 4) continue  # the way into a loop
-      instructions = (last[i] - first[i] + 1) * 16 / dots
-      bad = instructions > (lookups ? format == 4 ? 140 : 102 : 100) || moves * 16 / dots > 1 || stack * 16 / dots > 1
-      printf "%-8s %3d dots, %2d lookups: %5.1f instructions per 16, %d moves, %d on the stack%s\n",
-             formats[format + 1], dots, lookups, instructions, moves, stack, bad ? "  <-- too many" : ""
-      failed += bad
+      units = kernel == "lookup" ? lookups : macs
+      if (units < 64) continue  # the way into a loop
+      count_ = last[i] - first[i] + 1
+      per64 = count_ * 64 / units
+      # Dot kernels: 64 multiply-adds are one vpdpbusd, so the limits are per 16 of them.
+      bad = limited && (per64 * 16 > (kernel == "lookup" ? format == 4 ? 140 : 102 : 100) ||
+                        moves * 16 * 64 / units > 1 || stack * 16 * 64 / units > 1)
+      file = folder "/" (reported + 0)
+      for (k = first[i]; k < last[i]; ++k) {  # without the branch
+        text = code[k]
+        if (text ~ /^(b|b\.[a-z]+|cbn?z|tbn?z)[ \t]/) continue
+        sub(/[ \t]*(\/\/|<).*/, "", text)
+        print text > file
+        if (kernel == "lookup" ? units_of(lookup, k) : units_of(multiply, k)) print text > (file ".work")
+      }
+      close(file); close(file ".work")
+      print formats[format + 1], kernel, units, count_, moves, stack, bad ? "too-many" : "-", file
       ++reported
     }
   }
-  BEGIN { split("int1 int2 int3 int4 ternary", formats) }
   /^[0-9a-f]+ <.*>:$/ {
     if (inside) report()
     inside = index($0, "N_" target "::Tile<") && /Precision\)0/
     count = loops = 0
     if (inside) {
       match($0, /Format\)[0-9]/); format = substr($0, RSTART + 7, 1)
+      kernel = formats[format + 1] !~ /int[34]/ ? "lookup" : /ExtensionDot/ ? "dot-extension" : "dot"
     }
     next
   }
   inside && /^ *[0-9a-f]+:/ {
     address = $1; sub(/:/, "", address)
     at[address] = count
-    code[count] = $0; sub(/^ *[0-9a-f]+:[ \t]*/, "", code[count])
-    if ($2 ~ /^j/ && $3 in at && at[$3] <= count && code[at[$3]] != "") {
-      for (i = at[$3]; i <= count && code[i] !~ /^vpdpbusd/; ++i) {}
-      if (i <= count) { first[loops] = at[$3]; last[loops++] = count }
+    code[count] = $0; sub(/^ *[0-9a-f]+:[ \t]*(\{vex\} )?/, "", code[count])
+    for (i = 3; $2 ~ /^(j|b$|b\.|cb|tb[nz])/ && i <= 5; ++i) {
+      to = $i; sub(/^0x/, "", to)
+      if (!(to in at) || at[to] > count || code[at[to]] == "" || $i ~ /^[xw][0-9]/) continue
+      first[loops] = at[to]; last[loops++] = count
     }
     ++count
   }
-  END {
-    if (inside) report()
-    if (!reported) { print "no hot loops of " target; exit 1 }
-    exit failed != 0
-  }'
+  END { if (inside) report() }' >"$loops/list"
+
+[ -s "$loops/list" ] || { echo "no hot loops of $target"; exit 1; }
+header="| format | kernel | lookups or multiply-adds | instructions per 64 | moves | on the stack |"
+line="|---|---|---|---|---|---|"
+known=
+for core in $cores; do
+  echo "nop" | "$mca" -mtriple=aarch64 -mcpu="$core" 2>&1 | grep -q "not a recognized" && continue
+  known="$known $core"
+  header="$header $core |" line="$line---|"
+done
+printf '%s\n%s\n' "$header" "$line"
+
+# Cycles per 64 units of the code in a file.
+cycles() {
+  "$mca" -mtriple=aarch64 -mattr=+dotprod -mcpu="$1" "$2" 2>/dev/null |
+    awk -v units="$3" '/^Block RThroughput/ { printf "%.1f", $3 * 64 / units }'
+}
+failed=0
+while read -r format kernel units count moves stack verdict file; do
+  row="| $format | $kernel | $units | $(echo "$count $units" | awk '{ printf "%.1f", $1 * 64 / $2 }') | $moves | $stack |"
+  for core in $known; do
+    row="$row $(cycles "$core" "$file" "$units") ($(cycles "$core" "$file.work" "$units")) |"
+  done
+  [ "$verdict" = - ] || { row="$row <-- too many"; failed=1; }
+  echo "$row"
+done <"$loops/list"
+exit $failed

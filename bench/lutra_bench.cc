@@ -2,6 +2,7 @@
 //
 //   gemv/<format>/M:4096/K:4096/weights:<dram|cache>/threads:1/target:<name>     one token
 //   gemm/<format>/M:4096/K:4096/N:<n>/threads:1/target:<name>                    n tokens, weights from DRAM
+//   scalar/<format>/M:4096/K:4096/N:<1|128>                                      plain loops without Lutra (scalar.h)
 //   prepare/<int1|int4|ternary>/K:4096/N:<n>/target:<name>                       tables, or integers, alone
 //   dispatch/<thread_pool|openmp|tbb>/threads:2                                  what an executor adds to 8 tasks of 5
 //   us
@@ -29,6 +30,7 @@
 #include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
 #include "machine_limits.h"
+#include "scalar.h"
 #include "weights.h"
 
 namespace lutra::bench {
@@ -179,6 +181,31 @@ void BenchmarkDispatch(benchmark::State& state) {
   state.counters["overhead"] = seconds - std::chrono::duration<double>(kTask).count() * kTasks / kThreads;
 }
 
+void BenchmarkScalar(benchmark::State& state, Format format, std::size_t n) {
+  QuantizedMatrix w;
+  if (const Status status = RandomWeights(format, kM, kK, 128, &w); !status.ok()) {
+    return state.SkipWithError(status.message().c_str());
+  }
+  const std::vector<float> x = GaussianX(n);
+  std::vector<float> y(n * kM);
+  const double seconds = SecondsPerIteration(state, [&] {
+    ScalarMatMul(w.view(), x.data(), n, y.data());
+    benchmark::DoNotOptimize(y.data());
+    return Status();
+  });
+  state.counters["gmac_s"] = 1e-9 * static_cast<double>(kM * kK * n) / seconds;
+}
+
+void RegisterScalar() {
+  for (const FormatInfo& f : kFormats) {
+    for (const std::size_t n : {std::size_t{1}, std::size_t{128}}) {
+      const std::string name = std::string("scalar/") + f.name + "/M:" + std::to_string(kM) +
+                               "/K:" + std::to_string(kK) + "/N:" + std::to_string(n);
+      benchmark::RegisterBenchmark(name.c_str(), BenchmarkScalar, f.format, n);
+    }
+  }
+}
+
 void Register(const Case& c, const std::string& kind, const std::string& what) {
   std::string name =
       kind + "/" + Describe(c.format).name + "/M:" + std::to_string(kM) + "/K:" + std::to_string(kK) + what;
@@ -257,6 +284,7 @@ int main(int argc, char** argv) {
 
   for (const lutra::Target target : lutra::RunnableTargets()) lutra::bench::RegisterTarget(target);
   lutra::bench::RegisterDispatch();
+  lutra::bench::RegisterScalar();
   if (!lists) lutra::bench::AddLimitsToContext();
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();

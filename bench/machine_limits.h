@@ -10,8 +10,8 @@ namespace lutra::bench {
 double StreamGBs(std::size_t threads = 1);
 
 // The best rate of int8 multiply-adds from registers, in 1e9 per second, of one thread. Targets are measured against
-// the best instruction this CPU has; AVX2 against vpmaddubsw + vpaddw, since it stands for the CPUs that have no better
-// one.
+// the best instruction this CPU has; AVX2 against vpmaddubsw + vpaddw and AVX2_VNNI against vpdpbusd of 32 bytes, since
+// they stand for the CPUs that have no better one.
 double DotPeakGMacS(std::string_view target);
 
 }  // namespace lutra::bench

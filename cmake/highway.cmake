@@ -83,8 +83,9 @@ function(lutra_use_highway target folder)
   target_link_libraries(${target} PRIVATE ${lutra_highway_library})
   target_include_directories(${target} PRIVATE ${folder})
   target_compile_definitions(${target} PRIVATE
-    # Left out to keep builds short: machines with SSE alone take EMU128, those with SVE take NEON.
-    "HWY_DISABLED_TARGETS=(HWY_SSE2|HWY_SSSE3|HWY_SSE4|HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128${besides})"
+    # Left out to keep builds short: machines with SSE alone take EMU128, those with SVE take NEON, to which AES and bf16
+    # add nothing.
+    "HWY_DISABLED_TARGETS=(HWY_SSE2|HWY_SSSE3|HWY_SSE4|HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128|HWY_NEON|HWY_NEON_BF16${besides})"
     HWY_WANT_AVX3_DL=1    # before 1.3.0 Ice Lake's instructions are left out unless asked for
     HWY_BROKEN_EMU128=0)  # g++ 12 would fall back to one-lane vectors, which have no byte shuffle
 endfunction()

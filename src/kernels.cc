@@ -12,20 +12,34 @@ namespace lutra {
 namespace internal {
 namespace HWY_NAMESPACE {
 
-// In the order of Format and Precision.
-inline constexpr TargetKernels kKernels = {
-    &HWY_STR(HWY_NAMESPACE)[2],  // without "N_"
-    HWY_TARGET,
-    kLayout,
-    {TileRow<Format::kInt1, Precision::kInt8>(), TileRow<Format::kInt1, Precision::kInt16>(),
-     TileRow<Format::kInt2, Precision::kInt8>(), TileRow<Format::kInt2, Precision::kInt16>(),
-     TileRow<Format::kInt3, Precision::kInt8>(), TileRow<Format::kInt3, Precision::kInt16>(),
-     TileRow<Format::kInt4, Precision::kInt8>(), TileRow<Format::kInt4, Precision::kInt16>(),
-     TileRow<Format::kTernary, Precision::kInt8>(), TileRow<Format::kTernary, Precision::kInt16>()},
-    {TableRow<Prepared::kBinarySums, Precision::kInt8>(), TableRow<Prepared::kBinarySums, Precision::kInt16>(),
-     TableRow<Prepared::kTernarySums, Precision::kInt8>(), TableRow<Prepared::kTernarySums, Precision::kInt16>(),
-     TableRow<Prepared::kIntegers, Precision::kInt8>(), TableRow<Prepared::kIntegers, Precision::kInt16>()},
-    &StoreTile,
+// In the order of Format and Precision. Formats of integers are multiplied by Dot.
+template <class Dot>
+constexpr TargetKernels KernelsOf(const char* name, bool dot_extension) {
+  return {
+      name,
+      HWY_TARGET,
+      dot_extension,
+      kLayout,
+      {TileRow<Format::kInt1, Precision::kInt8>(), TileRow<Format::kInt1, Precision::kInt16>(),
+       TileRow<Format::kInt2, Precision::kInt8>(), TileRow<Format::kInt2, Precision::kInt16>(),
+       TileRow<Format::kInt3, Precision::kInt8, Dot>(), TileRow<Format::kInt3, Precision::kInt16, Dot>(),
+       TileRow<Format::kInt4, Precision::kInt8, Dot>(), TileRow<Format::kInt4, Precision::kInt16, Dot>(),
+       TileRow<Format::kTernary, Precision::kInt8>(), TileRow<Format::kTernary, Precision::kInt16>()},
+      {TableRow<Prepared::kBinarySums, Precision::kInt8>(), TableRow<Prepared::kBinarySums, Precision::kInt16>(),
+       TableRow<Prepared::kTernarySums, Precision::kInt8>(), TableRow<Prepared::kTernarySums, Precision::kInt16>(),
+       TableRow<Prepared::kIntegers, Precision::kInt8>(), TableRow<Prepared::kIntegers, Precision::kInt16>()},
+      &StoreTile,
+  };
+}
+
+// "N_AVX2" without "N_". The NEON of every 64-bit Arm is Highway's without AES, which would not help.
+inline constexpr const char* kTargetName = HWY_TARGET == HWY_NEON_WITHOUT_AES ? "NEON" : &HWY_STR(HWY_NAMESPACE)[2];
+
+inline constexpr TargetKernels kKernels[] = {
+#ifdef LUTRA_DOT_EXTENSION
+    KernelsOf<ExtensionDot>(LUTRA_DOT_EXTENSION, true),
+#endif
+    KernelsOf<BaseDot>(kTargetName, false),
 };
 
 }  // namespace HWY_NAMESPACE
@@ -37,33 +51,27 @@ namespace lutra {
 namespace internal {
 
 // Best first.
-const TargetKernels* const kCompiledTargets[] = {
+const TargetRows kCompiledTargets[] = {
 #if HWY_TARGETS & HWY_AVX3_SPR
-    &N_AVX3_SPR::kKernels,
+    {N_AVX3_SPR::kKernels, std::size(N_AVX3_SPR::kKernels)},
 #endif
 #if HWY_TARGETS & HWY_AVX3_ZEN4
-    &N_AVX3_ZEN4::kKernels,
+    {N_AVX3_ZEN4::kKernels, std::size(N_AVX3_ZEN4::kKernels)},
 #endif
 #if HWY_TARGETS & HWY_AVX3_DL
-    &N_AVX3_DL::kKernels,
+    {N_AVX3_DL::kKernels, std::size(N_AVX3_DL::kKernels)},
 #endif
 #if HWY_TARGETS & HWY_AVX3
-    &N_AVX3::kKernels,
+    {N_AVX3::kKernels, std::size(N_AVX3::kKernels)},
 #endif
 #if HWY_TARGETS & HWY_AVX2
-    &N_AVX2::kKernels,
-#endif
-#if HWY_TARGETS & HWY_NEON_BF16
-    &N_NEON_BF16::kKernels,
-#endif
-#if HWY_TARGETS & HWY_NEON
-    &N_NEON::kKernels,
+    {N_AVX2::kKernels, std::size(N_AVX2::kKernels)},
 #endif
 #if HWY_TARGETS & HWY_NEON_WITHOUT_AES
-    &N_NEON_WITHOUT_AES::kKernels,
+    {N_NEON_WITHOUT_AES::kKernels, std::size(N_NEON_WITHOUT_AES::kKernels)},
 #endif
 #if HWY_TARGETS & HWY_EMU128
-    &N_EMU128::kKernels,
+    {N_EMU128::kKernels, std::size(N_EMU128::kKernels)},
 #endif
 };
 const std::size_t kCompiledTargetCount = std::size(kCompiledTargets);

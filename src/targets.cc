@@ -6,8 +6,29 @@
 #include "hwy/targets.h"
 #include "targets.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 namespace lutra {
 namespace {
+
+// Whether this CPU has the instructions behind TargetKernels::dot_extension. (Highway has asked whether the system
+// keeps their registers.)
+bool HasDotExtension() {
+#if defined(__ARM_FEATURE_DOTPROD)
+  return true;
+#elif defined(__aarch64__) && defined(__linux__)
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif defined(__x86_64__)
+  unsigned eax, ebx, ecx, edx;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & 1u << 4) != 0;  // AVX-VNNI
+#else
+  return false;
+#endif
+}
 
 struct Runnable {
   Target targets[16] = {};
@@ -16,8 +37,11 @@ struct Runnable {
   Runnable() {
     const std::int64_t supported = hwy::SupportedTargets();
     for (std::size_t i = 0; i < internal::kCompiledTargetCount; ++i) {
-      const Target target = internal::kCompiledTargets[i];
-      if ((target->hwy_target & supported) != 0) targets[count++] = target;
+      const internal::TargetRows& same = internal::kCompiledTargets[i];
+      for (Target target = same.rows; target != same.rows + same.count; ++target) {
+        const bool has_dot = !target->dot_extension || HasDotExtension();
+        if ((target->hwy_target & supported) != 0 && has_dot) targets[count++] = target;
+      }
     }
   }
 };

@@ -8,7 +8,12 @@
 namespace lutra {
 namespace internal {
 
-extern const TargetKernels* const kCompiledTargets[];  // best first
+// Those that share what Highway calls a target, best first.
+struct TargetRows {
+  const TargetKernels* rows;
+  std::size_t count;
+};
+extern const TargetRows kCompiledTargets[];  // best first
 extern const std::size_t kCompiledTargetCount;
 
 }  // namespace internal

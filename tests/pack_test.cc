@@ -148,7 +148,7 @@ TEST(Targets, AreListedByName) {
   ASSERT_GE(targets.size, 1u);
   for (const Target target : targets) EXPECT_EQ(FindTarget(TargetName(target)), target) << TargetName(target);
 #if defined(__aarch64__)
-  const char* portable = "NEON_WITHOUT_AES";
+  const char* portable = "NEON";
 #else
   const char* portable = "EMU128";
 #endif

@@ -5,6 +5,7 @@
 
 #include "gtest/gtest.h"
 #include "lutra/reference.h"
+#include "lutra/targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd_test.cc"
@@ -80,6 +81,37 @@ inline void CheckAddBytes() {
   }
 }
 
+// Codes of each value up to 15 times each byte of x, in each lane, for each quad; sums that are negative.
+template <class Dot, int kQuad>
+inline void CheckDot() {
+  const D8 d8;
+  const D32 d32;
+  HWY_ALIGN std::uint8_t x[16 * hn::MaxLanes(d8)], codes[hn::MaxLanes(d8)];
+  HWY_ALIGN std::int32_t sums[hn::MaxLanes(d32)];
+  for (std::size_t first = 0; first < 256; ++first) {
+    for (std::size_t i = 0; i < 16; ++i) x[i] = static_cast<std::uint8_t>(first + 77 * i);
+    for (std::size_t i = 0; i < hn::Lanes(d8); ++i) codes[i] = static_cast<std::uint8_t>((i + i / 4 + first) % 16);
+    typename Dot::Sum sum = Dot::Zero();
+    Dot::template Add<kQuad>(sum, hn::Load(d8, codes), Dot::template Load<kQuad>(x));
+    Dot::template Add<kQuad>(sum, hn::Load(d8, codes), Dot::template Load<kQuad>(x));
+    hn::Store(Dot::Widen(hn::Set(d32, -1000), sum), d32, sums);
+    for (std::size_t lane = 0; lane < hn::Lanes(d32); ++lane) {
+      int expected = -1000;
+      for (std::size_t i = 0; i < 4; ++i) {
+        expected += 2 * codes[lane * 4 + i] * static_cast<std::int8_t>(x[kQuad * 4 + i]);
+      }
+      EXPECT_EQ(sums[lane], expected) << hwy::TargetName(HWY_TARGET);
+    }
+  }
+}
+template <class Dot>
+inline void CheckDots() {
+  CheckDot<Dot, 0>();
+  CheckDot<Dot, 1>();
+  CheckDot<Dot, 2>();
+  CheckDot<Dot, 3>();
+}
+
 // Products whose rounding shows whether there is one rounding or two.
 inline void CheckFma() {
   const DF d;
@@ -102,15 +134,16 @@ inline std::uint32_t BitsOf(float value) {
 }
 
 // The 256 halves from `first` up, and floats beside them (exact, halfway to the next, and just off halfway) down.
-inline void CheckHalves(DataType type, std::uint32_t first) {
+template <DataType kType>
+inline void CheckHalves(std::uint32_t first) {
   constexpr std::size_t kCount = 256;
   const DF d;
-  const auto up = type == DataType::kF16 ? &F16ToF32 : &BF16ToF32;
-  const auto down = type == DataType::kF16 ? &F32ToF16 : &F32ToBF16;
+  const auto up = kType == DataType::kF16 ? &F16ToF32 : &BF16ToF32;
+  const auto down = kType == DataType::kF16 ? &F32ToF16 : &F32ToBF16;
   HWY_ALIGN std::uint16_t halves[kCount], stored[kCount];
   HWY_ALIGN float floats[kCount];
   for (std::size_t i = 0; i < kCount; ++i) halves[i] = static_cast<std::uint16_t>(first + i);
-  for (std::size_t i = 0; i < kCount; i += hn::Lanes(d)) hn::Store(LoadFloats(d, halves, type, i), d, floats + i);
+  for (std::size_t i = 0; i < kCount; i += hn::Lanes(d)) hn::Store(LoadFloats(d, halves, kType, i), d, floats + i);
   for (std::size_t i = 0; i < kCount; ++i) {
     if (std::isnan(up(halves[i]))) {
       EXPECT_TRUE(std::isnan(floats[i]));
@@ -124,7 +157,7 @@ inline void CheckHalves(DataType type, std::uint32_t first) {
       if ((bits & 0x7f800000u) == 0x7f800000u) bits = 0;  // what is stored is finite
       std::memcpy(&floats[i], &bits, sizeof(bits));
     }
-    for (std::size_t i = 0; i < kCount; i += hn::Lanes(d)) StoreFloats(d, hn::Load(d, floats + i), stored, type, i);
+    for (std::size_t i = 0; i < kCount; i += hn::Lanes(d)) StoreFloats(d, hn::Load(d, floats + i), stored, kType, i);
     for (std::size_t i = 0; i < kCount; ++i) {
       ASSERT_EQ(stored[i], down(floats[i])) << floats[i] << " " << hwy::TargetName(HWY_TARGET);
     }
@@ -135,10 +168,14 @@ inline void CheckAll() {
   CheckNibbles();
   CheckPairAdder();
   CheckAddBytes();
+  CheckDots<BaseDot>();
+#ifdef LUTRA_DOT_EXTENSION
+  if (FindTarget(LUTRA_DOT_EXTENSION) != nullptr) CheckDots<ExtensionDot>();
+#endif
   CheckFma();
   for (std::uint32_t first = 0; first < 65536; first += 256) {
-    CheckHalves(DataType::kF16, first);
-    CheckHalves(DataType::kBF16, first);
+    CheckHalves<DataType::kF16>(first);
+    CheckHalves<DataType::kBF16>(first);
   }
 }
 

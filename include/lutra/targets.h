@@ -24,7 +24,7 @@ struct TargetList {
 // Those this CPU can run, the best first; never empty. The list has static storage duration. Thread-safe.
 LUTRA_API TargetList RunnableTargets();
 
-// The runnable target of that name ("AVX2", "AVX3", "AVX3_ZEN4", "NEON", "EMU128" ...), or null.
+// The runnable target of that name ("AVX2", "AVX2_VNNI", "AVX3", "NEON", "EMU128" ...), or null.
 LUTRA_API Target FindTarget(const char* name);
 
 LUTRA_API const char* TargetName(Target target);

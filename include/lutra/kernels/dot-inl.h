@@ -5,7 +5,7 @@
 //     x        | k  k+1 k+2 k+3 | k ...                                  the same four everywhere
 //     dot      |  sum        |  sum        |       |  sum        |       vpdpbusd
 //
-// The pair adder sums two products each in 16 bits, and those of a run of chunks before they are widened.
+// Where products are summed in 16 bits first, those of a run of chunks are added before they are widened.
 //
 // Where weights serve few rows of x, codes are unpacked in registers; else once for all rows, to memory (L1).
 #if defined(LUTRA_KERNELS_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -14,9 +14,6 @@
 #else
 #define LUTRA_KERNELS_DOT_INL_H_
 #endif
-
-#include <cstring>
-#include <type_traits>
 
 #include "lutra/kernels/flush-inl.h"
 
@@ -29,13 +26,6 @@ inline constexpr int kQuads = 4;                                      // of code
 inline constexpr int kStrips = static_cast<int>(4 / kLayout.blocks);  // vectors in a line of 64 bytes
 inline constexpr std::size_t kStripBytes = 16 * kLayout.blocks, kStripRows = kStripBytes / 4;
 inline constexpr std::size_t kQuadBytes = 4 * kPanelRows, kChunkCodes = kQuads * kQuadBytes;
-
-// Four integers of a row of x, for all lanes.
-HWY_INLINE hn::Vec<DI8> LoadQuad(const std::uint8_t* from) {
-  std::int32_t quad;
-  std::memcpy(&quad, from, sizeof(quad));
-  return hn::BitCast(DI8(), hn::Set(D32(), quad));
-}
 
 // The codes of quad kQuad that stand in the low (kHigh = 0) or high nibbles of the lines of the planes.
 template <class Traits, int kQuad, int kHigh, int kPlane = 0>
@@ -68,51 +58,43 @@ LUTRA_INLINE void UnpackStrip(const std::uint8_t* lines, V8 (&codes)[4]) {
   codes[3] = UnpackQuad<Traits, kQuad, 1>(lines + Traits::kPlanes * 64, none);
 }
 
-// What products are added to: the sums themselves, or those of a run: 16-bit lanes, two for each sum. As many chunks as
-// fit: |x| <= 128, so that a chunk of int4 takes 4 * 2 * 15 * 128 of 2^15.
-using DotSum = std::conditional_t<kAdder == Adder::kQuad, V32, V16>;
+// As many chunks as 16 bits take: |x| <= 128, so that a chunk of int4 takes kQuads * kProducts * 15 * 128 of 2^15.
 template <class Traits>
-inline constexpr std::size_t kRunChunks = kAdder == Adder::kQuad
-                                              ? kMaxIntegerChunks
-                                              : 32767 / (kQuads * 2 * (Traits::kInfo.levels - 1) * 128);
-
-HWY_INLINE V32 AddProducts(V32 sum, V8 codes, hn::Vec<DI8> x) {
-  return hn::SumOfMulQuadAccumulate(D32(), codes, x, sum);
+constexpr std::size_t RunChunks() {
+  constexpr std::size_t kEach = std::size_t{kQuads} * Traits::Dot::kProducts * (Traits::kInfo.levels - 1) * 128;
+  return kEach == 0 ? kMaxIntegerChunks : 32767 / HWY_MAX(kEach, std::size_t{1});
 }
-HWY_INLINE V16 AddProducts(V16 sum, V8 codes, hn::Vec<DI8> x) { return AddPairs(sum, codes, x); }
 
-// Adds the products of a quad with kRows rows of x to the sums of kVectors vectors of rows of W from vector kFirst on.
-template <int kFirst, int kRows, std::size_t kVectors, class Sum, std::size_t kSums>
-LUTRA_INLINE void AddQuad(const V8 (&codes)[kVectors], const std::uint8_t* x, Sum (&sums)[kSums]) {
-  hn::Vec<DI8> quad[kRows];
+// Adds the products of quad kQuad of a chunk with kRows rows of x to the sums of kVectors vectors of rows of W from
+// vector kFirst on.
+template <class Dot, int kQuad, int kFirst, int kRows, std::size_t kVectors, std::size_t kSums>
+LUTRA_INLINE void AddQuad(const V8 (&codes)[kVectors], const std::uint8_t* x, typename Dot::Sum (&sums)[kSums]) {
+  VI8 quad[kRows];
   LUTRA_UNROLL
-  for (int n = 0; n < kRows; ++n) quad[n] = LoadQuad(x + n * 16);
+  for (int n = 0; n < kRows; ++n) quad[n] = Dot::template Load<kQuad>(x + n * 16);
   LUTRA_UNROLL
   for (int i = 0; i < static_cast<int>(kVectors) * kRows; ++i) {
-    Sum& sum = sums[kFirst * kRows + i];
-    sum = AddProducts(sum, codes[i / kRows], quad[i % kRows]);
-    StayInRegister(sum);
+    Dot::template Add<kQuad>(sums[kFirst * kRows + i], codes[i / kRows], quad[i % kRows]);
   }
 }
 
-template <std::size_t kSums>
-LUTRA_INLINE void StartRun(V16 (&run)[kSums]) {
+template <class Dot, std::size_t kSums>
+LUTRA_INLINE void StartRun(typename Dot::Sum (&run)[kSums]) {
   LUTRA_UNROLL
-  for (V16& sum : run) sum = hn::Zero(D16());
+  for (auto& sum : run) sum = Dot::Zero();
 }
-template <std::size_t kSums>
-LUTRA_INLINE void AddRun(const V16 (&run)[kSums], V32* sums) {
+template <class Dot, std::size_t kSums>
+LUTRA_INLINE void AddRun(const typename Dot::Sum (&run)[kSums], V32* sums) {
   LUTRA_UNROLL
-  for (std::size_t i = 0; i < kSums; ++i) {
-    sums[i] = hn::Add(sums[i], hn::WidenMulPairwiseAdd(D32(), run[i], hn::Set(D16(), 1)));
-  }
+  for (std::size_t i = 0; i < kSums; ++i) sums[i] = Dot::Widen(sums[i], run[i]);
 }
 
 // Codes in registers, straight from packed bytes.
 template <class Traits>
 struct PackedDotKernel {
-  static constexpr bool kWide = kAdder == Adder::kQuad;
-  static constexpr int kMaxRows = kLayout.blocks == 4 ? 4 : 2, kMaxPanels = 1, kTile = kMaxRows;
+  using Dot = typename Traits::Dot;
+  static constexpr bool kWide = kVectorScope;  // a panel's sums fit into registers
+  static constexpr int kMaxRows = Dot::kMaxRows, kMaxPanels = 1, kTile = kMaxRows;
   static constexpr int kVectors = 4 * kStrips;  // of rows in a panel
 
   // sums: [strip][half, nibble][row of x]
@@ -132,8 +114,8 @@ struct PackedDotKernel {
           index += kChunkBytes;
         }
       } else {
-        for (std::size_t first = 0; first < b.chunks; first += kRunChunks<Traits>) {
-          const std::size_t chunks = HWY_MIN(kRunChunks<Traits>, b.chunks - first);
+        for (std::size_t first = 0; first < b.chunks; first += RunChunks<Traits>()) {
+          const std::size_t chunks = HWY_MIN(RunChunks<Traits>(), b.chunks - first);
           for (std::size_t at = 0; at < chunks * kChunkBytes; at += 64) b.Prefetch(index + at);
           LUTRA_UNROLL
           for (int strip = 0; strip < kStrips; ++strip) {
@@ -156,8 +138,8 @@ struct PackedDotKernel {
   template <int kRows>
   static HWY_INLINE void SumRun(const BlockArgs& b, const std::uint8_t* lines, const std::uint8_t* x,
                                 std::size_t chunks, V32* sums) {
-    V16 run[4 * kRows];
-    StartRun(run);
+    typename Dot::Sum run[4 * kRows];
+    StartRun<Dot>(run);
     LUTRA_KEEP_LOOP
     for (std::size_t chunk = 0; chunk < chunks; ++chunk, lines += kChunkBytes, x += b.table_stride) {
       AddPacked<0, 0, kRows>(lines, x, run);
@@ -165,7 +147,7 @@ struct PackedDotKernel {
       AddPacked<2, 0, kRows>(lines, x, run);
       AddPacked<3, 0, kRows>(lines, x, run);
     }
-    AddRun(run, sums);
+    AddRun<Dot>(run, sums);
   }
 
   // Strip kStrip of a chunk and those after it.
@@ -183,11 +165,11 @@ struct PackedDotKernel {
       AddStrips<kStrip + 1, kRows>(b, lines + kStripBytes, x, sums);
     }
   }
-  template <int kQuad, int kFirst, int kRows, class Sum, std::size_t kSums>
-  static HWY_INLINE void AddPacked(const std::uint8_t* lines, const std::uint8_t* x, Sum (&sums)[kSums]) {
+  template <int kQuad, int kFirst, int kRows, std::size_t kSums>
+  static HWY_INLINE void AddPacked(const std::uint8_t* lines, const std::uint8_t* x, typename Dot::Sum (&sums)[kSums]) {
     V8 codes[4];
     UnpackStrip<Traits, kQuad>(lines, codes);
-    AddQuad<kFirst, kRows>(codes, x + kQuad * 4, sums);
+    AddQuad<Dot, kQuad, kFirst, kRows>(codes, x, sums);
   }
 };
 
@@ -205,7 +187,8 @@ HWY_INLINE void UnpackRows(const std::uint8_t* lines, std::uint8_t* to) {
 // Codes unpacked by Unpack: b.index points to them.
 template <class Traits>
 struct UnpackedDotKernel {
-  static constexpr int kVectors = kLayout.blocks == 2 ? 2 : 4;  // of rows at a time: 8 sums of 16 registers
+  using Dot = typename Traits::Dot;
+  static constexpr int kVectors = Dot::kVectors;  // of rows at a time
   static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;
   static constexpr std::size_t kUnpackedBytes = kMaxIntegerChunks * kChunkCodes;
 
@@ -233,14 +216,14 @@ struct UnpackedDotKernel {
       for (int pass = 0; pass < Traits::kPasses; ++pass) {
         if (pass != 0) NextDigit<Traits, kRows>(b, sums);
         const std::uint8_t* codes = b.index + first * kStripBytes;
-        if constexpr (kAdder == Adder::kQuad) {
+        if constexpr (Dot::kProducts == 0) {
           AddChunks<kRows>(b, codes, x, b.chunks, sums);
         } else {
-          for (std::size_t chunk = 0; chunk < b.chunks; chunk += kRunChunks<Traits>) {
-            V16 run[kVectors * kRows];
-            StartRun(run);
-            AddChunks<kRows>(b, codes, x, HWY_MIN(kRunChunks<Traits>, b.chunks - chunk), run);
-            AddRun(run, sums);
+          for (std::size_t chunk = 0; chunk < b.chunks; chunk += RunChunks<Traits>()) {
+            typename Dot::Sum run[kVectors * kRows];
+            StartRun<Dot>(run);
+            AddChunks<kRows>(b, codes, x, HWY_MIN(RunChunks<Traits>(), b.chunks - chunk), run);
+            AddRun<Dot>(run, sums);
           }
         }
       }
@@ -251,23 +234,24 @@ struct UnpackedDotKernel {
   }
 
  private:
-  template <int kRows, class Sum>
+  template <int kRows>
   static HWY_INLINE void AddChunks(const BlockArgs& b, const std::uint8_t*& codes, const std::uint8_t*& x,
-                                   std::size_t chunks, Sum (&sums)[kVectors * kRows]) {
+                                   std::size_t chunks, typename Dot::Sum (&sums)[kVectors * kRows]) {
     LUTRA_KEEP_LOOP
     for (; chunks != 0; --chunks, codes += kChunkCodes, x += b.table_stride) {
-      AddCodes<kRows>(codes, x, sums);
-      AddCodes<kRows>(codes + kQuadBytes, x + 4, sums);
-      AddCodes<kRows>(codes + 2 * kQuadBytes, x + 8, sums);
-      AddCodes<kRows>(codes + 3 * kQuadBytes, x + 12, sums);
+      AddCodes<0, kRows>(codes, x, sums);
+      AddCodes<1, kRows>(codes, x, sums);
+      AddCodes<2, kRows>(codes, x, sums);
+      AddCodes<3, kRows>(codes, x, sums);
     }
   }
-  template <int kRows, class Sum>
-  static HWY_INLINE void AddCodes(const std::uint8_t* from, const std::uint8_t* x, Sum (&sums)[kVectors * kRows]) {
+  template <int kQuad, int kRows>
+  static HWY_INLINE void AddCodes(const std::uint8_t* from, const std::uint8_t* x,
+                                  typename Dot::Sum (&sums)[kVectors * kRows]) {
     V8 codes[kVectors];
     LUTRA_UNROLL
-    for (std::size_t v = 0; v < kVectors; ++v) codes[v] = hn::Load(D8(), from + v * kStripBytes);
-    AddQuad<0, kRows>(codes, x, sums);
+    for (std::size_t v = 0; v < kVectors; ++v) codes[v] = hn::Load(D8(), from + kQuad * kQuadBytes + v * kStripBytes);
+    AddQuad<Dot, kQuad, 0, kRows>(codes, x, sums);
   }
 };
 

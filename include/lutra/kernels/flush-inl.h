@@ -15,8 +15,10 @@ namespace lutra {
 namespace internal {
 namespace HWY_NAMESPACE {
 
-template <Format kFormat, Precision kPrecision>
+// DotOf is how integers are multiplied (BaseDot).
+template <Format kFormat, Precision kPrecision, class DotOf>
 struct TileTraits {
+  using Dot = DotOf;
   static constexpr FormatInfo kInfo = Describe(kFormat);
   static constexpr int kPlanes = kInfo.planes;
   static constexpr int kPasses = kPrecision == Precision::kInt16 ? 2 : 1;

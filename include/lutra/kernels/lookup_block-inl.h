@@ -55,7 +55,7 @@ LUTRA_INLINE void AddStep(const std::uint8_t* operands, const std::uint8_t* tabl
   using Step = PairStep<Traits>;
   const D8 d8;
   const V8 index0 = hn::Load(d8, operands), index1 = hn::Load(d8, operands + kVectorBytes);
-  hn::Vec<DI8> weights0 = PlaneWeights(), weights1 = weights0;
+  [[maybe_unused]] hn::Vec<DI8> weights0, weights1;
   if constexpr (!Step::kPlanes) {
     weights0 = hn::BitCast(DI8(), hn::Load(d8, operands + 2 * kVectorBytes));
     weights1 = hn::BitCast(DI8(), hn::Load(d8, operands + 3 * kVectorBytes));
@@ -74,9 +74,15 @@ LUTRA_INLINE void AddStep(const std::uint8_t* operands, const std::uint8_t* tabl
       found0 = hn::TableLookupBytes(entries, index0);
       found1 = hn::TableLookupBytes(entries, index1);
     }
-    sums[2 * n] = AddPairs(sums[2 * n], found0, weights0);
-    StayInRegister(sums[2 * n]);
-    sums[2 * n + 1] = AddPairs(sums[2 * n + 1], found1, weights1);
+    if constexpr (Step::kPlanes) {
+      sums[2 * n] = AddPlanes(sums[2 * n], found0);
+      StayInRegister(sums[2 * n]);
+      sums[2 * n + 1] = AddPlanes(sums[2 * n + 1], found1);
+    } else {
+      sums[2 * n] = AddPairs(sums[2 * n], found0, weights0);
+      StayInRegister(sums[2 * n]);
+      sums[2 * n + 1] = AddPairs(sums[2 * n + 1], found1, weights1);
+    }
     StayInRegister(sums[2 * n + 1]);
   }
 }
@@ -316,8 +322,8 @@ struct LookupKernel {
           LUTRA_UNROLL
           for (std::size_t n = 0; n < kRows; ++n) {
             const V8 table = hn::LoadDup128(d8, tables + n * kTableBytes + step * 16);
-            sums[2 * n] = AddPairs(sums[2 * n], hn::TableLookupBytes(table, low), PlaneWeights());
-            sums[2 * n + 1] = AddPairs(sums[2 * n + 1], hn::TableLookupBytes(table, high), PlaneWeights());
+            sums[2 * n] = AddPlanes(sums[2 * n], hn::TableLookupBytes(table, low));
+            sums[2 * n + 1] = AddPlanes(sums[2 * n + 1], hn::TableLookupBytes(table, high));
           }
         } else {
           AddLone<kRows>(low, tables + step * 32, signs, sums);

@@ -86,6 +86,7 @@ struct TableKernel {
 struct TargetKernels {
   const char* name;
   std::int64_t hwy_target;
+  bool dot_extension;  // needs, besides, the dot instruction that simd-inl.h adds to this target
   Layout layout;
   TileKernel tiles[std::size(kFormats) * std::size(kPrecisions)];
   TableKernel tables[kPreparedKinds * std::size(kPrecisions)];

@@ -9,6 +9,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "hwy/highway.h"
 #include "lutra/kernels/layout.h"
@@ -40,26 +41,23 @@ namespace internal {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-enum class Adder { kQuad, kPair };
-
 // THE target policy. Where a byte of a vector looks up, and what adds bytes:
 //
-//     scope kVector   | T0 T1 T2 T3 |                the tables of four indices fill a vector                 vpermb
-//           kBlock    | T | T | T | T |              each 16-byte block holds the same table                  vpshufb,
-//           tbl
-//     adder kQuad     | b0*w0 + b1*w1 + b2*w2 + b3*w3 |              four products to 32 bits                 vpdpbusd
-//           kPair     | b0*w0 + b1*w1 | b2*w2 + b3*w3 |              two to 16, those of a run to 32 vpmaddubsw
+//     scope kVector   | T0 T1 T2 T3 |                the tables of four indices fill a vector           vpermb
+//           kBlock    | T | T | T | T |              each 16-byte block holds the same table            vpshufb, tbl
+//     adder quad      | b0*w0 + b1*w1 + b2*w2 + b3*w3 |        four products to 32 bits                 vpdpbusd, sdot
+//           pair      | b0*w0 + b1*w1 | b2*w2 + b3*w3 |        two to 16, those of a run to 32          vpmaddubsw
+//           single    | b0*w0 | b1*w1 | b2*w2 | b3*w3 |        one to 16, those of a run to 32          smlal
 //
-// Vector scope needs the quad adder.
+// Lookups in vector scope are added by the quad adder, others by the pair adder; integers by the target's BaseDot, or
+// by its ExtensionDot where the CPU has the instruction (below).
 #undef LUTRA_VECTOR_SCOPE
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
 #define LUTRA_VECTOR_SCOPE 1
 inline constexpr Layout kLayout{Scope::kVector, 4};
-inline constexpr Adder kAdder = Adder::kQuad;
 #else
 #define LUTRA_VECTOR_SCOPE 0
 inline constexpr Layout kLayout{Scope::kBlock, static_cast<int>(HWY_MAX_BYTES / 16)};
-inline constexpr Adder kAdder = Adder::kPair;
 #endif
 inline constexpr bool kVectorScope = kLayout.scope == Scope::kVector;
 
@@ -69,6 +67,7 @@ using D16 = hn::Repartition<std::int16_t, D8>;
 using D32 = hn::Repartition<std::int32_t, D8>;
 using DF = hn::Repartition<float, D8>;
 using V8 = hn::Vec<D8>;
+using VI8 = hn::Vec<DI8>;
 using V16 = hn::Vec<D16>;
 using V32 = hn::Vec<D32>;
 using VF = hn::Vec<DF>;
@@ -96,6 +95,8 @@ template <class V>
 HWY_INLINE void StayInRegister(V& v) {
 #if HWY_ARCH_X86 && HWY_TARGET != HWY_EMU128
   __asm__("" : "+v"(v.raw));
+#elif HWY_ARCH_ARM_A64
+  __asm__("" : "+w"(v.raw));
 #else
   (void)v;
 #endif
@@ -104,6 +105,8 @@ template <class V, class T>
 HWY_INLINE void KeepOrder(V& v, const T*& pointer) {
 #if HWY_ARCH_X86 && HWY_TARGET != HWY_EMU128
   __asm__ volatile("" : "+v"(v.raw), "+r"(pointer));
+#elif HWY_ARCH_ARM_A64
+  __asm__ volatile("" : "+w"(v.raw), "+r"(pointer));
 #else
   (void)v;
   (void)pointer;
@@ -123,8 +126,25 @@ HWY_INLINE V16 AddPairs(V16 sum, V8 a, hn::Vec<DI8> b) {
     sum.raw[i] = static_cast<std::int16_t>(sum.raw[i] + products);
   }
   return sum;
+#elif HWY_ARCH_ARM_A64
+  const hn::Repartition<std::uint16_t, D8> du16;
+  const auto pairs = hn::BitCast(du16, a);
+  const V16 even = hn::BitCast(D16(), hn::And(pairs, hn::Set(du16, 255)));
+  const V16 odd = hn::BitCast(D16(), hn::ShiftRight<8>(pairs)), weights = hn::BitCast(D16(), b);
+  sum = hn::MulAdd(even, hn::ShiftRight<8>(hn::ShiftLeft<8>(weights)), sum);
+  return hn::MulAdd(odd, hn::ShiftRight<8>(weights), sum);
 #else
   return hn::Add(sum, hn::SatWidenMulPairwiseAdd(D16(), a, b));
+#endif
+}
+
+// The same with weights 1 and 2: lane i is sum[i] + a[2i] + 2 * a[2i + 1].
+HWY_INLINE V16 AddPlanes(V16 sum, V8 a) {
+#if HWY_ARCH_ARM_A64
+  const uint16x8_t both = vpadalq_u8(vreinterpretq_u16_s16(sum.raw), a.raw);
+  return V16(vreinterpretq_s16_u16(vsraq_n_u16(both, vreinterpretq_u16_u8(a.raw), 8)));
+#else
+  return AddPairs(sum, a, hn::BitCast(DI8(), hn::Set(D16(), 0x0201)));
 #endif
 }
 
@@ -135,6 +155,105 @@ HWY_INLINE void AddBytes(V16& all, V16& odd, V8 bytes) {
   all = hn::Add(all, hn::BitCast(d16, bytes));
   odd = hn::Add(odd, hn::BitCast(d16, hn::ShiftRight<8>(hn::BitCast(du16, bytes))));
 }
+
+// The adders of integers: Add adds the products of `codes` (bytes below 16, a row's four side by side) with quad kQuad
+// of the chunk of 16 integers at `x`, of which Load takes what Add needs. A Sum has a lane per row, or it is the sum of
+// a run: its 16-bit lanes take kProducts products of each quad, until Widen adds them to a lane per row. In registers
+// fit the sums of four vectors of codes times kMaxRows rows of x, or of kVectors times four.
+struct QuadLoad {
+  template <int kQuad>
+  static HWY_INLINE VI8 Load(const std::uint8_t* x) {
+    std::int32_t quad;
+    std::memcpy(&quad, x + kQuad * 4, sizeof(quad));
+    return hn::BitCast(DI8(), hn::Set(D32(), quad));
+  }
+};
+struct QuadSums {
+  using Sum = V32;
+  static constexpr int kProducts = 0;  // no runs
+  static HWY_INLINE Sum Zero() { return hn::Zero(D32()); }
+  static HWY_INLINE V32 Widen(V32 sum, Sum run) { return hn::Add(sum, run); }
+};
+
+#if LUTRA_VECTOR_SCOPE
+struct BaseDot : QuadLoad, QuadSums {
+  static constexpr int kMaxRows = 4, kVectors = 4;
+  template <int kQuad>
+  static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
+    sum = hn::SumOfMulQuadAccumulate(D32(), codes, quad, sum);
+    StayInRegister(sum);
+  }
+};
+#elif HWY_ARCH_ARM_A64
+struct BaseDot : QuadLoad {
+  struct Sum {
+    V16 low, high;  // of the lower and of the upper eight bytes
+  };
+  static constexpr int kMaxRows = 2, kVectors = 2, kProducts = 1;
+  static HWY_INLINE Sum Zero() { return {hn::Zero(D16()), hn::Zero(D16())}; }
+  template <int kQuad>
+  static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
+    const int8x16_t w = vreinterpretq_s8_u8(codes.raw);
+    sum.low = V16(vmlal_s8(sum.low.raw, vget_low_s8(w), vget_low_s8(quad.raw)));
+    sum.high = V16(vmlal_high_s8(sum.high.raw, w, quad.raw));
+    StayInRegister(sum.low);
+    StayInRegister(sum.high);
+  }
+  static HWY_INLINE V32 Widen(V32 sum, Sum run) {
+    return V32(vaddq_s32(sum.raw, vpaddq_s32(vpaddlq_s16(run.low.raw), vpaddlq_s16(run.high.raw))));
+  }
+};
+#else
+struct BaseDot : QuadLoad {
+  using Sum = V16;
+  static constexpr int kMaxRows = kLayout.blocks == 4 ? 4 : 2, kVectors = kLayout.blocks == 2 ? 2 : 4, kProducts = 2;
+  static HWY_INLINE Sum Zero() { return hn::Zero(D16()); }
+  template <int kQuad>
+  static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
+    sum = AddPairs(sum, codes, quad);
+    StayInRegister(sum);
+  }
+  static HWY_INLINE V32 Widen(V32 sum, Sum run) {
+    return hn::Add(sum, hn::WidenMulPairwiseAdd(D32(), run, hn::Set(D16(), 1)));
+  }
+};
+#endif
+
+// By an instruction that no Highway target has: only for CPUs with it (TargetKernels::dot_extension). Written for the
+// assembler, so that nothing else is compiled for them.
+#undef LUTRA_DOT_EXTENSION
+#if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
+#if HWY_ARCH_ARM_A64
+#define LUTRA_DOT_EXTENSION "NEON_DOT"
+struct ExtensionDot : QuadSums {
+  static constexpr int kMaxRows = 4, kVectors = 4;
+  template <int kQuad>
+  static HWY_INLINE VI8 Load(const std::uint8_t* x) {
+    return hn::BitCast(DI8(), hn::Load(D8(), x));
+  }
+  template <int kQuad>
+  static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 x) {
+    // sdot %0.4s, %1.16b, %2.4b[kQuad] as a number: assemblers differ in how the extension is switched on.
+    __asm__ __inline__(
+        ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n\t"
+        ".set .Llutra_v\\n, \\n\n\t"
+        ".endr\n\t"
+        ".inst 0x4f80e000 + %3 + .Llutra_%0 + (.Llutra_%1 << 5) + (.Llutra_%2 << 16)"
+        : "+w"(sum.raw)
+        : "w"(codes.raw), "w"(x.raw), "i"((kQuad % 2 << 21) + (kQuad / 2 << 11)));
+  }
+};
+#elif HWY_TARGET == HWY_AVX2
+#define LUTRA_DOT_EXTENSION "AVX2_VNNI"
+struct ExtensionDot : QuadLoad, QuadSums {
+  static constexpr int kMaxRows = 2, kVectors = 2;
+  template <int kQuad>
+  static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum.raw) : "x"(codes.raw), "x"(quad.raw));
+  }
+};
+#endif
+#endif
 
 // Lanes [i, i + lanes) of floats stored in any float type.
 template <class D>

@@ -87,9 +87,8 @@ struct Kernels<Traits, false> {
 };
 
 // The panels advance together, block by block, as they stand in memory.
-template <Format kFormat, Precision kPrecision>
+template <class Traits>
 void Tile(const TileArgs& a) {
-  using Traits = TileTraits<kFormat, kPrecision>;
   using Packed = typename Kernels<Traits>::Packed;
   using Unpacked = typename Kernels<Traits>::Unpacked;
   const Geometry& g = *a.geometry;
@@ -156,13 +155,11 @@ constexpr MicroShape ShapeOf() {
     return {Kernel::kMaxRows, Kernel::kMaxPanels, Kernel::kTile};
   }
 }
-template <Format kFormat, Precision kPrecision>
+template <Format kFormat, Precision kPrecision, class Dot = BaseDot>
 constexpr TileKernel TileRow() {
-  using Of = Kernels<TileTraits<kFormat, kPrecision>>;
-  return {kFormat,
-          kPrecision,
-          {ShapeOf<typename Of::Packed>(), ShapeOf<typename Of::Unpacked>()},
-          &Tile<kFormat, kPrecision>};
+  using Traits = TileTraits<kFormat, kPrecision, Dot>;
+  using Of = Kernels<Traits>;
+  return {kFormat, kPrecision, {ShapeOf<typename Of::Packed>(), ShapeOf<typename Of::Unpacked>()}, &Tile<Traits>};
 }
 
 }  // namespace HWY_NAMESPACE

@@ -9,7 +9,7 @@ for part; do
     arm64)
       foreign=arm64
       packages="$packages crossbuild-essential-arm64 qemu-user-static"
-      packages="$packages libbenchmark-dev:arm64 libfmt-dev:arm64 libgtest-dev:arm64 libtbb-dev:arm64"
+      packages="$packages libbenchmark-dev:arm64 libfmt-dev:arm64 libgomp1:arm64 libgtest-dev:arm64 libtbb-dev:arm64"
       ;;
     sanitizers) packages="$packages libclang-rt-dev" ;;
     docs) packages="$packages doxygen" ;;

@@ -18,8 +18,8 @@ constexpr std::uint8_t kCodes = In(Format::kInt3, Format::kInt4);
 constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
 
 // Weights are read from memory once per pass, as one address stream; lines are asked for 8 KB ahead, as many as memory
-// has on their way at a time (1 KB: 0.5 of that speed at N = 1; 24 KB: 0.9). Sums: 16 rows of tables (256 KB of L2 at K =
-// 4096) meet four panels, so that each table that reaches L1 serves 256 rows of W; y takes 16 KB of L1. Codes: x is
+// has on their way at a time (1 KB: 0.5 of that speed at N = 1; 24 KB: 0.9). Sums: 16 rows of tables (256 KB of L2 at K
+// = 4096) meet four panels, so that each table that reaches L1 serves 256 rows of W; y takes 16 KB of L1. Codes: x is
 // small, so 128 rows share what is read or unpacked.
 constexpr std::size_t kAhead = 8192;
 constexpr const char* kMemory = "reading the weights from memory";

@@ -86,7 +86,7 @@ Case NewCase(Format format, Target target, std::size_t group, ZeroKind zero_kind
 void ExpectSame(const PackedMatrix& w, const PackedMatrix& expected, const Problem& problem) {
   EXPECT_EQ(w.target(), expected.target());
   ASSERT_EQ(w.bytes(), expected.bytes());
-  EXPECT_EQ(std::memcmp(w.data(), expected.data(), w.bytes()), 0);
+  EXPECT_TRUE(std::equal(w.data(), w.data() + w.bytes(), expected.data()));
   EXPECT_EQ(w.has_bias(), expected.has_bias());
   EXPECT_TRUE(SameBits(Multiplied(w, Prepared(problem, w), DataType::kF32, 0),
                        Multiplied(expected, Prepared(problem, expected), DataType::kF32, 0), w.m()));

@@ -59,16 +59,15 @@ void ProgressLine::Clear() {
 
 void PrintPlans(const Options& options) {
   fmt::print("Kernels of {}, by format and number of tokens N (rows of x):\n\n", TargetName(options.target));
-  fmt::print("  {:<8} {:>5}  {:<13} {:>11} {:>13} {:>10}  {}\n", "format", "N", "family", "tile M x N", "a pass M x N",
+  fmt::print("  {:<8} {:>5}  {:<15} {:>11} {:>13} {:>10}  {}\n", "format", "N", "family", "tile M x N", "a pass M x N",
              "prefetch", "bound by");
   for (const Format format : options.formats) {
     for (const std::size_t n : options.tokens) {
       const Plan& plan = SelectPlan(format, options.target, n);
       const MicroTile tile = TileOf(plan, format, options.target, n);
-      fmt::print("  {:<8} {:>5}  {:<13} {:>11} {:>13} {:>10}  {}\n", Describe(format).name, n, FamilyName(plan.family),
+      fmt::print("  {:<8} {:>5}  {:<15} {:>11} {:>13} {:>10}  {}\n", Describe(format).name, n, FamilyName(plan.family),
                  fmt::format("{} x {}", 64 * tile.panels, tile.rows),
-                 fmt::format("{} x {}", 64 * plan.panels, plan.rows),
-                 plan.ahead == 0 ? "next block" : fmt::format("{} bytes", plan.ahead), plan.bound);
+                 fmt::format("{} x {}", 64 * plan.panels, plan.rows), fmt::format("{} bytes", plan.ahead), plan.bound);
     }
   }
 }

@@ -44,7 +44,7 @@ struct Problem {
   internal::Geometry geometry;
   internal::TableView x;
   const internal::TileKernel& kernel;
-  std::size_t set, rows_per_pass, ahead;
+  std::size_t set, rows_per_pass;
   bool unpack;
 
   Problem(const PackedMatrix& w_, const Activations& activations, const OutputView& y_, const Plan& plan_)
@@ -56,8 +56,7 @@ struct Problem {
         kernel(w_.target()->tile(w_.format(), activations.precision())),
         set(internal::SetPanels(w_.target()->layout, Describe(w_.format()))),
         rows_per_pass(RowsPerPass(plan_, x.row_bytes, y_.n)),
-        ahead(plan_.ahead != 0 ? plan_.ahead : geometry.block_bytes + geometry.param_bytes),
-        unpack(plan_.family == KernelFamily::kUnpackedLookup || plan_.family == KernelFamily::kUnpackedDot) {}
+        unpack(Unpacks(plan_.family)) {}
 };
 
 // Writes the part of a tile that lies in columns [m_begin, m_end) of y, with the bias.
@@ -84,7 +83,7 @@ void MultiplyPass(const Problem& p, std::size_t n, std::size_t m_begin, std::siz
     const std::size_t count = std::min({p.plan.panels, place.set_panels - place.in_set, panel_end - panel});
     // For each block of K: tile += scale * (sums looked up) + (center - zero) * (sum of x).
     p.kernel.function({&p.geometry, p.w.data() + place.set_begin * p.geometry.panel_bytes, place.set_panels,
-                       place.in_set, count, p.w.scale_type(), x, rows, p.unpack, p.ahead, tile});
+                       place.in_set, count, p.w.scale_type(), x, rows, p.unpack, p.plan.ahead, tile});
     for (std::size_t i = 0; i < count; ++i, ++panel) {
       Store(p, tile + i * rows * kPanelRows, panel, n, rows, m_begin, m_end);
     }

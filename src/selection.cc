@@ -18,9 +18,9 @@ constexpr std::uint8_t kCodes = In(Format::kInt3, Format::kInt4);
 constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
 
 // Weights are read from memory once per pass, as one address stream; lines are asked for 8 KB ahead, as many as memory
-// has on their way at a time (1 KB: 0.5 of that speed at N = 1; 24 KB: 0.9). Sums: 16 rows of tables (256 KB of L2 at K
-// = 4096) meet four panels, so that each table that reaches L1 serves 256 rows of W; y takes 16 KB of L1. Codes: x is
-// small, so 128 rows share what is read or unpacked.
+// has on their way at a time (int1: 1.1 KB ahead gives 0.43 of that speed at N = 4, 24 KB 0.9 at N = 1). Sums: 16 rows
+// of tables (256 KB of L2 at K = 4096) meet four panels, so that each table that reaches L1 serves 256 rows of W; y
+// takes 16 KB of L1. Codes: x is small, so 128 rows share what is read or unpacked.
 constexpr std::size_t kAhead = 8192;
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
@@ -49,12 +49,6 @@ const char* FamilyName(KernelFamily family) {
   constexpr const char* kNames[] = {"lookup", "unpacked lookup", "dot", "unpacked dot"};
   return static_cast<std::size_t>(family) < std::size(kNames) ? kNames[static_cast<std::size_t>(family)] : "";
 }
-
-namespace {
-bool Unpacks(KernelFamily family) {
-  return family == KernelFamily::kUnpackedLookup || family == KernelFamily::kUnpackedDot;
-}
-}  // namespace
 
 bool HasFamily(Format format, Target target, KernelFamily family) {
   const bool looks_up = family == KernelFamily::kLookup || family == KernelFamily::kUnpackedLookup;

@@ -19,10 +19,13 @@ enum class KernelFamily : std::uint8_t {
   kUnpackedDot,     // the same, but a block's codes are unpacked to L1 once for all rows of x
 };
 LUTRA_API const char* FamilyName(KernelFamily family);
+constexpr bool Unpacks(KernelFamily family) {
+  return family == KernelFamily::kUnpackedLookup || family == KernelFamily::kUnpackedDot;
+}
 
 // Whether a target computes a format so: lookup codes (FormatInfo::looks_up) have the first two families, or on wide
 // targets the first alone; formats of integers have the other two.
-bool HasFamily(Format format, Target target, KernelFamily family);
+LUTRA_API bool HasFamily(Format format, Target target, KernelFamily family);
 
 struct Plan {
   std::uint8_t formats;  // bit f: serves Format f
@@ -30,7 +33,7 @@ struct Plan {
   std::size_t n;         // for up to so many rows of x
   KernelFamily family;
   std::size_t rows, panels;  // at most: rows of x per pass over the weights, and panels of 64 rows of W side by side
-  std::size_t ahead;         // bytes from a line of weights that is read to the one that is prefetched; 0: a block
+  std::size_t ahead;         // bytes from a line of weights that is read to the one that is prefetched
   const char* bound;         // what limits the speed
 };
 

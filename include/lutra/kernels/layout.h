@@ -14,9 +14,9 @@
 // once read one address stream, from front to back; so do those that take panel by panel from sets of one. (Several
 // streams at a distance of some MB are read at 0.7 of the speed of one.)
 //
-// Only sets and the order inside a run differ between targets. For lookup codes a nibble is an
-// index, and its place depends on the target, as it decides which table a byte of a vector looks up and which bytes the
-// adder joins (see the drawings in lookup_vector-inl.h and lookup_block-inl.h):
+// Only sets and the order inside a run differ between targets. For lookup codes a nibble is an index, and its place
+// depends on the target, as it decides which table a byte of a vector looks up and which bytes the adder joins (see the
+// drawings in lookup_vector-inl.h and lookup_block-inl.h):
 //
 //     kVector   [plane][chunk]. A vector holds the tables of four indices; a 32-bit lane is one row, its bytes the four
 //               indices of a chunk. The quad dot product adds them. (x86 with VBMI and VNNI)
@@ -141,7 +141,8 @@ constexpr std::size_t RunBytes(const FormatInfo& f, std::size_t chunks) {
 constexpr std::size_t BlockBytes(const FormatInfo& f, std::size_t chunks) {
   return chunks / kChunksPerRun * RunBytes(f, kChunksPerRun) + (chunks % kChunksPerRun != 0 ? RunBytes(f, 1) : 0);
 }
-// As many as one micro-kernel takes for one row of x.
+// As many as one micro-kernel takes for one row of x, where a set pays (two planes: int2 reads 0.84 of memory's speed
+// from sets of four, 0.89 panel by panel).
 constexpr std::size_t SetPanels(Layout layout, const FormatInfo& f) {
   return f.looks_up() && layout.scope == Scope::kVector && f.planes == 1 ? 4 : 1;
 }

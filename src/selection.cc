@@ -19,8 +19,8 @@ constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
 
 // Weights are read from memory once per pass, as one address stream; lines are asked for 8 KB ahead, as many as memory
 // has on their way at a time (int1: 1.1 KB ahead gives 0.43 of that speed at N = 4, 24 KB 0.9 at N = 1). Sums: 16 rows
-// of tables (256 KB of L2 at K = 4096) meet four panels, so that each table that reaches L1 serves 256 rows of W; y
-// takes 16 KB of L1. Codes: x is small, so 128 rows share what is read or unpacked.
+// of tables (256 KB of L2 at K = 4096) meet the panels of a set (SetPanels), so that each table that reaches L1 serves
+// up to 256 rows of W; y takes up to 16 KB of L1. Codes: x is small, so 128 rows share what is read or unpacked.
 constexpr std::size_t kAhead = 8192;
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
@@ -30,8 +30,10 @@ constexpr const char* kNarrow = "byte shuffles and additions";
 // clang-format off
 constexpr Plan kPlans[] = {
     // formats           wide   N      family                         rows panels ahead   bound
-    {kSums,              true,  1,     KernelFamily::kLookup,         4,   4,     kAhead, kMemory},
-    {kSums,              true,  kAnyN, KernelFamily::kLookup,         16,  4,     kAhead, kShuffle},
+    {kSums1,             true,  1,     KernelFamily::kLookup,         4,   4,     kAhead, kMemory},
+    {kSums1,             true,  kAnyN, KernelFamily::kLookup,         16,  4,     kAhead, kShuffle},
+    {In(Format::kInt2),  true,  1,     KernelFamily::kLookup,         4,   1,     kAhead, kMemory},
+    {In(Format::kInt2),  true,  kAnyN, KernelFamily::kLookup,         16,  1,     kAhead, kShuffle},
     {kCodes,             true,  1,     KernelFamily::kDot,            4,   1,     kAhead, kMemory},
     {kCodes,             true,  32,    KernelFamily::kDot,            32,  1,     kAhead, kUnpack},
     {In(Format::kInt4),  true,  kAnyN, KernelFamily::kDot,            128, 1,     kAhead, kDotPorts},
@@ -71,7 +73,8 @@ const Plan& SelectPlan(Format format, Target target, std::size_t n) {
 MicroTile TileOf(const Plan& plan, Format format, Target target, std::size_t n) {
   const internal::MicroShape shape = target->tile(format, Precision::kInt8).micro[Unpacks(plan.family)];
   const int rows = static_cast<int>(std::min<std::size_t>(n, static_cast<std::size_t>(shape.rows)));
-  return {rows == 0 ? 0 : std::min(shape.panels, shape.tile / rows), rows};
+  const int panels = static_cast<int>(std::min<std::size_t>(plan.panels, static_cast<std::size_t>(shape.panels)));
+  return {rows == 0 ? 0 : std::min(panels, shape.tile / rows), rows};
 }
 
 }  // namespace lutra

@@ -32,7 +32,8 @@ struct Plan {
   bool wide;             // for targets with vpermb and vpdpbusd: AVX3_DL, AVX3_ZEN4, AVX3_SPR; or for all others
   std::size_t n;         // for up to so many rows of x
   KernelFamily family;
-  std::size_t rows, panels;  // at most: rows of x per pass over the weights, and panels of 64 rows of W side by side
+  std::size_t rows, panels;  // at most: rows of x per pass over the weights, and panels of 64 rows of W side by side,
+                             // which are never more than alternate in memory (SetPanels in kernels/layout.h)
   std::size_t ahead;         // bytes from a line of weights that is read to the one that is prefetched
   const char* bound;         // what limits the speed
 };

@@ -58,6 +58,27 @@ inline void CheckPairAdder() {
 }
 
 // All pairs of bytes; sums that wrap.
+inline void CheckAddPlanes() {
+  const D8 d8;
+  const D16 d16;
+  HWY_ALIGN std::uint8_t bytes[512];
+  HWY_ALIGN std::int16_t sums[256];
+  for (int shift = 0; shift < 256; ++shift) {
+    for (int i = 0; i < 256; ++i) {
+      bytes[2 * i] = static_cast<std::uint8_t>(i);
+      bytes[2 * i + 1] = static_cast<std::uint8_t>(i + shift);
+    }
+    for (std::size_t i = 0; i < 256; i += hn::Lanes(d16)) {
+      hn::Store(AddPlanes(hn::Set(d16, 32500), hn::Load(d8, bytes + 2 * i)), d16, sums + i);
+    }
+    for (int i = 0; i < 256; ++i) {
+      const int sum = 32500 + bytes[2 * i] + 2 * bytes[2 * i + 1];
+      EXPECT_EQ(sums[i], static_cast<std::int16_t>(static_cast<std::uint16_t>(sum))) << hwy::TargetName(HWY_TARGET);
+    }
+  }
+}
+
+// All pairs of bytes; sums that wrap.
 inline void CheckAddBytes() {
   const D8 d8;
   const D16 d16;
@@ -167,6 +188,7 @@ inline void CheckHalves(std::uint32_t first) {
 inline void CheckAll() {
   CheckNibbles();
   CheckPairAdder();
+  CheckAddPlanes();
   CheckAddBytes();
   CheckDots<BaseDot>();
 #ifdef LUTRA_DOT_EXTENSION

@@ -93,7 +93,7 @@ LUTRA_INLINE void AddRun(const typename Dot::Sum (&run)[kSums], V32* sums) {
 template <class Traits>
 struct PackedDotKernel {
   using Dot = typename Traits::Dot;
-  static constexpr bool kWide = kVectorScope;  // a panel's sums fit into registers
+  static constexpr bool kWide = Dot::kProducts == 0 && kStrips * Dot::kMaxRows <= 4;  // at most 16 sums of a panel
   static constexpr int kMaxRows = Dot::kMaxRows, kMaxPanels = 1, kTile = kMaxRows;
   static constexpr int kVectors = 4 * kStrips;  // of rows in a panel
 
@@ -143,8 +143,11 @@ struct PackedDotKernel {
     LUTRA_KEEP_LOOP
     for (std::size_t chunk = 0; chunk < chunks; ++chunk, lines += kChunkBytes, x += b.table_stride) {
       AddPacked<0, 0, kRows>(lines, x, run);
+      KeepOrder(run[4 * kRows - 1], lines);
       AddPacked<1, 0, kRows>(lines, x, run);
+      KeepOrder(run[4 * kRows - 1], lines);
       AddPacked<2, 0, kRows>(lines, x, run);
+      KeepOrder(run[4 * kRows - 1], lines);
       AddPacked<3, 0, kRows>(lines, x, run);
     }
     AddRun<Dot>(run, sums);

@@ -158,8 +158,8 @@ HWY_INLINE void AddBytes(V16& all, V16& odd, V8 bytes) {
 
 // The adders of integers: Add adds the products of `codes` (bytes below 16, a row's four side by side) with quad kQuad
 // of the chunk of 16 integers at `x`, of which Load takes what Add needs. A Sum has a lane per row, or it is the sum of
-// a run: its 16-bit lanes take kProducts products of each quad, until Widen adds them to a lane per row. In registers
-// fit the sums of four vectors of codes times kMaxRows rows of x, or of kVectors times four.
+// a run: its 16-bit lanes take kProducts products of each quad, until Widen adds them to a lane per row. kMaxRows rows
+// of x are multiplied with packed codes at a time, with unpacked ones four, for each kVectors vectors of codes.
 struct QuadLoad {
   template <int kQuad>
   static HWY_INLINE VI8 Load(const std::uint8_t* x) {
@@ -203,6 +203,10 @@ struct BaseDot : QuadLoad {
     return V32(vaddq_s32(sum.raw, vpaddq_s32(vpaddlq_s16(run.low.raw), vpaddlq_s16(run.high.raw))));
   }
 };
+template <class T>
+HWY_INLINE void KeepOrder(BaseDot::Sum& sum, const T*& pointer) {
+  KeepOrder(sum.high, pointer);
+}
 #else
 struct BaseDot : QuadLoad {
   using Sum = V16;
@@ -246,7 +250,7 @@ struct ExtensionDot : QuadSums {
 #elif HWY_TARGET == HWY_AVX2
 #define LUTRA_DOT_EXTENSION "AVX2_VNNI"
 struct ExtensionDot : QuadLoad, QuadSums {
-  static constexpr int kMaxRows = 2, kVectors = 2;
+  static constexpr int kMaxRows = 1, kVectors = 2;
   template <int kQuad>
   static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
     __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum.raw) : "x"(codes.raw), "x"(quad.raw));

@@ -16,7 +16,7 @@ using internal::kPanelRows;
 Status Validate(const PackedMatrix& w, const Activations& x, const OutputView& y) {
   if (y.n != x.n()) return Status::Invalid("y.n", "differs from the rows of x");
   if (y.m != w.m()) return Status::Invalid("y.m", "differs from the rows of w");
-  if (!internal::IsFloat(y.type)) return Status::Invalid("y.type", "is not kF32, kF16 or kBF16");
+  if (!IsFloat(y.type)) return Status::Invalid("y.type", "is not kF32, kF16 or kBF16");
   if (y.n == 0 || y.m == 0) return {};
   if (y.data == nullptr) return Status::Invalid("y.data", "is null");
   if (y.n > 1 && y.row_stride < y.m) return Status::Invalid("y.row_stride", "is smaller than M");

@@ -7,6 +7,7 @@
 
 #include "load_float.h"
 #include "lutra/reference.h"
+#include "scales.h"
 #include "validate.h"
 
 namespace lutra {
@@ -14,25 +15,32 @@ namespace lutra {
 Status QuantizedMatrix::Allocate(const QuantizedView& shape, bool bias) {
   LUTRA_RETURN_IF_ERROR(internal::ValidateShape(shape));
   const std::size_t scales = ScaleCount(shape);
-  const std::size_t zero_size = shape.zero_kind == ZeroKind::kNone      ? 0
-                                : shape.zero_kind == ZeroKind::kInteger ? 1
-                                                                        : SizeOf(shape.scale_type);
-  Buffer codes, scale_data, zeros, bias_data;
+  const std::size_t super_bytes = SuperScaleCount(shape) * sizeof(std::uint16_t);
+  Buffer codes, scale_data, zeros, super_scales, super_offsets, bias_data, order;
   // At least a byte each: an empty matrix has pointers, too.
   if (!codes.Reserve(shape.m * shape.k + 1) || !scale_data.Reserve(scales * SizeOf(shape.scale_type) + 1) ||
-      !zeros.Reserve(scales * zero_size + 1) || !bias_data.Reserve(bias ? shape.m * sizeof(float) + 1 : 0)) {
+      !zeros.Reserve(scales * ZeroSize(shape) + 1) || !super_scales.Reserve(super_bytes) ||
+      !super_offsets.Reserve(shape.zero_kind == ZeroKind::kOffset ? super_bytes : 0) ||
+      !bias_data.Reserve(bias ? shape.m * sizeof(float) + 1 : 0) ||
+      !order.Reserve(shape.order != nullptr ? shape.k * sizeof(std::uint32_t) + 1 : 0)) {
     return Status::OutOfMemory("w");
   }
   codes_ = std::move(codes);
   scales_ = std::move(scale_data);
   zeros_ = std::move(zeros);
+  super_scales_ = std::move(super_scales);
+  super_offsets_ = std::move(super_offsets);
   bias_ = std::move(bias_data);
+  order_ = std::move(order);
   view_ = shape;
   view_.codes = codes_.data();
   view_.code_stride = shape.k;
   view_.scales = scales_.data();
   view_.zeros = shape.zero_kind == ZeroKind::kNone ? nullptr : zeros_.data();
+  view_.super_scales = super_scales_.as<std::uint16_t>();
+  view_.super_offsets = super_offsets_.as<std::uint16_t>();
   view_.bias = bias ? bias_.as<float>() : nullptr;
+  view_.order = shape.order != nullptr ? order_.as<std::uint32_t>() : nullptr;
   return {};
 }
 
@@ -67,7 +75,7 @@ struct Group {
 };
 
 struct ScaleAndZero {
-  float scale, zero;
+  float scale, zero, offset;  // offset = -scale * zero
 };
 
 // What the group asks for, before rounding to the types.
@@ -82,24 +90,25 @@ ScaleAndZero Fit(const FormatInfo& f, const Group& group, ZeroKind zero_kind) {
   });
   const double count = static_cast<double>(group.rows) * static_cast<double>(group.count);
   const bool mean_scale = f.format == Format::kInt1 || f.format == Format::kTernary;
-  if (mean_scale && zero_kind != ZeroKind::kFloat) return {static_cast<float>(magnitudes / count), 0.0f};
+  const bool free_mean = zero_kind == ZeroKind::kFloat || zero_kind == ZeroKind::kOffset;
+  if (mean_scale && !free_mean) return {static_cast<float>(magnitudes / count), 0.0f, 0.0f};
   if (mean_scale) {
     const double mean = sum / count;
     double deviations = 0;
     group.ForEach([&](float w, std::size_t, std::size_t) { deviations += std::fabs(w - mean); });
     const auto scale = static_cast<float>(deviations / count);
-    return {scale, scale > 0 ? static_cast<float>(-mean / scale) : 0.0f};
+    return {scale, scale > 0 ? static_cast<float>(-mean / scale) : 0.0f, static_cast<float>(mean)};
   }
   if (zero_kind == ZeroKind::kNone) {
     const float extreme = -low > high ? low : high;  // is code 0, exactly
-    return {-extreme / f.default_zero, f.default_zero};
+    return {-extreme / f.default_zero, f.default_zero, extreme};
   }
   low = std::min(low, 0.0f);  // zero stays exact
   high = std::max(high, 0.0f);
   const float scale = static_cast<float>((static_cast<double>(high) - low) / (f.levels - 1));
   float zero = scale > 0 ? -low / scale : 0.0f;
   if (zero_kind == ZeroKind::kInteger) zero = std::clamp(std::nearbyint(zero), 0.0f, static_cast<float>(f.levels - 1));
-  return {scale, zero};
+  return {scale, zero, low};
 }
 
 // The code whose value is nearest to w / scale + zero.
@@ -116,6 +125,10 @@ void QuantizeGroup(const FormatInfo& f, const Group& group, std::size_t at, Quan
   ScaleAndZero s = Fit(f, group, v.zero_kind);
   s.scale = StoreFloat(s.scale, w.scales(), v.scale_type, at);
   if (v.zero_kind == ZeroKind::kFloat) s.zero = StoreFloat(s.zero, w.zeros(), v.scale_type, at);
+  if (v.zero_kind == ZeroKind::kOffset) {
+    s.offset = StoreFloat(s.offset, w.zeros(), v.scale_type, at);
+    s.zero = s.scale != 0.0f ? -s.offset / s.scale : 0.0f;
+  }
   if (v.zero_kind == ZeroKind::kInteger) static_cast<std::uint8_t*>(w.zeros())[at] = static_cast<std::uint8_t>(s.zero);
   group.ForEach([&](float weight, std::size_t r, std::size_t i) {
     codes[r * v.code_stride + i] = Nearest(f, weight, s.scale, s.zero);
@@ -134,6 +147,7 @@ Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t 
   shape.group = options.group;
   shape.scale_type = options.scale_type;
   shape.zero_kind = options.zero_kind;
+  if (!IsFloat(options.scale_type)) return Status::Invalid("options.scale_type", "is not kF32, kF16 or kBF16");
   if (const Status status = internal::ValidateShape(shape); !status.ok()) {
     // The same checks under the names of this function's arguments.
     constexpr const char* kNames[][2] = {{"w.format", "options.format"},
@@ -193,15 +207,9 @@ Status Dequantize(const QuantizedView& w, float* out, std::size_t row_stride) {
         return Status::Invalid("w.codes", "holds a code that the format does not have");
     }
   }
-  const std::size_t groups = GroupsPerRow(w.k, w.group);
   for (std::size_t m = 0; m < w.m; ++m) {
     for (std::size_t k = 0; k < w.k; ++k) {
-      const std::size_t group = w.group == kPerMatrix ? 0 : m * groups + (HasRowScales(w.group) ? 0 : k / w.group);
-      const float scale = LoadFloat(w.scales, w.scale_type, group);
-      const float zero = w.zero_kind == ZeroKind::kNone      ? f.default_zero
-                         : w.zero_kind == ZeroKind::kInteger ? static_cast<const std::uint8_t*>(w.zeros)[group]
-                                                             : LoadFloat(w.zeros, w.scale_type, group);
-      out[m * row_stride + k] = scale * (f.value(w.codes[m * w.code_stride + k]) - zero);
+      out[m * row_stride + k] = internal::WeightAt<float>(w, m, k, f.value(w.codes[m * w.code_stride + k]));
     }
   }
   return {};

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "load_float.h"
+#include "scales.h"
 #include "validate.h"
 
 namespace lutra {
@@ -55,7 +56,10 @@ std::uint16_t F32ToBF16(float value) {
 
 namespace {
 
+using internal::CenterAt;
 using internal::LoadFloat;
+using internal::ScaleAt;
+using internal::WeightAt;
 
 float ScaleOfX(const ActivationView& x, std::size_t n, std::size_t k) {
   const std::size_t groups = GroupsPerRow(x.k, x.scale_group);
@@ -66,20 +70,6 @@ float X(const ActivationView& x, std::size_t n, std::size_t k) {
   const std::size_t i = n * x.row_stride + k;
   if (x.type != DataType::kInt8) return LoadFloat(x.data, x.type, i);
   return static_cast<float>(static_cast<const std::int8_t*>(x.data)[i]) * ScaleOfX(x, n, k);
-}
-
-std::size_t GroupAt(const QuantizedView& w, std::size_t m, std::size_t k) {
-  if (w.group == kPerMatrix) return 0;
-  if (w.group == kPerRow) return m;
-  return m * GroupsPerRow(w.k, w.group) + k / w.group;
-}
-float Scale(const QuantizedView& w, std::size_t m, std::size_t k) {
-  return LoadFloat(w.scales, w.scale_type, GroupAt(w, m, k));
-}
-float Zero(const QuantizedView& w, std::size_t m, std::size_t k) {
-  if (w.zero_kind == ZeroKind::kNone) return Describe(w.format).default_zero;
-  if (w.zero_kind == ZeroKind::kInteger) return static_cast<const std::uint8_t*>(w.zeros)[GroupAt(w, m, k)];
-  return LoadFloat(w.zeros, w.scale_type, GroupAt(w, m, k));
 }
 
 Status Validate(const QuantizedView& w, const ActivationView& x, const void* out, const char* name) {
@@ -138,8 +128,7 @@ Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* 
   for (std::size_t m = 0; m < w.m; ++m) {
     std::vector<double> row(w.k);
     for (std::size_t k = 0; k < w.k; ++k) {
-      const double value = f.value(w.codes[m * w.code_stride + k]);
-      row[k] = Scale(w, m, k) * (value - Zero(w, m, k));
+      row[k] = WeightAt<double>(w, m, k, f.value(w.codes[m * w.code_stride + k]));
     }
     for (std::size_t n = 0; n < x.n; ++n) {
       double sum = w.bias != nullptr ? w.bias[m] : 0.0;
@@ -166,15 +155,13 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, flo
           const int q = w.codes[m * w.code_stride + k];
           sum += f.integer(q) * block.x[k - begin];
         }
-        // In units of the gain, a power of two. The default zero point is then an integer too.
-        const float centre = (f.center - Zero(w, m, begin)) / f.gain;
-        float value;
-        if (w.zero_kind == ZeroKind::kNone) {
-          value = static_cast<float>(sum + static_cast<int>(centre) * block.sum) * block.unit;
-        } else {
-          value = std::fma(static_cast<float>(sum), block.unit, centre * sum_of_x);
+        const float scale = ScaleAt(w, m, begin) * f.gain;
+        float& to = y[n * w.m + m];
+        if (w.zero_kind == ZeroKind::kNone) {  // in units of the gain, a power of two, center - zero is an integer too
+          sum += static_cast<int>((f.center - f.default_zero) / f.gain) * block.sum;
         }
-        y[n * w.m + m] = std::fma(Scale(w, m, begin) * f.gain, value, y[n * w.m + m]);
+        to = std::fma(scale, static_cast<float>(sum) * block.unit, to);
+        if (w.zero_kind != ZeroKind::kNone) to = std::fma(CenterAt(w, m, begin), sum_of_x, to);
       }
     }
     if (w.bias != nullptr) {
@@ -192,10 +179,9 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, flo
 //   rounding x   tables: kInt8, to 1/256 step, at most half of that per weight. kInt16, and integers: to max|x| /
 //                ExactLimit, or max|x| / 127, half per weight. Weighs |w|, as lookups and the sum of x share what is
 //                rounded. Without zero points, that sum is rounded to 1/31 step besides.
-//   floats       u = fma(sum, unit, (center - zero) / gain * sum of x), y = fma(scale * gain, u, y): 4 roundings of
-//   terms
-//                that are at most `terms` = s * sum |x| * (max |value| + |zero|), the running sum of y once per block
-//                more.
+//   floats       y = fma(scale * gain, sum * unit, y), then y = fma(center, sum of x, y), if there are zero points: few
+//                roundings of terms that are at most `terms` = (s * max |gain * L| + |center|) * sum |x|, and two of
+//                the running sum of y per block. (center: CenterAt.)
 //   underflow    units and products below the normal range are off by the smallest subnormal, times the integers they
 //                multiply.
 Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision, double* bound) {
@@ -222,20 +208,19 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
           largest_sum = std::max(largest_sum, index_sum);
           sum += index_sum;
         }
-        const double s = std::fabs(double{Scale(w, m, begin)});
-        const double centre = std::fabs(double{f.center} - Zero(w, m, begin));
+        const double scale = std::fabs(double{ScaleAt(w, m, begin)}), center = std::fabs(double{CenterAt(w, m, begin)});
         const auto count = static_cast<double>(end - begin);
         const double step = largest_sum / 127;
         const double unit = tables                           ? step / 256
                             : precision == Precision::kInt16 ? largest / ExactLimit(f)
                                                              : largest / 127;
-        if (tables) lookups += s * (reach * std::ceil(count / f.g) + centre / 31) * step / 2;
-        const double zero = Zero(w, m, begin);
-        const double weight = std::max(std::fabs(f.value(0) - zero), std::fabs(f.value(f.levels - 1) - zero));
-        rounding += s * weight * count * unit / 2;
-        terms += s * (reach + centre) * (sum + count * unit);
+        if (tables) lookups += (scale * reach * std::ceil(count / f.g) + center / 31) * step / 2;
+        const double weight = std::max(std::fabs(WeightAt<double>(w, m, begin, f.value(0))),
+                                       std::fabs(WeightAt<double>(w, m, begin, f.value(f.levels - 1))));
+        rounding += weight * count * unit / 2;
+        terms += (scale * reach + center) * (sum + count * unit);
         // The integers are at most 2^14 per weight, and so is what a denormal unit's half a bit is multiplied with.
-        underflow += (s * (reach + centre) * count * 0x1p14 + 2) * kSmallest;
+        underflow += ((scale * reach + center) * count * 0x1p14 + sum + count * unit + 2) * kSmallest;
       }
       const double bias = w.bias != nullptr ? std::fabs(double{w.bias[m]}) : 0.0;
       const double floats = (static_cast<double>(blocks) + 6) * kEpsilon * (terms + bias);

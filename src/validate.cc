@@ -9,8 +9,14 @@ namespace internal {
 Status ValidateShape(const QuantizedView& w) {
   if (static_cast<std::size_t>(w.format) >= std::size(kFormats)) return Status::Invalid("w.format", "is not a Format");
   if (!IsGroupSize(w.group)) return Status::Invalid("w.group", "is not 16, 32, 64, 128, 256, kPerRow or kPerMatrix");
-  if (!IsFloat(w.scale_type)) return Status::Invalid("w.scale_type", "is not kF32, kF16 or kBF16");
-  if (w.zero_kind > ZeroKind::kFloat) return Status::Invalid("w.zero_kind", "is not a ZeroKind");
+  if (w.scale_type > DataType::kUInt4) return Status::Invalid("w.scale_type", "is not a DataType");
+  if (w.zero_kind > ZeroKind::kOffset) return Status::Invalid("w.zero_kind", "is not a ZeroKind");
+  if (HasTwoLevels(w.scale_type)) {
+    if (HasRowScales(w.group)) return Status::Invalid("w.group", "has no scales of two levels: give 16 to 256");
+    if (w.zero_kind != ZeroKind::kNone && w.zero_kind != ZeroKind::kOffset) {
+      return Status::Invalid("w.zero_kind", "is not kNone or kOffset, but scales have two levels");
+    }
+  }
   if (Overflows(w.m, 1)) return Status::Invalid("w.m", "is too large");
   // 16 bytes bound what one weight takes anywhere: packed, padded, or as codes with scales in groups of 16.
   if (Overflows(w.m + 64, w.k < 64 ? 64 : w.k, 16)) return Status::Invalid("w.k", "is too large: M * K overflows");
@@ -19,18 +25,25 @@ Status ValidateShape(const QuantizedView& w) {
 
 Status ValidateWeights(const QuantizedView& w) {
   LUTRA_RETURN_IF_ERROR(ValidateShape(w));
+  const auto check = [](const void* array, DataType type, std::size_t count, const char* name) -> Status {
+    if (count == 0) return {};
+    if (array == nullptr) return Status::Invalid(name, "is null");
+    if (IsFloat(type) && !AllFinite(array, type, count))
+      return Status::Invalid(name, "holds a value that is not finite");
+    if (type == DataType::kUInt4 && !AllNibbles(array, count)) return Status::Invalid(name, "holds a value above 15");
+    return {};
+  };
   if (w.m != 0 && w.k != 0) {
     if (w.codes == nullptr) return Status::Invalid("w.codes", "is null");
     if (w.m > 1 && w.code_stride < w.k) return Status::Invalid("w.code_stride", "is smaller than K");
     if (Overflows(w.m, w.code_stride)) return Status::Invalid("w.code_stride", "is too large: M * stride overflows");
-    if (w.scales == nullptr) return Status::Invalid("w.scales", "is null");
-    if (!AllFinite(w.scales, w.scale_type, ScaleCount(w))) {
-      return Status::Invalid("w.scales", "holds a value that is not finite");
-    }
-    if (w.zero_kind != ZeroKind::kNone && w.zeros == nullptr) return Status::Invalid("w.zeros", "is null");
-    if (w.zero_kind == ZeroKind::kFloat && !AllFinite(w.zeros, w.scale_type, ScaleCount(w))) {
-      return Status::Invalid("w.zeros", "holds a value that is not finite");
-    }
+    const std::size_t scales = ScaleCount(w), supers = SuperScaleCount(w);
+    const bool zeros = w.zero_kind != ZeroKind::kNone, offsets = w.zero_kind == ZeroKind::kOffset;
+    const DataType zero_type = w.zero_kind == ZeroKind::kInteger ? DataType::kInt8 : w.scale_type;
+    LUTRA_RETURN_IF_ERROR(check(w.scales, w.scale_type, scales, "w.scales"));
+    LUTRA_RETURN_IF_ERROR(check(w.zeros, zero_type, zeros ? scales : 0, "w.zeros"));
+    LUTRA_RETURN_IF_ERROR(check(w.super_scales, DataType::kF16, supers, "w.super_scales"));
+    LUTRA_RETURN_IF_ERROR(check(w.super_offsets, DataType::kF16, offsets ? supers : 0, "w.super_offsets"));
   }
   if (w.bias != nullptr && !AllFinite(w.bias, DataType::kF32, w.m)) {
     return Status::Invalid("w.bias", "holds a value that is not finite");

@@ -27,10 +27,6 @@ inline bool Overflows(std::size_t a, std::size_t b, std::size_t c = 1, std::size
   return false;
 }
 
-inline bool IsFloat(DataType type) {
-  return type == DataType::kF32 || type == DataType::kF16 || type == DataType::kBF16;
-}
-
 inline bool IsFinite(float value) {
   std::uint32_t bits;
   std::memcpy(&bits, &value, sizeof(bits));
@@ -52,6 +48,13 @@ inline bool AllFinite(const void* data, DataType type, std::size_t count) {
     if ((values[i] & exponent) == exponent) return false;
   }
   return true;
+}
+
+// `count` bytes below 16.
+inline bool AllNibbles(const void* data, std::size_t count) {
+  unsigned seen = 0;
+  for (std::size_t i = 0; i < count; ++i) seen |= static_cast<const std::uint8_t*>(data)[i];
+  return seen < 16;
 }
 
 // Everything about a view but the contents of its arrays.

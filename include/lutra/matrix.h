@@ -10,11 +10,13 @@ namespace lutra {
 
 enum class DataType : std::uint8_t {
   kF32,
-  kF16,   // IEEE binary16, 2 bytes
-  kBF16,  // upper half of a binary32, 2 bytes
-  kInt8,  // activations only
+  kF16,    // IEEE binary16, 2 bytes
+  kBF16,   // upper half of a binary32, 2 bytes
+  kInt8,   // activations, and scales of two levels
+  kUInt4,  // scales of two levels only: 0 .. 15, a byte each in views, four bits when packed
 };
-constexpr std::size_t SizeOf(DataType type) { return type == DataType::kF32 ? 4 : type == DataType::kInt8 ? 1 : 2; }
+constexpr bool IsFloat(DataType type) { return type <= DataType::kBF16; }
+constexpr std::size_t SizeOf(DataType type) { return type == DataType::kF32 ? 4 : IsFloat(type) ? 2 : 1; }
 
 // x[N x K], row-major: element (n, k) at data[n * row_stride + k]. All elements must be finite.
 struct ActivationView {
@@ -41,12 +43,16 @@ enum class ZeroKind : std::uint8_t {
   kNone,     // the format's default: 0 for int1 and ternary, 2^(bits-1) for int2 to int4
   kInteger,  // std::uint8_t zeros[]
   kFloat,    // zeros[] of the type of the scales
+  kOffset,   // zeros[] of the type of the scales, but added: W = scale * value + offset
 };
-inline constexpr ZeroKind kZeroKinds[] = {ZeroKind::kNone, ZeroKind::kInteger, ZeroKind::kFloat};
+inline constexpr ZeroKind kZeroKinds[] = {ZeroKind::kNone, ZeroKind::kInteger, ZeroKind::kFloat, ZeroKind::kOffset};
 
 // A quantized W[M x K]: W(m, k) = scale * (value(codes[m * code_stride + k]) - zero), see FormatInfo.
 // Scales and zeros: one per group of `group` consecutive weights of a row, [M x GroupsPerRow(k, group)], row-major;
 // [M] for kPerRow, [1] for kPerMatrix. They must be finite.
+//
+// Scales may have two levels (the K-quants of GGUF): scales[] are integers, kInt8 or kUInt4, and so are offsets; each
+// is multiplied by the super-scale, or super-offset, of its 256 weights: f16, [M x GroupsPerRow(k, kSuperGroup)].
 struct QuantizedView {
   Format format = Format::kInt4;
   std::size_t m = 0, k = 0;
@@ -54,14 +60,29 @@ struct QuantizedView {
   std::size_t code_stride = 0;          // bytes from row to row; at least k, if m > 1
   std::size_t group = 128;
   const void* scales = nullptr;
-  DataType scale_type = DataType::kF16;  // kF32, kF16 or kBF16
-  ZeroKind zero_kind = ZeroKind::kNone;
+  DataType scale_type = DataType::kF16;
+  ZeroKind zero_kind = ZeroKind::kNone;  // with scales of two levels kNone or kOffset
   const void* zeros = nullptr;
-  const float* bias = nullptr;  // [M] or null
+  const std::uint16_t* super_scales = nullptr;   // if scale_type is an integer's
+  const std::uint16_t* super_offsets = nullptr;  // and zero_kind is kOffset
+  const float* bias = nullptr;                   // [M] or null
+  // [K] or null: column j of the codes, whose groups are as stored, multiplies column order[j] of x (the act-order of
+  // GPTQ). A permutation.
+  const std::uint32_t* order = nullptr;
 };
 
+inline constexpr std::size_t kSuperGroup = 256;
+
+constexpr bool HasTwoLevels(DataType scale_type) { return !IsFloat(scale_type); }
 constexpr std::size_t ScaleCount(const QuantizedView& w) {
   return w.group == kPerMatrix ? 1 : w.m * GroupsPerRow(w.k, w.group);
+}
+constexpr std::size_t SuperScaleCount(const QuantizedView& w) {
+  return HasTwoLevels(w.scale_type) ? w.m * GroupsPerRow(w.k, kSuperGroup) : 0;
+}
+// Bytes of one element of zeros[].
+constexpr std::size_t ZeroSize(const QuantizedView& w) {
+  return w.zero_kind == ZeroKind::kNone ? 0 : w.zero_kind == ZeroKind::kInteger ? 1 : SizeOf(w.scale_type);
 }
 
 }  // namespace lutra

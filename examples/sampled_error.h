@@ -27,20 +27,6 @@ inline std::vector<RowRange> SampleRows(std::size_t m) {
   return ranges;
 }
 
-// These rows of w, as a matrix of their own.
-inline QuantizedView ViewRows(QuantizedView w, RowRange rows) {
-  const auto advance = [](const void* data, std::size_t bytes) -> const void* {
-    return data == nullptr ? nullptr : static_cast<const std::uint8_t*>(data) + bytes;
-  };
-  const std::size_t groups = w.group == kPerMatrix ? 0 : rows.begin * GroupsPerRow(w.k, w.group);
-  w.m = rows.end - rows.begin;
-  w.codes += rows.begin * w.code_stride;
-  w.scales = advance(w.scales, groups * SizeOf(w.scale_type));
-  w.zeros = advance(w.zeros, groups * (w.zero_kind == ZeroKind::kInteger ? 1 : SizeOf(w.scale_type)));
-  if (w.bias != nullptr) w.bias += rows.begin;
-  return w;
-}
-
 // Normalized mean squared error: the energy of the error over that of what was expected.
 class Nmse {
  public:
@@ -57,7 +43,7 @@ class Nmse {
 // Compares y[x.n x w.m] with the reference, in the sampled rows of w.
 inline Status CompareWithReference(const QuantizedView& w, const ActivationView& x, const float* y, Nmse* nmse) {
   for (const RowRange& rows : SampleRows(w.m)) {
-    const QuantizedView part = ViewRows(w, rows);
+    const QuantizedView part = Rows(w, rows.begin, rows.end);
     std::vector<double> expected(x.n * part.m);
     if (const Status status = ReferenceMatMul(part, x, expected.data()); !status.ok()) return status;
     for (std::size_t n = 0; n < x.n; ++n) {

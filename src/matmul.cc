@@ -83,7 +83,7 @@ void MultiplyPass(const Problem& p, std::size_t n, std::size_t m_begin, std::siz
     const std::size_t count = std::min({p.plan.panels, place.set_panels - place.in_set, panel_end - panel});
     // For each block of K: tile += scale * (sums looked up) + (center - zero) * (sum of x).
     p.kernel.function({&p.geometry, p.w.data() + place.set_begin * p.geometry.panel_bytes, place.set_panels,
-                       place.in_set, count, p.w.scale_type(), x, rows, p.unpack, p.plan.ahead, tile});
+                       place.in_set, count, x, rows, p.unpack, p.plan.ahead, tile});
     for (std::size_t i = 0; i < count; ++i, ++panel) {
       Store(p, tile + i * rows * kPanelRows, panel, n, rows, m_begin, m_end);
     }

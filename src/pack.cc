@@ -175,30 +175,60 @@ class Encoder {
   std::uint8_t mirrored_[27] = {};
 };
 
-// One value of scales or zeros from array[i], in the scale type.
-void CopyParam(const void* array, DataType type, std::size_t i, std::uint8_t* to) {
-  const std::size_t size = SizeOf(type);
-  std::memcpy(to, static_cast<const std::uint8_t*>(array) + i * size, size);
-}
+// The arrays of a view that become params and supers, and the place of a row's value among those of a panel.
+struct ParamArray {
+  std::size_t value_bytes;  // 0: the matrix has no such array
+  std::size_t per_row;      // values per row of W; 0: one in all
+  std::size_t offset;       // of row 0's value
+  int shift;                // of the value in a byte that two arrays share
+};
+struct ParamArrays {
+  ParamArray group[2], super[2];  // scales and zeros
 
-void StoreInteger(std::uint8_t value, DataType type, std::uint8_t* to) {  // exact in every type
-  const auto f32 = static_cast<float>(value);
-  const std::uint16_t half = type == DataType::kF16 ? F32ToF16(f32) : F32ToBF16(f32);
-  if (type == DataType::kF32) {
-    std::memcpy(to, &f32, sizeof(f32));
+  ParamArrays(const QuantizedView& w, const Geometry& g) : group{}, super{} {
+    const std::size_t per_row = w.group == kPerMatrix ? 0 : GroupsPerRow(w.k, w.group);
+    const bool shared = w.scale_type == DataType::kUInt4;
+    group[0] = {SizeOf(w.scale_type), per_row, 0, 0};
+    group[1] = {ZeroSize(w), per_row, g.zero_offset, shared ? 4 : 0};
+    if (!HasTwoLevels(w.scale_type)) return;
+    const std::size_t supers = GroupsPerRow(w.k, kSuperGroup), size = SizeOf(DataType::kF16);
+    super[0] = {size, supers, 0, 0};
+    super[1] = {w.zero_kind == ZeroKind::kOffset ? size : 0, supers, kPanelRows * size, 0};
+  }
+};
+
+// The value of row m in group, or super-group, i to its place in params that were zero before, and back.
+void PackParam(const ParamArray& a, const void* values, std::size_t m, std::size_t i, std::uint8_t* params) {
+  const auto* from =
+      static_cast<const std::uint8_t*>(values) + (m * a.per_row + (a.per_row == 0 ? 0 : i)) * a.value_bytes;
+  std::uint8_t* to = params + a.offset + m % kPanelRows * a.value_bytes;
+  if (a.value_bytes == 1) {
+    *to = static_cast<std::uint8_t>(*to | *from << a.shift);
   } else {
-    std::memcpy(to, &half, sizeof(half));
+    std::memcpy(to, from, a.value_bytes);
   }
 }
+void UnpackParam(const ParamArray& a, bool nibble, const std::uint8_t* params, std::size_t m, std::size_t i,
+                 void* values) {
+  auto* to = static_cast<std::uint8_t*>(values) + (m * a.per_row + (a.per_row == 0 ? 0 : i)) * a.value_bytes;
+  const std::uint8_t* from = params + a.offset + m % kPanelRows * a.value_bytes;
+  std::memcpy(to, from, a.value_bytes);
+  if (nibble && a.value_bytes == 1) *to = *to >> a.shift & 15;
+}
 
-// Calls params(group, where they begin) and run(block, first chunk, chunks, where it begins) in order; offsets are
-// those of a panel that stands alone.
-template <class Params, class Run>
-void ForEachPart(const FormatInfo& f, const Geometry& g, Params&& params, Run&& run) {
+// Calls supers(super-group, where they begin), params(group, where they begin) and run(block, first chunk, chunks,
+// where it begins) in order; offsets are those of a panel that stands alone.
+template <class Supers, class Params, class Run>
+void ForEachPart(const FormatInfo& f, const Geometry& g, Supers&& supers, Params&& params, Run&& run) {
   std::size_t offset = 0;
   for (std::size_t block = 0; block < g.blocks; ++block) {
+    const std::size_t group = block / g.blocks_per_group;
     if (block % g.blocks_per_group == 0) {
-      params(block / g.blocks_per_group, offset);
+      if (g.super_bytes != 0 && group % g.groups_per_super == 0) {
+        supers(group / g.groups_per_super, offset);
+        offset += g.super_bytes;
+      }
+      params(group, offset);
       offset += g.param_bytes;
     }
     for (std::size_t first = 0; first < g.chunks_in(block); first += kChunksPerRun) {
@@ -226,21 +256,21 @@ struct Packer {
   const QuantizedView& w;
   const FormatInfo& format;
   Geometry geometry;
+  ParamArrays params;
   std::size_t set;
   const Orders& orders;
   Encoder encoder;
   std::uint8_t* packed;
   std::atomic<bool> codes_valid{true};
 
-  void PackParams(std::size_t panel, std::size_t group, std::uint8_t* to) const {
-    std::memset(to, 0, geometry.param_bytes);
-    const std::size_t groups = GroupsPerRow(w.k, w.group), size = SizeOf(w.scale_type);
-    for (std::size_t row = 0; row < kPanelRows && panel * kPanelRows + row < w.m; ++row, to += size) {
-      const std::size_t i = w.group == kPerMatrix ? 0 : (panel * kPanelRows + row) * groups + group;
-      CopyParam(w.scales, w.scale_type, i, to);
-      if (w.zero_kind == ZeroKind::kFloat) CopyParam(w.zeros, w.scale_type, i, to + geometry.zero_offset);
-      if (w.zero_kind == ZeroKind::kInteger) {
-        StoreInteger(static_cast<const std::uint8_t*>(w.zeros)[i], w.scale_type, to + geometry.zero_offset);
+  // Two arrays of the panel's params, or supers, of `bytes`.
+  void PackParams(const ParamArray (&arrays)[2], const void* const (&values)[2], std::size_t panel, std::size_t i,
+                  std::size_t offset, std::size_t bytes) const {
+    std::uint8_t* to = packed + PlaceOf(panel).At(geometry.panel_bytes, offset, bytes);
+    std::memset(to, 0, bytes);
+    for (std::size_t m = panel * kPanelRows; m < std::min((panel + 1) * kPanelRows, w.m); ++m) {
+      for (std::size_t a = 0; a < 2; ++a) {
+        if (arrays[a].value_bytes != 0) PackParam(arrays[a], values[a], m, i, to);
       }
     }
   }
@@ -274,8 +304,11 @@ struct Packer {
     bool valid = true;
     ForEachPart(
         format, geometry,
+        [&](std::size_t super, std::size_t offset) {
+          PackParams(params.super, {w.super_scales, w.super_offsets}, panel, super, offset, geometry.super_bytes);
+        },
         [&](std::size_t group, std::size_t offset) {
-          PackParams(panel, group, packed + PlaceOf(panel).At(geometry.panel_bytes, offset, geometry.param_bytes));
+          PackParams(params.group, {w.scales, w.zeros}, panel, group, offset, geometry.param_bytes);
         },
         [&](std::size_t block, std::size_t first, std::size_t chunks, std::size_t offset) {
           valid &= PackRun(panel, block, first, chunks, offset);
@@ -318,7 +351,9 @@ Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* pa
   const Geometry geometry(f, w.k, w.group, w.scale_type, w.zero_kind);
   if (geometry.blocks != 0) {
     const Orders orders(fields.target->layout, f);
-    Packer packer{w, f, geometry, internal::SetPanels(fields.target->layout, f), orders, Encoder(f), buffer.data()};
+    Packer packer{
+        w,      f,          geometry,     ParamArrays(w, geometry), internal::SetPanels(fields.target->layout, f),
+        orders, Encoder(f), buffer.data()};
     Executor& executor = options.executor != nullptr ? *options.executor : SerialExecutor();
     executor.ParallelFor(
         internal::PanelsIn(w.m),
@@ -350,7 +385,7 @@ Status internal::UnpackFrom(const PackedMatrix& packed, Layout layout, Quantized
 
   const FormatInfo& f = Describe(packed.format());
   const Geometry geometry = GeometryOf(packed);
-  const std::size_t groups = GroupsPerRow(packed.k(), packed.group()), size = SizeOf(packed.scale_type());
+  const ParamArrays params(shape, geometry);
   const std::size_t chunk_weights = f.chunk_weights();
   if (geometry.blocks != 0 && packed.m() != 0) {
     const Orders orders(layout, f);
@@ -359,18 +394,21 @@ Status internal::UnpackFrom(const PackedMatrix& packed, Layout layout, Quantized
     for (std::size_t m = 0; m < packed.m(); m += kPanelRows) {
       const Place place(internal::SetPanels(layout, f), m / kPanelRows, internal::PanelsIn(packed.m()));
       const std::size_t rows = std::min(kPanelRows, packed.m() - m);
-      const auto unpack_params = [&](std::size_t group, std::size_t offset) {
-        const std::uint8_t* scale = packed.data() + place.At(geometry.panel_bytes, offset, geometry.param_bytes);
-        for (std::size_t row = 0; row < rows; ++row, scale += size) {
-          const std::size_t i = packed.group() == kPerMatrix ? 0 : (m + row) * groups + group;
-          std::memcpy(static_cast<std::uint8_t*>(result.scales()) + i * size, scale, size);
-          if (shape.zero_kind == ZeroKind::kFloat) {
-            std::memcpy(static_cast<std::uint8_t*>(result.zeros()) + i * size, scale + geometry.zero_offset, size);
-          } else if (shape.zero_kind == ZeroKind::kInteger) {
-            static_cast<std::uint8_t*>(result.zeros())[i] =
-                static_cast<std::uint8_t>(internal::LoadFloat(scale + geometry.zero_offset, shape.scale_type, 0));
+      const auto unpack = [&](const ParamArray(&arrays)[2], void* const(&values)[2], std::size_t i, std::size_t offset,
+                              std::size_t bytes) {
+        const std::uint8_t* from = packed.data() + place.At(geometry.panel_bytes, offset, bytes);
+        const bool nibbles = shape.scale_type == DataType::kUInt4;
+        for (std::size_t row = m; row < m + rows; ++row) {
+          for (std::size_t a = 0; a < 2; ++a) {
+            if (arrays[a].value_bytes != 0) UnpackParam(arrays[a], nibbles, from, row, i, values[a]);
           }
         }
+      };
+      const auto unpack_supers = [&](std::size_t super, std::size_t offset) {
+        unpack(params.super, {result.super_scales(), result.super_offsets()}, super, offset, geometry.super_bytes);
+      };
+      const auto unpack_params = [&](std::size_t group, std::size_t offset) {
+        unpack(params.group, {result.scales(), result.zeros()}, group, offset, geometry.param_bytes);
       };
       const auto unpack_run = [&](std::size_t block, std::size_t first, std::size_t chunks, std::size_t offset) {
         std::uint8_t bytes[kMaxRunBytes];
@@ -388,7 +426,7 @@ Status internal::UnpackFrom(const PackedMatrix& packed, Layout layout, Quantized
           }
         }
       };
-      ForEachPart(f, geometry, unpack_params, unpack_run);
+      ForEachPart(f, geometry, unpack_supers, unpack_params, unpack_run);
     }
   }
   *w = std::move(result);

@@ -1,7 +1,6 @@
 // Writes packed matrices as they are in memory, and takes only what can have been written so.
 #include "lutra/packed_file.h"
 
-#include <cmath>
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
@@ -9,7 +8,6 @@
 
 #include "activation_access.h"
 #include "checksum.h"
-#include "load_float.h"
 #include "packed_access.h"
 #include "validate.h"
 
@@ -61,20 +59,19 @@ Page PageOf(const PackedMatrix& w) {
   return page;
 }
 
-// Scales and zeros are finite, and integer zeros are in the range of a byte.
+// Scales and zeros that are floats are finite.
 bool ParamsValid(const PackedMatrix& w, internal::Layout layout) {
   const Geometry g = GeometryOf(w);
   const std::size_t set = internal::SetPanels(layout, Describe(w.format())), panels = internal::PanelsIn(w.m());
+  const bool supers = HasTwoLevels(w.scale_type());
+  const DataType type = supers ? DataType::kF16 : w.scale_type();
+  const std::size_t unit = supers ? g.super_bytes : g.param_bytes;
+  const std::size_t floats = w.zero_kind() == ZeroKind::kInteger ? kPanelRows : unit / SizeOf(type);
   for (std::size_t panel = 0; panel < panels; ++panel) {
     const internal::Place place(set, panel, panels);
-    for (std::size_t group = 0; group < g.groups(); ++group) {
-      const std::uint8_t* params = w.data() + place.At(g.panel_bytes, g.param_offset(group), g.param_bytes);
-      if (!internal::AllFinite(params, w.scale_type(), g.param_bytes / SizeOf(w.scale_type()))) return false;
-      if (w.zero_kind() != ZeroKind::kInteger) continue;
-      for (std::size_t row = 0; row < kPanelRows; ++row) {
-        const float zero = internal::LoadFloat(params + g.zero_offset, w.scale_type(), row);
-        if (!(zero >= 0 && zero <= 255 && zero == std::floor(zero))) return false;
-      }
+    for (std::size_t i = 0; i < (supers ? g.supers() : g.groups()); ++i) {
+      const std::size_t offset = supers ? g.super_offset(i) : g.param_offset(i);
+      if (!internal::AllFinite(w.data() + place.At(g.panel_bytes, offset, unit), type, floats)) return false;
     }
   }
   return true;

@@ -29,8 +29,14 @@ void ExpectSame(const QuantizedView& actual, const QuantizedView& expected) {
   const std::size_t count = ScaleCount(expected), bytes = count * SizeOf(expected.scale_type);
   EXPECT_EQ(std::memcmp(actual.scales, expected.scales, bytes), 0) << "scales";
   if (expected.zero_kind != ZeroKind::kNone) {
-    const std::size_t zero_bytes = expected.zero_kind == ZeroKind::kInteger ? count : bytes;
-    EXPECT_EQ(std::memcmp(actual.zeros, expected.zeros, zero_bytes), 0) << "zeros";
+    EXPECT_EQ(std::memcmp(actual.zeros, expected.zeros, count * ZeroSize(expected)), 0) << "zeros";
+  }
+  const std::size_t super_bytes = SuperScaleCount(expected) * sizeof(std::uint16_t);
+  if (super_bytes != 0) {
+    EXPECT_EQ(std::memcmp(actual.super_scales, expected.super_scales, super_bytes), 0) << "super-scales";
+    if (expected.zero_kind == ZeroKind::kOffset) {
+      EXPECT_EQ(std::memcmp(actual.super_offsets, expected.super_offsets, super_bytes), 0) << "super-offsets";
+    }
   }
   ASSERT_EQ(actual.bias == nullptr, expected.bias == nullptr);
   if (expected.bias != nullptr) {
@@ -43,13 +49,14 @@ class Packing : public KernelTest {};
 TEST_P(Packing, UnpackIsTheInverse) {
   std::size_t i = 0;
   for (const std::size_t group : kGroups) {
-    for (const ZeroKind zero_kind : kZeroKinds) {
-      for (const DataType scale_type : kFloatTypes) {
+    for (const ParamKind& kind : kParamKinds) {
+      if (!Exists(group, kind)) continue;
+      {
         Case c = NewCase(MixedShape(i), i);
         c.n = 0;
         c.group = group;
-        c.zero_kind = zero_kind;
-        c.scale_type = scale_type;
+        c.zero_kind = kind.zero_kind;
+        c.scale_type = kind.scale_type;
         c.bias = i % 2 == 0;
         c.gap = i % 3 * 5;
         ++i;
@@ -60,8 +67,8 @@ TEST_P(Packing, UnpackIsTheInverse) {
         EXPECT_EQ(packed.m(), c.m);
         EXPECT_EQ(packed.k(), c.k);
         EXPECT_EQ(packed.group(), group);
-        EXPECT_EQ(packed.scale_type(), scale_type);
-        EXPECT_EQ(packed.zero_kind(), zero_kind);
+        EXPECT_EQ(packed.scale_type(), kind.scale_type);
+        EXPECT_EQ(packed.zero_kind(), kind.zero_kind);
         EXPECT_EQ(packed.has_bias(), c.bias);
         EXPECT_EQ(packed.target(), c.target);
         EXPECT_EQ(reinterpret_cast<std::uintptr_t>(packed.data()) % Buffer::kAlignment, 0u);

@@ -31,6 +31,23 @@ inline constexpr Data kDataKinds[] = {Data::kGaussian, Data::kEqual, Data::kZero
 inline constexpr std::size_t kGroups[] = {16, 32, 64, 128, 256, kPerRow, kPerMatrix};
 inline constexpr DataType kFloatTypes[] = {DataType::kF32, DataType::kF16, DataType::kBF16};
 
+// Scales and zeros as they come.
+struct ParamKind {
+  DataType scale_type;
+  ZeroKind zero_kind;
+};
+inline constexpr ParamKind kParamKinds[] = {
+    {DataType::kF32, ZeroKind::kNone},    {DataType::kF16, ZeroKind::kNone},    {DataType::kBF16, ZeroKind::kNone},
+    {DataType::kF32, ZeroKind::kInteger}, {DataType::kF16, ZeroKind::kInteger}, {DataType::kBF16, ZeroKind::kInteger},
+    {DataType::kF32, ZeroKind::kFloat},   {DataType::kF16, ZeroKind::kFloat},   {DataType::kBF16, ZeroKind::kFloat},
+    {DataType::kF32, ZeroKind::kOffset},  {DataType::kF16, ZeroKind::kOffset},  {DataType::kBF16, ZeroKind::kOffset},
+    {DataType::kInt8, ZeroKind::kNone},   {DataType::kInt8, ZeroKind::kOffset}, {DataType::kUInt4, ZeroKind::kNone},
+    {DataType::kUInt4, ZeroKind::kOffset}};
+// Scales per row or matrix have one level.
+constexpr bool Exists(std::size_t group, ParamKind kind) {
+  return !HasTwoLevels(kind.scale_type) || !HasRowScales(group);
+}
+
 // How activations come: int8 with scales that fit blocks, that cut them, and that outlast any K.
 struct XKind {
   DataType type;
@@ -41,8 +58,8 @@ inline constexpr XKind kXKinds[] = {
     {DataType::kInt8, 16},     {DataType::kInt8, 128},           {DataType::kInt8, 192},     {DataType::kInt8, 7},
     {DataType::kInt8, 100},    {DataType::kInt8, kPerMatrix - 1}};
 
-inline constexpr const char* kDataTypeNames[] = {"f32", "f16", "bf16", "int8"};
-inline constexpr const char* kZeroKindNames[] = {"none", "integer", "float"};
+inline constexpr const char* kDataTypeNames[] = {"f32", "f16", "bf16", "int8", "uint4"};
+inline constexpr const char* kZeroKindNames[] = {"none", "integer", "float", "offset"};
 inline constexpr const char* kPrecisionNames[] = {"kInt8", "kInt16"};
 inline constexpr const char* kDataNames[] = {"gaussian", "equal", "zero",    "outlier",
                                              "denormal", "huge",  "extreme", "low digit"};
@@ -143,7 +160,9 @@ class Problem {
     }
     x_ = {nullptr, c.x.type, n, k, stride, nullptr, c.x.scale_group};
     MakeX();
-    for (Guarded* input : {&codes_, &scales_, &zeros_, &bias_, &data_, &x_scales_}) input->Seal();
+    for (Guarded* input : {&codes_, &scales_, &zeros_, &super_scales_, &super_offsets_, &bias_, &data_, &x_scales_}) {
+      input->Seal();
+    }
   }
   Problem(const Problem&) = delete;
 
@@ -153,8 +172,8 @@ class Problem {
   const ActivationView& x() const { return x_; }
   // True as long as nobody wrote to the inputs or around them.
   bool Intact() const {
-    return codes_.Intact() && scales_.Intact() && zeros_.Intact() && bias_.Intact() && data_.Intact() &&
-           x_scales_.Intact();
+    return codes_.Intact() && scales_.Intact() && zeros_.Intact() && super_scales_.Intact() &&
+           super_offsets_.Intact() && bias_.Intact() && data_.Intact() && x_scales_.Intact();
   }
 
  private:
@@ -178,28 +197,57 @@ class Problem {
     }
   }
 
+  // Around `magnitude`, of either sign.
+  float AnyScale(float magnitude) {
+    const float sign = random_.Below(4) == 0 ? -1.0f : 1.0f;
+    return sign * magnitude * random_.Uniform(0.5f, 1.5f);
+  }
+  static const std::uint16_t* Halves(const Guarded& data) {
+    return reinterpret_cast<const std::uint16_t*>(data.data());
+  }
+
   void MakeScales() {
     const std::size_t count = ScaleCount(w_);
-    const auto levels = static_cast<unsigned>(Describe(w_.format).levels);
     // Large enough for f16, and small enough that sums of huge activations stay finite.
     const float magnitude = case_.data == Data::kHuge ? 0x1p-13f : 0x1p-5f;
     scales_ = Guarded(count * SizeOf(w_.scale_type));
+    zeros_ = Guarded(count * ZeroSize(w_));
     w_.scales = scales_.data();
+    if (w_.zero_kind != ZeroKind::kNone) w_.zeros = zeros_.data();
+    if (HasTwoLevels(w_.scale_type)) return MakeTwoLevels(magnitude);
+    const auto levels = static_cast<unsigned>(Describe(w_.format).levels);
+    for (std::size_t i = 0; i < count; ++i) Store(w_.scale_type, AnyScale(magnitude), scales_.data(), i);
     for (std::size_t i = 0; i < count; ++i) {
-      const float sign = random_.Below(4) == 0 ? -1.0f : 1.0f;
-      Store(w_.scale_type, sign * magnitude * random_.Uniform(0.5f, 1.5f), scales_.data(), i);
-    }
-    if (w_.zero_kind == ZeroKind::kNone) return;
-    const bool integer = w_.zero_kind == ZeroKind::kInteger;
-    zeros_ = Guarded(count * (integer ? 1 : SizeOf(w_.scale_type)));
-    w_.zeros = zeros_.data();
-    for (std::size_t i = 0; i < count; ++i) {
-      if (integer) {
-        zeros_.data()[i] = static_cast<std::uint8_t>(random_.Below(16) == 0 ? 255 : random_.Below(levels));
-      } else {
-        Store(w_.scale_type, random_.Uniform(-1.0f, static_cast<float>(levels)), zeros_.data(), i);
+      const float zero = random_.Uniform(-1.0f, static_cast<float>(levels));
+      switch (w_.zero_kind) {
+        case ZeroKind::kNone:
+          break;
+        case ZeroKind::kInteger:
+          zeros_.data()[i] = static_cast<std::uint8_t>(random_.Below(16) == 0 ? 255 : random_.Below(levels));
+          break;
+        case ZeroKind::kFloat:
+          Store(w_.scale_type, zero, zeros_.data(), i);
+          break;
+        case ZeroKind::kOffset:
+          Store(w_.scale_type, -magnitude * zero, zeros_.data(), i);
+          break;
       }
     }
+  }
+
+  void MakeTwoLevels(float magnitude) {
+    const auto make = [&](Guarded& integers, Guarded& supers, float largest) {
+      for (std::size_t i = 0; i < integers.size(); ++i) {
+        integers.data()[i] = static_cast<std::uint8_t>(random_.Below(w_.scale_type == DataType::kUInt4 ? 16 : 256));
+      }
+      supers = Guarded(SuperScaleCount(w_) * sizeof(std::uint16_t));
+      for (std::size_t i = 0; i < SuperScaleCount(w_); ++i) {
+        Store(DataType::kF16, AnyScale(largest / 16), supers.data(), i);
+      }
+      return Halves(supers);
+    };
+    w_.super_scales = make(scales_, super_scales_, magnitude);
+    if (w_.zero_kind == ZeroKind::kOffset) w_.super_offsets = make(zeros_, super_offsets_, magnitude * 4);
   }
 
   // Row n of x: about 1 in modulus; kLowDigit: the integers themselves.
@@ -272,7 +320,7 @@ class Problem {
   QuantizedView w_;
   ActivationView x_;
   std::vector<bool> flipped_;  // kExtreme: where x is negative
-  Guarded codes_, scales_, zeros_, bias_, data_, x_scales_;
+  Guarded codes_, scales_, zeros_, super_scales_, super_offsets_, bias_, data_, x_scales_;
 };
 
 }  // namespace lutra::test

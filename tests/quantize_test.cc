@@ -43,10 +43,18 @@ class Quantizing : public ::testing::TestWithParam<std::tuple<FormatInfo, ZeroKi
     if (group == kPerMatrix) return 0;
     return group == kPerRow ? m : m * GroupsPerRow(kK, group) + k / group;
   }
-  float ZeroAt(const QuantizedView& w, std::size_t at) const {
-    if (w.zero_kind == ZeroKind::kNone) return f().default_zero;
-    return w.zero_kind == ZeroKind::kInteger ? static_cast<float>(static_cast<const std::uint8_t*>(w.zeros)[at])
-                                             : Load(w.scale_type, w.zeros, at);
+  double ZeroAt(const QuantizedView& w, std::size_t at) const {
+    switch (w.zero_kind) {
+      case ZeroKind::kNone:
+        return f().default_zero;
+      case ZeroKind::kInteger:
+        return static_cast<const std::uint8_t*>(w.zeros)[at];
+      case ZeroKind::kFloat:
+        return Load(w.scale_type, w.zeros, at);
+      case ZeroKind::kOffset:
+        break;
+    }
+    return -double{Load(w.scale_type, w.zeros, at)} / Load(w.scale_type, w.scales, at);
   }
 };
 
@@ -92,7 +100,7 @@ TEST_P(Quantizing, ScalesAreTheDocumentedOnes) {
       double sum = 0, magnitudes = 0;
       for (const double w : of_group) sum += w, magnitudes += std::abs(w);
       const double count = static_cast<double>(of_group.size()), tolerance = 1e-5;
-      if (HasMeanScale() && zero_kind() == ZeroKind::kFloat) {
+      if (HasMeanScale() && zero_kind() >= ZeroKind::kFloat) {
         EXPECT_NEAR(-scale * zero, sum / count, tolerance);  // the values are centered at the mean
       } else if (HasMeanScale()) {
         EXPECT_NEAR(scale, magnitudes / count, tolerance);
@@ -101,7 +109,7 @@ TEST_P(Quantizing, ScalesAreTheDocumentedOnes) {
         EXPECT_EQ(-scale * f().default_zero, -*low > *high ? *low : *high);  // code 0 is the extreme, exactly
       } else {
         EXPECT_NEAR(scale, (*high - *low) / (f().levels - 1), tolerance);
-        EXPECT_NEAR(-scale * zero, *low, zero_kind() == ZeroKind::kFloat ? tolerance : scale / 2 + tolerance);
+        EXPECT_NEAR(-scale * zero, *low, zero_kind() >= ZeroKind::kFloat ? tolerance : scale / 2 + tolerance);
       }
     }
   }

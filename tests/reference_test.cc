@@ -22,9 +22,10 @@ class Referring : public ::testing::TestWithParam<FormatInfo> {
   // Mixed cases; the data are Gaussian unless a test says otherwise.
   std::vector<Case> Cases() const {
     std::vector<Case> cases;
-    for (const std::size_t group : kGroups) {
-      for (const ZeroKind zero_kind : kZeroKinds) {
-        for (const XKind& x : kXKinds) {
+    for (int repetition = 0; repetition < 2; ++repetition) {
+      for (const std::size_t group : kGroups) {
+        for (const ParamKind& kind : kParamKinds) {
+          if (!Exists(group, kind)) continue;
           Case c;
           c.format = GetParam().format;
           c.seed = cases.size();
@@ -33,10 +34,10 @@ class Referring : public ::testing::TestWithParam<FormatInfo> {
           c.n = std::min<std::size_t>(shape.n, 33);
           c.k = shape.k;
           c.group = group;
-          c.zero_kind = zero_kind;
-          c.scale_type = kFloatTypes[c.seed % 3];
+          c.zero_kind = kind.zero_kind;
+          c.scale_type = kind.scale_type;
           c.bias = c.seed % 2 == 1;
-          c.x = x;
+          c.x = kXKinds[(cases.size() + cases.size() / 16) % std::size(kXKinds)];
           c.gap = c.seed % 4;
           cases.push_back(c);
         }
@@ -82,8 +83,14 @@ TEST_P(Referring, MatMulIsDequantizeAndALoop) {
     std::vector<double> y(product.y.size());
     ASSERT_TRUE(Ok(ReferenceMatMul(problem.w(), problem.x(), y.data())));
     for (std::size_t i = 0; i < y.size(); ++i) {
-      // Dequantize and int8 times its scale round to float; a weight may be the small difference of value and zero.
-      ASSERT_NEAR(y[i], product.y[i], 0x1p-21 * product.magnitudes[i]) << "n " << i / c.m << " m " << i % c.m;
+      // Dequantize and int8 times its scale round to float; a weight may be the small difference of value and zero, or
+      // of an offset and up to `levels` times a scale.
+      double largest = 0;
+      for (std::size_t k = 0; k < c.k; ++k)
+        largest += std::abs(XAt(problem.x(), i / c.m, k)) * Describe(c.format).levels;
+      const double rounding =
+          0x1p-21 * product.magnitudes[i] + (c.zero_kind == ZeroKind::kOffset ? 0x1p-24 : 0) * largest;
+      ASSERT_NEAR(y[i], product.y[i], rounding) << "n " << i / c.m << " m " << i % c.m;
     }
     EXPECT_TRUE(problem.Intact());
   }

@@ -30,7 +30,7 @@ Case SmallCase() {
 
 const Fault<ActivationView> kActivationFaults[] = {
     {"x.data", [](ActivationView& x) { x.data = nullptr; }},
-    {"x.type", [](ActivationView& x) { x.type = static_cast<DataType>(4); }},
+    {"x.type", [](ActivationView& x) { x.type = static_cast<DataType>(5); }},
     {"x.type", [](ActivationView& x) { x.type = static_cast<DataType>(200); }},
     {"x.row_stride", [](ActivationView& x) { x.row_stride = x.k - 1; }},
     {"x.row_stride", [](ActivationView& x) { x.row_stride = 0; }},
@@ -116,6 +116,29 @@ TEST_F(WeightStatus, ParametersThatAreNotFinite) {
         w.zeros = zeros.data();
         ExpectRefused(w, "w.zeros");
       }
+    }
+  }
+  for (const std::size_t at : {std::size_t{0}, std::size_t{2}}) {
+    Case c = SmallCase();
+    c.scale_type = DataType::kInt8;
+    c.zero_kind = ZeroKind::kOffset;
+    const Problem problem(c);
+    const std::vector<std::uint8_t> halves = With(kInfinity, at, DataType::kF16, problem.w().super_scales, c.m);
+    for (const auto member : {&QuantizedView::super_scales, &QuantizedView::super_offsets}) {
+      const char* const name = member == &QuantizedView::super_scales ? "w.super_scales" : "w.super_offsets";
+      for (const void* bad : {static_cast<const void*>(halves.data()), static_cast<const void*>(nullptr)}) {
+        QuantizedView w = problem.w();
+        w.*member = static_cast<const std::uint16_t*>(bad);
+        ExpectRefused(w, name);
+      }
+    }
+    c.scale_type = DataType::kUInt4;
+    const Problem nibbles(c);
+    const std::uint8_t integers[] = {15, 0, 3, 16, 15, 1};
+    for (const auto member : {&QuantizedView::scales, &QuantizedView::zeros}) {
+      QuantizedView w = nibbles.w();
+      w.*member = integers;
+      ExpectRefused(w, member == &QuantizedView::scales ? "w.scales" : "w.zeros");
     }
   }
   for (const float bad : kNotFinite) {

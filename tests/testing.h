@@ -199,17 +199,5 @@ struct Reference {
   std::vector<float> exact;  // kInt16 only
 };
 
-// The rows [begin, begin + count) of w.
-inline QuantizedView Rows(QuantizedView w, std::size_t begin, std::size_t count) {
-  const std::size_t skipped = w.group == kPerMatrix ? 0 : begin * GroupsPerRow(w.k, w.group);
-  const std::size_t zero_size = w.zero_kind == ZeroKind::kInteger ? 1 : SizeOf(w.scale_type);
-  w.m = count;
-  w.codes += begin * w.code_stride;
-  w.scales = static_cast<const std::uint8_t*>(w.scales) + skipped * SizeOf(w.scale_type);
-  if (w.zeros != nullptr) w.zeros = static_cast<const std::uint8_t*>(w.zeros) + skipped * zero_size;
-  if (w.bias != nullptr) w.bias += begin;
-  return w;
-}
-
 }  // namespace test
 }  // namespace lutra

@@ -22,20 +22,21 @@ struct TileTraits {
   static constexpr FormatInfo kInfo = Describe(kFormat);
   static constexpr int kPlanes = kInfo.planes;
   static constexpr int kPasses = kPrecision == Precision::kInt16 ? 2 : 1;
-  // Without zero points, w / (scale * gain) = L(q) + kStart: an integer.
+  // Without zeros, w / (scale * gain) = L(q) + kStart: an integer.
   static constexpr int kStart = static_cast<int>((kInfo.center - kInfo.default_zero) / kInfo.gain);
   static_assert(static_cast<float>(kStart) * kInfo.gain == kInfo.center - kInfo.default_zero);
 };
+
+// Of a panel and group, as floats: scale * gain of each row, then, if there are zeros, center[64] (params-inl.h).
+inline constexpr std::size_t kPanelParams = 2 * kPanelRows;
 
 // One block of some panels of a set, and where a few rows of x, `kRows` at a call, begin.
 struct BlockArgs {
   const std::uint8_t* index;  // of panel `first`
   std::size_t set_panels, first;
   std::size_t chunks;
-  const std::uint8_t* params;  // scales[64], zeros[64] of panel `first`
-  std::size_t params_stride;   // from a panel to the next
-  std::size_t zero_offset;
-  DataType scale_type;
+  const float* params;  // of the group, kPanelParams for each panel, from panel `first` on
+  bool centered;        // params have centers
   const std::uint8_t* tables;
   std::size_t table_stride;  // from a chunk to the next
   const BlockScale* scales;  // one per row of x
@@ -56,7 +57,7 @@ struct BlockArgs {
 // What the sums of row n of x start from.
 template <class Traits>
 HWY_INLINE std::int32_t Start(const BlockArgs& b, int n) {
-  return Traits::kStart == 0 || b.zero_offset != 0 ? 0 : Traits::kStart * b.scales[n].total;
+  return Traits::kStart == 0 || b.centered ? 0 : Traits::kStart * b.scales[n].total;
 }
 
 // Sums in registers, [vector of rows of W][row of x], before the first and before the second digit.
@@ -91,40 +92,20 @@ class RunSums {
   HWY_ALIGN std::int16_t lanes_[kPasses * kRuns * kCount * kN];
 };
 
-// Scales or zeros of the rows of W of each vector, deciding on their type once. (No lambda: what one captures, g++ 12
-// keeps in memory, and everything beside it.)
-template <DataType kType, int kVectors, class RowOf>
-HWY_INLINE void LoadVectorsAs(const std::uint8_t* from, const RowOf& row_of, VF (&to)[kVectors]) {
-  LUTRA_UNROLL
-  for (int v = 0; v < kVectors; ++v) to[v] = LoadFloats(DF(), from, kType, static_cast<std::size_t>(row_of(v)));
-}
-template <int kVectors, class RowOf>
-HWY_INLINE void LoadVectors(const std::uint8_t* from, DataType type, const RowOf& row_of, VF (&to)[kVectors]) {
-  if (type == DataType::kF16) {
-    LoadVectorsAs<DataType::kF16>(from, row_of, to);
-  } else if (type == DataType::kBF16) {
-    LoadVectorsAs<DataType::kBF16>(from, row_of, to);
-  } else {
-    LoadVectorsAs<DataType::kF32>(from, row_of, to);
-  }
-}
-
-// tile += scale * gain * (sum + (center - zero) / gain * (sum of x)). The sums are [panel][vector][row of x]; a vector
-// of them stands for rows of W from row_of(vector) on.
+// tile += scale * gain * (sum in units of x) + center * (sum of x). The sums are [panel][vector][row of x]; a vector of
+// them stands for rows of W from row_of(vector) on.
 template <class Traits, int kPanels, int kVectors, int kRows, std::size_t kSums, class RowOf>
 LUTRA_INLINE void FlushPanels(const BlockArgs& b, const V32 (&sums)[kSums], const RowOf& row_of) {
   static_assert(kSums == kPanels * kVectors * kRows);
   const DF df;
-  constexpr float kGain = Traits::kInfo.gain;
   LUTRA_UNROLL
   for (int panel = 0; panel < kPanels; ++panel) {
-    const std::uint8_t* params = b.params + static_cast<std::size_t>(panel) * b.params_stride;
+    const float* params = b.params + panel * static_cast<int>(kPanelParams);
     float* tile = b.tile + static_cast<std::size_t>(panel) * b.tile_stride;
     VF scale[kVectors];
-    LoadVectors<kVectors>(params, b.scale_type, row_of, scale);
     LUTRA_UNROLL
-    for (int v = 0; kGain != 1.0f && v < kVectors; ++v) scale[v] = hn::Mul(scale[v], hn::Set(df, kGain));
-    if (b.zero_offset == 0) {
+    for (int v = 0; v < kVectors; ++v) scale[v] = hn::Load(df, params + row_of(v));
+    if (!b.centered) {
       LUTRA_UNROLL
       for (int i = 0; i < kVectors * kRows; ++i) {
         const int v = i / kRows, n = i % kRows;
@@ -133,16 +114,13 @@ LUTRA_INLINE void FlushPanels(const BlockArgs& b, const V32 (&sums)[kSums], cons
         hn::Store(Fma(scale[v], u, hn::Load(df, to)), df, to);
       }
     } else {
-      VF zero[kVectors];
-      LoadVectors<kVectors>(params + b.zero_offset, b.scale_type, row_of, zero);
       LUTRA_UNROLL
       for (int i = 0; i < kVectors * kRows; ++i) {
         const int v = i / kRows, n = i % kRows;
         float* to = tile + n * static_cast<int>(kPanelRows) + row_of(v);
-        const VF centre = hn::Mul(hn::Sub(hn::Set(df, Traits::kInfo.center), zero[v]), hn::Set(df, 1.0f / kGain));
-        const VF u = Fma(hn::ConvertTo(df, sums[panel * kVectors * kRows + i]), hn::Set(df, b.scales[n].scale),
-                         hn::Mul(centre, hn::Set(df, b.scales[n].sum)));
-        hn::Store(Fma(scale[v], u, hn::Load(df, to)), df, to);
+        const VF u = hn::Mul(hn::ConvertTo(df, sums[panel * kVectors * kRows + i]), hn::Set(df, b.scales[n].scale));
+        const VF center = hn::Load(df, params + kPanelRows + row_of(v));
+        hn::Store(Fma(center, hn::Set(df, b.scales[n].sum), Fma(scale[v], u, hn::Load(df, to))), df, to);
       }
     }
   }

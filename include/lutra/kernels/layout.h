@@ -5,7 +5,9 @@
 //
 //     set     = group, group, ...                  along K; one group if scales are per row or matrix
 //     group   = params of each panel, block, block, ...
-//     params  = scales[64], zeros[64] if any
+//     params  = scales[64], zeros[64] if any (kInteger: bytes; kUInt4: a byte for both, the scale in its low bits)
+//     supers  = super_scales[64], super_offsets[64] if any, of each panel: with scales of two levels, before the params
+//               of each 256 weights
 //     block   = run, run, ...
 //     run     = up to 2 chunks, then for mirrored tables the sign bits of both, padded to 64 bytes for each panel
 //     chunk   = 4 nibbles x P planes x 64 rows = P * 128 bytes of each panel
@@ -49,7 +51,7 @@ struct Layout {
 // All there are. Packed files name them by position: only ever append. What else changes the packed bytes of a matrix
 // raises kPackedVersion.
 inline constexpr Layout kLayouts[] = {{Scope::kVector, 4}, {Scope::kBlock, 1}, {Scope::kBlock, 2}, {Scope::kBlock, 4}};
-inline constexpr std::uint32_t kPackedVersion = 1;
+inline constexpr std::uint32_t kPackedVersion = 2;
 
 // The first layout in the list in which matrices of the format have the same packed bytes.
 constexpr std::uint32_t LayoutId(Layout layout, const FormatInfo& f) {
@@ -143,8 +145,9 @@ constexpr std::size_t BlockBytes(const FormatInfo& f, std::size_t chunks) {
 }
 // As many as one micro-kernel takes for one row of x, where a set pays (two planes: int2 reads 0.84 of memory's speed
 // from sets of four, 0.89 panel by panel).
+inline constexpr std::size_t kMaxSetPanels = 4;
 constexpr std::size_t SetPanels(Layout layout, const FormatInfo& f) {
-  return f.looks_up() && layout.scope == Scope::kVector && f.planes == 1 ? 4 : 1;
+  return f.looks_up() && layout.scope == Scope::kVector && f.planes == 1 ? kMaxSetPanels : 1;
 }
 constexpr std::size_t PanelsIn(std::size_t m) { return m / kPanelRows + (m % kPanelRows != 0); }
 
@@ -161,32 +164,56 @@ struct Place {
   }
 };
 
+constexpr std::size_t ZeroOffset(DataType scale_type, ZeroKind zero_kind) {
+  const bool shared = scale_type == DataType::kUInt4;
+  return zero_kind == ZeroKind::kNone || shared ? 0 : kPanelRows * SizeOf(scale_type);
+}
+constexpr std::size_t ParamBytes(DataType scale_type, ZeroKind zero_kind) {
+  const std::size_t zero = zero_kind == ZeroKind::kInteger ? 1 : SizeOf(scale_type);
+  const std::size_t offset = ZeroOffset(scale_type, zero_kind);
+  return offset != 0 ? offset + kPanelRows * zero : kPanelRows * SizeOf(scale_type);
+}
+
 // The sizes that follow from a format, K, the group size and the types; the same for every panel of a matrix.
 struct Geometry {
-  std::size_t k, block;  // weights
-  std::size_t blocks;    // per row; all have `block` weights but the last
-  std::size_t blocks_per_group;
-  std::size_t chunks, last_chunks;  // per block, in the last block
-  std::size_t zero_offset;          // of the zeros in a group; 0 if there are none
-  std::size_t param_bytes;          // scales and zeros of a group
+  DataType scale_type;
+  ZeroKind zero_kind;
+  std::size_t k, block;                            // weights
+  std::size_t blocks;                              // per row; all have `block` weights but the last
+  std::size_t blocks_per_group, groups_per_super;  // of a row without super-scales: all
+  std::size_t chunks, last_chunks;                 // per block, in the last block
+  std::size_t zero_offset;                         // of the zeros in params; 0 if they have no place of their own
+  std::size_t param_bytes;                         // scales and zeros of a group
+  std::size_t super_bytes;                         // super-scales and super-offsets of kSuperGroup weights
   std::size_t block_bytes, panel_bytes;
 
-  constexpr Geometry(const FormatInfo& f, std::size_t k_, std::size_t group, DataType scale_type, ZeroKind zero_kind)
-      : k(k_),
+  constexpr Geometry(const FormatInfo& f, std::size_t k_, std::size_t group, DataType scale_type_, ZeroKind zero_kind_)
+      : scale_type(scale_type_),
+        zero_kind(zero_kind_),
+        k(k_),
         block(BlockSize(f, group)),
         blocks(k / block + (k % block != 0)),
         blocks_per_group(HasRowScales(group) ? (blocks == 0 ? 1 : blocks) : group / block),
+        groups_per_super(HasTwoLevels(scale_type) ? kSuperGroup / group : blocks + 1),
         chunks(ChunksIn(f, block)),
         last_chunks(blocks == 0 ? 0 : ChunksIn(f, k - (blocks - 1) * block)),
-        zero_offset(zero_kind == ZeroKind::kNone ? 0 : kPanelRows * SizeOf(scale_type)),
-        param_bytes(kPanelRows * SizeOf(scale_type) + zero_offset),
+        zero_offset(ZeroOffset(scale_type, zero_kind)),
+        param_bytes(ParamBytes(scale_type, zero_kind)),
+        super_bytes(HasTwoLevels(scale_type) ? ParamBytes(DataType::kF16, zero_kind) : 0),
         block_bytes(BlockBytes(f, chunks)),
         panel_bytes(blocks == 0 ? 0
-                                : (blocks - 1) * block_bytes + BlockBytes(f, last_chunks) + groups() * param_bytes) {}
+                                : (blocks - 1) * block_bytes + BlockBytes(f, last_chunks) + groups() * param_bytes +
+                                      supers() * super_bytes) {}
 
   constexpr std::size_t groups() const { return (blocks + blocks_per_group - 1) / blocks_per_group; }
-  // Of the scales of a group in its panel.
-  constexpr std::size_t param_offset(std::size_t g) const { return g * (param_bytes + blocks_per_group * block_bytes); }
+  constexpr std::size_t supers() const { return (groups() + groups_per_super - 1) / groups_per_super; }
+  // Of the params of a group, and of the super-scales before it, in its panel.
+  constexpr std::size_t param_offset(std::size_t group) const {
+    return group * (param_bytes + blocks_per_group * block_bytes) + (group / groups_per_super + 1) * super_bytes;
+  }
+  constexpr std::size_t super_offset(std::size_t super) const {
+    return param_offset(super * groups_per_super) - super_bytes;
+  }
   constexpr std::size_t chunks_in(std::size_t b) const { return b + 1 == blocks ? last_chunks : chunks; }
   // Of the tables of one row of x.
   constexpr std::size_t total_chunks() const { return blocks == 0 ? 0 : (blocks - 1) * chunks + last_chunks; }

@@ -38,7 +38,6 @@ struct TileArgs {
   const Geometry* geometry;
   const std::uint8_t* set;
   std::size_t set_panels, first, panel_count;
-  DataType scale_type;
   TableView x;
   std::size_t rows;   // of x, from the first of a group
   bool unpack;        // unpack each block to memory, for many rows

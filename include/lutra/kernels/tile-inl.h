@@ -12,6 +12,7 @@
 #include "lutra/kernels/dot-inl.h"
 #include "lutra/kernels/lookup_block-inl.h"
 #include "lutra/kernels/lookup_vector-inl.h"
+#include "lutra/kernels/params-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
@@ -25,7 +26,7 @@ HWY_INLINE void OverPanels(BlockArgs b, std::size_t panel_count) {
   const auto next = [&](std::size_t panels) {
     b.index += panels * kPlaneBytes;
     b.first += panels;
-    b.params += panels * b.params_stride;
+    b.params += panels * kPanelParams;
     b.tile += panels * b.tile_stride;
     panel_count -= panels;
   };
@@ -86,6 +87,20 @@ struct Kernels<Traits, false> {
   using Unpacked = UnpackedDotKernel<Traits>;
 };
 
+// The params of a group, of all panels.
+template <class Traits>
+HWY_INLINE void LoadGroup(const TileArgs& a, const BlockArgs& b, const std::uint8_t* params, const std::uint8_t* supers,
+                          float* to) {
+  const Geometry& g = *a.geometry;
+  for (std::size_t i = 0; i < a.panel_count; ++i) {
+    for (std::size_t at = 0; at < g.param_bytes; at += 64) b.Prefetch(params + at);
+    LoadParams<Traits>(g, params, supers, to);
+    params += g.param_bytes;
+    supers += g.super_bytes;
+    to += kPanelParams;
+  }
+}
+
 // The panels advance together, block by block, as they stand in memory.
 template <class Traits>
 void Tile(const TileArgs& a) {
@@ -96,18 +111,25 @@ void Tile(const TileArgs& a) {
   BlockArgs b = {};
   b.set_panels = a.set_panels;
   b.first = a.first;
-  b.params_stride = g.param_bytes;
-  b.zero_offset = g.zero_offset;
-  b.scale_type = a.scale_type;
+  b.centered = g.zero_kind != ZeroKind::kNone;
   b.tile = a.tile;
   b.tile_stride = a.rows * kPanelRows;
   b.ahead = a.ahead;
-  const std::uint8_t* next = a.set;
-  for (std::size_t block = 0; block < g.blocks; ++block) {
-    if (block % g.blocks_per_group == 0) {
-      b.params = next + a.first * b.params_stride;
-      next += a.set_panels * b.params_stride;
-      for (std::size_t at = 0; at < a.panel_count * b.params_stride; at += 64) b.Prefetch(b.params + at);
+  HWY_ALIGN float params[kMaxSetPanels * kPanelParams];
+  b.params = params;
+  const std::uint8_t *next = a.set, *supers = a.set;
+  std::size_t blocks_left = 0, groups_left = 0;  // of the group, and of its super-group
+  for (std::size_t block = 0; block < g.blocks; ++block, --blocks_left) {
+    if (blocks_left == 0) {
+      if (groups_left == 0) {
+        supers = next + a.first * g.super_bytes;
+        next += a.set_panels * g.super_bytes;
+        groups_left = g.groups_per_super;
+      }
+      LoadGroup<Traits>(a, b, next + a.first * g.param_bytes, supers, params);
+      next += a.set_panels * g.param_bytes;
+      blocks_left = g.blocks_per_group;
+      --groups_left;
     }
     b.chunks = g.chunks_in(block);
     b.index = next + a.first * kPlaneBytes;
@@ -124,7 +146,7 @@ void Tile(const TileArgs& a) {
         OverGroups<Traits, Unpacked>(a, unpacked, block, 1);
         panel.index += kPlaneBytes;
         ++panel.first;
-        panel.params += panel.params_stride;
+        panel.params += kPanelParams;
         panel.tile += panel.tile_stride;
       }
     }

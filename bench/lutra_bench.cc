@@ -7,11 +7,12 @@
 //   dispatch/<thread_pool|openmp|tbb>/threads:2                                  what an executor adds to 8 tasks of 5
 //   us
 //
-// Besides, for some: /threads:2; and before /threads: /group:32, /group:64, /precision:int16. If not said otherwise,
-// groups of 128 weights share an f16 scale, and precision is int8. x and y are f32. The counters gmac_s and weight_gb_s
-// are 1e9 multiply-adds and bytes of packed weights per second; of_stream and of_dot_peak relate them to what this
-// machine can read (with as many threads) and multiply (with one), see machine_limits.h; nmse is the error against the
-// double reference. The label says which plan served the case (selection.h).
+// Besides, for some: /threads:2; and before /threads: /group:32, /group:64, /precision:int16, /like:<type of GGUF whose
+// scales and offsets the weights have>. If not said otherwise, groups of 128 weights share an f16 scale, and precision
+// is int8. x and y are f32. The counters gmac_s and weight_gb_s are 1e9 multiply-adds and bytes of packed weights per
+// second; of_stream and of_dot_peak relate them to what this machine can read (with as many threads) and multiply (with
+// one), see machine_limits.h; nmse is the error against the double reference. The label says which plan served the case
+// (selection.h).
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -44,16 +45,31 @@ struct Case {
   Target target;
   std::size_t n;
   Residence residence;
-  std::size_t threads = 1, group = 128;
+  std::size_t threads = 1;
+  Params params = {};
   Precision precision = Precision::kInt8;
+  const char* like = nullptr;
 };
 
-// Keeps the weights from one case to the next of the same format, target and group size; they take long to pack.
+struct FileType {
+  const char* name;
+  Format format;
+  Params params;
+};
+constexpr FileType kFileTypes[] = {
+    {"q2_K", Format::kInt2, {16, DataType::kUInt4, ZeroKind::kOffset}},
+    {"q3_K", Format::kInt3, {16, DataType::kInt8, ZeroKind::kNone}},
+    {"q4_0", Format::kInt4, {32, DataType::kF16, ZeroKind::kNone}},
+    {"q4_1", Format::kInt4, {32, DataType::kF16, ZeroKind::kOffset}},
+    {"q4_K", Format::kInt4, {32, DataType::kInt8, ZeroKind::kOffset}},
+};
+
+// Keeps the weights from one case to the next of the same format, target and params; they take long to pack.
 Status GetWeights(const Case& c, Weights** weights) {
   static std::unique_ptr<Weights> kept;
-  if (kept == nullptr || !kept->IsOf(c.format, c.target, c.group)) {
+  if (kept == nullptr || !kept->IsOf(c.format, c.target, c.params)) {
     kept.reset();  // first, so that two do not need memory at a time
-    kept = std::make_unique<Weights>(c.format, c.target, kM, kK, c.group);
+    kept = std::make_unique<Weights>(c.format, c.target, kM, kK, c.params);
   }
   *weights = kept.get();
   return kept->Reserve(c.residence);
@@ -151,7 +167,7 @@ void BenchmarkMatMul(benchmark::State& state, const Case& c) {
 void BenchmarkPrepare(benchmark::State& state, const Case& c) {
   QuantizedMatrix codes;
   PackedMatrix w;  // as small as can be: only its K and its format matter
-  Status status = RandomWeights(c.format, 1, kK, c.group, &codes);
+  Status status = RandomWeights(c.format, 1, kK, c.params, &codes);
   if (status.ok()) status = Pack(codes.view(), {c.target, nullptr}, &w);
   if (!status.ok()) return state.SkipWithError(status.message().c_str());
 
@@ -183,7 +199,7 @@ void BenchmarkDispatch(benchmark::State& state) {
 
 void BenchmarkScalar(benchmark::State& state, Format format, std::size_t n) {
   QuantizedMatrix w;
-  if (const Status status = RandomWeights(format, kM, kK, 128, &w); !status.ok()) {
+  if (const Status status = RandomWeights(format, kM, kK, {}, &w); !status.ok()) {
     return state.SkipWithError(status.message().c_str());
   }
   const std::vector<float> x = GaussianX(n);
@@ -209,7 +225,11 @@ void RegisterScalar() {
 void Register(const Case& c, const std::string& kind, const std::string& what) {
   std::string name =
       kind + "/" + Describe(c.format).name + "/M:" + std::to_string(kM) + "/K:" + std::to_string(kK) + what;
-  if (c.group != 128) name += "/group:" + std::to_string(c.group);
+  if (c.like != nullptr) {
+    name += std::string("/like:") + c.like;
+  } else if (c.params.group != 128) {
+    name += "/group:" + std::to_string(c.params.group);
+  }
   if (c.precision != Precision::kInt8) name += "/precision:int16";
   name += "/threads:" + std::to_string(c.threads) + "/target:" + TargetName(c.target);
   benchmark::RegisterBenchmark(name.c_str(), BenchmarkMatMul, c);
@@ -237,10 +257,18 @@ void RegisterTarget(Target target) {
     RegisterGemm(exact);
     for (const std::size_t group : {std::size_t{32}, std::size_t{64}}) {
       Case grouped = of(1, Residence::kDram);
-      grouped.group = group;
+      grouped.params.group = group;
       RegisterGemv(grouped);
       grouped.n = 128;
       RegisterGemm(grouped);
+    }
+  }
+  for (const FileType& type : kFileTypes) {
+    for (const std::size_t n : {std::size_t{1}, std::size_t{128}}) {
+      Case c{type.format, target, n, Residence::kDram};
+      c.params = type.params;
+      c.like = type.name;
+      n == 1 ? RegisterGemv(c) : RegisterGemm(c);
     }
   }
   for (const Format format : {Format::kInt1, Format::kInt4, Format::kTernary}) {

@@ -14,12 +14,14 @@ constexpr std::size_t kDramBytes = std::size_t{512} << 20;
 
 }  // namespace
 
-Status RandomWeights(Format format, std::size_t m, std::size_t k, std::size_t group, QuantizedMatrix* w) {
+Status RandomWeights(Format format, std::size_t m, std::size_t k, const Params& params, QuantizedMatrix* w) {
   QuantizedView shape;
   shape.format = format;
   shape.m = m;
   shape.k = k;
-  shape.group = group;
+  shape.group = params.group;
+  shape.scale_type = params.scale_type;
+  shape.zero_kind = params.zero_kind;
   if (const Status status = w->Allocate(shape); !status.ok()) return status;
 
   std::mt19937_64 random(1);
@@ -31,13 +33,23 @@ Status RandomWeights(Format format, std::size_t m, std::size_t k, std::size_t gr
     }
   }
   std::uniform_real_distribution<float> scale(0.01f, 0.03f);
-  auto* const scales = static_cast<std::uint16_t*>(w->scales());
-  std::generate_n(scales, ScaleCount(w->view()), [&] { return F32ToF16(scale(random)); });
+  const auto fill = [&](void* to, std::size_t count) {
+    if (to != nullptr) std::generate_n(static_cast<std::uint16_t*>(to), count, [&] { return F32ToF16(scale(random)); });
+  };
+  const auto fill_integers = [&](void* to, std::size_t count) {
+    if (to != nullptr) std::generate_n(static_cast<std::uint8_t*>(to), count, [&] { return random() % 15 + 1; });
+  };
+  const std::size_t count = ScaleCount(w->view()), supers = SuperScaleCount(w->view());
+  for (void* const array : {w->scales(), w->zeros()}) {
+    HasTwoLevels(params.scale_type) ? fill_integers(array, count) : fill(array, count);
+  }
+  fill(w->super_scales(), supers);
+  fill(w->super_offsets(), supers);
   return {};
 }
 
-Weights::Weights(Format format, Target target, std::size_t m, std::size_t k, std::size_t group)
-    : format_(format), target_(target), status_(RandomWeights(format, m, k, group, &codes_)) {}
+Weights::Weights(Format format, Target target, std::size_t m, std::size_t k, const Params& params)
+    : format_(format), target_(target), params_(params), status_(RandomWeights(format, m, k, params, &codes_)) {}
 
 Status Weights::Reserve(Residence residence) {
   const PackOptions options{target_, nullptr};

@@ -8,18 +8,28 @@
 
 namespace lutra::bench {
 
-// A matrix of random codes and scales of type f16, one per `group` weights.
-Status RandomWeights(Format format, std::size_t m, std::size_t k, std::size_t group, QuantizedMatrix* w);
+// How scales and zeros come.
+struct Params {
+  std::size_t group = 128;
+  DataType scale_type = DataType::kF16;
+  ZeroKind zero_kind = ZeroKind::kNone;
+  bool operator==(const Params& o) const {
+    return group == o.group && scale_type == o.scale_type && zero_kind == o.zero_kind;
+  }
+};
+
+// A matrix of random codes and params; scale_type is not kF32 or kBF16, zero_kind is kNone or kOffset.
+Status RandomWeights(Format format, std::size_t m, std::size_t k, const Params& params, QuantizedMatrix* w);
 
 enum class Residence { kCache, kDram };
 
 // One matrix, packed for one target.
 class Weights {
  public:
-  Weights(Format format, Target target, std::size_t m, std::size_t k, std::size_t group);
+  Weights(Format format, Target target, std::size_t m, std::size_t k, const Params& params);
 
-  bool IsOf(Format format, Target target, std::size_t group) const {
-    return format_ == format && target_ == target && codes_.view().group == group;
+  bool IsOf(Format format, Target target, const Params& params) const {
+    return format_ == format && target_ == target && params_ == params;
   }
 
   // Packs what is missing: one copy for the cache; for DRAM as many as exceed any cache.
@@ -37,6 +47,7 @@ class Weights {
  private:
   Format format_;
   Target target_;
+  Params params_;
   QuantizedMatrix codes_;
   Status status_;  // of making codes_ and copies_
   std::vector<PackedMatrix> copies_;

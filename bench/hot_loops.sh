@@ -72,7 +72,7 @@ trap 'rm -rf "$loops"' EXIT
   }
   /^[0-9a-f]+ <.*>:$/ {
     if (inside) report()
-    inside = index($0, "N_" target "::Tile<") && /Precision\)0/
+    inside = index($0, "N_" target "::OverBlocks<") && /Precision\)0/
     count = loops = 0
     if (inside) {
       match($0, /Format\)[0-9]/); format = substr($0, RSTART + 7, 1)

@@ -224,7 +224,7 @@ void ForEachPart(const FormatInfo& f, const Geometry& g, Supers&& supers, Params
   for (std::size_t block = 0; block < g.blocks; ++block) {
     const std::size_t group = block / g.blocks_per_group;
     if (block % g.blocks_per_group == 0) {
-      if (g.super_bytes != 0 && group % g.groups_per_super == 0) {
+      if (g.groups_per_super != 0 && group % g.groups_per_super == 0) {
         supers(group / g.groups_per_super, offset);
         offset += g.super_bytes;
       }

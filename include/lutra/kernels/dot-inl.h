@@ -193,7 +193,9 @@ struct UnpackedDotKernel {
   using Dot = typename Traits::Dot;
   static constexpr int kVectors = Dot::kVectors;  // of rows at a time
   static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;
-  static constexpr std::size_t kUnpackedBytes = kMaxIntegerChunks * kChunkCodes;
+  // Of a block; at most, of a span.
+  static constexpr std::size_t UnpackedBytes(std::size_t chunks) { return chunks * kChunkCodes; }
+  static constexpr std::size_t kUnpackedBytes = UnpackedBytes(kMaxIntegerChunks);
 
   // A block of a panel: [chunk][quad][row][4].
   static HWY_INLINE void Unpack(const BlockArgs& b, std::uint8_t* to) {

@@ -31,12 +31,13 @@ struct TileTraits {
 inline constexpr std::size_t kPanelParams = 2 * kPanelRows;
 
 // One block of some panels of a set, and where a few rows of x, `kRows` at a call, begin.
+// (No member smaller than a word: with padding, which compilers copy in odd pieces, a copy waits for the one before.)
 struct BlockArgs {
   const std::uint8_t* index;  // of panel `first`
   std::size_t set_panels, first;
   std::size_t chunks;
   const float* params;  // of the group, kPanelParams for each panel, from panel `first` on
-  bool centered;        // params have centers
+  std::size_t center;   // where centers begin in params; 0 if there are none
   const std::uint8_t* tables;
   std::size_t table_stride;  // from a chunk to the next
   const BlockScale* scales;  // one per row of x
@@ -57,7 +58,7 @@ struct BlockArgs {
 // What the sums of row n of x start from.
 template <class Traits>
 HWY_INLINE std::int32_t Start(const BlockArgs& b, int n) {
-  return Traits::kStart == 0 || b.centered ? 0 : Traits::kStart * b.scales[n].total;
+  return Traits::kStart == 0 || b.center != 0 ? 0 : Traits::kStart * b.scales[n].total;
 }
 
 // Sums in registers, [vector of rows of W][row of x], before the first and before the second digit.
@@ -105,7 +106,7 @@ LUTRA_INLINE void FlushPanels(const BlockArgs& b, const V32 (&sums)[kSums], cons
     VF scale[kVectors];
     LUTRA_UNROLL
     for (int v = 0; v < kVectors; ++v) scale[v] = hn::Load(df, params + row_of(v));
-    if (!b.centered) {
+    if (b.center == 0) {
       LUTRA_UNROLL
       for (int i = 0; i < kVectors * kRows; ++i) {
         const int v = i / kRows, n = i % kRows;

@@ -66,6 +66,7 @@ inline constexpr std::size_t kSignBytes = 32;    // of a chunk
 inline constexpr std::size_t kRunSignBytes = kChunksPerRun * kSignBytes;
 inline constexpr std::size_t kGroupRows = 4;  // rows of x whose tables alternate: what a micro-kernel takes at most
 
+inline constexpr std::size_t kMaxBlocksPerSpan = 128 / 16;
 inline constexpr std::size_t kMaxIntegerChunks = 128 / 16;  // of a block
 
 // Of one chunk of one row of x, per pass: 4 tables of 16 entries, or 16 integers.
@@ -180,7 +181,8 @@ struct Geometry {
   ZeroKind zero_kind;
   std::size_t k, block;                            // weights
   std::size_t blocks;                              // per row; all have `block` weights but the last
-  std::size_t blocks_per_group, groups_per_super;  // of a row without super-scales: all
+  std::size_t blocks_per_group, groups_per_super;  // without super-scales groups_per_super is 0
+  std::size_t blocks_per_span;                     // that kernels take in one go: as many as make 128 weights
   std::size_t chunks, last_chunks;                 // per block, in the last block
   std::size_t zero_offset;                         // of the zeros in params; 0 if they have no place of their own
   std::size_t param_bytes;                         // scales and zeros of a group
@@ -194,7 +196,8 @@ struct Geometry {
         block(BlockSize(f, group)),
         blocks(k / block + (k % block != 0)),
         blocks_per_group(HasRowScales(group) ? (blocks == 0 ? 1 : blocks) : group / block),
-        groups_per_super(HasTwoLevels(scale_type) ? kSuperGroup / group : blocks + 1),
+        groups_per_super(HasTwoLevels(scale_type) ? kSuperGroup / group : 0),
+        blocks_per_span(block < 128 ? 128 / block : 1),
         chunks(ChunksIn(f, block)),
         last_chunks(blocks == 0 ? 0 : ChunksIn(f, k - (blocks - 1) * block)),
         zero_offset(ZeroOffset(scale_type, zero_kind)),
@@ -206,10 +209,13 @@ struct Geometry {
                                       supers() * super_bytes) {}
 
   constexpr std::size_t groups() const { return (blocks + blocks_per_group - 1) / blocks_per_group; }
-  constexpr std::size_t supers() const { return (groups() + groups_per_super - 1) / groups_per_super; }
+  constexpr std::size_t supers() const {
+    return groups_per_super == 0 ? 0 : (groups() + groups_per_super - 1) / groups_per_super;
+  }
   // Of the params of a group, and of the super-scales before it, in its panel.
   constexpr std::size_t param_offset(std::size_t group) const {
-    return group * (param_bytes + blocks_per_group * block_bytes) + (group / groups_per_super + 1) * super_bytes;
+    return group * (param_bytes + blocks_per_group * block_bytes) +
+           (groups_per_super == 0 ? 0 : (group / groups_per_super + 1) * super_bytes);
   }
   constexpr std::size_t super_offset(std::size_t super) const {
     return param_offset(super * groups_per_super) - super_bytes;

@@ -209,23 +209,31 @@ template <class Traits>
 struct UnpackedLookupKernel {
   using Step = PairStep<Traits>;
   static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;  // 8 sums, 4 operands, 3 for lookups of 16
-  static constexpr std::size_t kBiasBytes = 2 * kMaxRunsPerBlock * kVectorBytes;
-  static constexpr std::size_t kUnpackedStrip = kBiasBytes + kMaxChunksPerBlock * Step::kPerChunk * Step::kBytes;
-  static constexpr std::size_t kUnpackedBytes = kStripCount * kUnpackedStrip;
+  static constexpr std::size_t BiasBytes(std::size_t chunks) {
+    return 2 * ((chunks + kChunksPerRun - 1) / kChunksPerRun) * kVectorBytes;
+  }
+  static constexpr std::size_t StripBytes(std::size_t chunks) {
+    return BiasBytes(chunks) + chunks * Step::kPerChunk * Step::kBytes;
+  }
+  // Of a block; at most, of a span (whose small blocks may be single chunks, and runs).
+  static constexpr std::size_t UnpackedBytes(std::size_t chunks) { return kStripCount * StripBytes(chunks); }
+  static constexpr std::size_t kUnpackedBytes =
+      HWY_MAX(UnpackedBytes(kMaxChunksPerBlock), kMaxBlocksPerSpan* UnpackedBytes(kChunksPerRun));
 
   // A block of a panel: for each strip [run][2] what sums start from, then the operands of each step.
   static HWY_INLINE void Unpack(const BlockArgs& b, std::uint8_t* to) {
     const D16 d16;
     const std::uint8_t* index = b.index;
+    const std::size_t strip_bytes = StripBytes(b.chunks), bias_bytes = BiasBytes(b.chunks);
     for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun) {
       const std::size_t chunks = HWY_MIN(kChunksPerRun, b.chunks - first);
       const std::size_t bytes = RunIndexBytes(Traits::kInfo, chunks) + (Traits::kInfo.mirrored() ? kRunSignBytes : 0);
       for (std::size_t at = 0; at < bytes; at += 64) b.Prefetch(index + at);
       for (std::size_t strip = 0; strip < kStripCount; ++strip) {
-        std::uint8_t* strip_to = to + strip * kUnpackedStrip;
+        std::uint8_t* strip_to = to + strip * strip_bytes;
         V16 bias[2] = {hn::Zero(d16), hn::Zero(d16)};
         UnpackRun<Traits>(index + strip * kVectorBytes, chunks,
-                          strip_to + kBiasBytes + first * Step::kPerChunk * Step::kBytes, bias);
+                          strip_to + bias_bytes + first * Step::kPerChunk * Step::kBytes, bias);
         auto* start = reinterpret_cast<std::int16_t*>(strip_to + first / kChunksPerRun * 2 * kVectorBytes);
         hn::Store(hn::Neg(bias[0]), d16, start);
         hn::Store(hn::Neg(bias[1]), d16, start + kVectorBytes / 2);
@@ -243,9 +251,9 @@ struct UnpackedLookupKernel {
     for (std::size_t strip = 0; strip < kStripCount; ++strip) {
       const std::uint8_t* tables = b.tables;
       for (std::size_t pass = 0; pass < Traits::kPasses; ++pass) {
-        const std::uint8_t* unpacked = b.index + strip * kUnpackedStrip;
+        const std::uint8_t* unpacked = b.index + strip * StripBytes(b.chunks);
         const auto* start = reinterpret_cast<const std::int16_t*>(unpacked);
-        const std::uint8_t* operands = unpacked + kBiasBytes;
+        const std::uint8_t* operands = unpacked + BiasBytes(b.chunks);
         std::size_t run = pass * kMaxRunsPerBlock;
         for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun, ++run, start += kVectorBytes) {
           V16 sums[2 * kRows];

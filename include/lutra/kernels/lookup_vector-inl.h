@@ -66,13 +66,19 @@ LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs,
   }
 }
 
+// The panels of the set, which are known to the compiler where sets are of one.
+template <class Traits>
+HWY_INLINE std::size_t SetOf(const BlockArgs& b) {
+  return SetPanels(kLayout, Traits::kInfo) == 1 ? 1 : b.set_panels;
+}
+
 // A run: kChunks chunks, whose tables share the ratios r in `quad`, those of the rows of x.
 template <class Traits, int kPanels, int kRows, int kChunks>
 LUTRA_INLINE void AddRun(const std::uint8_t* index, const BlockArgs& b, const std::uint8_t* tables, std::size_t run,
                          V32 (&sums)[kPanels * kQuarters * kRows]) {
   // The index bytes of all panels are followed by their signs.
   const std::uint8_t* signs =
-      index + b.set_panels * RunIndexBytes(Traits::kInfo, kChunks) - b.first * (kPlaneBytes - kRunSignBytes);
+      index + SetOf<Traits>(b) * RunIndexBytes(Traits::kInfo, kChunks) - b.first * (kPlaneBytes - kRunSignBytes);
   V8 weight[kRows];  // r * 2^plane
   LUTRA_UNROLL
   for (int n = 0; n < kRows; ++n) {
@@ -84,7 +90,7 @@ LUTRA_INLINE void AddRun(const std::uint8_t* index, const BlockArgs& b, const st
     for (int chunk = 0; chunk < kChunks; ++chunk) {
       AddChunk<Traits, kPanels, kRows>(index, signs + chunk * static_cast<int>(kSignBytes), b,
                                        tables + static_cast<std::size_t>(chunk) * b.table_stride, weight, sums);
-      index += b.set_panels * kPlaneBytes;
+      index += SetOf<Traits>(b) * kPlaneBytes;
       KeepOrder(sums[kPanels * kQuarters * kRows - 1], tables);
     }
     LUTRA_UNROLL
@@ -113,7 +119,7 @@ struct LookupKernel {
       LUTRA_KEEP_LOOP
       for (std::size_t run = 0; run < runs; ++run) {
         AddRun<Traits, kPanels, kRows, kChunksPerRun>(index, b, tables, run, sums);
-        index += b.set_panels * RunBytes(Traits::kInfo, kChunksPerRun);
+        index += SetOf<Traits>(b) * RunBytes(Traits::kInfo, kChunksPerRun);
         tables += kChunksPerRun * b.table_stride;
       }
       if (b.chunks % kChunksPerRun != 0) {

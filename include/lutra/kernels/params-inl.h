@@ -20,29 +20,25 @@ HWY_INLINE VF LoadBytes(const std::uint8_t* from, std::size_t row) {
   return hn::ConvertTo(DF(), hn::PromoteTo(D32(), hn::LoadU(d8, reinterpret_cast<const T*>(from) + row)));
 }
 
-// How the scales of a panel, and offsets, which are stored alike, are read for rows from `row` on. Offsets follow
-// scales, and super-offsets super-scales.
+// How the scales of a panel, times the gain, and its offsets, which are stored alike, are read for rows from `row` on.
+// Offsets follow scales; `supers` are floats, super-scale * gain and super-offset of each row.
 template <DataType kType>
 struct ScaleLoader {  // one level
-  static constexpr std::size_t kOffsets = kPanelRows * SizeOf(kType);
-  static HWY_INLINE VF Scale(const std::uint8_t* params, const std::uint8_t*, std::size_t row) {
-    return LoadFloats(DF(), params, kType, row);
+  static HWY_INLINE VF Scale(const std::uint8_t* params, const float*, std::size_t row, float gain) {
+    const VF scale = LoadFloats(DF(), params, kType, row);
+    return gain == 1.0f ? scale : hn::Mul(scale, hn::Set(DF(), gain));
   }
-  static HWY_INLINE VF Offset(const std::uint8_t* params, const std::uint8_t*, std::size_t row) {
-    return LoadFloats(DF(), params + kOffsets, kType, row);
+  static HWY_INLINE VF Offset(const std::uint8_t* params, const float*, std::size_t row) {
+    return LoadFloats(DF(), params + kPanelRows * SizeOf(kType), kType, row);
   }
 };
-inline constexpr std::size_t kSuperOffsets = kPanelRows * SizeOf(DataType::kF16);
-HWY_INLINE VF LoadSuper(const std::uint8_t* supers, std::size_t row) {
-  return LoadFloats(DF(), supers, DataType::kF16, row);
-}
 template <>
 struct ScaleLoader<DataType::kInt8> {
-  static HWY_INLINE VF Scale(const std::uint8_t* params, const std::uint8_t* supers, std::size_t row) {
-    return hn::Mul(LoadBytes<std::int8_t>(params, row), LoadSuper(supers, row));
+  static HWY_INLINE VF Scale(const std::uint8_t* params, const float* supers, std::size_t row, float) {
+    return hn::Mul(LoadBytes<std::int8_t>(params, row), hn::Load(DF(), supers + row));
   }
-  static HWY_INLINE VF Offset(const std::uint8_t* params, const std::uint8_t* supers, std::size_t row) {
-    return hn::Mul(LoadBytes<std::int8_t>(params + kPanelRows, row), LoadSuper(supers + kSuperOffsets, row));
+  static HWY_INLINE VF Offset(const std::uint8_t* params, const float* supers, std::size_t row) {
+    return Scale(params + kPanelRows, supers + kPanelRows, row, 1.0f);
   }
 };
 template <>
@@ -50,42 +46,42 @@ struct ScaleLoader<DataType::kUInt4> {
   static HWY_INLINE V32 Both(const std::uint8_t* params, std::size_t row) {
     return hn::PromoteTo(D32(), hn::LoadU(hn::Rebind<std::uint8_t, DF>(), params + row));
   }
-  static HWY_INLINE VF Scale(const std::uint8_t* params, const std::uint8_t* supers, std::size_t row) {
+  static HWY_INLINE VF Scale(const std::uint8_t* params, const float* supers, std::size_t row, float) {
     const V32 low = hn::And(Both(params, row), hn::Set(D32(), 15));
-    return hn::Mul(hn::ConvertTo(DF(), low), LoadSuper(supers, row));
+    return hn::Mul(hn::ConvertTo(DF(), low), hn::Load(DF(), supers + row));
   }
-  static HWY_INLINE VF Offset(const std::uint8_t* params, const std::uint8_t* supers, std::size_t row) {
+  static HWY_INLINE VF Offset(const std::uint8_t* params, const float* supers, std::size_t row) {
     const V32 high = hn::ShiftRight<4>(Both(params, row));
-    return hn::Mul(hn::ConvertTo(DF(), high), LoadSuper(supers + kSuperOffsets, row));
+    return hn::Mul(hn::ConvertTo(DF(), high), hn::Load(DF(), supers + kPanelRows + row));
   }
 };
 
 template <class Traits, DataType kType>
-HWY_INLINE void LoadParamsAs(const std::uint8_t* params, const std::uint8_t* supers, ZeroKind zero_kind, float* to) {
+HWY_INLINE void LoadParamsAs(const std::uint8_t* params, const float* supers, ZeroKind zero_kind, float* to) {
   using Loader = ScaleLoader<kType>;
   const DF df;
-  const VF center = hn::Set(df, Traits::kInfo.center);
+  constexpr float kGain = Traits::kInfo.gain, kCenter = Traits::kInfo.center;  // the gain is a power of two: exact
   for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
-    const VF scale = Loader::Scale(params, supers, row);
-    constexpr float kGain = Traits::kInfo.gain;
-    hn::Store(kGain == 1.0f ? scale : hn::Mul(scale, hn::Set(df, kGain)), df, to + row);
+    const VF scale = Loader::Scale(params, supers, row, kGain);
+    hn::Store(scale, df, to + row);
     if (zero_kind == ZeroKind::kNone) continue;
-    VF constant;  // internal::CenterAt in src/scales.h
+    VF center;  // internal::CenterAt in src/scales.h
     if (zero_kind == ZeroKind::kOffset) {
-      constant = Fma(scale, center, Loader::Offset(params, supers, row));
+      center = Loader::Offset(params, supers, row);
+      if (kCenter != 0.0f) center = Fma(scale, hn::Set(df, kCenter / kGain), center);
     } else {
       const std::uint8_t* zeros = params + kPanelRows * SizeOf(kType);
       const VF zero = zero_kind == ZeroKind::kInteger || !IsFloat(kType) ? LoadBytes<std::uint8_t>(zeros, row)
                                                                          : LoadFloats(df, zeros, kType, row);
-      constant = hn::Mul(scale, hn::Sub(center, zero));
+      center = hn::Mul(scale, hn::Mul(hn::Sub(hn::Set(df, kCenter), zero), hn::Set(df, 1.0f / kGain)));
     }
-    hn::Store(constant, df, to + kPanelRows + row);
+    hn::Store(center, df, to + kPanelRows + row);
   }
 }
 
 // Those of one panel, aligned to 64 bytes.
 template <class Traits>
-HWY_INLINE void LoadParams(const Geometry& g, const std::uint8_t* params, const std::uint8_t* supers, float* to) {
+HWY_INLINE void LoadParams(const Geometry& g, const std::uint8_t* params, const float* supers, float* to) {
   switch (g.scale_type) {
     case DataType::kF32:
       return LoadParamsAs<Traits, DataType::kF32>(params, supers, g.zero_kind, to);
@@ -97,6 +93,18 @@ HWY_INLINE void LoadParams(const Geometry& g, const std::uint8_t* params, const 
       return LoadParamsAs<Traits, DataType::kInt8>(params, supers, g.zero_kind, to);
     case DataType::kUInt4:
       return LoadParamsAs<Traits, DataType::kUInt4>(params, supers, g.zero_kind, to);
+  }
+}
+
+// Super-scales, times the gain, and super-offsets of one panel as floats.
+template <class Traits>
+HWY_INLINE void LoadSupers(const Geometry& g, const std::uint8_t* supers, float* to) {
+  const DF df;
+  for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
+    const VF scale = LoadFloats(df, supers, DataType::kF16, row);
+    hn::Store(hn::Mul(scale, hn::Set(df, Traits::kInfo.gain)), df, to + row);
+    if (g.zero_kind == ZeroKind::kNone) continue;
+    hn::Store(LoadFloats(df, supers, DataType::kF16, kPanelRows + row), df, to + kPanelRows + row);
   }
 }
 

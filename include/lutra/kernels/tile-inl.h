@@ -19,11 +19,35 @@ namespace lutra {
 namespace internal {
 namespace HWY_NAMESPACE {
 
+// Consecutive blocks of K that rows of x take in one go, so that small groups cost little more than their scales.
+struct SpanArgs {
+  BlockArgs block;  // the first
+  std::size_t blocks, last_chunks;
+  std::size_t index_stride;  // from a block to the next
+  std::size_t group_rows;    // rows of the group of x
+};
+
+// (A function of its own: inlined, its addresses would be prepared for each span, needed or not.)
+template <class Traits, class Kernel, int kPanels, int kRows>
+HWY_NOINLINE void OverBlocks(const SpanArgs& span) {
+  BlockArgs b = span.block;
+  for (std::size_t left = span.blocks;; --left) {
+    if (left == 1) b.chunks = span.last_chunks;
+    Kernel::template Run<kPanels, kRows>(b);
+    if (left == 1) return;
+    b.index += span.index_stride;
+    b.params += kMaxSetPanels * kPanelParams;
+    b.tables += b.chunks * Traits::kPasses * b.table_stride;
+    b.scales += span.group_rows;
+  }
+}
+
 // All panels times kRows rows of x, as many panels in one micro-kernel as its registers hold.
-template <class Kernel, int kRows>
-HWY_INLINE void OverPanels(BlockArgs b, std::size_t panel_count) {
+template <class Traits, class Kernel, int kRows>
+HWY_INLINE void OverPanels(SpanArgs span, std::size_t panel_count) {
   constexpr int kPanels = HWY_MIN(Kernel::kMaxPanels, Kernel::kTile / kRows);
   const auto next = [&](std::size_t panels) {
+    BlockArgs& b = span.block;
     b.index += panels * kPlaneBytes;
     b.first += panels;
     b.params += panels * kPanelParams;
@@ -31,42 +55,43 @@ HWY_INLINE void OverPanels(BlockArgs b, std::size_t panel_count) {
     panel_count -= panels;
   };
   while (panel_count >= kPanels) {
-    Kernel::template Run<kPanels, kRows>(b);
+    OverBlocks<Traits, Kernel, kPanels, kRows>(span);
     next(kPanels);
   }
   if constexpr (kPanels > 1) {
     while (panel_count != 0) {
-      Kernel::template Run<1, kRows>(b);
+      OverBlocks<Traits, Kernel, 1, kRows>(span);
       next(1);
     }
   }
 }
 
 // Some rows of one group of x, kRows or, for the last ones, fewer at a time.
-template <class Kernel, int kRows>
-HWY_INLINE void OverRows(BlockArgs b, std::size_t panel_count, std::size_t rows, std::size_t table_bytes) {
+template <class Traits, class Kernel, int kRows>
+HWY_INLINE void OverRows(SpanArgs span, std::size_t panel_count, std::size_t rows) {
   for (; rows >= kRows; rows -= kRows) {
-    OverPanels<Kernel, kRows>(b, panel_count);
-    b.tables += kRows * table_bytes;
-    b.scales += kRows;
-    b.tile += kRows * kPanelRows;
+    OverPanels<Traits, Kernel, kRows>(span, panel_count);
+    span.block.tables += kRows * TableBytes(Traits::kInfo);
+    span.block.scales += kRows;
+    span.block.tile += kRows * kPanelRows;
   }
   if constexpr (kRows > 1) {
-    if (rows != 0) OverRows<Kernel, kRows - 1>(b, panel_count, rows, table_bytes);
+    if (rows != 0) OverRows<Traits, Kernel, kRows - 1>(span, panel_count, rows);
   }
 }
 
-// All rows of x, group by group. b.tile is that of the first row; `block` counts along K.
+// All rows of x, group by group. The tile is that of the first row; `block` counts along K.
 template <class Traits, class Kernel>
-HWY_INLINE void OverGroups(const TileArgs& a, BlockArgs b, std::size_t block, std::size_t panel_count) {
+HWY_INLINE void OverGroups(const TileArgs& a, SpanArgs span, std::size_t block, std::size_t panel_count) {
   const Geometry& g = *a.geometry;
-  constexpr std::size_t kBytes = TableBytes(Traits::kInfo);
+  BlockArgs& b = span.block;
   for (std::size_t row = 0; row < a.rows; row += kGroupRows) {
     const std::size_t rows = HWY_MIN(kGroupRows, a.rows - row);
-    b.table_stride = rows * kBytes;
+    span.group_rows = rows;
+    b.table_stride = rows * TableBytes(Traits::kInfo);
     b.tables = a.x.tables + row * a.x.row_bytes + block * g.chunks * Traits::kPasses * b.table_stride;
     b.scales = a.x.scales + row * g.blocks + block * rows;
-    OverRows<Kernel, Kernel::kMaxRows>(b, panel_count, rows, kBytes);
+    OverRows<Traits, Kernel, Kernel::kMaxRows>(span, panel_count, rows);
     b.tile += rows * kPanelRows;
   }
 }
@@ -87,67 +112,97 @@ struct Kernels<Traits, false> {
   using Unpacked = UnpackedDotKernel<Traits>;
 };
 
-// The params of a group, of all panels.
-template <class Traits>
-HWY_INLINE void LoadGroup(const TileArgs& a, const BlockArgs& b, const std::uint8_t* params, const std::uint8_t* supers,
-                          float* to) {
-  const Geometry& g = *a.geometry;
-  for (std::size_t i = 0; i < a.panel_count; ++i) {
-    for (std::size_t at = 0; at < g.param_bytes; at += 64) b.Prefetch(params + at);
-    LoadParams<Traits>(g, params, supers, to);
-    params += g.param_bytes;
-    supers += g.super_bytes;
-    to += kPanelParams;
-  }
-}
+// The params of a span, and the supers they are multiplied with, as floats. (Not members of PanelReader, which would be
+// kept in memory with them.)
+struct ParamFloats {
+  HWY_ALIGN float params[kMaxBlocksPerSpan * kMaxSetPanels * kPanelParams];
+  HWY_ALIGN float supers[kMaxSetPanels * kPanelParams];
+};
 
-// The panels advance together, block by block, as they stand in memory.
+// Walks along the packed bytes of some panels of a set, which advance together, and turns params into floats.
+template <class Traits>
+class PanelReader {
+ public:
+  PanelReader(const TileArgs& a, ParamFloats& floats) : a_(a), g_(*a.geometry), floats_(floats), next_(a.set) {}
+
+  // Sets what a span of blocks from `block` on reads, packed.
+  HWY_INLINE void Next(std::size_t block, SpanArgs& span) {
+    BlockArgs& b = span.block;
+    span.blocks = HWY_MIN(g_.blocks_per_span, g_.blocks - block);
+    span.last_chunks = g_.chunks_in(block + span.blocks - 1);
+    b.chunks = g_.chunks;
+    b.params = floats_.params;
+    for (std::size_t i = 0; i < span.blocks; ++i) {
+      if (blocks_left_ == 0) LoadGroup(b, floats_.params + i * kMaxSetPanels * kPanelParams);
+      --blocks_left_;
+      if (i == 0) b.index = next_ + a_.first * kPlaneBytes;
+      next_ += a_.set_panels * (i + 1 == span.blocks ? BlockBytes(Traits::kInfo, span.last_chunks) : g_.block_bytes);
+    }
+    span.index_stride = a_.set_panels * (g_.param_bytes + g_.block_bytes);
+  }
+
+ private:
+  HWY_INLINE void LoadGroup(const BlockArgs& b, float* to) {
+    if (g_.groups_per_super != 0 && groups_left_ == 0) {
+      const std::uint8_t* supers = next_ + a_.first * g_.super_bytes;
+      for (std::size_t i = 0; i < a_.panel_count; ++i, supers += g_.super_bytes) {
+        LoadSupers<Traits>(g_, supers, floats_.supers + i * kPanelParams);
+      }
+      next_ += a_.set_panels * g_.super_bytes;
+      groups_left_ = g_.groups_per_super;
+    }
+    const std::uint8_t* params = next_ + a_.first * g_.param_bytes;
+    for (std::size_t i = 0; i < a_.panel_count; ++i, params += g_.param_bytes) {
+      for (std::size_t at = 0; at < g_.param_bytes; at += 64) b.Prefetch(params + at);
+      LoadParams<Traits>(g_, params, floats_.supers + i * kPanelParams, to + i * kPanelParams);
+    }
+    next_ += a_.set_panels * g_.param_bytes;
+    blocks_left_ = g_.blocks_per_group;
+    --groups_left_;
+  }
+
+  const TileArgs& a_;
+  const Geometry& g_;
+  ParamFloats& floats_;
+  const std::uint8_t* next_;
+  std::size_t blocks_left_ = 0, groups_left_ = 0;  // of the group, and of its super-group
+};
+
 template <class Traits>
 void Tile(const TileArgs& a) {
   using Packed = typename Kernels<Traits>::Packed;
   using Unpacked = typename Kernels<Traits>::Unpacked;
   const Geometry& g = *a.geometry;
   std::memset(a.tile, 0, a.panel_count * a.rows * kPanelRows * sizeof(float));
-  BlockArgs b = {};
+  SpanArgs span = {};
+  BlockArgs& b = span.block;
   b.set_panels = a.set_panels;
   b.first = a.first;
-  b.centered = g.zero_kind != ZeroKind::kNone;
+  b.center = g.zero_kind == ZeroKind::kNone ? 0 : kPanelRows;
   b.tile = a.tile;
   b.tile_stride = a.rows * kPanelRows;
   b.ahead = a.ahead;
-  HWY_ALIGN float params[kMaxSetPanels * kPanelParams];
-  b.params = params;
-  const std::uint8_t *next = a.set, *supers = a.set;
-  std::size_t blocks_left = 0, groups_left = 0;  // of the group, and of its super-group
-  for (std::size_t block = 0; block < g.blocks; ++block, --blocks_left) {
-    if (blocks_left == 0) {
-      if (groups_left == 0) {
-        supers = next + a.first * g.super_bytes;
-        next += a.set_panels * g.super_bytes;
-        groups_left = g.groups_per_super;
-      }
-      LoadGroup<Traits>(a, b, next + a.first * g.param_bytes, supers, params);
-      next += a.set_panels * g.param_bytes;
-      blocks_left = g.blocks_per_group;
-      --groups_left;
-    }
-    b.chunks = g.chunks_in(block);
-    b.index = next + a.first * kPlaneBytes;
-    next += a.set_panels * BlockBytes(Traits::kInfo, b.chunks);
+  ParamFloats floats;
+  PanelReader<Traits> reader(a, floats);
+  for (std::size_t block = 0; block < g.blocks; block += span.blocks) {
+    reader.Next(block, span);
     if (!a.unpack || std::is_void_v<Unpacked>) {
-      OverGroups<Traits, Packed>(a, b, block, a.panel_count);
+      OverGroups<Traits, Packed>(a, span, block, a.panel_count);
     } else if constexpr (!std::is_void_v<Unpacked>) {
-      HWY_ALIGN std::uint8_t unpacked_to[Unpacked::kUnpackedBytes];
-      BlockArgs panel = b;
+      HWY_ALIGN std::uint8_t unpacked[Unpacked::kUnpackedBytes];
+      SpanArgs panel = span;
       for (std::size_t i = 0; i < a.panel_count; ++i) {
-        Unpacked::Unpack(panel, unpacked_to);
-        BlockArgs unpacked = panel;
-        unpacked.index = unpacked_to;
-        OverGroups<Traits, Unpacked>(a, unpacked, block, 1);
-        panel.index += kPlaneBytes;
-        ++panel.first;
-        panel.params += kPanelParams;
-        panel.tile += panel.tile_stride;
+        panel.index_stride = Unpacked::UnpackedBytes(g.chunks);
+        for (std::size_t j = 0; j < span.blocks; ++j) {
+          BlockArgs from = b;
+          from.index += i * kPlaneBytes + j * span.index_stride;
+          if (j + 1 == span.blocks) from.chunks = span.last_chunks;
+          Unpacked::Unpack(from, unpacked + j * panel.index_stride);
+        }
+        panel.block.index = unpacked;
+        OverGroups<Traits, Unpacked>(a, panel, block, 1);
+        panel.block.params += kPanelParams;
+        panel.block.tile += b.tile_stride;
       }
     }
   }

@@ -3,6 +3,7 @@
 
 #include "lutra/activations.h"
 #include "lutra/kernels/registry.h"
+#include "packed_access.h"
 
 namespace lutra {
 
@@ -10,9 +11,16 @@ struct ActivationAccess {
   static internal::TableKey KeyFor(const PackedMatrix& w, Precision precision) {
     const FormatInfo& f = Describe(w.format());
     const bool tables = f.looks_up() && w.target() != nullptr;
-    return {static_cast<int>(tables ? w.target()->layout.scope : internal::Scope::kBlock), w.k(),
-            BlockSize(f, w.group()), f.prepared, precision};
+    return {static_cast<int>(tables ? w.target()->layout.scope : internal::Scope::kBlock),
+            w.k(),
+            BlockSize(f, w.group()),
+            f.prepared,
+            precision,
+            PackedAccess::Fields(w).order_checksum};
   }
+  // Of x, or, unless `norm` is null, of x normalized.
+  static Status Prepare(const ActivationView& x, const RmsNorm* norm, const PackedMatrix& w, Precision precision,
+                        Context& context, Activations* activations);
   static const internal::TableKey& Key(const Activations& x) { return x.key_; }
 
   static std::size_t RowBytes(const FormatInfo& f, const internal::Geometry& g, Precision precision) {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "activation_access.h"
+#include "checksum.h"
 #include "load_float.h"
 #include "lutra/packed_matrix.h"
 #include "lutra/reference.h"
@@ -334,20 +335,27 @@ internal::PackedFields internal::FieldsOf(const QuantizedView& w) {
   return fields;
 }
 
+void internal::SetData(const std::uint8_t* data, const Tail& tail, PackedFields* fields) {
+  fields->data = data;
+  if (tail.bias_bytes != 0) fields->bias = reinterpret_cast<const float*>(data + fields->bytes);
+  if (tail.order_bytes == 0) return;
+  fields->order = reinterpret_cast<const std::uint32_t*>(data + fields->bytes + tail.bias_bytes);
+  fields->order_checksum = Checksum(fields->order, tail.order_bytes);
+}
+
 Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* packed) {
   if (packed == nullptr) return Status::Invalid("packed", "is null");
   LUTRA_RETURN_IF_ERROR(internal::ValidateWeights(w));
   const FormatInfo& f = Describe(w.format);
   internal::PackedFields fields = internal::FieldsOf(w);
   fields.target = options.target != nullptr ? options.target : RunnableTargets().data[0];
-  const std::size_t bias_bytes = w.bias != nullptr ? w.m * sizeof(float) : 0;
+  const internal::Tail tail(fields, w.bias != nullptr, w.order != nullptr);
   Buffer buffer;
-  if (!buffer.Reserve(fields.bytes + bias_bytes)) return Status::OutOfMemory("packed");
-  fields.data = buffer.data();
-  if (bias_bytes != 0) {
-    std::memcpy(buffer.data() + fields.bytes, w.bias, bias_bytes);
-    fields.bias = reinterpret_cast<const float*>(buffer.data() + fields.bytes);
-  }
+  if (!buffer.Reserve(fields.bytes + tail.bytes())) return Status::OutOfMemory("packed");
+  std::uint8_t* const bias = buffer.data() + fields.bytes;
+  if (tail.bias_bytes != 0) std::memcpy(bias, w.bias, tail.bias_bytes);
+  if (tail.order_bytes != 0) std::memcpy(bias + tail.bias_bytes, w.order, tail.order_bytes);
+  internal::SetData(buffer.data(), tail, &fields);
   const Geometry geometry(f, w.k, w.group, w.scale_type, w.zero_kind);
   if (geometry.blocks != 0) {
     const Orders orders(fields.target->layout, f);
@@ -379,9 +387,11 @@ Status internal::UnpackFrom(const PackedMatrix& packed, Layout layout, Quantized
   shape.group = packed.group();
   shape.scale_type = packed.scale_type();
   shape.zero_kind = packed.zero_kind();
+  shape.order = packed.order();
   QuantizedMatrix result;
   LUTRA_RETURN_IF_ERROR(result.Allocate(shape, packed.has_bias()));
   if (packed.has_bias()) std::memcpy(result.bias(), packed.bias(), packed.m() * sizeof(float));
+  if (packed.order() != nullptr) std::memcpy(result.order(), packed.order(), packed.k() * sizeof(std::uint32_t));
 
   const FormatInfo& f = Describe(packed.format());
   const Geometry geometry = GeometryOf(packed);

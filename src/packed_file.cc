@@ -18,6 +18,7 @@ using internal::Checksum;
 using internal::Geometry;
 using internal::kPanelRows;
 using internal::PackedFields;
+using internal::Tail;
 
 constexpr char kMagic[8] = {'\x89', 'L', 'U', 'T', 'R', 'A', '\r', '\n'};
 constexpr std::uint32_t kByteOrder = 0x01020304;
@@ -29,13 +30,16 @@ struct Page {
   std::uint8_t format, scale_type, zero_kind, has_bias;
   std::uint32_t layout;  // LayoutId
   std::uint64_t m, k, group, bytes;
-  std::uint64_t data_checksum, bias_checksum;
-  std::uint8_t unused[kPageBytes - 80];
+  std::uint64_t data_checksum, tail_checksum;
+  std::uint8_t has_order;
+  std::uint8_t unused[kPageBytes - 81];
   std::uint64_t checksum;  // of what stands above
 };
 static_assert(sizeof(Page) == kPageBytes && offsetof(Page, checksum) == kPageBytes - 8);
 
-std::size_t BiasBytes(const PackedMatrix& w) { return w.has_bias() ? w.m() * sizeof(float) : 0; }
+Tail TailOf(const PackedMatrix& w) { return {PackedAccess::Fields(w), w.has_bias(), w.order() != nullptr}; }
+// Data and tail, as they stand behind w.data().
+std::size_t ContentBytes(const PackedMatrix& w) { return w.bytes() + TailOf(w).bytes(); }
 
 std::uint64_t PageChecksum(const Page& page) { return Checksum(&page, offsetof(Page, checksum)); }
 
@@ -54,7 +58,8 @@ Page PageOf(const PackedMatrix& w) {
   page.group = w.group() == kPerMatrix ? static_cast<std::uint64_t>(-1) : w.group();
   page.bytes = w.bytes();
   page.data_checksum = Checksum(w.data(), w.bytes());
-  page.bias_checksum = Checksum(w.bias(), BiasBytes(w));
+  page.tail_checksum = Checksum(w.data() + w.bytes(), TailOf(w).bytes());
+  page.has_order = w.order() != nullptr;
   page.checksum = PageChecksum(page);
   return page;
 }
@@ -102,21 +107,20 @@ Status Parse(const std::uint8_t* bytes, std::size_t size, const char* name, Cont
   shape.group = static_cast<std::size_t>(page.group);
   shape.scale_type = static_cast<DataType>(page.scale_type);
   shape.zero_kind = static_cast<ZeroKind>(page.zero_kind);
-  if (shape.m != page.m || shape.k != page.k || page.has_bias > (shape.m != 0) ||
+  if (shape.m != page.m || shape.k != page.k || page.has_bias > (shape.m != 0) || page.has_order > (shape.k != 0) ||
       page.layout >= std::size(internal::kLayouts) || !internal::ValidateShape(shape).ok()) {
     return Status::Invalid(name, "describes no matrix");
   }
   PackedFields& fields = contents->fields;
   fields = internal::FieldsOf(shape);
   contents->layout = internal::kLayouts[page.layout];
-  const std::size_t bias_bytes = page.has_bias * fields.m * sizeof(float);
-  if (fields.bytes != page.bytes || size != sizeof(page) + fields.bytes + bias_bytes) {
+  const Tail tail(fields, page.has_bias != 0, page.has_order != 0);
+  if (fields.bytes != page.bytes || size != sizeof(page) + fields.bytes + tail.bytes()) {
     return Status::Invalid(name, "is truncated or too long");
   }
-  fields.data = bytes + sizeof(page);
-  if (page.has_bias != 0) fields.bias = reinterpret_cast<const float*>(fields.data + fields.bytes);
+  internal::SetData(bytes + sizeof(page), tail, &fields);
   if (page.data_checksum != Checksum(fields.data, fields.bytes) ||
-      page.bias_checksum != Checksum(fields.data + fields.bytes, bias_bytes)) {
+      page.tail_checksum != Checksum(fields.data + fields.bytes, tail.bytes())) {
     return Status::Invalid(name, "is damaged: a checksum differs");
   }
   return {};
@@ -136,6 +140,9 @@ Status LoadAligned(const std::uint8_t* bytes, std::size_t size, const char* name
       (result.has_bias() && !internal::AllFinite(result.bias(), DataType::kF32, result.m()))) {
     return Status::Invalid(name, "holds scales, zeros or a bias that Pack refuses");
   }
+  if (result.order() != nullptr) {
+    LUTRA_RETURN_IF_ERROR(internal::ValidateOrder(result.order(), result.k(), name));
+  }
   if (internal::LayoutId(contents.layout, f) != internal::LayoutId(target->layout, f)) {
     QuantizedMatrix codes;
     LUTRA_RETURN_IF_ERROR(internal::UnpackFrom(result, contents.layout, &codes));
@@ -151,14 +158,13 @@ bool Write(const Page& page, const PackedMatrix& w, const char* path) {
   std::FILE* const file = std::fopen(path, "wb");
   if (file == nullptr) return false;
   bool written = std::fwrite(&page, sizeof(page), 1, file) == 1;
-  if (w.bytes() != 0) written = written && std::fwrite(w.data(), w.bytes(), 1, file) == 1;
-  if (w.has_bias()) written = written && std::fwrite(w.bias(), BiasBytes(w), 1, file) == 1;
+  if (ContentBytes(w) != 0) written = written && std::fwrite(w.data(), ContentBytes(w), 1, file) == 1;
   return std::fclose(file) == 0 && written;
 }
 
 }  // namespace
 
-std::size_t PackedFileSize(const PackedMatrix& w) { return sizeof(Page) + w.bytes() + BiasBytes(w); }
+std::size_t PackedFileSize(const PackedMatrix& w) { return sizeof(Page) + ContentBytes(w); }
 
 Status SavePacked(const PackedMatrix& w, void* bytes, std::size_t size) {
   if (bytes == nullptr) return Status::Invalid("bytes", "is null");
@@ -166,8 +172,7 @@ Status SavePacked(const PackedMatrix& w, void* bytes, std::size_t size) {
   const Page page = PageOf(w);
   auto* to = static_cast<std::uint8_t*>(bytes);
   std::memcpy(to, &page, sizeof(page));
-  if (w.bytes() != 0) std::memcpy(to + sizeof(page), w.data(), w.bytes());
-  if (w.has_bias()) std::memcpy(to + sizeof(page) + w.bytes(), w.bias(), BiasBytes(w));
+  if (ContentBytes(w) != 0) std::memcpy(to + sizeof(page), w.data(), ContentBytes(w));
   return {};
 }
 

@@ -9,12 +9,13 @@ namespace lutra {
 
 using internal::kGroupRows;
 
-Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, Context& context,
-               Activations* activations) {
+Status ActivationAccess::Prepare(const ActivationView& x, const RmsNorm* norm, const PackedMatrix& w,
+                                 Precision precision, Context& context, Activations* activations) {
   if (activations == nullptr) return Status::Invalid("activations", "is null");
   if (precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
   if (x.k != w.k()) return Status::Invalid("x.k", "differs from K of w");
   LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
+  if (norm != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(*norm, x.k));
 
   const internal::Geometry geometry = GeometryOf(w);
   const std::size_t row_bytes = ActivationAccess::RowBytes(Describe(w.format()), geometry, precision);
@@ -32,7 +33,7 @@ Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precisi
   };
   const std::size_t scale_group = x.scale_group == kPerRow ? std::max<std::size_t>(x.k, 1) : x.scale_group;
   Work work{{x.data, x.row_stride * SizeOf(x.type), x.n, x.type, x.scales, GroupsPerRow(x.k, scale_group), scale_group,
-             &geometry, activations->tables_.data(), activations->scales_.as<internal::BlockScale>()},
+             w.order(), norm, &geometry, activations->tables_.data(), activations->scales_.as<internal::BlockScale>()},
             nullptr,
             row_bytes,
             {true}};
@@ -54,11 +55,21 @@ Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precisi
                          &work);
   }
   if (!work.finite.load(std::memory_order_relaxed)) {
-    return Status::Invalid("x.data", "holds a value that is not finite");
+    return Status::Invalid("x.data", norm == nullptr ? "holds a value that is not finite" : internal::kNotNormalized);
   }
-  activations->key_ = ActivationAccess::KeyFor(w, precision);
+  activations->key_ = KeyFor(w, precision);
   activations->n_ = x.n;
   return {};
+}
+
+Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, Context& context,
+               Activations* activations) {
+  return ActivationAccess::Prepare(x, nullptr, w, precision, context, activations);
+}
+
+Status PrepareRmsNorm(const ActivationView& x, const RmsNorm& norm, const PackedMatrix& w, Precision precision,
+                      Context& context, Activations* activations) {
+  return ActivationAccess::Prepare(x, &norm, w, precision, context, activations);
 }
 
 }  // namespace lutra

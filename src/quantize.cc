@@ -209,7 +209,8 @@ Status Dequantize(const QuantizedView& w, float* out, std::size_t row_stride) {
   }
   for (std::size_t m = 0; m < w.m; ++m) {
     for (std::size_t k = 0; k < w.k; ++k) {
-      out[m * row_stride + k] = internal::WeightAt<float>(w, m, k, f.value(w.codes[m * w.code_stride + k]));
+      out[m * row_stride + ColumnOfX(w, k)] =
+          internal::WeightAt<float>(w, m, k, f.value(w.codes[m * w.code_stride + k]));
     }
   }
   return {};

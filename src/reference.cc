@@ -92,6 +92,10 @@ Status Validate(const QuantizedView& w, const ActivationView& x, const void* out
   return {};
 }
 
+float X(const QuantizedView& w, const ActivationView& x, std::size_t n, std::size_t j) {
+  return X(x, n, ColumnOfX(w, j));
+}
+
 // One block of x in integers: x = unit * integers.
 struct ExactBlock {
   std::int32_t x[192];
@@ -99,12 +103,15 @@ struct ExactBlock {
   float unit = 0;
 };
 
-ExactBlock RoundBlock(const FormatInfo& f, const ActivationView& x, std::size_t n, std::size_t begin, std::size_t end) {
+ExactBlock RoundBlock(const QuantizedView& w, const ActivationView& x, std::size_t n, std::size_t begin,
+                      std::size_t end) {
+  const FormatInfo& f = Describe(w.format);
   ExactBlock block;
-  const bool raw =
-      x.type == DataType::kInt8 && (x.scale_group == kPerRow || begin / x.scale_group == (end - 1) / x.scale_group);
+  const bool one_scale = GroupsPerRow(x.k, x.scale_group) == 1 ||
+                         (w.order == nullptr && begin / x.scale_group == (end - 1) / x.scale_group);
+  const bool raw = x.type == DataType::kInt8 && one_scale;
   float largest = 0;
-  for (std::size_t k = begin; k < end; ++k) largest = std::max(largest, std::fabs(X(x, n, k)));
+  for (std::size_t k = begin; k < end; ++k) largest = std::max(largest, std::fabs(X(w, x, n, k)));
   // Very small and very large blocks are scaled by a power of two first.
   const int exponent = largest == 0 ? 0 : std::max(std::ilogb(largest), -127);
   const float shift = exponent < -60 ? 0x1p90f : exponent > 60 ? 0x1p-90f : 1.0f;
@@ -113,11 +120,20 @@ ExactBlock RoundBlock(const FormatInfo& f, const ActivationView& x, std::size_t 
   block.unit = raw ? ScaleOfX(x, n, begin) : largest * shift / limit * (1.0f / shift);
   for (std::size_t k = begin; k < end; ++k) {
     std::int32_t& q = block.x[k - begin];
-    q = raw ? static_cast<const std::int8_t*>(x.data)[n * x.row_stride + k]
-            : static_cast<std::int32_t>(std::nearbyint(X(x, n, k) * shift * inverse));
+    q = raw ? static_cast<const std::int8_t*>(x.data)[n * x.row_stride + ColumnOfX(w, k)]
+            : static_cast<std::int32_t>(std::nearbyint(X(w, x, n, k) * shift * inverse));
     block.sum += q;
   }
   return block;
+}
+
+float InverseRms(const ActivationView& x, std::size_t n, float epsilon) {
+  double sums[32] = {};
+  for (std::size_t k = 0; k < x.k; ++k) sums[k % 32] += double{X(x, n, k)} * X(x, n, k);
+  for (std::size_t width = 16; width != 0; width /= 2) {
+    for (std::size_t i = 0; i < width; ++i) sums[i] += sums[i + width];
+  }
+  return static_cast<float>(1.0 / std::sqrt(sums[0] / static_cast<double>(x.k) + double{epsilon}));
 }
 
 }  // namespace
@@ -132,7 +148,7 @@ Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* 
     }
     for (std::size_t n = 0; n < x.n; ++n) {
       double sum = w.bias != nullptr ? w.bias[m] : 0.0;
-      for (std::size_t k = 0; k < w.k; ++k) sum += row[k] * X(x, n, k);
+      for (std::size_t k = 0; k < w.k; ++k) sum += row[k] * X(w, x, n, k);
       y[n * w.m + m] = sum;
     }
   }
@@ -147,7 +163,7 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, flo
     for (std::size_t m = 0; m < w.m; ++m) y[n * w.m + m] = 0.0f;
     for (std::size_t begin = 0; begin < w.k; begin += block_size) {
       const std::size_t end = std::min(begin + block_size, w.k);
-      const ExactBlock block = RoundBlock(f, x, n, begin, end);
+      const ExactBlock block = RoundBlock(w, x, n, begin, end);
       const float sum_of_x = std::clamp(static_cast<float>(block.sum) * block.unit, -0x1.fffffep127f, 0x1.fffffep127f);
       for (std::size_t m = 0; m < w.m; ++m) {
         std::int32_t sum = 0;  // of L(q) * x
@@ -202,8 +218,8 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
         for (std::size_t k = begin; k < end; k += g) {
           double index_sum = 0;
           for (std::size_t j = k; j < std::min(k + g, end); ++j) {
-            largest = std::max(largest, std::fabs(double{X(x, n, j)}));
-            index_sum += std::fabs(double{X(x, n, j)});
+            largest = std::max(largest, std::fabs(double{X(w, x, n, j)}));
+            index_sum += std::fabs(double{X(w, x, n, j)});
           }
           largest_sum = std::max(largest_sum, index_sum);
           sum += index_sum;
@@ -226,6 +242,27 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
       const double floats = (static_cast<double>(blocks) + 6) * kEpsilon * (terms + bias);
       bound[n * w.m + m] = lookups + rounding + floats + underflow;
     }
+  }
+  return {};
+}
+
+Status ReferenceRmsNorm(const ActivationView& x, const RmsNorm& norm, float* out) {
+  LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
+  LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(norm, x.k));
+  if (out == nullptr && x.n != 0 && x.k != 0) return Status::Invalid("out", "is null");
+  const auto normalized = [&](std::size_t n, float inverse_rms, std::size_t k) {
+    return X(x, n, k) * inverse_rms * (norm.weight != nullptr ? norm.weight[k] : 1.0f);
+  };
+  for (std::size_t n = 0; n < x.n; ++n) {
+    const float inverse_rms = InverseRms(x, n, norm.epsilon);
+    for (std::size_t k = 0; k < x.k; ++k) {
+      if (!internal::IsFinite(normalized(n, inverse_rms, k)))
+        return Status::Invalid("x.data", internal::kNotNormalized);
+    }
+  }
+  for (std::size_t n = 0; n < x.n; ++n) {
+    const float inverse_rms = InverseRms(x, n, norm.epsilon);
+    for (std::size_t k = 0; k < x.k; ++k) out[n * x.k + k] = normalized(n, inverse_rms, k);
   }
   return {};
 }

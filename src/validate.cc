@@ -1,10 +1,26 @@
 // See validate.h.
 #include "validate.h"
 
+#include "lutra/buffer.h"
 #include "lutra/format.h"
 
 namespace lutra {
 namespace internal {
+
+Status ValidateOrder(const std::uint32_t* order, std::size_t k, const char* name) {
+  Buffer seen;
+  if (!seen.Reserve(k / 8 + 1)) return Status::OutOfMemory(name);
+  std::memset(seen.data(), 0, k / 8 + 1);
+  for (std::size_t j = 0; j < k; ++j) {
+    const std::size_t column = order[j];
+    const unsigned bit = 1u << column % 8;
+    if (column >= k || (seen.data()[column / 8] & bit) != 0) {
+      return Status::Invalid(name, "is not a permutation of 0 .. K - 1");
+    }
+    seen.data()[column / 8] = static_cast<std::uint8_t>(seen.data()[column / 8] | bit);
+  }
+  return {};
+}
 
 Status ValidateShape(const QuantizedView& w) {
   if (static_cast<std::size_t>(w.format) >= std::size(kFormats)) return Status::Invalid("w.format", "is not a Format");
@@ -48,7 +64,7 @@ Status ValidateWeights(const QuantizedView& w) {
   if (w.bias != nullptr && !AllFinite(w.bias, DataType::kF32, w.m)) {
     return Status::Invalid("w.bias", "holds a value that is not finite");
   }
-  return {};
+  return w.order != nullptr ? ValidateOrder(w.order, w.k, "w.order") : Status();
 }
 
 Status ValidateActivations(const ActivationView& x) {
@@ -67,6 +83,16 @@ Status ValidateActivations(const ActivationView& x) {
   if (x.scale_group == kPerMatrix) return Status::Invalid("x.scale_group", "is kPerMatrix; give kPerRow");
   if (!AllFinite(x.scales, DataType::kF32, x.n * GroupsPerRow(x.k, x.scale_group))) {
     return Status::Invalid("x.scales", "holds a value that is not finite");
+  }
+  return {};
+}
+
+Status ValidateNorm(const RmsNorm& norm, std::size_t k) {
+  if (norm.weight != nullptr && !AllFinite(norm.weight, DataType::kF32, k)) {
+    return Status::Invalid("norm.weight", "holds a value that is not finite");
+  }
+  if (!IsFinite(norm.epsilon) || norm.epsilon < 0.0f) {
+    return Status::Invalid("norm.epsilon", "is negative or not finite");
   }
   return {};
 }

@@ -57,11 +57,17 @@ inline bool AllNibbles(const void* data, std::size_t count) {
   return seen < 16;
 }
 
+// order[K] is a permutation; `name` is the argument to blame. Takes K bits of memory.
+Status ValidateOrder(const std::uint32_t* order, std::size_t k, const char* name);
+
 // Everything about a view but the contents of its arrays.
 Status ValidateShape(const QuantizedView& w);
-// And the arrays of scales, zeros and bias; codes are checked where they are read.
+// And the arrays of scales, zeros, bias and order; codes are checked where they are read.
 Status ValidateWeights(const QuantizedView& w);
 Status ValidateActivations(const ActivationView& x);
+inline constexpr char kNotNormalized[] = "holds a row whose normalized values are not all finite";
+// Of rows of K.
+Status ValidateNorm(const RmsNorm& norm, std::size_t k);
 
 }  // namespace internal
 }  // namespace lutra

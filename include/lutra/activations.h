@@ -21,8 +21,10 @@ struct TableKey {
   std::size_t k = 0, block = 0;
   Prepared prepared = Prepared::kIntegers;
   Precision precision = Precision::kInt8;
+  std::uint64_t order_checksum = 0;  // PackedFields::order_checksum
   bool operator==(const TableKey& o) const {
-    return scope == o.scope && k == o.k && block == o.block && prepared == o.prepared && precision == o.precision;
+    return scope == o.scope && k == o.k && block == o.block && prepared == o.prepared && precision == o.precision &&
+           order_checksum == o.order_checksum;
   }
 };
 
@@ -36,12 +38,11 @@ class LUTRA_API Activations {
   std::size_t k() const { return key_.k; }
   Precision precision() const { return key_.precision; }
   // True if MatMul accepts these activations for w: same K, same FormatInfo::prepared (int1 and int2 share one, int3
-  // and int4 another, ternary has its own), same target layout and same block size (group sizes from 128 on share one).
+  // and int4 another, ternary has its own), same target layout, same block size (group sizes from 128 on share one) and
+  // equal orders of columns, or none (compared by a checksum of 64 bits).
   bool Fits(const PackedMatrix& w) const;
 
  private:
-  friend Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, Context& context,
-                        Activations* activations);
   friend struct ActivationAccess;
 
   internal::TableKey key_;
@@ -55,5 +56,11 @@ class LUTRA_API Activations {
 // Magnitudes of x up to 1e32 are safe; beyond, zero * (sum of x over a block) may be infinite on its way to y.
 LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, Context& context,
                          Activations* activations);
+
+// The same for the normalized x, bit for bit what Prepare makes of ReferenceRmsNorm's output, but x is read from memory
+// once, and its normalized rows are never stored. Fails besides on a weight or an epsilon that is not finite, epsilon <
+// 0, and a row whose normalized values are not finite (as those of a row of zeros with epsilon 0).
+LUTRA_API Status PrepareRmsNorm(const ActivationView& x, const RmsNorm& norm, const PackedMatrix& w,
+                                Precision precision, Context& context, Activations* activations);
 
 }  // namespace lutra

@@ -31,6 +31,13 @@ struct ActivationView {
   std::size_t scale_group = kPerRow;
 };
 
+// What PrepareRmsNorm makes of a row of x: x(n, k) * weight[k] / sqrt(mean of x(n, 0 .. K - 1)^2 + epsilon). (RMSNorm,
+// https://arxiv.org/abs/1910.07467.)
+struct RmsNorm {
+  const float* weight = nullptr;  // [K], finite; or null: ones
+  float epsilon = 0.0f;           // finite, not negative
+};
+
 // y[N x M], row-major: element (n, m) at data[n * row_stride + m]. kF32, kF16 or kBF16 (rounded to nearest even).
 struct OutputView {
   void* data = nullptr;
@@ -72,6 +79,9 @@ struct QuantizedView {
 };
 
 inline constexpr std::size_t kSuperGroup = 256;
+
+// The column of x that column j of the codes multiplies.
+constexpr std::size_t ColumnOfX(const QuantizedView& w, std::size_t j) { return w.order != nullptr ? w.order[j] : j; }
 
 constexpr bool HasTwoLevels(DataType scale_type) { return !IsFloat(scale_type); }
 constexpr std::size_t ScaleCount(const QuantizedView& w) {

@@ -3,6 +3,7 @@
 //     page of 4096 bytes   magic, byte order, version, format, types, shape, layout, checksums; its own checksum last
 //     data                 PackedMatrix::bytes() in the order of kernels/layout.h
 //     bias                 M floats, if there is one
+//     order                K std::uint32_t, if there is one
 //
 // One matrix per file or block of bytes. Numbers are in the byte order of the machine that wrote them. Targets that
 // share a layout share files; formats of integers have the same layout on all.

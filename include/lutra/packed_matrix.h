@@ -32,6 +32,8 @@ struct PackedFields {
   Target target = nullptr;
   const std::uint8_t* data = nullptr;
   const float* bias = nullptr;
+  const std::uint32_t* order = nullptr;
+  std::uint64_t order_checksum = 0;  // 0 if there is none
 };
 
 }  // namespace internal
@@ -58,7 +60,7 @@ class LUTRA_API PackedMatrix {
   bool has_bias() const { return fields_.bias != nullptr; }
   Target target() const { return fields_.target; }
 
-  // The packed bytes a multiplication reads, padding and scales included, without the bias.
+  // The packed bytes a multiplication reads, padding and scales included, without bias and order.
   std::size_t bytes() const { return fields_.bytes; }
   double bits_per_weight() const {
     return m() == 0 || k() == 0
@@ -66,26 +68,27 @@ class LUTRA_API PackedMatrix {
                : 8.0 * static_cast<double>(bytes()) / static_cast<double>(m()) / static_cast<double>(k());
   }
 
-  const std::uint8_t* data() const { return fields_.data; }  // aligned to 64 bytes
-  const float* bias() const { return fields_.bias; }         // [M] or null
+  const std::uint8_t* data() const { return fields_.data; }     // aligned to 64 bytes
+  const float* bias() const { return fields_.bias; }            // [M] or null
+  const std::uint32_t* order() const { return fields_.order; }  // [K] or null, see QuantizedView
 
  private:
   friend struct PackedAccess;
 
   internal::PackedFields fields_;
-  Buffer buffer_;  // either holds data and bias; if none does, the caller of LoadPacked
+  Buffer buffer_;  // either holds data, bias and order; if none does, the caller of LoadPacked
   MappedFile file_;
 };
 
-// Packs W. Reads codes, scales, zeros and bias once; the view is not needed afterwards. Fails on null data of nonzero
-// size, a stride below K, a group size or type that is not listed, a code >= levels, scales, zeros or bias that are not
-// finite, sizes that overflow, or short memory. M = 0 or K = 0 is valid. Method: T-MAC (planes), bitnet.cpp TL2
-// (ternary sign apart).
+// Packs W. Reads codes, scales, zeros, bias and order once; the view is not needed afterwards. Fails on null data of
+// nonzero size, a stride below K, a group size or type that is not listed, a code >= levels, scales, zeros or bias that
+// are not finite, an order that is not a permutation, sizes that overflow, or short memory. M = 0 or K = 0 is valid.
+// Method: T-MAC (planes), bitnet.cpp TL2 (ternary sign apart).
 LUTRA_API Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* packed);
 inline Status Pack(const QuantizedView& w, PackedMatrix* packed) { return Pack(w, PackOptions{}, packed); }
 
-// The inverse: the codes, scales, zeros (as floats of the scale type, if kInteger as integers) and bias that were
-// packed.
+// The inverse: the codes, scales, zeros (as floats of the scale type, if kInteger as integers), bias and order that
+// were packed.
 LUTRA_API Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w);
 
 }  // namespace lutra

@@ -52,7 +52,8 @@ struct QuantizeOptions {
 LUTRA_API Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride,
                           const QuantizeOptions& options, QuantizedMatrix* w);
 
-// out[M x K] = W in float (double is not needed: value and zero are small integers, or rounded here to nearest).
+// out[M x K] = W in float, column j of the codes in column ColumnOfX(w, j) (double is not needed: value and zero are
+// small integers, or rounded here to nearest).
 LUTRA_API Status Dequantize(const QuantizedView& w, float* out, std::size_t row_stride);
 
 }  // namespace lutra

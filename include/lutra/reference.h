@@ -20,6 +20,12 @@ LUTRA_API Status ReferenceExactMatMul(const QuantizedView& w, const ActivationVi
 LUTRA_API Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision,
                                      double* bound);
 
+// out[n * x.k + k]: x normalized, exactly the floats that PrepareRmsNorm prepares. The squares, exact in double, are
+// added up in 32 sums, x(n, k)^2 to sum k % 32 in the order of k, then sum i + 16 to sum i, i + 8 to i, and so on; from
+// them comes the float s = 1 / sqrt(sum / K + epsilon), computed in double. out = (x(n, k) * s) * weight[k] in floats.
+// Fails as PrepareRmsNorm does.
+LUTRA_API Status ReferenceRmsNorm(const ActivationView& x, const RmsNorm& norm, float* out);
+
 // IEEE conversions, to the nearest, ties to even.
 LUTRA_API float F16ToF32(std::uint16_t bits);
 LUTRA_API std::uint16_t F32ToF16(float value);

@@ -54,7 +54,9 @@ struct TableArgs {
   DataType type;
   const float* scales;  // kInt8: one per scale_group elements of a row
   std::size_t scale_stride;
-  std::size_t scale_group;  // >= k for a single scale
+  std::size_t scale_group;     // >= k for a single scale
+  const std::uint32_t* order;  // column j of the tables is column order[j] of x; null: column j
+  const RmsNorm* norm;         // null: x as it is
   const Geometry* geometry;
   std::uint8_t* tables;
   BlockScale* block_scales;

@@ -10,6 +10,7 @@
 #define LUTRA_KERNELS_TABLE_INL_H_
 #endif
 
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -139,28 +140,86 @@ LUTRA_INLINE void StoreTables(const V16 (&entry)[16], std::size_t first_chunk, c
 
 // --- Slots of floats.
 
-// The next `count` elements from `begin` as floats, zero up to `padded`. For kInt8 in integers if `raw`.
-HWY_INLINE void LoadLinear(const TableArgs& a, std::size_t begin, std::size_t count, std::size_t padded, bool raw,
-                           float* linear) {
+// A row of x.
+struct Row : TableArgs {
+  bool in_place;      // its floats are used where they are
+  float inverse_rms;  // if it is normalized
+};
+
+// `count` floats of any type in a row.
+HWY_INLINE void ConvertFloats(const void* from, DataType type, std::size_t count, float* to) {
   const DF df;
   std::size_t i = 0;
-  if (a.type == DataType::kInt8) {
-    const auto* from = static_cast<const std::int8_t*>(a.x) + begin;
-    while (i < count) {  // what shares a scale
-      const std::size_t group = (begin + i) / a.scale_group;
-      const std::size_t end = HWY_MIN(count - i, a.scale_group - (begin + i) % a.scale_group) + i;
-      const float scale = raw ? 1.0f : a.scales[group];
-      for (; i < end; ++i) linear[i] = static_cast<float>(from[i]) * scale;
+  for (; i + hn::Lanes(df) <= count; i += hn::Lanes(df)) hn::Store(LoadFloats(df, from, type, i), df, to + i);
+  const hn::CappedTag<float, 1> d1;
+  for (; i < count; ++i) hn::Store(LoadFloats(d1, from, type, i), d1, to + i);
+}
+
+// Elements begin, begin + 1, ... of x as floats; the integers of kInt8 if `raw`.
+HWY_INLINE void LoadInRow(const Row& x, std::size_t begin, std::size_t count, bool raw, float* to) {
+  if (x.type != DataType::kInt8) {
+    return ConvertFloats(static_cast<const std::uint8_t*>(x.x) + begin * SizeOf(x.type), x.type, count, to);
+  }
+  const auto* from = static_cast<const std::int8_t*>(x.x) + begin;
+  for (std::size_t i = 0; i < count;) {  // what shares a scale
+    const std::size_t group = (begin + i) / x.scale_group;
+    const std::size_t end = HWY_MIN(count - i, x.scale_group - (begin + i) % x.scale_group) + i;
+    const float scale = raw ? 1.0f : x.scales[group];
+    for (; i < end; ++i) to[i] = static_cast<float>(from[i]) * scale;
+  }
+}
+
+// Elements order[begin], order[begin + 1], ... likewise.
+static HWY_NOINLINE void LoadInOrder(const Row& x, std::size_t begin, std::size_t count, bool raw, float* to) {
+  const std::uint32_t* order = x.order + begin;
+  if (x.type == DataType::kF32) {
+    const auto* from = static_cast<const float*>(x.x);
+    for (std::size_t i = 0; i < count; ++i) to[i] = from[order[i]];
+  } else if (x.type == DataType::kInt8) {
+    const auto* from = static_cast<const std::int8_t*>(x.x);
+    const bool one_scale = x.scale_group >= x.geometry->k;
+    for (std::size_t i = 0; i < count; ++i) {
+      const float scale = raw ? 1.0f : x.scales[one_scale ? 0 : order[i] / x.scale_group];
+      to[i] = static_cast<float>(from[order[i]]) * scale;
     }
   } else {
-    const auto* from = static_cast<const std::uint8_t*>(a.x) + begin * SizeOf(a.type);
-    for (; i + hn::Lanes(df) <= count; i += hn::Lanes(df)) {
-      hn::Store(LoadFloats(df, from, a.type, i), df, linear + i);
-    }
-    const hn::CappedTag<float, 1> d1;
-    for (; i < count; ++i) hn::Store(LoadFloats(d1, from, a.type, i), d1, linear + i);
+    const auto* from = static_cast<const std::uint16_t*>(x.x);
+    std::uint16_t halves[kMaxSpans * kSpan];
+    for (std::size_t i = 0; i < count; ++i) halves[i] = from[order[i]];
+    ConvertFloats(halves, x.type, count, to);
   }
-  for (; i < padded; ++i) linear[i] = 0.0f;
+}
+
+// (x * inverse_rms) * weight, of the elements that were loaded.
+static HWY_NOINLINE void NormalizeLinear(const Row& x, std::size_t begin, std::size_t count, float* linear) {
+  const DF df;
+  const float* weight = x.norm->weight;
+  HWY_ALIGN float picked[kMaxSpans * kSpan];
+  for (std::size_t i = 0; i < count; ++i) linear[i] *= x.inverse_rms;
+  if (weight == nullptr) return;
+  if (x.order == nullptr) {
+    weight += begin;
+  } else {
+    for (std::size_t i = 0; i < count; ++i) picked[i] = weight[x.order[begin + i]];
+    weight = picked;
+  }
+  std::size_t i = 0;
+  for (; i + hn::Lanes(df) <= count; i += hn::Lanes(df)) {
+    hn::Store(hn::Mul(hn::Load(df, linear + i), hn::LoadU(df, weight + i)), df, linear + i);
+  }
+  for (; i < count; ++i) linear[i] *= weight[i];
+}
+
+// The next `count` elements from column `begin` of the tables as floats, zero up to `padded`.
+HWY_INLINE void LoadLinear(const Row& x, std::size_t begin, std::size_t count, std::size_t padded, bool raw,
+                           float* linear) {
+  if (x.order != nullptr) {
+    LoadInOrder(x, begin, count, raw, linear);
+  } else {
+    LoadInRow(x, begin, count, raw, linear);
+  }
+  if (x.norm != nullptr) NormalizeLinear(x, begin, count, linear);
+  for (std::size_t i = count; i < padded; ++i) linear[i] = 0.0f;
 }
 
 // Three floats in a row to slots of four, `vectors` of them. Reads kBlocks floats beyond those it needs.
@@ -178,17 +237,17 @@ HWY_INLINE void Spread(const float* linear, std::size_t vectors, float* slots) {
 
 // The slots of a block: in x itself, or copied. `copy`: to `buffer` in any case.
 template <class Traits>
-HWY_INLINE const float* LoadSlots(const TableArgs& a, std::size_t begin, std::size_t count, std::size_t size, bool raw,
+HWY_INLINE const float* LoadSlots(const Row& x, std::size_t begin, std::size_t count, std::size_t size, bool raw,
                                   bool copy, float* buffer) {
-  const auto* in_x = static_cast<const float*>(a.x) + begin;
+  const auto* in_x = static_cast<const float*>(x.x) + begin;
   if constexpr (!Traits::kInfo.mirrored()) {
-    if (a.type == DataType::kF32 && count == size && !copy) return in_x;
-    LoadLinear(a, begin, count, size, raw, buffer);
+    if (x.in_place && count == size && !copy) return in_x;
+    LoadLinear(x, begin, count, size, raw, buffer);
   } else {
     const std::size_t vectors = (count + 3 * kBlocks - 1) / (3 * kBlocks), read = vectors * 3 * kBlocks + kBlocks;
     HWY_ALIGN float linear[kMaxSpans * kSpan];
-    if (a.type != DataType::kF32 || begin + read > a.geometry->k) {
-      LoadLinear(a, begin, count, read, raw, linear);
+    if (!x.in_place || begin + read > x.geometry->k) {
+      LoadLinear(x, begin, count, read, raw, linear);
       in_x = linear;
     }
     Spread(in_x, vectors, buffer);
@@ -379,13 +438,15 @@ HWY_INLINE void SetRatios(const std::int32_t* run_bits, float largest, std::size
 
 // Finds how the runs of block b are rounded.
 template <class Traits>
-HWY_INLINE void MeasureBlock(const TableArgs& a, std::size_t b, BlockOfX& block, BlockScale& out) {
-  const Geometry& g = *a.geometry;
+HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, BlockScale& out) {
+  const Geometry& g = *x.geometry;
   const std::size_t begin = b * g.block, count = HWY_MIN(g.block, g.k - begin);
   const std::size_t spans = (g.chunks_in(b) * kChunkSlots + kSpan - 1) / kSpan, size = spans * kSpan;
-  // int8 under one scale: its integers are used as they are, unless tables round them.
-  const bool raw =
-      !Traits::kRatios && a.type == DataType::kInt8 && begin / a.scale_group == (begin + count - 1) / a.scale_group;
+  // int8 under one scale: its integers are used as they are, unless tables round them. (begin / scale_group is 0 where
+  // an order leaves the block one scale, as there is but one.)
+  const bool one_scale =
+      x.scale_group >= g.k || (x.order == nullptr && begin / x.scale_group == (begin + count - 1) / x.scale_group);
+  const bool raw = !Traits::kRatios && x.type == DataType::kInt8 && one_scale && x.norm == nullptr;
   HWY_ALIGN std::int32_t run_bits[kMaxRunsPerBlock];
   const auto largest_bits = [&](const float* slots) HWY_ATTR {
     if (!Traits::kRatios) return LargestBits(slots, size);
@@ -397,12 +458,12 @@ HWY_INLINE void MeasureBlock(const TableArgs& a, std::size_t b, BlockOfX& block,
     }
     return hn::ReduceMax(D4(), largest);
   };
-  block.slots = LoadSlots<Traits>(a, begin, count, size, raw, false, block.buffer);
+  block.slots = LoadSlots<Traits>(x, begin, count, size, raw, false, block.buffer);
   block.finite = true;
   std::int32_t bits = largest_bits(block.slots);
   float restore = 1.0f;
   if (!IsModerate(bits)) {
-    block.slots = LoadSlots<Traits>(a, begin, count, size, raw, true, block.buffer);
+    block.slots = LoadSlots<Traits>(x, begin, count, size, raw, true, block.buffer);
     const std::int32_t largest_x = LargestBits(block.slots, size);
     block.finite = largest_x < 0x7f800000;
     restore = Normalize(largest_x, size, block.buffer);
@@ -421,7 +482,7 @@ HWY_INLINE void MeasureBlock(const TableArgs& a, std::size_t b, BlockOfX& block,
       out.quad[r] = 0x01010101u;
       out.pair[r / 2] = 0x00010001u;
     }
-    out.scale = raw ? a.scales[begin / a.scale_group] : largest / Traits::kLimit * restore;
+    out.scale = raw ? x.scales[begin / x.scale_group] : largest / Traits::kLimit * restore;
   }
 }
 
@@ -439,6 +500,42 @@ HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockSc
   out.sum = HWY_MIN(HWY_MAX(sum, -kFloatMax), kFloatMax);
 }
 
+// 1 / sqrt(mean of squares + epsilon) of a row, to the bit what ReferenceRmsNorm takes: squares are exact in double,
+// 32 sums have a fixed order, and several are on their way in each vector.
+static HWY_NOINLINE float InverseRms(const Row& x) {
+  constexpr std::size_t kSums = 32, kPiece = 128;
+  const hn::Repartition<double, DF> d;
+  const hn::Rebind<float, decltype(d)> df;
+  constexpr std::size_t kLanes = hn::MaxLanes(d);
+  HWY_ALIGN float piece[kPiece];
+  HWY_ALIGN double lanes[kSums];
+  hn::Vec<decltype(d)> sums[kSums / kLanes];
+  LUTRA_UNROLL
+  for (auto& sum : sums) sum = hn::Zero(d);
+  for (std::size_t begin = 0; begin < x.geometry->k; begin += kPiece) {
+    const std::size_t count = HWY_MIN(kPiece, x.geometry->k - begin);
+    const float* from = static_cast<const float*>(x.x) + begin;
+    if (x.type != DataType::kF32 || count < kPiece) {
+      LoadInRow(x, begin, count, false, piece);
+      for (std::size_t i = count; i < kPiece; ++i) piece[i] = 0.0f;
+      from = piece;
+    }
+    for (std::size_t i = 0; i < kPiece; i += kSums) {
+      LUTRA_UNROLL
+      for (std::size_t v = 0; v < kSums / kLanes; ++v) {
+        const auto value = hn::PromoteTo(d, hn::LoadU(df, from + i + v * kLanes));
+        sums[v] = hn::MulAdd(value, value, sums[v]);
+      }
+    }
+  }
+  for (std::size_t v = 0; v < kSums / kLanes; ++v) hn::Store(sums[v], d, lanes + v * kLanes);
+  for (std::size_t width = kSums / 2; width != 0; width /= 2) {
+    for (std::size_t i = 0; i < width; ++i) lanes[i] += lanes[i + width];
+  }
+  const double mean = lanes[0] / static_cast<double>(x.geometry->k);
+  return static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(x.norm->epsilon)));
+}
+
 // The rows of a group alternate block by block, in the order in which memory is written. Several blocks are on their
 // way at a time, as there is a long wait from the largest value of a block to its first integer.
 template <Prepared kPrepared, Precision kPrecision>
@@ -447,11 +544,12 @@ bool BuildGroup(const TableArgs& a) {
   constexpr std::size_t kBytes = TableBytes(Traits::kInfo);
   const Geometry& g = *a.geometry;
   BlockOfX blocks[kGroupRows];
-  TableArgs row[kGroupRows];
+  Row row[kGroupRows];
   for (std::size_t n = 0; n < a.rows; ++n) {
-    row[n] = a;
+    row[n] = {a, a.type == DataType::kF32 && a.order == nullptr && a.norm == nullptr, 1.0f};
     row[n].x = static_cast<const std::uint8_t*>(a.x) + n * a.x_stride;
     if (a.scales != nullptr) row[n].scales += n * a.scale_stride;
+    if (a.norm != nullptr) row[n].inverse_rms = InverseRms(row[n]);
   }
   std::uint8_t* tables = a.tables;
   BlockScale* scales = a.block_scales;

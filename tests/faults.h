@@ -32,6 +32,9 @@ inline std::vector<std::uint8_t> With(float bad, std::size_t at, DataType type, 
   return copy;
 }
 
+// No permutation of anything but one column.
+inline constexpr std::uint32_t kFirstOnly[1000] = {};
+
 inline const Fault<QuantizedView> kWeightFaults[] = {
     {"w.format", [](QuantizedView& w) { w.format = static_cast<Format>(5); }},
     {"w.format", [](QuantizedView& w) { w.format = static_cast<Format>(255); }},
@@ -51,6 +54,7 @@ inline const Fault<QuantizedView> kWeightFaults[] = {
     {"w.scale_type", [](QuantizedView& w) { w.scale_type = static_cast<DataType>(77); }},
     {"w.zeros", [](QuantizedView& w) { w.zeros = nullptr; }},
     {"w.zero_kind", [](QuantizedView& w) { w.zero_kind = static_cast<ZeroKind>(4); }},
+    {"w.order", [](QuantizedView& w) { w.order = kFirstOnly; }},
     {"", [](QuantizedView& w) { w.m = kMax; }},
     {"", [](QuantizedView& w) { w.m = kMax / 2; }},
     {"", [](QuantizedView& w) { w.m = kMax / 160; }},

@@ -46,6 +46,7 @@ class MatMul : public KernelTest {
           c.scale_type = kind.scale_type;
           c.precision = precision;
           c.bias = random.Below(2) == 1;
+          c.order = random.Below(3) == 0;
           c.x = random.Pick(kXKinds);
           c.y_type = random.Pick(kFloatTypes);
           c.gap = random.Below(2) * random.Below(20);
@@ -95,6 +96,7 @@ TEST_P(MatMul, AnyActivationsAndData) {
         c.zero_kind = random.Pick(kZeroKinds);
         c.scale_type = random.Pick(kFloatTypes);
         c.bias = data != Data::kDenormal && random.Below(2) == 1;
+        c.order = random.Below(2) == 1;
         c.precision = precision;
         c.x = x;
         c.y_type = random.Pick(kFloatTypes);
@@ -190,6 +192,7 @@ TEST_P(ModelShapes, SampledRows) {
     Case c = NewCase(shape, ++seed);
     c.precision = kPrecisions[seed % 2];
     c.zero_kind = kZeroKinds[seed % 4];
+    c.order = seed == 2;
     SCOPED_TRACE(c);
     const Problem problem(c);
     const PackedMatrix w = Packed(problem, c.target);

@@ -42,6 +42,10 @@ void ExpectSame(const QuantizedView& actual, const QuantizedView& expected) {
   if (expected.bias != nullptr) {
     EXPECT_EQ(std::memcmp(actual.bias, expected.bias, expected.m * sizeof(float)), 0) << "bias";
   }
+  ASSERT_EQ(actual.order == nullptr, expected.order == nullptr);
+  if (expected.order != nullptr) {
+    EXPECT_EQ(std::memcmp(actual.order, expected.order, expected.k * sizeof(std::uint32_t)), 0) << "order";
+  }
 }
 
 class Packing : public KernelTest {};
@@ -58,6 +62,7 @@ TEST_P(Packing, UnpackIsTheInverse) {
         c.zero_kind = kind.zero_kind;
         c.scale_type = kind.scale_type;
         c.bias = i % 2 == 0;
+        c.order = i % 3 == 0;
         c.gap = i % 3 * 5;
         ++i;
         SCOPED_TRACE(c);
@@ -70,6 +75,7 @@ TEST_P(Packing, UnpackIsTheInverse) {
         EXPECT_EQ(packed.scale_type(), kind.scale_type);
         EXPECT_EQ(packed.zero_kind(), kind.zero_kind);
         EXPECT_EQ(packed.has_bias(), c.bias);
+        EXPECT_EQ(packed.order() != nullptr, c.order);
         EXPECT_EQ(packed.target(), c.target);
         EXPECT_EQ(reinterpret_cast<std::uintptr_t>(packed.data()) % Buffer::kAlignment, 0u);
         QuantizedMatrix unpacked;

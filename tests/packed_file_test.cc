@@ -88,6 +88,11 @@ void ExpectSame(const PackedMatrix& w, const PackedMatrix& expected, const Probl
   ASSERT_EQ(w.bytes(), expected.bytes());
   EXPECT_TRUE(std::equal(w.data(), w.data() + w.bytes(), expected.data()));
   EXPECT_EQ(w.has_bias(), expected.has_bias());
+  ASSERT_EQ(w.order() == nullptr, expected.order() == nullptr);
+  if (w.order() != nullptr) {
+    EXPECT_TRUE(std::equal(w.order(), w.order() + w.k(), expected.order()));
+  }
+  EXPECT_TRUE(Prepared(problem, w).Fits(expected));
   EXPECT_TRUE(SameBits(Multiplied(w, Prepared(problem, w), DataType::kF32, 0),
                        Multiplied(expected, Prepared(problem, expected), DataType::kF32, 0), w.m()));
 }
@@ -102,6 +107,7 @@ TEST_F(PackedFile, RoundTrip) {
           Case c = NewCase(from.format, from.target, group, kind.zero_kind);
           c.scale_type = kind.scale_type;
           c.bias = kind.zero_kind != ZeroKind::kNone;
+          c.order = kind.zero_kind == ZeroKind::kNone || group == 64;
           SCOPED_TRACE(c);
           SCOPED_TRACE(TargetName(target));
           const Problem problem(c);
@@ -164,6 +170,7 @@ TEST_F(PackedFile, EmptyMatricesAndOddAddresses) {
     Case c = NewCase(Format::kInt2, BestTarget(), 128, ZeroKind::kFloat);
     c.m = shape.first;
     c.k = shape.second;
+    c.order = true;
     SCOPED_TRACE(c);
     const Problem problem(c);
     const PackedMatrix saved = Packed(problem, BestTarget());
@@ -187,6 +194,7 @@ Bytes SmallFile() {
   Case c = NewCase(Format::kTernary, BestTarget(), 16, ZeroKind::kInteger);
   c.m = 2;
   c.k = 20;
+  c.order = true;
   return Bytes(Packed(Problem(c), BestTarget()));
 }
 
@@ -240,7 +248,7 @@ TEST_F(PackedFile, ForgedBytesAreHarmless) {
   std::size_t accepted = 0;
   for (int round = 0; round < 4000; ++round) {
     Bytes bytes = SmallFile();
-    const std::size_t fields = 72;
+    const std::size_t fields = 73;
     for (std::size_t changes = 1 + random.Below(3); changes > 0; --changes) {
       const std::size_t at = round % 2 == 0 ? random.Below(fields) : kPage + random.Below(bytes.size() - kPage);
       bytes.data()[at] = static_cast<std::uint8_t>(random.Bits());
@@ -259,6 +267,31 @@ TEST_F(PackedFile, ForgedBytesAreHarmless) {
     }
   }
   EXPECT_GT(accepted, 100u);
+}
+
+// An order is what Prepare reads x by: nothing but a permutation is accepted, whatever the checksums say.
+TEST_F(PackedFile, ForgedOrdersAreRefused) {
+  Bytes bytes = SmallFile();
+  auto* const order = reinterpret_cast<std::uint32_t*>(bytes.data() + bytes.size()) - 20;
+  for (std::size_t j = 0; j < 20; ++j) {
+    const std::uint32_t good = order[j];
+    for (const std::uint32_t bad : {order[(j + 1) % 20], 20u, 0x80000000u, 0xffffffffu}) {
+      order[j] = bad;
+      bytes.Seal();
+      ASSERT_TRUE(RefusedUnchanged(bytes.data(), bytes.size())) << bad << " at " << j;
+    }
+    order[j] = good;
+  }
+  std::uint8_t& has_order = bytes.data()[72];
+  for (const int bad : {0, 2, 255}) {
+    has_order = static_cast<std::uint8_t>(bad);
+    bytes.Seal();
+    EXPECT_TRUE(RefusedUnchanged(bytes.data(), bytes.size())) << bad << " orders";
+  }
+  has_order = 1;
+  bytes.Seal();
+  PackedMatrix w;
+  EXPECT_TRUE(Ok(LoadPacked(bytes.data(), bytes.size(), {}, &w)));
 }
 
 TEST_F(PackedFile, OtherVersionsAndByteOrdersAreUnsupported) {

@@ -76,7 +76,7 @@ struct Case {
   std::size_t group = 128;
   ZeroKind zero_kind = ZeroKind::kNone;
   DataType scale_type = DataType::kF16;
-  bool bias = false;
+  bool bias = false, order = false;
   Precision precision = Precision::kInt8;
   XKind x = kXKinds[0];
   DataType y_type = DataType::kF32;
@@ -92,8 +92,8 @@ inline std::ostream& operator<<(std::ostream& out, const Case& c) {
   return out << Describe(c.format).name << " on " << (c.target == nullptr ? "any target" : TargetName(c.target))
              << ", M " << c.m << " N " << c.n << " K " << c.k << ", group " << group(c.group) << ", zeros "
              << NameOf(c.zero_kind, kZeroKindNames) << ", scales " << NameOf(c.scale_type, kDataTypeNames)
-             << (c.bias ? ", bias, " : ", ") << NameOf(c.precision, kPrecisionNames) << ", x "
-             << NameOf(c.x.type, kDataTypeNames) << " per " << group(c.x.scale_group) << ", y "
+             << (c.bias ? ", bias" : "") << (c.order ? ", order, " : ", ") << NameOf(c.precision, kPrecisionNames)
+             << ", x " << NameOf(c.x.type, kDataTypeNames) << " per " << group(c.x.scale_group) << ", y "
              << NameOf(c.y_type, kDataTypeNames) << ", gap " << c.gap << ", data " << NameOf(c.data, kDataNames)
              << ", seed " << c.seed;
 }
@@ -158,9 +158,11 @@ class Problem {
       for (std::size_t i = 0; i < m; ++i) Store(DataType::kF32, random_.Gaussian(), bias_.data(), i);
       w_.bias = reinterpret_cast<const float*>(bias_.data());
     }
+    if (c.order) MakeOrder();
     x_ = {nullptr, c.x.type, n, k, stride, nullptr, c.x.scale_group};
     MakeX();
-    for (Guarded* input : {&codes_, &scales_, &zeros_, &super_scales_, &super_offsets_, &bias_, &data_, &x_scales_}) {
+    for (Guarded* input :
+         {&codes_, &scales_, &zeros_, &super_scales_, &super_offsets_, &bias_, &order_, &data_, &x_scales_}) {
       input->Seal();
     }
   }
@@ -173,7 +175,7 @@ class Problem {
   // True as long as nobody wrote to the inputs or around them.
   bool Intact() const {
     return codes_.Intact() && scales_.Intact() && zeros_.Intact() && super_scales_.Intact() &&
-           super_offsets_.Intact() && bias_.Intact() && data_.Intact() && x_scales_.Intact();
+           super_offsets_.Intact() && bias_.Intact() && order_.Intact() && data_.Intact() && x_scales_.Intact();
   }
 
  private:
@@ -250,7 +252,19 @@ class Problem {
     if (w_.zero_kind == ZeroKind::kOffset) w_.super_offsets = make(zeros_, super_offsets_, magnitude * 4);
   }
 
-  // Row n of x: about 1 in modulus; kLowDigit: the integers themselves.
+  // A random permutation.
+  void MakeOrder() {
+    order_ = Guarded(w_.k * sizeof(std::uint32_t));
+    auto* const order = reinterpret_cast<std::uint32_t*>(order_.data());
+    for (std::size_t j = 0; j < w_.k; ++j) {
+      const std::size_t at = random_.Below(j + 1);
+      order[j] = order[at];
+      order[at] = static_cast<std::uint32_t>(j);
+    }
+    w_.order = order;
+  }
+
+  // Row n of x, in the order of the codes: about 1 in modulus; kLowDigit: the integers themselves.
   void MakeRow(std::size_t n, std::vector<float>& row) {
     const FormatInfo& f = Describe(w_.format);
     for (std::size_t k = 0; k < row.size(); ++k) {
@@ -303,7 +317,7 @@ class Problem {
         const float value = x_.type == DataType::kInt8
                                 ? std::clamp(std::nearbyint(row[k] * XInteger()), -128.0f, 127.0f)
                                 : row[k] * XMagnitude();
-        Store(x_.type, value, data_.data(), n * x_.row_stride + k);
+        Store(x_.type, value, data_.data(), n * x_.row_stride + ColumnOfX(w_, k));
       }
     }
     if (x_.type != DataType::kInt8) return;
@@ -320,7 +334,7 @@ class Problem {
   QuantizedView w_;
   ActivationView x_;
   std::vector<bool> flipped_;  // kExtreme: where x is negative
-  Guarded codes_, scales_, zeros_, super_scales_, super_offsets_, bias_, data_, x_scales_;
+  Guarded codes_, scales_, zeros_, super_scales_, super_offsets_, bias_, order_, data_, x_scales_;
 };
 
 }  // namespace lutra::test

@@ -144,6 +144,7 @@ TEST_P(Quantizing, DequantizeFollowsTheFormula) {
     for (const DataType scale_type : kFloatTypes) {
       c.group = group;
       c.scale_type = scale_type;
+      c.order = !c.order;
       SCOPED_TRACE(c);
       const Problem problem(c);
       const QuantizedView& v = problem.w();
@@ -151,7 +152,7 @@ TEST_P(Quantizing, DequantizeFollowsTheFormula) {
       ASSERT_TRUE(Ok(Dequantize(v, w.data(), kStride)));
       for (std::size_t m = 0; m < kM; ++m) {
         for (std::size_t k = 0; k < kStride; ++k) {
-          const float actual = w[m * kStride + k];
+          const float actual = w[m * kStride + (k < kK ? ColumnOfX(v, k) : k)];
           if (k >= kK) {
             ASSERT_EQ(actual, -1.0f);
             continue;
@@ -180,7 +181,7 @@ TEST(Quantize, SignBitsFollowTheSign) {
   for (std::size_t k = 0; k < weights.size(); ++k) EXPECT_EQ(q.view().codes[k], weights[k] >= 0) << weights[k];
 }
 
-TEST(QuantizedMatrix, MakesRoomForBias) {
+TEST(QuantizedMatrix, MakesRoomForBiasAndOrder) {
   QuantizedView shape;
   shape.m = 3;
   shape.k = 5;
@@ -193,6 +194,13 @@ TEST(QuantizedMatrix, MakesRoomForBias) {
   ASSERT_NE(q.bias(), nullptr);
   q.bias()[2] = 1.5f;
   EXPECT_EQ(q.view().bias[2], 1.5f);
+  EXPECT_EQ(q.order(), nullptr);
+  const std::uint32_t order[5] = {};
+  shape.order = order;
+  ASSERT_TRUE(Ok(q.Allocate(shape)));
+  ASSERT_NE(q.order(), nullptr);
+  q.order()[4] = 3;
+  EXPECT_EQ(ColumnOfX(q.view(), 4), 3u);
 }
 
 TEST(Quantize, RefusesFaultyArguments) {

@@ -37,6 +37,7 @@ class Referring : public ::testing::TestWithParam<FormatInfo> {
           c.zero_kind = kind.zero_kind;
           c.scale_type = kind.scale_type;
           c.bias = c.seed % 2 == 1;
+          c.order = c.seed % 3 == 1;
           c.x = kXKinds[(cases.size() + cases.size() / 16) % std::size(kXKinds)];
           c.gap = c.seed % 4;
           cases.push_back(c);

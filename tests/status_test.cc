@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -149,6 +150,32 @@ TEST_F(WeightStatus, ParametersThatAreNotFinite) {
   }
 }
 
+TEST_F(WeightStatus, OrdersThatAreNoPermutations) {
+  for (const std::size_t at : {std::size_t{0}, std::size_t{70}, std::size_t{149}}) {
+    for (const std::uint32_t bad : {std::uint32_t{1}, std::uint32_t{148}, std::uint32_t{150}, 0xffffffffu}) {
+      SCOPED_TRACE(::testing::Message() << bad << " at " << at);
+      std::vector<std::uint32_t> order(150);
+      std::iota(order.begin(), order.end(), 0u);
+      QuantizedView w = problem_.w();
+      w.order = order.data();
+      PackedMatrix packed;
+      EXPECT_TRUE(Ok(Pack(w, &packed)));
+      order[at] = bad;
+      ExpectRefused(w, "w.order");
+    }
+  }
+  // The check needs memory.
+  QuantizedView w = problem_.w();
+  w.k = w.code_stride = std::size_t{1} << 51;
+  w.m = 1;
+  w.group = kPerRow;
+  w.order = kFirstOnly;
+  PackedMatrix packed;
+  const Status status = Pack(w, &packed);
+  EXPECT_EQ(status.code(), StatusCode::kOutOfMemory);
+  EXPECT_STREQ(status.argument(), "w.order");
+}
+
 TEST_F(WeightStatus, NullResults) {
   const QuantizedView& w = problem_.w();
   EXPECT_TRUE(Refused(Pack(w, nullptr), "packed"));
@@ -169,6 +196,9 @@ class ActivationStatus : public ::testing::Test {
  protected:
   void ExpectRefused(const ActivationView& x, const char* argument, Precision precision = Precision::kInt8) {
     const std::vector<float> before = Multiplied(w_, prepared_, DataType::kF32, 0);
+    Activations normalized;
+    EXPECT_TRUE(Refused(PrepareRmsNorm(x, {nullptr, 1e-6f}, w_, precision, context_, &normalized), argument));
+    EXPECT_EQ(normalized.n(), 0u);
     EXPECT_TRUE(Refused(Prepare(x, w_, precision, context_, &prepared_), argument));
     // What is left either is what it was or is refused.
     Output y(problem_->n, problem_->m, 0, DataType::kF32);

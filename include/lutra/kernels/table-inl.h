@@ -442,10 +442,10 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
   const Geometry& g = *x.geometry;
   const std::size_t begin = b * g.block, count = HWY_MIN(g.block, g.k - begin);
   const std::size_t spans = (g.chunks_in(b) * kChunkSlots + kSpan - 1) / kSpan, size = spans * kSpan;
-  // int8 under one scale: its integers are used as they are, unless tables round them. (begin / scale_group is 0 where
-  // an order leaves the block one scale, as there is but one.)
-  const bool one_scale =
-      x.scale_group >= g.k || (x.order == nullptr && begin / x.scale_group == (begin + count - 1) / x.scale_group);
+  // int8 under one scale, the row's or, unless an order mixes them, a group's: its integers are used as they are,
+  // unless tables round them.
+  const std::size_t last = begin + count - 1;
+  const bool one_scale = x.scale_group >= g.k || (x.order == nullptr && begin / x.scale_group == last / x.scale_group);
   const bool raw = !Traits::kRatios && x.type == DataType::kInt8 && one_scale && x.norm == nullptr;
   HWY_ALIGN std::int32_t run_bits[kMaxRunsPerBlock];
   const auto largest_bits = [&](const float* slots) HWY_ATTR {

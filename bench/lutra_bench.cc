@@ -4,6 +4,10 @@
 //   gemm/<format>/M:4096/K:4096/N:<n>/threads:1/target:<name>                    n tokens, weights from DRAM
 //   scalar/<format>/M:4096/K:4096/N:<1|128>                                      plain loops without Lutra (scalar.h)
 //   prepare/<int1|int4|ternary>/K:4096/N:<n>/target:<name>                       tables, or integers, alone
+//   prepare_shared/<int2|int4|ternary>/M:4096/K:4096/weights:<dram|cache>/target:<name>
+//                                       one token times Q, K and V: x prepared once for all three, or for each
+//   prepare_rmsnorm/<int1|int4|ternary>/K:4096/N:<n>/target:<name>
+//                                       x normalized by PrepareRmsNorm, or by a plain loop before Prepare
 //   dispatch/<thread_pool|openmp|tbb>/threads:2                                  what an executor adds to 8 tasks of 5
 //   us
 //
@@ -11,8 +15,9 @@
 // scales and offsets the weights have>. If not said otherwise, groups of 128 weights share an f16 scale, and precision
 // is int8. x and y are f32. The counters gmac_s and weight_gb_s are 1e9 multiply-adds and bytes of packed weights per
 // second; of_stream and of_dot_peak relate them to what this machine can read (with as many threads) and multiply (with
-// one), see machine_limits.h; nmse is the error against the double reference. The label says which plan served the case
-// (selection.h).
+// one), see machine_limits.h; nmse is the error against the double reference. Where two ways are compared, seconds and
+// apart_seconds are those of the first and of the second, and saved is the share of the second that the first does
+// without. The label says which plan served the case (selection.h).
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -119,24 +124,57 @@ struct Operands {
   Activations tables;
 };
 
-// Runs the benchmark's loop; returns seconds per iteration, by the clock on the wall, of the best 20 ms: the machine is
-// shared, and what neighbours take comes and goes. (The library's own rates would go by processor time.)
+// Seconds per iteration, by the clock on the wall, of the best 20 ms: the machine is shared, and what neighbours take
+// comes and goes. (The library's own rates would go by processor time.)
+class BestTime {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // An iteration that began at `start` ends. Returns when.
+  Clock::time_point Add(Clock::time_point start) {
+    const Clock::time_point end = Clock::now();
+    sum_ += std::chrono::duration<double>(end - start).count();
+    ++count_;
+    if (sum_ < 0.02) return end;
+    best_ = std::min(best_, sum_ / count_);
+    sum_ = count_ = 0;
+    return end;
+  }
+  double seconds() const { return best_ < kNone ? best_ : sum_ / count_; }  // if all was shorter
+
+ private:
+  static constexpr double kNone = std::numeric_limits<double>::infinity();
+  double best_ = kNone, sum_ = 0, count_ = 0;
+};
+
+// Runs the benchmark's loop; returns seconds per iteration.
 template <class Body>
 double SecondsPerIteration(benchmark::State& state, Body body) {
-  using Clock = std::chrono::steady_clock;
-  double best = std::numeric_limits<double>::infinity(), seconds = 0;
-  Clock::time_point start = Clock::now();
-  benchmark::IterationCount count = 0;
+  BestTime best;
+  BestTime::Clock::time_point last = BestTime::Clock::now();
   for (auto _ : state) {
     const Status status = body();
     if (!status.ok()) state.SkipWithError(status.message().c_str());
-    seconds = std::chrono::duration<double>(Clock::now() - start).count() / static_cast<double>(++count);
-    if (seconds * static_cast<double>(count) < 0.02) continue;
-    best = std::min(best, seconds);
-    start = Clock::now();
-    count = 0;
+    last = best.Add(last);
   }
-  return std::min(best, count == state.iterations() ? seconds : best);  // if all was shorter
+  return best.seconds();
+}
+
+// The same for two ways to do something, which alternate, so that both meet the same neighbours. Sets the counters.
+template <class Together, class Apart>
+void Compare(benchmark::State& state, Together together, Apart apart) {
+  BestTime best, best_apart;
+  BestTime::Clock::time_point last = BestTime::Clock::now();
+  for (auto _ : state) {
+    Status status = together();
+    last = best.Add(last);
+    if (status.ok()) status = apart();
+    last = best_apart.Add(last);
+    if (!status.ok()) state.SkipWithError(status.message().c_str());
+  }
+  state.counters["seconds"] = best.seconds();
+  state.counters["apart_seconds"] = best_apart.seconds();
+  state.counters["saved"] = 1 - best.seconds() / best_apart.seconds();
 }
 
 void BenchmarkMatMul(benchmark::State& state, const Case& c) {
@@ -164,17 +202,56 @@ void BenchmarkMatMul(benchmark::State& state, const Case& c) {
                  " a pass; bound by " + plan.bound);
 }
 
-void BenchmarkPrepare(benchmark::State& state, const Case& c) {
+// As small as can be: for Prepare only its K and its format matter.
+Status PackOneRow(const Case& c, PackedMatrix* w) {
   QuantizedMatrix codes;
-  PackedMatrix w;  // as small as can be: only its K and its format matter
-  Status status = RandomWeights(c.format, 1, kK, c.params, &codes);
-  if (status.ok()) status = Pack(codes.view(), {c.target, nullptr}, &w);
-  if (!status.ok()) return state.SkipWithError(status.message().c_str());
+  const Status status = RandomWeights(c.format, 1, kK, c.params, &codes);
+  return status.ok() ? Pack(codes.view(), {c.target, nullptr}, w) : status;
+}
+
+void BenchmarkPrepare(benchmark::State& state, const Case& c) {
+  PackedMatrix w;
+  if (const Status status = PackOneRow(c, &w); !status.ok()) return state.SkipWithError(status.message().c_str());
 
   Operands operands(c);
   const double seconds = SecondsPerIteration(
       state, [&] { return Prepare(operands.x, w, c.precision, operands.context, &operands.tables); });
   state.counters["gx_s"] = 1e-9 * static_cast<double>(kK * c.n) / seconds;  // 1e9 elements of x per second
+}
+
+// Three multiplications of one x, by matrices of one kind.
+void BenchmarkSharing(benchmark::State& state, const Case& c) {
+  Weights* weights;
+  Status status = GetWeights(c, &weights);
+  if (!status.ok()) return state.SkipWithError(status.message().c_str());
+  Operands operands(c);
+  const auto multiply = [&](bool share) {
+    Status last;
+    for (int i = 0; i < 3 && last.ok(); ++i) {
+      const PackedMatrix& w = weights->Next(c.residence);
+      if (i == 0 || !share) last = Prepare(operands.x, w, c.precision, operands.context, &operands.tables);
+      if (last.ok()) last = MatMul(w, operands.tables, operands.y, operands.context);
+    }
+    return last;
+  };
+  Compare(
+      state, [&] { return multiply(true); }, [&] { return multiply(false); });
+}
+
+void BenchmarkRmsNorm(benchmark::State& state, const Case& c) {
+  PackedMatrix w;
+  if (const Status status = PackOneRow(c, &w); !status.ok()) return state.SkipWithError(status.message().c_str());
+  Operands operands(c);
+  const std::vector<float> weight(kK, 1.25f);
+  const RmsNorm norm = {weight.data(), 1e-6f};
+  std::vector<float> normalized(c.n * kK);
+  const ActivationView apart = {normalized.data(), DataType::kF32, c.n, kK, kK};
+  Compare(
+      state, [&] { return PrepareRmsNorm(operands.x, norm, w, c.precision, operands.context, &operands.tables); },
+      [&] {
+        ScalarRmsNorm(operands.x_data.data(), norm, c.n, kK, normalized.data());
+        return Prepare(apart, w, c.precision, operands.context, &operands.tables);
+      });
 }
 
 // The counter: seconds beyond those of the tasks, evenly spread.
@@ -239,6 +316,27 @@ void RegisterGemv(const Case& c) {
 }
 void RegisterGemm(const Case& c) { Register(c, "gemm", "/N:" + std::to_string(c.n)); }
 
+void RegisterPrepare(Target target) {
+  const std::string at_target = std::string("/target:") + TargetName(target);
+  for (const Format format : {Format::kInt1, Format::kInt4, Format::kTernary}) {
+    for (const std::size_t n : {std::size_t{1}, std::size_t{128}}) {
+      const std::string what =
+          std::string(Describe(format).name) + "/K:" + std::to_string(kK) + "/N:" + std::to_string(n) + at_target;
+      const Case c{format, target, n, Residence::kCache};
+      benchmark::RegisterBenchmark(("prepare/" + what).c_str(), BenchmarkPrepare, c);
+      benchmark::RegisterBenchmark(("prepare_rmsnorm/" + what).c_str(), BenchmarkRmsNorm, c);
+    }
+  }
+  for (const Format format : {Format::kInt2, Format::kInt4, Format::kTernary}) {
+    for (const Residence residence : {Residence::kDram, Residence::kCache}) {
+      const std::string name = std::string("prepare_shared/") + Describe(format).name + "/M:" + std::to_string(kM) +
+                               "/K:" + std::to_string(kK) +
+                               (residence == Residence::kDram ? "/weights:dram" : "/weights:cache") + at_target;
+      benchmark::RegisterBenchmark(name.c_str(), BenchmarkSharing, Case{format, target, 1, residence});
+    }
+  }
+}
+
 void RegisterTarget(Target target) {
   for (const FormatInfo& f : kFormats) {
     const auto of = [&](std::size_t n, Residence residence) { return Case{f.format, target, n, residence}; };
@@ -271,13 +369,7 @@ void RegisterTarget(Target target) {
       n == 1 ? RegisterGemv(c) : RegisterGemm(c);
     }
   }
-  for (const Format format : {Format::kInt1, Format::kInt4, Format::kTernary}) {
-    for (const std::size_t n : {std::size_t{1}, std::size_t{128}}) {
-      const std::string name = std::string("prepare/") + Describe(format).name + "/K:" + std::to_string(kK) +
-                               "/N:" + std::to_string(n) + "/target:" + TargetName(target);
-      benchmark::RegisterBenchmark(name.c_str(), BenchmarkPrepare, Case{format, target, n, Residence::kCache});
-    }
-  }
+  RegisterPrepare(target);
 }
 
 void RegisterDispatch() {

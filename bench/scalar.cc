@@ -1,6 +1,7 @@
-// Dequantize a row, multiply and add: plain loops, for the compiler to do with as it likes.
+// Plain loops, for the compiler to do with as it likes.
 #include "scalar.h"
 
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -24,6 +25,21 @@ void ScalarMatMul(const QuantizedView& w, const float* x, std::size_t n, float* 
       for (std::size_t k = 0; k < w.k; ++k) sum += row[k] * x[i * w.k + k];
       y[i * w.m + m] = sum;
     }
+  }
+}
+
+void ScalarRmsNorm(const float* x, const RmsNorm& norm, std::size_t n, std::size_t k, float* out) {
+  constexpr std::size_t kSums = 16;
+  for (std::size_t i = 0; i < n; ++i, x += k, out += k) {
+    float sums[kSums] = {}, sum = 0;
+    const std::size_t whole = k / kSums * kSums;
+    for (std::size_t j = 0; j < whole; j += kSums) {
+      for (std::size_t s = 0; s < kSums; ++s) sums[s] += x[j + s] * x[j + s];
+    }
+    for (std::size_t j = whole; j < k; ++j) sum += x[j] * x[j];
+    for (const float part : sums) sum += part;
+    const float scale = 1.0f / std::sqrt(sum / static_cast<float>(k) + norm.epsilon);
+    for (std::size_t j = 0; j < k; ++j) out[j] = x[j] * scale * norm.weight[j];
   }
 }
 

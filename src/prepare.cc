@@ -15,7 +15,7 @@ Status ActivationAccess::Prepare(const ActivationView& x, const RmsNorm* norm, c
   if (precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
   if (x.k != w.k()) return Status::Invalid("x.k", "differs from K of w");
   LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
-  if (norm != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(*norm, x.k));
+  if (norm != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(*norm));
 
   const internal::Geometry geometry = GeometryOf(w);
   const std::size_t row_bytes = ActivationAccess::RowBytes(Describe(w.format()), geometry, precision);
@@ -55,7 +55,8 @@ Status ActivationAccess::Prepare(const ActivationView& x, const RmsNorm* norm, c
                          &work);
   }
   if (!work.finite.load(std::memory_order_relaxed)) {
-    return Status::Invalid("x.data", norm == nullptr ? "holds a value that is not finite" : internal::kNotNormalized);
+    if (norm != nullptr) return internal::NotNormalized(*norm, x.k);
+    return Status::Invalid("x.data", "holds a value that is not finite");
   }
   activations->key_ = KeyFor(w, precision);
   activations->n_ = x.n;

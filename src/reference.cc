@@ -248,7 +248,7 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
 
 Status ReferenceRmsNorm(const ActivationView& x, const RmsNorm& norm, float* out) {
   LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
-  LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(norm, x.k));
+  LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(norm));
   if (out == nullptr && x.n != 0 && x.k != 0) return Status::Invalid("out", "is null");
   const auto normalized = [&](std::size_t n, float inverse_rms, std::size_t k) {
     return X(x, n, k) * inverse_rms * (norm.weight != nullptr ? norm.weight[k] : 1.0f);
@@ -256,8 +256,7 @@ Status ReferenceRmsNorm(const ActivationView& x, const RmsNorm& norm, float* out
   for (std::size_t n = 0; n < x.n; ++n) {
     const float inverse_rms = InverseRms(x, n, norm.epsilon);
     for (std::size_t k = 0; k < x.k; ++k) {
-      if (!internal::IsFinite(normalized(n, inverse_rms, k)))
-        return Status::Invalid("x.data", internal::kNotNormalized);
+      if (!internal::IsFinite(normalized(n, inverse_rms, k))) return internal::NotNormalized(norm, x.k);
     }
   }
   for (std::size_t n = 0; n < x.n; ++n) {

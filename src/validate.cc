@@ -87,14 +87,16 @@ Status ValidateActivations(const ActivationView& x) {
   return {};
 }
 
-Status ValidateNorm(const RmsNorm& norm, std::size_t k) {
+Status ValidateNorm(const RmsNorm& norm) {
+  const bool valid = IsFinite(norm.epsilon) && norm.epsilon >= 0.0f;
+  return valid ? Status() : Status::Invalid("norm.epsilon", "is negative or not finite");
+}
+
+Status NotNormalized(const RmsNorm& norm, std::size_t k) {
   if (norm.weight != nullptr && !AllFinite(norm.weight, DataType::kF32, k)) {
     return Status::Invalid("norm.weight", "holds a value that is not finite");
   }
-  if (!IsFinite(norm.epsilon) || norm.epsilon < 0.0f) {
-    return Status::Invalid("norm.epsilon", "is negative or not finite");
-  }
-  return {};
+  return Status::Invalid("x.data", "holds a row whose normalized values are not all finite");
 }
 
 }  // namespace internal

@@ -65,9 +65,10 @@ Status ValidateShape(const QuantizedView& w);
 // And the arrays of scales, zeros, bias and order; codes are checked where they are read.
 Status ValidateWeights(const QuantizedView& w);
 Status ValidateActivations(const ActivationView& x);
-inline constexpr char kNotNormalized[] = "holds a row whose normalized values are not all finite";
-// Of rows of K.
-Status ValidateNorm(const RmsNorm& norm, std::size_t k);
+// All but the weight, which is checked where it is read.
+Status ValidateNorm(const RmsNorm& norm);
+// The refusal of normalized values that are not all finite: whose fault it is.
+Status NotNormalized(const RmsNorm& norm, std::size_t k);
 
 }  // namespace internal
 }  // namespace lutra

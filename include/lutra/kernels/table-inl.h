@@ -191,23 +191,19 @@ static HWY_NOINLINE void LoadInOrder(const Row& x, std::size_t begin, std::size_
 }
 
 // (x * inverse_rms) * weight, of the elements that were loaded.
-static HWY_NOINLINE void NormalizeLinear(const Row& x, std::size_t begin, std::size_t count, float* linear) {
-  const DF df;
+static HWY_NOINLINE void NormalizeLinear(const Row& x, std::size_t begin, std::size_t count,
+                                         float* HWY_RESTRICT linear) {
+  const float scale = x.inverse_rms;
   const float* weight = x.norm->weight;
-  HWY_ALIGN float picked[kMaxSpans * kSpan];
-  for (std::size_t i = 0; i < count; ++i) linear[i] *= x.inverse_rms;
-  if (weight == nullptr) return;
-  if (x.order == nullptr) {
+  if (weight == nullptr) {
+    for (std::size_t i = 0; i < count; ++i) linear[i] *= scale;
+  } else if (x.order == nullptr) {
     weight += begin;
+    for (std::size_t i = 0; i < count; ++i) linear[i] = linear[i] * scale * weight[i];
   } else {
-    for (std::size_t i = 0; i < count; ++i) picked[i] = weight[x.order[begin + i]];
-    weight = picked;
+    const std::uint32_t* order = x.order + begin;
+    for (std::size_t i = 0; i < count; ++i) linear[i] = linear[i] * scale * weight[order[i]];
   }
-  std::size_t i = 0;
-  for (; i + hn::Lanes(df) <= count; i += hn::Lanes(df)) {
-    hn::Store(hn::Mul(hn::Load(df, linear + i), hn::LoadU(df, weight + i)), df, linear + i);
-  }
-  for (; i < count; ++i) linear[i] *= weight[i];
 }
 
 // The next `count` elements from column `begin` of the tables as floats, zero up to `padded`.

@@ -352,9 +352,9 @@ Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* pa
   const internal::Tail tail(fields, w.bias != nullptr, w.order != nullptr);
   Buffer buffer;
   if (!buffer.Reserve(fields.bytes + tail.bytes())) return Status::OutOfMemory("packed");
-  std::uint8_t* const bias = buffer.data() + fields.bytes;
-  if (tail.bias_bytes != 0) std::memcpy(bias, w.bias, tail.bias_bytes);
-  if (tail.order_bytes != 0) std::memcpy(bias + tail.bias_bytes, w.order, tail.order_bytes);
+  std::uint8_t* const behind = buffer.data() + fields.bytes;
+  if (tail.bias_bytes != 0) std::memcpy(behind, w.bias, tail.bias_bytes);
+  if (tail.order_bytes != 0) std::memcpy(behind + tail.bias_bytes, w.order, tail.order_bytes);
   internal::SetData(buffer.data(), tail, &fields);
   const Geometry geometry(f, w.k, w.group, w.scale_type, w.zero_kind);
   if (geometry.blocks != 0) {

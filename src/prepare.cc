@@ -1,4 +1,4 @@
-// Prepare: validates x, makes room, builds the tables row by row.
+// Prepare and PrepareRmsNorm: validate x, make room, build the tables row by row.
 #include <algorithm>
 #include <atomic>
 
@@ -18,7 +18,7 @@ Status ActivationAccess::Prepare(const ActivationView& x, const RmsNorm* norm, c
   if (norm != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(*norm));
 
   const internal::Geometry geometry = GeometryOf(w);
-  const std::size_t row_bytes = ActivationAccess::RowBytes(Describe(w.format()), geometry, precision);
+  const std::size_t row_bytes = RowBytes(Describe(w.format()), geometry, precision);
   activations->n_ = 0;
   if (!activations->tables_.Reserve(x.n * row_bytes) ||
       !activations->scales_.Reserve(x.n * geometry.blocks * sizeof(internal::BlockScale))) {

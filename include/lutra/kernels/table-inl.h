@@ -190,31 +190,40 @@ static HWY_NOINLINE void LoadInOrder(const Row& x, std::size_t begin, std::size_
   }
 }
 
-// (x * inverse_rms) * weight, of the elements that were loaded.
-static HWY_NOINLINE void NormalizeLinear(const Row& x, std::size_t begin, std::size_t count,
-                                         float* HWY_RESTRICT linear) {
-  const float scale = x.inverse_rms;
+// (x * inverse_rms) * weight, of elements that were loaded. Whole vectors are stored, as they are loaded again at once.
+static HWY_NOINLINE void NormalizeLinear(const Row& x, std::size_t begin, std::size_t count, const float* loaded,
+                                         float* linear) {
+  const DF df;
   const float* weight = x.norm->weight;
-  if (weight == nullptr) {
-    for (std::size_t i = 0; i < count; ++i) linear[i] *= scale;
-  } else if (x.order == nullptr) {
-    weight += begin;
-    for (std::size_t i = 0; i < count; ++i) linear[i] = linear[i] * scale * weight[i];
-  } else {
-    const std::uint32_t* order = x.order + begin;
-    for (std::size_t i = 0; i < count; ++i) linear[i] = linear[i] * scale * weight[order[i]];
+  std::size_t i = 0;
+  if (x.order != nullptr && weight != nullptr) {
+    for (; i < count; ++i) linear[i] = loaded[i] * x.inverse_rms * weight[x.order[begin + i]];
+    return;
+  }
+  const VF scale = hn::Set(df, x.inverse_rms);
+  for (; i + hn::Lanes(df) <= count; i += hn::Lanes(df)) {
+    VF scaled = hn::Mul(hn::LoadU(df, loaded + i), scale);
+    if (weight != nullptr) scaled = hn::Mul(scaled, hn::LoadU(df, weight + begin + i));
+    hn::Store(scaled, df, linear + i);
+  }
+  for (; i < count; ++i) {
+    linear[i] = loaded[i] * x.inverse_rms;
+    if (weight != nullptr) linear[i] *= weight[begin + i];
   }
 }
 
 // The next `count` elements from column `begin` of the tables as floats, zero up to `padded`.
 HWY_INLINE void LoadLinear(const Row& x, std::size_t begin, std::size_t count, std::size_t padded, bool raw,
                            float* linear) {
+  const float* loaded = linear;
   if (x.order != nullptr) {
     LoadInOrder(x, begin, count, raw, linear);
+  } else if (x.norm != nullptr && x.type == DataType::kF32) {
+    loaded = static_cast<const float*>(x.x) + begin;
   } else {
     LoadInRow(x, begin, count, raw, linear);
   }
-  if (x.norm != nullptr) NormalizeLinear(x, begin, count, linear);
+  if (x.norm != nullptr) NormalizeLinear(x, begin, count, loaded, linear);
   for (std::size_t i = count; i < padded; ++i) linear[i] = 0.0f;
 }
 

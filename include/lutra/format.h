@@ -108,8 +108,8 @@ constexpr std::size_t ChunksIn(const FormatInfo& f, std::size_t weights) {
 
 // kInt8: int8 tables or int8 x, the fast default; NMSE 1.4e-5 to 4.5e-5 on Gaussian x and evenly used codes.
 // kInt16: 15 bits in two digits of 7. Sums are exact integers: for int8 activations without any rounding of x (where no
-//     block straddles two activation scales), for others after rounding x to a multiple of max|x| / ExactLimit(f) per
-//     block.
+//     block straddles two activation scales, and, with an order of columns, x has one per row), for others after
+//     rounding x to a multiple of max|x| / ExactLimit(f) per block.
 // Both give the same bits on every target, for every split into ranges and any number of threads.
 enum class Precision : std::uint8_t { kInt8, kInt16 };
 inline constexpr Precision kPrecisions[] = {Precision::kInt8, Precision::kInt16};

@@ -550,7 +550,7 @@ bool BuildGroup(const TableArgs& a) {
   const Geometry& g = *a.geometry;
   BlockOfX blocks[kGroupRows];
   Row row[kGroupRows];
-  for (std::size_t n = 0; n < a.rows; ++n) {
+  for (std::size_t n = 0; n < HWY_MIN(a.rows, kGroupRows); ++n) {  // g++ warns of more rows than there are
     row[n] = {a, a.type == DataType::kF32 && a.order == nullptr && a.norm == nullptr, 1.0f};
     row[n].x = static_cast<const std::uint8_t*>(a.x) + n * a.x_stride;
     if (a.scales != nullptr) row[n].scales += n * a.scale_stride;

@@ -20,5 +20,12 @@ file(RELATIVE_PATH pkgconfig_to_prefix ${CMAKE_INSTALL_PREFIX}/${pkgconfig_dir} 
 if(hwy_FOUND)
   set(lutra_pc_requires libhwy)
 endif()
+# What a C compiler would not link by itself.
+set(lutra_pc_libs ${CMAKE_THREAD_LIBS_INIT})
+foreach(library IN LISTS CMAKE_CXX_IMPLICIT_LINK_LIBRARIES)
+  if(library MATCHES "^(stdc\\+\\+|c\\+\\+|c\\+\\+abi|m)$")
+    string(APPEND lutra_pc_libs " -l${library}")
+  endif()
+endforeach()
 configure_file(cmake/lutra.pc.in lutra.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/lutra.pc DESTINATION ${pkgconfig_dir})

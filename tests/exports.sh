@@ -1,11 +1,17 @@
 #!/bin/sh
-# A shared library exports the public names of namespace lutra and nothing else: exports.sh LIBRARY
+# A shared library exports the public names of namespace lutra, the functions of lutra_c.h and nothing else:
+# exports.sh LIBRARY LUTRA_C_H
 set -eu
 names=$(nm --dynamic --defined-only --demangle "$1" | cut -d' ' -f3- | sed -E 's/^(vtable|typeinfo|typeinfo name|guard variable) for //')
 for public in Pack Prepare PrepareRmsNorm MatMul MatMulRange SavePacked LoadPacked SerialExecutor RunnableTargets; do
   echo "$names" | grep -q "^lutra::$public(" || { echo "lutra::$public is not exported"; exit 1; }
 done
-if echo "$names" | grep -v '^lutra::' || echo "$names" | grep -E '^lutra::(internal|N_)'; then
+functions=$(sed -nE 's/^LUTRA_C_API .*[ *](lutra_[a-z_]+)\(.*/\1/p' "$2" | LC_ALL=C sort)
+if [ "$(echo "$names" | grep '^lutra_' | LC_ALL=C sort)" != "$functions" ]; then
+  echo "of lutra_c.h should be exported: $functions"
+  exit 1
+fi
+if echo "$names" | grep -Ev '^lutra(::|_)' || echo "$names" | grep -E '^lutra::(internal|N_)'; then
   echo "should not be exported"
   exit 1
 fi

@@ -1,0 +1,313 @@
+// The C API, for C, Rust, Go, Zig or Python (ctypes): C11, and nothing beside it. C++ programs include lutra/lutra.h.
+//
+//     lutra_quantized* q = NULL;  // or a lutra_quantized_view of a model's own codes
+//     lutra_quantize(weights, M, K, K, &options, &q);
+//     lutra_quantized_view view;
+//     lutra_quantized_get(q, &view);
+//     lutra_packed* w = NULL;
+//     lutra_pack(&view, NULL, NULL, &w);                                          // at load time
+//
+//     lutra_activations* x = NULL;
+//     lutra_activations_create(&x);
+//     lutra_activation_view x_view = {x_data, LUTRA_TYPE_F32, N, K, K, NULL, 0};  // every call
+//     lutra_prepare(&x_view, w, LUTRA_PRECISION_INT8, NULL, x);
+//     lutra_output_view y_view = {y_data, LUTRA_TYPE_F32, N, M, M};
+//     lutra_matmul(w, x, &y_view, NULL);                                          // y[N x M] = x * W^T
+//
+// Each function returns a lutra_status; check it. None throws, aborts or prints, and one that fails has left its
+// outputs untouched (lutra_prepare: see there).
+//
+// Handles: what creates one writes it to *out, whose old value does not matter. What destroys one takes a pointer to
+// the handle and makes it NULL, so that a second call does nothing, as with NULL. A handle that is NULL or of another
+// kind is refused; so, as long as its memory is not used for something else, is a copy of a destroyed one, but do not
+// count on that.
+//
+// Threads: any number may use a handle at the same time where it is passed as const, and a context wherever it is
+// passed; create, destroy and lutra_prepare need the handle that they change to themselves.
+//
+// Structures are views of the caller's memory, and are read during the call only. They have no defaults; start from
+// zeros. lutra/matrix.h and lutra/quantize.h say more about those of the same names.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Exports a function from a shared library, and says to C++ that it does not throw.
+#if defined(LUTRA_SHARED)
+#define LUTRA_C_API __attribute__((visibility("default")))
+#else
+#define LUTRA_C_API
+#endif
+#if defined(__cplusplus)
+#define LUTRA_C_NOEXCEPT noexcept
+extern "C" {
+#else
+#define LUTRA_C_NOEXCEPT
+#endif
+
+// --- Status, version, targets
+
+// A lutra_status's code.
+typedef int32_t lutra_status_code;
+enum {
+  LUTRA_OK = 0,
+  LUTRA_INVALID_ARGUMENT = 1,  // the call can never succeed with these arguments
+  LUTRA_UNSUPPORTED = 2,       // valid, but not on this CPU or in this build
+  LUTRA_OUT_OF_MEMORY = 3,
+  LUTRA_IO = 4  // a file cannot be opened, read or written
+};
+
+// What is wrong, with which argument. Nothing to free: the texts are constants of the library. Where a reason names a
+// constant, it is by its C++ name: kF16 is LUTRA_TYPE_F16.
+typedef struct lutra_status {
+  lutra_status_code code;
+  const char* argument;  // e.g. "w.scales"; "" if ok
+  const char* reason;    // e.g. "holds a value that is not finite"; "" if ok
+} lutra_status;
+
+// Writes "argument: reason", or "ok", to buffer[0 .. size): cut if it is too long, always ending in a 0, nothing if
+// size is 0 or buffer NULL. Returns the length of the whole message, without its 0.
+LUTRA_C_API size_t lutra_status_message(lutra_status status, char* buffer, size_t size) LUTRA_C_NOEXCEPT;
+
+// "major.minor.patch" of the library that is linked. Before 1.0 a minor version may change this API.
+LUTRA_C_API const char* lutra_version(void) LUTRA_C_NOEXCEPT;
+
+// The instruction sets that this CPU runs, the best first; at least one. A name is a constant ("AVX2", "NEON"), and
+// NULL for an index that is too large.
+LUTRA_C_API size_t lutra_target_count(void) LUTRA_C_NOEXCEPT;
+LUTRA_C_API const char* lutra_target_name(size_t index) LUTRA_C_NOEXCEPT;
+// Whether there is a target of that name. False for NULL.
+LUTRA_C_API bool lutra_target_exists(const char* name) LUTRA_C_NOEXCEPT;
+
+// --- Threads
+
+// A task of Lutra's: call it with the context that came with it.
+typedef void (*lutra_task)(void* context, size_t index);
+
+// The caller's own thread pool.
+typedef struct lutra_executor {
+  // Calls task(context, i) once for each i in [0, count), in any order, on any threads, and returns when all have
+  // returned. Neither throws nor jumps out. May be called by several threads at a time if they share the context.
+  void (*parallel_for)(void* state, size_t count, lutra_task task, void* context);
+  void* state;         // passed on to parallel_for; must outlive the context
+  size_t concurrency;  // how many tasks can run at the same time; at least 1
+} lutra_executor;
+
+// The threads that a call may use. Where a function takes a context, NULL stands for the calling thread alone.
+typedef struct lutra_context lutra_context;
+
+#define LUTRA_MAX_THREADS 1024
+
+// A context with threads of its own, the caller being one of them; they sleep when they are idle for 2 ms. 0: one for
+// each processor; 1: none but the caller. If the system refuses some, there are fewer: see lutra_context_concurrency.
+// While one call uses the threads, others that share the context run on their callers' alone.
+LUTRA_C_API lutra_status lutra_context_create(size_t threads, lutra_context** context) LUTRA_C_NOEXCEPT;
+
+// A context over the threads of *executor, which is copied.
+LUTRA_C_API lutra_status lutra_context_create_over(const lutra_executor* executor,
+                                                   lutra_context** context) LUTRA_C_NOEXCEPT;
+
+// How many tasks can run at the same time. 1 for NULL; 0 for what is no context.
+LUTRA_C_API size_t lutra_context_concurrency(const lutra_context* context) LUTRA_C_NOEXCEPT;
+
+// Ends the context's own threads. No call may be using it.
+LUTRA_C_API lutra_status lutra_context_destroy(lutra_context** context) LUTRA_C_NOEXCEPT;
+
+// --- Quantized weights
+
+// The format of weights: lutra/format.h says what their codes stand for.
+typedef int32_t lutra_format;
+enum {
+  LUTRA_FORMAT_INT1 = 0,
+  LUTRA_FORMAT_INT2 = 1,
+  LUTRA_FORMAT_INT3 = 2,
+  LUTRA_FORMAT_INT4 = 3,
+  LUTRA_FORMAT_TERNARY = 4
+};
+
+// The type of array elements.
+typedef int32_t lutra_data_type;
+enum {
+  LUTRA_TYPE_F32 = 0,
+  LUTRA_TYPE_F16 = 1,   // IEEE binary16, 2 bytes
+  LUTRA_TYPE_BF16 = 2,  // upper half of a binary32, 2 bytes
+  LUTRA_TYPE_INT8 = 3,  // activations, and scales of two levels
+  LUTRA_TYPE_UINT4 = 4  // scales of two levels only: 0 .. 15, a byte each in views
+};
+
+// What zeros[] holds.
+typedef int32_t lutra_zero_kind;
+enum {
+  LUTRA_ZERO_NONE = 0,     // the format's default: 0 for int1 and ternary, 2^(bits-1) for int2 to int4
+  LUTRA_ZERO_INTEGER = 1,  // uint8_t zeros[]
+  LUTRA_ZERO_FLOAT = 2,    // zeros[] of the type of the scales
+  LUTRA_ZERO_OFFSET = 3    // zeros[] of the type of the scales, but added: W = scale * value + offset
+};
+
+// Group sizes besides 16, 32, 64, 128 and 256 weights.
+#define LUTRA_PER_ROW 0            // one scale per row of W
+#define LUTRA_PER_MATRIX SIZE_MAX  // one scale in all
+
+// A quantized W[M x K], M output features: see lutra::QuantizedView.
+typedef struct lutra_quantized_view {
+  lutra_format format;
+  size_t m, k;
+  const uint8_t* codes;  // one code per byte
+  size_t code_stride;    // bytes from row to row
+  size_t group;          // weights of a row that share a scale; or LUTRA_PER_ROW, LUTRA_PER_MATRIX
+  const void* scales;    // [m x ceil(k / group)]; [m] or [1] for the other two
+  lutra_data_type scale_type;
+  lutra_zero_kind zero_kind;
+  const void* zeros;              // as many as scales, or NULL
+  const uint16_t* super_scales;   // f16 [m x ceil(k / 256)] if scale_type is an integer's, or NULL
+  const uint16_t* super_offsets;  // the same if besides zero_kind is LUTRA_ZERO_OFFSET, or NULL
+  const float* bias;              // [m] or NULL
+  const uint32_t* order;          // [k] or NULL: the column of x that a column of codes multiplies
+} lutra_quantized_view;
+
+// How lutra_quantize quantizes.
+typedef struct lutra_quantize_options {
+  lutra_format format;
+  size_t group;
+  lutra_data_type scale_type;
+  lutra_zero_kind zero_kind;
+} lutra_quantize_options;
+
+// Owns what a lutra_quantized_view points to.
+typedef struct lutra_quantized lutra_quantized;
+
+// Quantizes weights[m x k] (row-major, row_stride elements from row to row, finite), by simple methods: see
+// lutra::Quantize.
+LUTRA_C_API lutra_status lutra_quantize(const float* weights, size_t m, size_t k, size_t row_stride,
+                                        const lutra_quantize_options* options, lutra_quantized** w) LUTRA_C_NOEXCEPT;
+
+// The view of w, valid until w is destroyed.
+LUTRA_C_API lutra_status lutra_quantized_get(const lutra_quantized* w, lutra_quantized_view* view) LUTRA_C_NOEXCEPT;
+
+// out[m x k] = W in float, row_stride elements from row to row.
+LUTRA_C_API lutra_status lutra_dequantize(const lutra_quantized_view* w, float* out,
+                                          size_t row_stride) LUTRA_C_NOEXCEPT;
+
+LUTRA_C_API lutra_status lutra_quantized_destroy(lutra_quantized** w) LUTRA_C_NOEXCEPT;
+
+// --- Packed weights
+
+// W[M x K] laid out for one target.
+typedef struct lutra_packed lutra_packed;
+
+// What a lutra_packed is.
+typedef struct lutra_packed_info {
+  lutra_format format;
+  size_t m, k, group;
+  lutra_data_type scale_type;
+  lutra_zero_kind zero_kind;
+  bool has_bias;
+  const char* target;      // a constant
+  size_t bytes;            // that a multiplication reads, padding and scales included, without the bias
+  double bits_per_weight;  // 8 * bytes / (m * k); 0 if the matrix is empty
+  size_t file_size;        // bytes of the file, or of the memory, that it is saved to
+} lutra_packed_info;
+
+// Packs W. `target`: the name of one (lutra_target_name), or NULL for the best; LUTRA_UNSUPPORTED if it does not run
+// here. Reads the view once; it is not needed afterwards. Fails on whatever lutra::Pack refuses.
+LUTRA_C_API lutra_status lutra_pack(const lutra_quantized_view* w, const char* target, lutra_context* context,
+                                    lutra_packed** packed) LUTRA_C_NOEXCEPT;
+
+// The inverse: the codes, scales, zeros and bias that were packed.
+LUTRA_C_API lutra_status lutra_unpack(const lutra_packed* packed, lutra_quantized** w) LUTRA_C_NOEXCEPT;
+
+LUTRA_C_API lutra_status lutra_packed_get(const lutra_packed* w, lutra_packed_info* info) LUTRA_C_NOEXCEPT;
+
+LUTRA_C_API lutra_status lutra_packed_destroy(lutra_packed** w) LUTRA_C_NOEXCEPT;
+
+// --- Packed weights in files and in memory: see lutra/packed_file.h
+
+// What loading did.
+typedef int32_t lutra_loaded;
+enum {
+  LUTRA_LOADED_IN_PLACE = 0,  // multiplied from where the bytes are
+  LUTRA_LOADED_COPIED = 1,    // the bytes were not aligned to 64
+  LUTRA_LOADED_REPACKED = 2   // they were packed for a layout that the target does not have
+};
+
+// Writes w to a file, first under the name path + ".part"; then the file replaces one that is there.
+LUTRA_C_API lutra_status lutra_save(const lutra_packed* w, const char* path) LUTRA_C_NOEXCEPT;
+
+// Writes the same to bytes[0 .. size); size is lutra_packed_info's file_size.
+LUTRA_C_API lutra_status lutra_save_bytes(const lutra_packed* w, void* bytes, size_t size) LUTRA_C_NOEXCEPT;
+
+// Maps what lutra_save wrote. `target` as in lutra_pack. `loaded`, unless NULL, is set on success. Damage is refused.
+LUTRA_C_API lutra_status lutra_load(const char* path, const char* target, lutra_context* context, lutra_packed** w,
+                                    lutra_loaded* loaded) LUTRA_C_NOEXCEPT;
+
+// The same from memory. If *loaded is LUTRA_LOADED_IN_PLACE, `bytes` must outlive w, unchanged.
+LUTRA_C_API lutra_status lutra_load_bytes(const void* bytes, size_t size, const char* target, lutra_context* context,
+                                          lutra_packed** w, lutra_loaded* loaded) LUTRA_C_NOEXCEPT;
+
+// --- Activations
+
+// x[N x K], N tokens, row-major: see lutra::ActivationView.
+typedef struct lutra_activation_view {
+  const void* data;
+  lutra_data_type type;  // LUTRA_TYPE_F32, F16, BF16 or INT8
+  size_t n, k;
+  size_t row_stride;    // elements
+  const float* scales;  // LUTRA_TYPE_INT8: x = scale * int. [n], or [n x ceil(k / scale_group)]; otherwise NULL
+  size_t scale_group;   // LUTRA_PER_ROW, or elements of a row that share a scale
+} lutra_activation_view;
+
+// How x is rounded: lutra/format.h.
+typedef int32_t lutra_precision;
+enum {
+  LUTRA_PRECISION_INT8 = 0,  // fast
+  LUTRA_PRECISION_INT16 = 1  // sums are exact integers: for int8 activations without any rounding
+};
+
+// x in tables, made by lutra_prepare. Reuse one for every call: its memory only grows.
+typedef struct lutra_activations lutra_activations;
+
+// What a lutra_activations holds.
+typedef struct lutra_activations_info {
+  size_t n, k;
+  lutra_precision precision;
+} lutra_activations_info;
+
+// Activations of no rows.
+LUTRA_C_API lutra_status lutra_activations_create(lutra_activations** activations) LUTRA_C_NOEXCEPT;
+
+// Builds the tables of x, for w and for every matrix they fit, in place: if x is not finite or memory is short,
+// *activations holds no rows then.
+LUTRA_C_API lutra_status lutra_prepare(const lutra_activation_view* x, const lutra_packed* w, lutra_precision precision,
+                                       lutra_context* context, lutra_activations* activations) LUTRA_C_NOEXCEPT;
+
+// Whether lutra_matmul accepts x for w: the same K, kind of tables, layout and block size. False for what is no handle.
+LUTRA_C_API bool lutra_activations_fit(const lutra_activations* x, const lutra_packed* w) LUTRA_C_NOEXCEPT;
+
+LUTRA_C_API lutra_status lutra_activations_get(const lutra_activations* x,
+                                               lutra_activations_info* info) LUTRA_C_NOEXCEPT;
+
+LUTRA_C_API lutra_status lutra_activations_destroy(lutra_activations** activations) LUTRA_C_NOEXCEPT;
+
+// --- Multiplication: y[N x M] = x[N x K] * W[M x K]^T + bias[M]
+
+// y[N x M], row-major.
+typedef struct lutra_output_view {
+  void* data;
+  lutra_data_type type;  // LUTRA_TYPE_F32, F16 or BF16
+  size_t n, m;
+  size_t row_stride;  // elements
+} lutra_output_view;
+
+// Multiplies. x must fit w. Never allocates. y must not overlap them.
+LUTRA_C_API lutra_status lutra_matmul(const lutra_packed* w, const lutra_activations* x, const lutra_output_view* y,
+                                      lutra_context* context) LUTRA_C_NOEXCEPT;
+
+// Computes only the columns [m_begin, m_end) of y, on the calling thread, for engines that split the work themselves; y
+// describes the whole output. The same bits as lutra_matmul's. Multiples of 64 avoid double work at the edges.
+LUTRA_C_API lutra_status lutra_matmul_range(const lutra_packed* w, const lutra_activations* x,
+                                            const lutra_output_view* y, size_t m_begin, size_t m_end) LUTRA_C_NOEXCEPT;
+
+#if defined(__cplusplus)
+}
+#endif

@@ -62,6 +62,7 @@ Status CheckHandle(const H* handle, const char* argument) {
 Status CheckContext(const lutra_context* context) {
   return context == nullptr ? Status() : CheckHandle(context, "context");
 }
+
 // What a call may use. Made anew for each, so that callers can share the handle.
 lutra::Context ContextOf(const lutra_context* context) { return {context == nullptr ? nullptr : context->value.get()}; }
 
@@ -79,7 +80,8 @@ template <class H>
 Status Destroy(H** handle, const char* argument) {
   if (handle == nullptr || *handle == nullptr) return {};
   if (const Status status = CheckHandle(*handle, argument); !status.ok()) return status;
-  const_cast<volatile std::uint64_t&>((*handle)->tag) = 0;  // volatile: a store to memory that is freed next may go
+  // A compiler may drop a plain store to memory that is freed next.
+  const_cast<volatile std::uint64_t&>((*handle)->tag) = 0;
   delete *handle;
   *handle = nullptr;
   return {};
@@ -226,20 +228,22 @@ lutra::QuantizedView FromC(const lutra_quantized_view& w) {
 lutra_quantized_view ToC(const lutra::QuantizedView& w) {
   const auto& [format, m, k, codes, code_stride, group, scales, scale_type, zero_kind, zeros, super_scales,
                super_offsets, bias, order] = w;
-  return {ToC(format),
-          m,
-          k,
-          codes,
-          code_stride,
-          group,
-          scales,
-          ToC(scale_type),
-          ToC(zero_kind),
-          zeros,
-          super_scales,
-          super_offsets,
-          bias,
-          order};
+  lutra_quantized_view view = {};
+  view.format = ToC(format);
+  view.m = m;
+  view.k = k;
+  view.codes = codes;
+  view.code_stride = code_stride;
+  view.group = group;
+  view.scales = scales;
+  view.scale_type = ToC(scale_type);
+  view.zero_kind = ToC(zero_kind);
+  view.zeros = zeros;
+  view.super_scales = super_scales;
+  view.super_offsets = super_offsets;
+  view.bias = bias;
+  view.order = order;
+  return view;
 }
 
 lutra::QuantizeOptions FromC(const lutra_quantize_options& o) {
@@ -409,17 +413,17 @@ lutra_status lutra_packed_get(const lutra_packed* w, lutra_packed_info* info) no
   const Status status = FirstError({CheckHandle(w, "w"), CheckNotNull(info, "info")});
   if (!status.ok()) return ToC(status);
   const lutra::PackedMatrix& p = w->value;
-  *info = {ToC(p.format()),
-           p.m(),
-           p.k(),
-           p.group(),
-           ToC(p.scale_type()),
-           ToC(p.zero_kind()),
-           p.has_bias(),
-           lutra::TargetName(p.target()),
-           p.bytes(),
-           p.bits_per_weight(),
-           lutra::PackedFileSize(p)};
+  info->format = ToC(p.format());
+  info->m = p.m();
+  info->k = p.k();
+  info->group = p.group();
+  info->scale_type = ToC(p.scale_type());
+  info->zero_kind = ToC(p.zero_kind());
+  info->has_bias = p.has_bias();
+  info->target = lutra::TargetName(p.target());
+  info->bytes = p.bytes();
+  info->bits_per_weight = p.bits_per_weight();
+  info->file_size = lutra::PackedFileSize(p);
   return ToC(status);
 }
 

@@ -117,7 +117,7 @@ class LutraC : public KernelTest {
     Case c = KernelTest::NewCase({131, 5, 300}, seed);
     Random random(seed);
     c.group = random.Pick(kGroups);
-    c.zero_kind = seed % 2 == 0 ? ZeroKind::kInteger : ZeroKind::kFloat;
+    c.zero_kind = random.Pick(kZeroKinds);
     c.scale_type = random.Pick(kFloatTypes);
     c.bias = random.Below(2) == 1;
     c.precision = random.Pick(kPrecisions);
@@ -226,6 +226,33 @@ TEST_P(LutraC, QuantizesAndUnpacksTheSame) {
     ASSERT_TRUE(COk(lutra_dequantize(&view, c_floats.data(), k)));
     EXPECT_TRUE(SameBits(c_floats, floats, k));
   }
+}
+
+// What the C++ Quantize does not make: scales of two levels.
+TEST(LutraCViews, ShowScalesOfTwoLevels) {
+  QuantizedView shape;
+  shape.m = 5;
+  shape.k = 600;
+  shape.group = 32;
+  shape.scale_type = DataType::kInt8;
+  shape.zero_kind = ZeroKind::kOffset;
+  QuantizedMatrix w;
+  ASSERT_TRUE(Ok(w.Allocate(shape)));
+  Random random(3);
+  for (std::size_t i = 0; i < shape.m * shape.k; ++i) w.codes()[i] = static_cast<std::uint8_t>(random.Below(16));
+  for (std::size_t i = 0; i < ScaleCount(shape); ++i) {
+    static_cast<std::int8_t*>(w.scales())[i] = static_cast<std::int8_t>(random.Bits());
+    static_cast<std::int8_t*>(w.zeros())[i] = static_cast<std::int8_t>(random.Bits());
+  }
+  for (std::size_t i = 0; i < SuperScaleCount(shape); ++i) {
+    w.super_scales()[i] = F32ToF16(random.Uniform(0.5f, 1.0f));
+    w.super_offsets()[i] = F32ToF16(random.Uniform(2.0f, 3.0f));
+  }
+  std::vector<float> expected(shape.m * shape.k), out(expected.size());
+  ASSERT_TRUE(Ok(Dequantize(w.view(), expected.data(), shape.k)));
+  const lutra_quantized_view view = CView(w.view());
+  ASSERT_TRUE(COk(lutra_dequantize(&view, out.data(), shape.k)));
+  EXPECT_TRUE(SameBits(out, expected, shape.k));
 }
 
 // To a file and to memory; from there to every target.

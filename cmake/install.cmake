@@ -1,5 +1,8 @@
 # Installs the library, its headers and the packages that find_package(lutra) and pkg-config find.
 include(CMakePackageConfigHelpers)
+# What a C++ compiler links by itself, but a C compiler does not.
+set(lutra_cxx_libraries ${CMAKE_CXX_IMPLICIT_LINK_LIBRARIES})
+list(FILTER lutra_cxx_libraries INCLUDE REGEX "^(stdc\\+\\+|c\\+\\+|c\\+\\+abi|m)$")
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/lutra)
 configure_package_config_file(cmake/lutraConfig.cmake.in lutraConfig.cmake INSTALL_DESTINATION ${package_dir})
 # Before 1.0 a minor version may change the API.
@@ -20,12 +23,7 @@ file(RELATIVE_PATH pkgconfig_to_prefix ${CMAKE_INSTALL_PREFIX}/${pkgconfig_dir} 
 if(hwy_FOUND)
   set(lutra_pc_requires libhwy)
 endif()
-# What a C compiler would not link by itself.
-set(lutra_pc_libs ${CMAKE_THREAD_LIBS_INIT})
-foreach(library IN LISTS CMAKE_CXX_IMPLICIT_LINK_LIBRARIES)
-  if(library MATCHES "^(stdc\\+\\+|c\\+\\+|c\\+\\+abi|m)$")
-    string(APPEND lutra_pc_libs " -l${library}")
-  endif()
-endforeach()
+list(TRANSFORM lutra_cxx_libraries PREPEND -l OUTPUT_VARIABLE lutra_pc_libs)
+list(JOIN lutra_pc_libs " " lutra_pc_libs)
 configure_file(cmake/lutra.pc.in lutra.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/lutra.pc DESTINATION ${pkgconfig_dir})

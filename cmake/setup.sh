@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs from Debian what building and testing need; does nothing where it is there: setup.sh [arm64] [sanitizers] [docs]
 set -eu
-packages="ca-certificates clang clang-format cmake g++ git ninja-build pkg-config"
+packages="ca-certificates clang clang-format cmake g++ git ninja-build pkg-config python3"
 packages="$packages libbenchmark-dev libfmt-dev libgtest-dev libomp-dev libtbb-dev"
 foreign=
 for part; do

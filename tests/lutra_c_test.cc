@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -11,7 +12,6 @@
 #include <cstring>
 #include <string>
 #include <thread>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -319,7 +319,8 @@ class LutraCStatus : public ::testing::Test {
     void* const others[] = {context_.As<void>(), quantized_.As<void>(), packed_.As<void>(), x_.As<void>(),
                             const_cast<std::uint64_t*>(cleared)};
     for (void* const other : others) {
-      if (other != good) EXPECT_TRUE(CRefused(call(static_cast<H*>(other)), argument));
+      if (other == good) continue;
+      EXPECT_TRUE(CRefused(call(static_cast<H*>(other)), argument));
     }
   }
 
@@ -579,7 +580,8 @@ TEST(LutraCMessage, FitsTheBuffer) {
     char buffer[32];
     std::memset(buffer, '#', sizeof(buffer));
     EXPECT_EQ(lutra_status_message(status, buffer, size), whole.size());
-    if (size != 0) EXPECT_EQ(std::string(buffer), whole.substr(0, size - 1));
+    EXPECT_EQ(std::string(buffer, std::min(size, whole.size() + 1)),
+              size == 0 ? "" : whole.substr(0, size - 1) + std::string(1, 0));
     for (std::size_t i = size; i < sizeof(buffer); ++i) EXPECT_EQ(buffer[i], '#');
   }
   EXPECT_EQ(lutra_status_message(status, nullptr, 100), whole.size());

@@ -76,7 +76,10 @@ def main():
     for kind, handle in ("context", context), ("packed", w), ("activations", activations):
         call(kind + "_destroy", byref(handle))
 
-    exact = [scales[r] * sum((codes[r * k + j] - 1) * x[t * k + j] for j in range(k)) for t in range(n) for r in range(m)]
+    def exact_at(row, token):
+        return scales[row] * sum((codes[row * k + j] - 1) * x[token * k + j] for j in range(k))
+
+    exact = [exact_at(row, token) for token in range(n) for row in range(m)]
     worst = max(abs(y[i] - exact[i]) for i in range(n * m))
     print("largest error:", worst)
     return 0 if worst < 1e-3 * max(map(abs, exact)) else 1

@@ -14,7 +14,7 @@
 //     lutra_output_view y_view = {y_data, LUTRA_TYPE_F32, N, M, M};
 //     lutra_matmul(w, x, &y_view, NULL);                                          // y[N x M] = x * W^T
 //
-// Each function returns a lutra_status; check it. None throws, aborts or prints, and one that fails has left its
+// What can fail returns a lutra_status; check it. No function throws, aborts or prints, and one that fails has left its
 // outputs untouched (lutra_prepare: see there).
 //
 // Handles: what creates one writes it to *out, whose old value does not matter. What destroys one takes a pointer to

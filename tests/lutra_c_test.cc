@@ -486,7 +486,7 @@ TEST_F(LutraCStatus, FaultyWeights) {
 
 // Numbers that are no constants, among them those that would be if they were cut to a byte.
 TEST_F(LutraCStatus, ConstantsOutOfRange) {
-  for (const std::int32_t bad : {-1, -256, 6, 77, 255, 256, 259, 65536, INT32_MAX, INT32_MIN}) {
+  for (const std::int32_t bad : {-1, -256, 77, 200, 255, 256, 259, 65536, INT32_MAX, INT32_MIN}) {
     SCOPED_TRACE(bad);
     lutra_packed* packed = packed_;
     for (const auto& [field, argument] : {std::pair(&lutra_quantized_view::format, "w.format"),

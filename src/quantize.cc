@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "load_float.h"
 #include "lutra/reference.h"
@@ -149,17 +148,13 @@ Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t 
   shape.zero_kind = options.zero_kind;
   if (!IsFloat(options.scale_type)) return Status::Invalid("options.scale_type", "is not kF32, kF16 or kBF16");
   if (const Status status = internal::ValidateShape(shape); !status.ok()) {
-    // The same checks under the names of this function's arguments.
     constexpr const char* kNames[][2] = {{"w.format", "options.format"},
                                          {"w.group", "options.group"},
                                          {"w.scale_type", "options.scale_type"},
                                          {"w.zero_kind", "options.zero_kind"},
                                          {"w.m", "m"},
                                          {"w.k", "k"}};
-    for (const auto& name : kNames) {
-      if (std::strcmp(status.argument(), name[0]) == 0) return {status.code(), name[1], status.reason()};
-    }
-    return status;
+    return internal::Renamed(status, kNames);
   }
   const bool empty = m == 0 || k == 0;
   if (!empty && weights == nullptr) return Status::Invalid("weights", "is null");

@@ -73,6 +73,12 @@ inline ::testing::AssertionResult Refused(const Status& status, const std::strin
   return ::testing::AssertionFailure() << "expected a refusal of \"" << argument << "\", got: " << status.message();
 }
 
+inline ::testing::AssertionResult NotSupported(const Status& status, const std::string& argument) {
+  const bool named = argument == status.argument() && *status.reason() != 0;
+  if (status.code() == StatusCode::kUnsupported && named) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << "expected \"" << argument << "\" as unsupported, got: " << status.message();
+}
+
 // Matrices of `m` columns, bit for bit.
 inline ::testing::AssertionResult SameBits(const std::vector<float>& actual, const std::vector<float>& expected,
                                            std::size_t m) {

@@ -17,6 +17,8 @@
 #include "lutra/context.h"
 #include "lutra/executor.h"
 #include "lutra/format.h"
+#include "lutra/gguf_file.h"
+#include "lutra/import.h"
 #include "lutra/mapped_file.h"
 #include "lutra/matmul.h"
 #include "lutra/matrix.h"

@@ -1,0 +1,73 @@
+// The tensors of a GGUF file (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+#include "lutra/buffer.h"
+#include "lutra/export.h"
+#include "lutra/import.h"
+#include "lutra/quantize.h"
+#include "lutra/status.h"
+
+namespace lutra {
+
+// Where a tensor is in the bytes of a file.
+struct GgufTensor {
+  std::string_view name;     // UTF-8
+  std::uint32_t type = 0;    // see FindGgufType
+  std::uint32_t rank = 0;    // 1 to 4
+  std::size_t dims[4] = {};  // the first is K, whose elements are contiguous; 1 from the rank on; never 0
+  std::uint64_t offset = 0;  // of the data in the file
+  const std::uint8_t* data = nullptr;
+  std::size_t size = 0;  // bytes; of a type that ggml does not have: all that the file has from `data` on
+
+  std::size_t k() const { return dims[0]; }
+  // Rows of all the matrices in the tensor; of experts (rank 3) dims[1] each, one after the other.
+  std::size_t m() const { return dims[1] * dims[2] * dims[3]; }
+};
+
+// Reads what a file says of its tensors; these and their names point into the bytes, which must outlive this object
+// unchanged. Any number of threads may read it.
+class LUTRA_API GgufFile {
+ public:
+  GgufFile() = default;
+  GgufFile(GgufFile&& other) noexcept { *this = std::move(other); }
+  GgufFile& operator=(GgufFile&& other) noexcept {
+    std::swap(version_, other.version_);
+    std::swap(alignment_, other.alignment_);
+    std::swap(size_, other.size_);
+    std::swap(tensors_, other.tensors_);
+    std::swap(by_name_, other.by_name_);
+    return *this;
+  }
+
+  // Versions 2 and 3, little-endian. Metadata are skipped, but for general.alignment. Everything is checked against
+  // `size`, so that whatever the bytes, tensors lie within them. Fails, with nothing changed, with kInvalidArgument on
+  // what is damaged or truncated, kUnsupported on other versions. Time and memory are bound by the size of the file's
+  // part before the data.
+  Status Parse(const void* bytes, std::size_t size);
+
+  std::uint32_t version() const { return version_; }
+  std::size_t alignment() const { return alignment_; }
+
+  // In the order of the file.
+  const GgufTensor* begin() const { return tensors_.as<GgufTensor>(); }
+  const GgufTensor* end() const { return begin() + size_; }
+  std::size_t size() const { return size_; }
+  // Null if there is none of that name.
+  const GgufTensor* Find(std::string_view name) const;
+
+ private:
+  std::uint32_t version_ = 0;
+  std::size_t alignment_ = 0, size_ = 0;
+  Buffer tensors_, by_name_;  // GgufTensor[size_]; pointers to them, sorted
+};
+
+inline Status ImportGguf(const GgufTensor& tensor, QuantizedMatrix* w) {
+  return ImportGguf(tensor.type, tensor.data, tensor.size, tensor.m(), tensor.k(), w);
+}
+
+}  // namespace lutra

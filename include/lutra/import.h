@@ -1,0 +1,98 @@
+// Quantized weights as other tools write them, lossless: GGUF's blocks, GPTQ and AWQ. From there Pack goes on.
+//
+// Every W(m, k) is what the tool itself makes of the data, bit for bit, if it computes in float. The data are read once
+// and are not needed afterwards. A bias is not part of them: set QuantizedView::bias in a copy of the view. Functions
+// are thread-safe; they fail, with *w untouched, on data that their sizes do not fit, on codes or scales that nothing
+// in Lutra stands for, and on short memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "lutra/export.h"
+#include "lutra/matrix.h"
+#include "lutra/quantize.h"
+#include "lutra/status.h"
+
+namespace lutra {
+
+namespace internal {
+struct GgufBlock;
+}
+
+// --- GGUF (ggml, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). gguf_file.h finds the tensors of a file.
+
+// A type of blocks: `weights` consecutive weights of one row take `bytes`. All that ggml has are known by name and
+// size; those whose `refusal` is null are imported, as:
+struct GgufType {
+  std::uint32_t id;  // ggml's
+  const char* name;  // ggml's
+  std::size_t weights, bytes;
+  const char* refusal;  // why no format holds this type; null if one does
+
+  Format format = Format::kInt4;
+  std::size_t group = 0;                 // kTernary: one scale per row or matrix, where these are all the same
+  DataType scale_type = DataType::kF16;  // an integer's: with super-scales
+  ZeroKind zero_kind = ZeroKind::kNone;  // kTernary with a code for 2: int2, whose zero points are 1 (kInteger)
+  void (*decode)(const std::uint8_t* block, const internal::GgufBlock& to) = nullptr;  // the library's own
+};
+
+struct GgufTypeList {
+  const GgufType* data;
+  std::size_t size;
+  const GgufType* begin() const { return data; }
+  const GgufType* end() const { return data + size; }
+};
+
+// In the order of ids. The list has static storage duration.
+LUTRA_API GgufTypeList GgufTypes();
+// Null if ggml has no such type.
+LUTRA_API const GgufType* FindGgufType(std::uint32_t id);
+
+// Makes *w of a tensor W[M x K]: `size` bytes, the blocks of row 0, then those of row 1, ..., at any address. Fails
+// with kUnsupported on a type with a refusal, which is the reason then.
+LUTRA_API Status ImportGguf(std::uint32_t type, const void* data, std::size_t size, std::size_t m, std::size_t k,
+                            QuantizedMatrix* w);
+
+// --- GPTQ (https://arxiv.org/abs/2210.17323) and AWQ (https://arxiv.org/abs/2306.00978), as safetensors have them:
+// W(m, k) = scale * (code - zero), little-endian words in which the first value has the lowest bits.
+
+// A tensor's elements, dense and row-major; words of any sign are taken as bits.
+template <class T>
+struct TensorView {
+  const T* data = nullptr;
+  std::size_t size = 0;  // elements
+};
+
+// What zero point the number z in qzeros means.
+enum class GptqZeros : std::uint8_t {
+  kMinusOne,  // (z + 1) mod 2^bits: checkpoint_format "gptq", which is the usual one
+  kAsStored,  // z: "gptq_v2"
+};
+
+// G = ceil(K / group_size) groups; 1 if group_size is -1.
+struct GptqView {
+  int bits = 4;                            // 2, 3 or 4; of 3 bits, some lie across two words
+  std::size_t m = 0, k = 0;                // M * bits and K * bits are multiples of 32
+  std::ptrdiff_t group_size = 128;         // 16, 32, 64, 128, 256, or at least K; -1: one group
+  TensorView<std::uint32_t> qweight = {};  // [K * bits / 32 x M], packed along K
+  TensorView<std::uint32_t> qzeros = {};   // [G x M * bits / 32], packed along M
+  TensorView<std::uint16_t> scales = {};   // [G x M], f16
+  // [K], the group of each column, or null: k / group_size. If columns are quantized in an order of their own
+  // (act-order), *w has them sorted by group, and an order; each group has group_size columns, the last G the rest.
+  TensorView<std::int32_t> g_idx = {};
+  GptqZeros zeros = GptqZeros::kMinusOne;
+};
+LUTRA_API Status ImportGptq(const GptqView& gptq, QuantizedMatrix* w);
+
+// Of 4 bits, the layout called GEMM: a word holds columns 8i .. 8i + 7 in its nibbles 0, 4, 1, 5, 2, 6, 3, 7.
+struct AwqView {
+  std::size_t m = 0, k = 0;  // M is a multiple of 8
+  std::ptrdiff_t group_size = 128;
+  TensorView<std::uint32_t> qweight = {};  // [K x M / 8], packed along M
+  TensorView<std::uint32_t> qzeros = {};   // [G x M / 8], packed along M, as they are
+  TensorView<std::uint16_t> scales = {};   // [G x M], f16
+};
+LUTRA_API Status ImportAwq(const AwqView& awq, QuantizedMatrix* w);
+
+}  // namespace lutra

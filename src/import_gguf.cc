@@ -1,0 +1,321 @@
+// GGUF's block types: one table, and for each a function that takes a block apart.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <utility>
+
+#include "little_endian.h"
+#include "lutra/import.h"
+#include "validate.h"
+
+namespace lutra {
+
+// Where the contents of a block go.
+struct internal::GgufBlock {
+  std::uint8_t* codes;
+  std::uint16_t *scale, *offset;  // f16: of the only group; with two levels the super-scale and super-offset
+  std::uint8_t *group_scales, *group_offsets;  // with two levels
+};
+
+namespace {
+
+// --- Blocks. The places of the fields are ggml's; what the fields mean is in the table below.
+
+using Block = internal::GgufBlock;
+
+std::uint16_t LoadF16(const std::uint8_t* bytes) { return internal::LoadLittleEndian<std::uint16_t>(bytes); }
+
+// ggml subtracts where Lutra adds.
+std::uint16_t NegatedF16(std::uint16_t bits) { return bits ^ 0x8000; }
+
+// Codes of `bits` bits: the lowest field of each of `run` bytes, then the next of each; then the same for the next run.
+void UnpackFields(const std::uint8_t* bytes, std::size_t size, std::size_t run, int bits, std::uint8_t* codes) {
+  const int mask = (1 << bits) - 1;
+  for (const std::uint8_t* const end = bytes + size; bytes != end; bytes += run) {
+    for (int shift = 0; shift < 8; shift += bits) {
+      for (std::size_t i = 0; i < run; ++i) codes[i] = static_cast<std::uint8_t>(bytes[i] >> shift & mask);
+      codes += run;
+    }
+  }
+}
+
+void DecodeQ1_0(const std::uint8_t* from, const Block& to) {
+  *to.scale = LoadF16(from);
+  UnpackFields(from + 2, 16, 1, 1, to.codes);
+}
+
+void DecodeQ2_0(const std::uint8_t* from, const Block& to) {
+  *to.scale = LoadF16(from);
+  UnpackFields(from + 2, 16, 1, 2, to.codes);
+}
+
+void DecodeQ4_0(const std::uint8_t* from, const Block& to) {
+  *to.scale = LoadF16(from);
+  UnpackFields(from + 2, 16, 16, 4, to.codes);
+}
+
+void DecodeQ4_1(const std::uint8_t* from, const Block& to) {
+  *to.scale = LoadF16(from);
+  *to.offset = LoadF16(from + 2);
+  UnpackFields(from + 4, 16, 16, 4, to.codes);
+}
+
+void DecodeQ2_K(const std::uint8_t* from, const Block& to) {
+  for (std::size_t g = 0; g < 16; ++g) {
+    to.group_scales[g] = from[g] & 15;
+    to.group_offsets[g] = from[g] >> 4;
+  }
+  UnpackFields(from + 16, 64, 32, 2, to.codes);
+  *to.scale = LoadF16(from + 80);
+  *to.offset = NegatedF16(LoadF16(from + 82));
+}
+
+void DecodeQ3_K(const std::uint8_t* from, const Block& to) {
+  const std::uint8_t *const high_bits = from, *const low_bits = from + 32, *const scales = from + 96;
+  std::uint8_t high[kSuperGroup];
+  UnpackFields(high_bits, 32, 32, 1, high);
+  UnpackFields(low_bits, 64, 32, 2, to.codes);
+  for (std::size_t k = 0; k < kSuperGroup; ++k) to.codes[k] = static_cast<std::uint8_t>(to.codes[k] | high[k] << 2);
+  for (std::size_t g = 0; g < 16; ++g) {  // four low bits in bytes 0 to 7, two high bits in bytes 8 to 11
+    const int low = scales[g % 8] >> (g < 8 ? 0 : 4) & 15, top = scales[8 + g % 4] >> (g / 4 * 2) & 3;
+    to.group_scales[g] = static_cast<std::uint8_t>((low | top << 4) - 32);
+  }
+  *to.scale = LoadF16(from + 108);
+}
+
+void DecodeQ4_K(const std::uint8_t* from, const Block& to) {
+  *to.scale = LoadF16(from);
+  *to.offset = NegatedF16(LoadF16(from + 2));
+  const std::uint8_t* const s = from + 4;  // 6 bits each: of groups 0 to 3 whole, of 4 to 7 in two parts
+  for (std::size_t g = 0; g < 4; ++g) {
+    to.group_scales[g] = s[g] & 63;
+    to.group_offsets[g] = s[g + 4] & 63;
+    to.group_scales[g + 4] = static_cast<std::uint8_t>((s[g + 8] & 15) | s[g] >> 6 << 4);
+    to.group_offsets[g + 4] = static_cast<std::uint8_t>(s[g + 8] >> 4 | s[g + 4] >> 6 << 4);
+  }
+  UnpackFields(from + 16, 128, 32, 4, to.codes);
+}
+
+// A byte is a fraction of 256 whose digits in base 3, five of them or four, are the codes of each of `run` bytes.
+std::uint8_t* UnpackDigits(const std::uint8_t* bytes, std::size_t run, int digits, std::uint8_t* codes) {
+  std::uint8_t rest[32];
+  std::copy_n(bytes, run, rest);
+  for (int digit = 0; digit < digits; ++digit) {
+    for (std::size_t i = 0; i < run; ++i) {
+      const int times_3 = rest[i] * 3;
+      *codes++ = static_cast<std::uint8_t>(times_3 >> 8);
+      rest[i] = static_cast<std::uint8_t>(times_3);
+    }
+  }
+  return codes;
+}
+
+void DecodeTQ1_0(const std::uint8_t* from, const Block& to) {
+  std::uint8_t* codes = UnpackDigits(from, 32, 5, to.codes);
+  codes = UnpackDigits(from + 32, 16, 5, codes);
+  UnpackDigits(from + 48, 4, 4, codes);
+  *to.scale = LoadF16(from + 52);
+}
+
+void DecodeTQ2_0(const std::uint8_t* from, const Block& to) {
+  UnpackFields(from, 64, 32, 2, to.codes);
+  *to.scale = LoadF16(from + 64);
+}
+
+// --- The table.
+
+constexpr GgufType Refused(std::uint32_t id, const char* name, std::size_t weights, std::size_t bytes,
+                           const char* refusal) {
+  return {id, name, weights, bytes, refusal};
+}
+constexpr GgufType Imported(std::uint32_t id, const char* name, std::size_t weights, std::size_t bytes, Format format,
+                            std::size_t group, DataType scale_type, ZeroKind zero_kind,
+                            void (*decode)(const std::uint8_t*, const Block&)) {
+  return {id, name, weights, bytes, nullptr, format, group, scale_type, zero_kind, decode};
+}
+
+constexpr DataType kF16 = DataType::kF16, kInt8 = DataType::kInt8, kUInt4 = DataType::kUInt4;
+constexpr ZeroKind kNone = ZeroKind::kNone, kOffset = ZeroKind::kOffset;
+
+constexpr GgufType kTypes[] = {
+    Refused(0, "f32", 1, 4, "is f32, which is not quantized; Quantize makes codes of it"),
+    Refused(1, "f16", 1, 2, "is f16, which is not quantized"),
+    Imported(2, "q4_0", 32, 18, Format::kInt4, 32, kF16, kNone, DecodeQ4_0),
+    Imported(3, "q4_1", 32, 20, Format::kInt4, 32, kF16, kOffset, DecodeQ4_1),
+    Refused(6, "q5_0", 32, 22, "is q5_0, whose codes have 5 bits; Lutra's have up to 4"),
+    Refused(7, "q5_1", 32, 24, "is q5_1, whose codes have 5 bits; Lutra's have up to 4"),
+    Refused(8, "q8_0", 32, 34, "is q8_0, whose codes have 8 bits; Lutra's have up to 4"),
+    Refused(9, "q8_1", 32, 36, "is q8_1, whose codes have 8 bits; Lutra's have up to 4"),
+    Imported(10, "q2_K", 256, 84, Format::kInt2, 16, kUInt4, kOffset, DecodeQ2_K),
+    Imported(11, "q3_K", 256, 110, Format::kInt3, 16, kInt8, kNone, DecodeQ3_K),
+    Imported(12, "q4_K", 256, 144, Format::kInt4, 32, kInt8, kOffset, DecodeQ4_K),
+    Refused(13, "q5_K", 256, 176, "is q5_K, whose codes have 5 bits; Lutra's have up to 4"),
+    Refused(14, "q6_K", 256, 210, "is q6_K, whose codes have 6 bits; Lutra's have up to 4"),
+    Refused(15, "q8_K", 256, 292, "is q8_K, whose codes have 8 bits; Lutra's have up to 4"),
+    Refused(16, "iq2_xxs", 256, 66, "is iq2_xxs, whose codes are entries of a codebook"),
+    Refused(17, "iq2_xs", 256, 74, "is iq2_xs, whose codes are entries of a codebook"),
+    Refused(18, "iq3_xxs", 256, 98, "is iq3_xxs, whose codes are entries of a codebook"),
+    Refused(19, "iq1_s", 256, 50, "is iq1_s, whose codes are entries of a codebook"),
+    Refused(20, "iq4_nl", 32, 18, "is iq4_nl, whose codes are entries of a codebook"),
+    Refused(21, "iq3_s", 256, 110, "is iq3_s, whose codes are entries of a codebook"),
+    Refused(22, "iq2_s", 256, 82, "is iq2_s, whose codes are entries of a codebook"),
+    Refused(23, "iq4_xs", 256, 136, "is iq4_xs, whose codes are entries of a codebook"),
+    Refused(24, "i8", 1, 1, "is i8, which has no scales"),
+    Refused(25, "i16", 1, 2, "is i16, which has no scales"),
+    Refused(26, "i32", 1, 4, "is i32, which has no scales"),
+    Refused(27, "i64", 1, 8, "is i64, which has no scales"),
+    Refused(28, "f64", 1, 8, "is f64, which is not quantized"),
+    Refused(29, "iq1_m", 256, 56, "is iq1_m, whose codes are entries of a codebook"),
+    Refused(30, "bf16", 1, 2, "is bf16, which is not quantized"),
+    Imported(34, "tq1_0", 256, 54, Format::kTernary, 256, kF16, kNone, DecodeTQ1_0),
+    Imported(35, "tq2_0", 256, 66, Format::kTernary, 256, kF16, kNone, DecodeTQ2_0),
+    Refused(39, "mxfp4", 32, 17, "is mxfp4, whose codes are floats"),
+    Refused(40, "nvfp4", 64, 36, "is nvfp4, whose codes are floats"),
+    Imported(41, "q1_0", 128, 18, Format::kInt1, 128, kF16, kNone, DecodeQ1_0),
+    Imported(42, "q2_0", 64, 18, Format::kTernary, 64, kF16, kNone, DecodeQ2_0),
+};
+
+// --- Tensors.
+
+// One scale for several blocks or rows. A scale of nothing but zeros may be any other of the same sign, which is that
+// of the zeros.
+class CommonScale {
+ public:
+  void Add(std::uint16_t scale, bool zeros) {
+    const bool same_sign = ((scale ^ scale_) & 0x8000) == 0;
+    if (empty_ || (any_ && same_sign)) {
+      scale_ = scale;
+      any_ = zeros;
+    } else if (scale != scale_ && !(zeros && same_sign)) {
+      exists_ = false;
+    }
+    empty_ = false;
+  }
+  void Add(const CommonScale& other) {
+    Add(other.scale_, other.any_);
+    exists_ = exists_ && other.exists_;
+  }
+  bool exists() const { return exists_; }
+  std::uint16_t scale() const { return scale_; }
+
+ private:
+  std::uint16_t scale_ = 0;
+  bool empty_ = true, any_ = false, exists_ = true;
+};
+
+// The blocks of W[M x K].
+struct Blocks {
+  const GgufType& type;
+  const std::uint8_t* data;
+  std::size_t m, per_row;
+
+  const std::uint8_t* At(std::size_t row, std::size_t i) const { return data + (row * per_row + i) * type.bytes; }
+};
+
+bool AllZeros(const GgufType& type, const std::uint8_t* codes) {
+  return std::all_of(codes, codes + type.weights, [](std::uint8_t code) { return code == 1; });
+}
+
+// Chooses what holds these ternary blocks in the fewest bytes.
+void ChooseTernary(const Blocks& blocks, QuantizedView* shape) {
+  std::uint8_t codes[kSuperGroup], highest = 0;
+  std::uint16_t scale;
+  CommonScale of_matrix;
+  bool of_rows = true;
+  for (std::size_t row = 0; row < blocks.m; ++row) {
+    CommonScale of_row;
+    for (std::size_t i = 0; i < blocks.per_row; ++i) {
+      blocks.type.decode(blocks.At(row, i), {codes, &scale, nullptr, nullptr, nullptr});
+      highest = std::max(highest, *std::max_element(codes, codes + blocks.type.weights));
+      of_row.Add(scale, AllZeros(blocks.type, codes));
+    }
+    of_rows = of_rows && of_row.exists();
+    of_matrix.Add(of_row);
+  }
+  if (of_matrix.exists()) {
+    shape->group = kPerMatrix;
+  } else if (of_rows) {
+    shape->group = kPerRow;
+  }
+  if (highest > 2) {
+    shape->format = Format::kInt2;
+    shape->zero_kind = ZeroKind::kInteger;
+  }
+}
+
+Status Decode(const Blocks& blocks, QuantizedMatrix* w) {
+  const QuantizedView& v = w->view();
+  const bool levels = HasTwoLevels(v.scale_type);
+  const std::size_t weights = blocks.type.weights, groups = levels ? weights / v.group : 0;
+  auto* const scales = levels ? w->super_scales() : static_cast<std::uint16_t*>(w->scales());
+  auto* const offsets = levels ? w->super_offsets() : static_cast<std::uint16_t*>(w->zeros());
+  auto* const group_scales = static_cast<std::uint8_t*>(w->scales());
+  auto* const group_offsets = static_cast<std::uint8_t*>(w->zeros());
+  CommonScale of_matrix;
+  for (std::size_t row = 0; row < v.m; ++row) {
+    CommonScale of_row;
+    for (std::size_t i = 0; i < blocks.per_row; ++i) {
+      const std::size_t at = row * blocks.per_row + i;
+      std::uint8_t* const codes = w->codes() + at * weights;
+      std::uint16_t scale = 0, offset = 0;
+      blocks.type.decode(blocks.At(row, i), {codes, &scale, &offset, levels ? group_scales + at * groups : nullptr,
+                                             levels && offsets != nullptr ? group_offsets + at * groups : nullptr});
+      if (!internal::AllFinite(&scale, kF16, 1) || !internal::AllFinite(&offset, kF16, 1)) {
+        return Status::Invalid("data", "holds a scale that is not finite");
+      }
+      if (!HasRowScales(v.group)) {
+        scales[at] = scale;
+      } else {
+        of_row.Add(scale, AllZeros(blocks.type, codes));
+      }
+      if (v.zero_kind == ZeroKind::kOffset) offsets[at] = offset;
+    }
+    if (v.group == kPerRow) scales[row] = of_row.scale();
+    of_matrix.Add(of_row);
+  }
+  if (v.group == kPerMatrix) scales[0] = of_matrix.scale();
+  if (v.zero_kind == ZeroKind::kInteger) std::fill_n(static_cast<std::uint8_t*>(w->zeros()), ScaleCount(v), 1);
+  return {};
+}
+
+}  // namespace
+
+GgufTypeList GgufTypes() { return {kTypes, std::size(kTypes)}; }
+
+const GgufType* FindGgufType(std::uint32_t id) {
+  for (const GgufType& type : kTypes) {
+    if (type.id == id) return &type;
+  }
+  return nullptr;
+}
+
+Status ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std::size_t m, std::size_t k,
+                  QuantizedMatrix* w) {
+  if (w == nullptr) return Status::Invalid("w", "is null");
+  const GgufType* const type = FindGgufType(type_id);
+  if (type == nullptr) return Status::Unsupported("type", "is not one that ggml has");
+  if (type->refusal != nullptr) return Status::Unsupported("type", type->refusal);
+  QuantizedView shape;
+  shape.format = type->format;
+  shape.m = m;
+  shape.k = k;
+  shape.group = type->group;
+  shape.scale_type = type->scale_type;
+  shape.zero_kind = type->zero_kind;
+  constexpr const char* kNames[][2] = {{"w.m", "m"}, {"w.k", "k"}};
+  LUTRA_RETURN_IF_ERROR(internal::Renamed(internal::ValidateShape(shape), kNames));
+  if (k % type->weights != 0) return Status::Invalid("k", "is not a multiple of the weights in a block of the type");
+  const Blocks blocks{*type, static_cast<const std::uint8_t*>(data), m, k / type->weights};
+  if (size != m * blocks.per_row * type->bytes) return Status::Invalid("size", "is not that of M x K weights");
+  if (size != 0 && data == nullptr) return Status::Invalid("data", "is null");
+
+  if (shape.format == Format::kTernary && size != 0) ChooseTernary(blocks, &shape);
+  QuantizedMatrix result;
+  LUTRA_RETURN_IF_ERROR(result.Allocate(shape));
+  LUTRA_RETURN_IF_ERROR(Decode(blocks, &result));
+  *w = std::move(result);
+  return {};
+}
+
+}  // namespace lutra

@@ -1,0 +1,18 @@
+// Numbers in files, at any address and on machines of any byte order.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lutra {
+namespace internal {
+
+template <class T>
+T LoadLittleEndian(const std::uint8_t* bytes) {
+  std::uint64_t value = 0;
+  for (std::size_t i = 0; i < sizeof(T); ++i) value |= std::uint64_t{bytes[i]} << (8 * i);
+  return static_cast<T>(value);
+}
+
+}  // namespace internal
+}  // namespace lutra

@@ -1,0 +1,344 @@
+// GgufFile: what files say of their tensors, and that nothing they say is believed.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gguf_writer.h"
+#include "lutra/lutra.h"
+#include "problem.h"
+#include "testing.h"
+
+namespace lutra::test {
+namespace {
+
+using Bytes = std::vector<std::uint8_t>;
+
+constexpr std::uint32_t kUInt8 = 0, kUInt32 = 4, kText = 8, kArray = 9, kUInt64 = 10;
+constexpr std::uint32_t kF32Type = 0, kQ4_0 = 2, kQ4_K = 12, kNoType = 77;
+
+// Parses a copy that ends where the bytes end, so that AddressSanitizer sees a read beyond.
+struct Parsed {
+  explicit Parsed(const Bytes& bytes) : copy(new std::uint8_t[bytes.size()]) {
+    std::copy(bytes.begin(), bytes.end(), copy.get());
+    status = file.Parse(copy.get(), bytes.size());
+  }
+  std::unique_ptr<std::uint8_t[]> copy;
+  GgufFile file;
+  Status status;
+};
+
+void PutAllKindsOfMetadata(GgufWriter* to) {
+  constexpr std::size_t kSizes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+  for (std::uint32_t type = 0; type < std::size(kSizes); ++type) {
+    if (kSizes[type] == 0) continue;
+    to->Key("number." + std::to_string(type), type);
+    for (std::size_t i = 0; i < kSizes[type]; ++i) to->Put(static_cast<std::uint8_t>(255));
+    to->Key("array." + std::to_string(type), kArray);
+    to->Put(type);
+    to->Put(std::uint64_t{3});
+    for (std::size_t i = 0; i < 3 * kSizes[type]; ++i) to->Put(static_cast<std::uint8_t>(255));
+  }
+  to->Key("text", kText);
+  to->Text("GGUF");
+  to->Key("texts", kArray);
+  to->Put(kText);
+  to->Put(std::uint64_t{2});
+  to->Text("");
+  to->Text("tokens");
+  to->Key("nested", kArray);
+  to->Put(kArray);
+  to->Put(std::uint64_t{2});
+  for (const std::uint32_t type : {kText, kUInt64}) {
+    to->Put(type);
+    to->Put(std::uint64_t{1});
+    if (type == kText) to->Text("inner");
+    if (type == kUInt64) to->Put(std::uint64_t{7});
+  }
+}
+
+void PutAlignment(std::uint32_t alignment, GgufWriter* to) {
+  to->Key("general.alignment", kUInt32);
+  to->Put(alignment);
+}
+
+// A file with metadata of all types and tensors of some.
+GgufWriter NewFile(std::uint32_t version = 3, std::uint32_t alignment = 32) {
+  Random random(1);
+  GgufWriter file(version, alignment);
+  PutAllKindsOfMetadata(&file);
+  if (alignment != 32) PutAlignment(alignment, &file);
+  file.Tensor("output", {64, 3}, kQ4_0, MakeBlocks(kQ4_0, 6, random).bytes);
+  file.Tensor("experts", {256, 2, 3}, kQ4_K, MakeBlocks(kQ4_K, 6, random).bytes);
+  file.Tensor("norm", {5}, kF32Type, Bytes(20, 1));
+  return file;
+}
+
+TEST(GgufFile, FindsTheTensors) {
+  for (const std::uint32_t version : {2u, 3u}) {
+    for (const std::uint32_t alignment : {1u, 32u, 64u, 4096u}) {
+      const Bytes bytes = NewFile(version, alignment).Bytes();
+      const Parsed parsed(bytes);
+      const GgufFile& file = parsed.file;
+      ASSERT_TRUE(Ok(parsed.status));
+      EXPECT_EQ(file.version(), version);
+      EXPECT_EQ(file.alignment(), alignment);
+      ASSERT_EQ(file.size(), 3u);
+      EXPECT_EQ(file.end() - file.begin(), 3);
+      const GgufTensor& experts = file.begin()[1];
+      EXPECT_EQ(experts.name, "experts");
+      EXPECT_EQ(experts.type, kQ4_K);
+      EXPECT_EQ(experts.rank, 3u);
+      EXPECT_EQ(experts.k(), 256u);
+      EXPECT_EQ(experts.m(), 6u);
+      EXPECT_EQ(experts.dims[3], 1u);
+      EXPECT_EQ(experts.size, 6u * 144);
+      EXPECT_EQ(experts.offset % alignment, 0u);
+      EXPECT_EQ(experts.data, parsed.copy.get() + experts.offset);
+      const GgufTensor& norm = file.begin()[2];
+      EXPECT_EQ(norm.k(), 5u);
+      EXPECT_EQ(norm.m(), 1u);
+      ASSERT_EQ(norm.size, 20u);
+      EXPECT_EQ(Bytes(norm.data, norm.data + 20), Bytes(20, 1));
+      for (const GgufTensor& tensor : file) EXPECT_EQ(file.Find(tensor.name), &tensor);
+      for (const char* const name : {"", "exp", "expertss", "zzz", "Norm"}) EXPECT_EQ(file.Find(name), nullptr) << name;
+      QuantizedMatrix w;
+      ASSERT_TRUE(Ok(ImportGguf(*file.Find("output"), &w)));
+      EXPECT_EQ(w.view().m, 3u);
+      EXPECT_EQ(w.view().k, 64u);
+      EXPECT_TRUE(NotSupported(ImportGguf(norm, &w), "type"));
+    }
+  }
+}
+
+TEST(GgufFile, KnowsNoSizeOfAnUnknownType) {
+  GgufWriter writer;
+  writer.Tensor("new", {7}, kNoType, Bytes(50, 3));
+  const Bytes bytes = writer.Bytes();
+  const Parsed parsed(bytes);
+  ASSERT_TRUE(Ok(parsed.status));
+  EXPECT_EQ(parsed.file.begin()->size, 64u);  // padded
+  QuantizedMatrix w;
+  EXPECT_TRUE(NotSupported(ImportGguf(*parsed.file.begin(), &w), "type"));
+}
+
+TEST(GgufFile, HoldsNothingInAnEmptyFile) {
+  const Parsed parsed(GgufWriter().Bytes());
+  ASSERT_TRUE(Ok(parsed.status));
+  EXPECT_EQ(parsed.file.begin(), parsed.file.end());
+  EXPECT_EQ(parsed.file.Find("x"), nullptr);
+  EXPECT_EQ(GgufFile().Find(""), nullptr);
+}
+
+TEST(GgufFile, MovesAndStaysWhatItIsOnFailure) {
+  Parsed parsed(NewFile().Bytes());
+  GgufFile moved = std::move(parsed.file);
+  EXPECT_EQ(parsed.file.size(), 0u);  // NOLINT: what is moved from is defined
+  EXPECT_EQ(parsed.file.begin(), parsed.file.end());
+  ASSERT_EQ(moved.size(), 3u);
+  const GgufTensor* const tensors = moved.begin();
+  EXPECT_TRUE(Refused(moved.Parse("GGUF", 4), "bytes"));
+  EXPECT_EQ(moved.begin(), tensors);
+  EXPECT_EQ(moved.size(), 3u);
+  EXPECT_NE(moved.Find("norm"), nullptr);
+}
+
+TEST(GgufFile, RefusesEveryTruncation) {
+  const Bytes bytes = NewFile().Bytes();
+  const std::size_t padding = 12;  // behind the 20 bytes of the last tensor
+  for (std::size_t size = 0; size + padding < bytes.size(); ++size) {
+    const Parsed parsed(Bytes(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size)));
+    ASSERT_TRUE(Refused(parsed.status, "bytes")) << size;
+  }
+  EXPECT_TRUE(Ok(Parsed(Bytes(bytes.begin(), bytes.end() - padding)).status));
+}
+
+// Whatever a byte becomes: refused, or tensors that lie within the file.
+TEST(GgufFile, SurvivesEveryFlippedByte) {
+  const Bytes bytes = NewFile().Bytes();
+  const std::size_t head = bytes.size() - 32 - 6 * 144 - 6 * 18;
+  std::size_t refused = 0;
+  for (std::size_t i = 0; i < head; ++i) {
+    for (const unsigned flip : {1u, 128u, 255u}) {
+      Bytes damaged = bytes;
+      damaged[i] = static_cast<std::uint8_t>(damaged[i] ^ flip);
+      const Parsed parsed(damaged);
+      if (!parsed.status.ok()) {
+        ++refused;
+        ASSERT_EQ(parsed.file.size(), 0u);
+        continue;
+      }
+      for (const GgufTensor& tensor : parsed.file) {
+        ASSERT_LE(tensor.offset, bytes.size());
+        ASSERT_LE(tensor.size, bytes.size() - tensor.offset);
+        ASSERT_EQ(tensor.data, parsed.copy.get() + tensor.offset);
+        QuantizedMatrix w;
+        const Status status = ImportGguf(tensor, &w);
+        ASSERT_EQ(status.ok(), w.view().m != 0) << status.message();
+      }
+    }
+  }
+  EXPECT_GT(refused, head);  // of 3 * head; names and values may be anything
+}
+
+// --- Lies.
+
+struct Lie {
+  const char* what;
+  StatusCode code;
+  std::function<Bytes()> bytes;
+};
+
+Bytes WithNumber(Bytes bytes, std::size_t at, std::uint64_t value, std::size_t size = 8) {
+  for (std::size_t i = 0; i < size; ++i) bytes[at + i] = static_cast<std::uint8_t>(value >> (8 * i));
+  return bytes;
+}
+// A file of one tensor of 2 x 64 weights, described otherwise.
+Bytes WithTensor(const std::string& name, const std::vector<std::uint64_t>& dims, std::uint64_t offset,
+                 std::uint32_t type = kQ4_0) {
+  GgufWriter file;
+  file.Tensor("a", {64, 2}, kQ4_0, Bytes(2 * 2 * 18, 0));
+  file.Describe(name, dims, type, offset);
+  return file.Bytes();
+}
+template <class Put>
+Bytes WithMetadata(std::uint32_t type, Put put, const std::string& key = "key") {
+  GgufWriter file;
+  file.Key(key, type);
+  put(file);
+  return file.Bytes();
+}
+Bytes Nested(int depth) {
+  return WithMetadata(kArray, [&](GgufWriter& file) {
+    for (int i = 0; i < depth; ++i) {
+      file.Put(kArray);
+      file.Put(std::uint64_t{1});
+    }
+    file.Put(kUInt8);
+    file.Put(std::uint64_t{0});
+  });
+}
+
+constexpr StatusCode kInvalid = StatusCode::kInvalidArgument, kUnsupported = StatusCode::kUnsupported;
+constexpr std::uint64_t kHuge = std::uint64_t{1} << 60, kAll = ~std::uint64_t{0};
+
+const Lie kLies[] = {
+    {"another magic", kInvalid, [] { return WithNumber(NewFile().Bytes(), 0, 0x4655, 4); }},
+    {"version 1", kUnsupported, [] { return NewFile(1).Bytes(); }},
+    {"version 4", kUnsupported, [] { return NewFile(4).Bytes(); }},
+    {"big-endian", kUnsupported, [] { return NewFile(0x03000000).Bytes(); }},
+    {"2^60 tensors", kInvalid, [] { return WithNumber(NewFile().Bytes(), 8, kHuge); }},
+    {"2^64 - 1 tensors", kInvalid, [] { return WithNumber(NewFile().Bytes(), 8, kAll); }},
+    {"2^60 values", kInvalid, [] { return WithNumber(NewFile().Bytes(), 16, kHuge); }},
+    {"a key of 2^60 bytes", kInvalid, [] { return WithNumber(NewFile().Bytes(), 24, kHuge); }},
+    {"a key of 2^64 - 1 bytes", kInvalid, [] { return WithNumber(NewFile().Bytes(), 24, kAll); }},
+    {"an unknown type of values", kInvalid, [] { return WithMetadata(13, [](GgufWriter&) {}); }},
+    {"a text of 2^63 bytes", kInvalid,
+     [] { return WithMetadata(kText, [](GgufWriter& file) { file.Put(std::uint64_t{1} << 63); }); }},
+    {"an array of 2^61 numbers of 8 bytes", kInvalid,
+     [] {
+       return WithMetadata(kArray, [](GgufWriter& file) {
+         file.Put(kUInt64);
+         file.Put(std::uint64_t{1} << 61);
+       });
+     }},
+    {"an array of 2^60 texts", kInvalid,
+     [] {
+       return WithMetadata(kArray, [](GgufWriter& file) {
+         file.Put(kText);
+         file.Put(kHuge);
+       });
+     }},
+    {"an array of 2^60 arrays", kInvalid,
+     [] {
+       return WithMetadata(kArray, [](GgufWriter& file) {
+         file.Put(kArray);
+         file.Put(kHuge);
+       });
+     }},
+    {"arrays nested too deeply", kUnsupported, [] { return Nested(9); }},
+    {"arrays nested 100000 deep", kUnsupported, [] { return Nested(100000); }},
+    {"alignment 0", kInvalid,
+     [] {
+       return WithMetadata(
+           kUInt32, [](GgufWriter& file) { file.Put(0u); }, "general.alignment");
+     }},
+    {"alignment 24", kInvalid,
+     [] {
+       return WithMetadata(
+           kUInt32, [](GgufWriter& file) { file.Put(24u); }, "general.alignment");
+     }},
+    {"alignment of 8 bytes", kInvalid,
+     [] {
+       return WithMetadata(
+           kUInt64, [](GgufWriter& file) { file.Put(std::uint64_t{32}); }, "general.alignment");
+     }},
+    {"two alignments", kInvalid,
+     [] {
+       GgufWriter file;
+       PutAlignment(32, &file);
+       PutAlignment(32, &file);
+       return file.Bytes();
+     }},
+    {"data that the alignment puts behind the end", kInvalid,
+     [] {
+       GgufWriter file;
+       PutAlignment(1u << 31, &file);
+       file.Tensor("a", {64, 2}, kQ4_0, Bytes(2 * 2 * 18, 0));
+       return file.Bytes();
+     }},
+    {"no dimensions", kInvalid, [] { return WithTensor("b", {}, 0); }},
+    {"five dimensions", kInvalid,
+     [] {
+       return WithTensor("b", {32, 1, 1, 1, 1}, 0);
+     }},
+    {"a dimension of 0", kInvalid,
+     [] {
+       return WithTensor("b", {32, 0}, 0);
+     }},
+    {"a first dimension of 0", kInvalid, [] { return WithTensor("b", {0}, 0); }},
+    {"a dimension of 2^60", kInvalid, [] { return WithTensor("b", {kHuge}, 0); }},
+    {"dimensions whose product is 2^64", kInvalid,
+     [] {
+       return WithTensor("b", {1u << 16, 1u << 16, 1u << 16, 1u << 16}, 0);
+     }},
+    {"dimensions whose product is 2^64 + 32", kInvalid,
+     [] {
+       return WithTensor("b", {32, (kAll >> 5) + 2}, 0);
+     }},
+    {"rows that are not whole blocks", kInvalid, [] { return WithTensor("b", {33}, 0); }},
+    {"an offset that is not aligned", kInvalid, [] { return WithTensor("b", {32}, 16); }},
+    {"an offset behind the end", kInvalid, [] { return WithTensor("b", {32}, 1024); }},
+    {"an offset of 2^64 - 32", kInvalid, [] { return WithTensor("b", {32}, kAll - 31); }},
+    {"an offset of 2^64 - 32 of an unknown type", kInvalid, [] { return WithTensor("b", {32}, kAll - 31, kNoType); }},
+    {"data that reach beyond the end", kInvalid,
+     [] {
+       return WithTensor("b", {64, 3}, 0);
+     }},
+    {"two tensors of one name", kInvalid, [] { return WithTensor("a", {32}, 0); }},
+};
+
+TEST(GgufFile, RefusesLies) {
+  for (const Lie& lie : kLies) {
+    SCOPED_TRACE(lie.what);
+    const Parsed parsed(lie.bytes());
+    EXPECT_EQ(parsed.status.code(), lie.code) << parsed.status.message();
+    EXPECT_STREQ(parsed.status.argument(), "bytes");
+    EXPECT_EQ(parsed.file.size(), 0u);
+  }
+  EXPECT_TRUE(Ok(Parsed(WithTensor("b", {32}, 32)).status));  // what the lies began with
+  EXPECT_TRUE(Ok(Parsed(Nested(7)).status));
+  GgufFile file;
+  EXPECT_TRUE(Refused(file.Parse(nullptr, 8), "bytes"));
+  EXPECT_TRUE(Refused(file.Parse(nullptr, 0), "bytes"));
+}
+
+}  // namespace
+}  // namespace lutra::test

@@ -24,11 +24,10 @@ struct GgmlBlocks {
   std::vector<float> weights;
 };
 
-// The choices of which blocks are made.
 struct BlockOptions {
   std::size_t levels = 0;  // codes are below; 0: those that ggml's quantizer gives
-  float scale = 0.0f;      // of all blocks with one level of scales; 0: random ones
-  bool positive = false;   // no negative scales
+  float scale = 0.0f;      // of blocks with one level of scales; 0: a random one, of any sign
+  bool zeros = false;      // ternary: no other weights
 };
 
 // One block of the type with the id, appended to *to.
@@ -50,12 +49,14 @@ class BlockWriter {
     At(field.byte) = static_cast<std::uint8_t>(At(field.byte) | value << field.shift);
   }
   unsigned Integer(std::size_t end) { return static_cast<unsigned>(random_.Below(end)); }
-  unsigned Code(std::size_t levels) { return Integer(options_.levels != 0 ? options_.levels : levels); }
+  unsigned Code(std::size_t levels) {
+    return options_.zeros ? 1 : Integer(options_.levels != 0 ? options_.levels : levels);
+  }
   // A random f16 at the byte, and its value.
   float Scale(std::size_t byte) {
     float value = options_.scale;
     if (value == 0.0f) value = random_.Uniform(0.5f, 1.5f) * 0x1p-6f;
-    if (options_.scale == 0.0f && !options_.positive && random_.Below(4) == 0) value = -value;
+    if (options_.scale == 0.0f && random_.Below(4) == 0) value = -value;
     const std::uint16_t bits = F32ToF16(value);
     At(byte) = static_cast<std::uint8_t>(bits);
     At(byte + 1) = static_cast<std::uint8_t>(bits >> 8);

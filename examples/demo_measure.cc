@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -12,6 +11,7 @@
 #include <random>
 #include <system_error>
 
+#include "best_ms.h"
 #include "plain_f32.h"
 #include "sampled_error.h"
 
@@ -29,23 +29,6 @@ void FillGaussian(std::uint64_t seed, float deviation, std::size_t count, Buffer
   std::mt19937_64 random(seed);
   std::normal_distribution<float> gaussian(0.0f, deviation);
   std::generate_n(buffer->as<float>(), count, [&] { return gaussian(random); });
-}
-
-// The shortest time of `run` in ms: at least 3 runs and 0.15 s, unless they take seconds. `before` is not timed.
-template <class Before, class Run>
-double BestMs(const Before& before, const Run& run) {
-  using Ms = std::chrono::duration<double, std::milli>;
-  Ms best = Ms::max(), total = Ms::zero();
-  for (int runs = 0; (runs < 3 || total < Ms(150)) && total < Ms(1000); ++runs) {
-    const auto start = std::chrono::steady_clock::now();
-    before();
-    const auto begin = std::chrono::steady_clock::now();
-    run();
-    const auto end = std::chrono::steady_clock::now();
-    best = std::min<Ms>(best, end - begin);
-    total += end - start;
-  }
-  return best.count();
 }
 
 // The operands of one layer with n tokens, and what f32 takes for them.

@@ -1,0 +1,44 @@
+// Writes a GGUF file for the tests of examples, with a tensor of every type that is imported: write_gguf FILE
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "gguf_writer.h"
+#include "problem.h"
+
+int main(int argc, char** argv) {
+  using namespace lutra::test;
+  if (argc != 2) return 2;
+  struct Tensor {
+    std::string name;
+    std::uint64_t k, m;
+    std::uint32_t type;
+    float scale = 0.0f;
+  };
+  constexpr std::uint64_t kWidth = 512, kHidden = 768;
+  // Blocks with one level of scales and with two, where gate and up have groups of different sizes.
+  std::vector<Tensor> tensors = {{"gate", kWidth, kHidden, 2},   {"up", kWidth, kHidden, 2},
+                                 {"down", kHidden, kWidth, 35},  {"gate.k", kWidth, kHidden, 12},
+                                 {"up.k", kWidth, kHidden, 11},  {"down.k", kHidden, kWidth, 10},
+                                 {"\x1b[31mred", kWidth, 64, 42}};
+  for (const lutra::GgufType& type : lutra::GgufTypes()) {
+    if (type.refusal != nullptr) continue;
+    tensors.push_back({type.name, 4096, 64, type.id});
+    if (type.format == lutra::Format::kTernary) {
+      tensors.push_back({type.name + std::string(".one_scale"), 4096, 64, type.id, 0.05f});
+    }
+  }
+  Random random(1);
+  GgufWriter file;
+  for (const Tensor& t : tensors) {
+    const std::size_t blocks = t.m * t.k / lutra::FindGgufType(t.type)->weights;
+    file.Tensor(t.name, {t.k, t.m}, t.type, MakeBlocks(t.type, blocks, random, {0, t.scale}).bytes);
+  }
+  file.Tensor("norm", {kWidth}, 0, std::vector<std::uint8_t>(4 * kWidth));
+  file.Tensor("new", {kWidth}, 99, std::vector<std::uint8_t>(kWidth));
+  const std::vector<std::uint8_t> bytes = file.Bytes();
+  std::FILE* const out = std::fopen(argv[1], "wb");
+  if (out == nullptr) return 1;
+  const bool written = std::fwrite(bytes.data(), 1, bytes.size(), out) == bytes.size();
+  return std::fclose(out) == 0 && written ? 0 : 1;
+}

@@ -29,36 +29,37 @@ std::uint16_t LoadF16(const std::uint8_t* bytes) { return internal::LoadLittleEn
 // ggml subtracts where Lutra adds.
 std::uint16_t NegatedF16(std::uint16_t bits) { return bits ^ 0x8000; }
 
-// Codes of `bits` bits: the lowest field of each of `run` bytes, then the next of each; then the same for the next run.
-void UnpackFields(const std::uint8_t* bytes, std::size_t size, std::size_t run, int bits, std::uint8_t* codes) {
-  const int mask = (1 << bits) - 1;
-  for (const std::uint8_t* const end = bytes + size; bytes != end; bytes += run) {
-    for (int shift = 0; shift < 8; shift += bits) {
-      for (std::size_t i = 0; i < run; ++i) codes[i] = static_cast<std::uint8_t>(bytes[i] >> shift & mask);
-      codes += run;
+// Codes of kBits bits: the lowest field of each of kRun bytes, then the next of each; then the same for the next run.
+template <std::size_t kRun, int kBits>
+void UnpackFields(const std::uint8_t* bytes, std::size_t size, std::uint8_t* codes) {
+  constexpr int kMask = (1 << kBits) - 1;
+  for (const std::uint8_t* const end = bytes + size; bytes != end; bytes += kRun) {
+    for (int shift = 0; shift < 8; shift += kBits) {
+      for (std::size_t i = 0; i < kRun; ++i) codes[i] = static_cast<std::uint8_t>(bytes[i] >> shift & kMask);
+      codes += kRun;
     }
   }
 }
 
 void DecodeQ1_0(const std::uint8_t* from, const Block& to) {
   *to.scale = LoadF16(from);
-  UnpackFields(from + 2, 16, 1, 1, to.codes);
+  UnpackFields<1, 1>(from + 2, 16, to.codes);
 }
 
 void DecodeQ2_0(const std::uint8_t* from, const Block& to) {
   *to.scale = LoadF16(from);
-  UnpackFields(from + 2, 16, 1, 2, to.codes);
+  UnpackFields<1, 2>(from + 2, 16, to.codes);
 }
 
 void DecodeQ4_0(const std::uint8_t* from, const Block& to) {
   *to.scale = LoadF16(from);
-  UnpackFields(from + 2, 16, 16, 4, to.codes);
+  UnpackFields<16, 4>(from + 2, 16, to.codes);
 }
 
 void DecodeQ4_1(const std::uint8_t* from, const Block& to) {
   *to.scale = LoadF16(from);
   *to.offset = LoadF16(from + 2);
-  UnpackFields(from + 4, 16, 16, 4, to.codes);
+  UnpackFields<16, 4>(from + 4, 16, to.codes);
 }
 
 void DecodeQ2_K(const std::uint8_t* from, const Block& to) {
@@ -66,7 +67,7 @@ void DecodeQ2_K(const std::uint8_t* from, const Block& to) {
     to.group_scales[g] = from[g] & 15;
     to.group_offsets[g] = from[g] >> 4;
   }
-  UnpackFields(from + 16, 64, 32, 2, to.codes);
+  UnpackFields<32, 2>(from + 16, 64, to.codes);
   *to.scale = LoadF16(from + 80);
   *to.offset = NegatedF16(LoadF16(from + 82));
 }
@@ -74,9 +75,10 @@ void DecodeQ2_K(const std::uint8_t* from, const Block& to) {
 void DecodeQ3_K(const std::uint8_t* from, const Block& to) {
   const std::uint8_t *const high_bits = from, *const low_bits = from + 32, *const scales = from + 96;
   std::uint8_t high[kSuperGroup];
-  UnpackFields(high_bits, 32, 32, 1, high);
-  UnpackFields(low_bits, 64, 32, 2, to.codes);
-  for (std::size_t k = 0; k < kSuperGroup; ++k) to.codes[k] = static_cast<std::uint8_t>(to.codes[k] | high[k] << 2);
+  UnpackFields<32, 1>(high_bits, 32, high);
+  UnpackFields<32, 2>(low_bits, 64, to.codes);
+  std::uint8_t* const codes = to.codes;
+  for (std::size_t k = 0; k < kSuperGroup; ++k) codes[k] = static_cast<std::uint8_t>(codes[k] | high[k] << 2);
   for (std::size_t g = 0; g < 16; ++g) {  // four low bits in bytes 0 to 7, two high bits in bytes 8 to 11
     const int low = scales[g % 8] >> (g < 8 ? 0 : 4) & 15, top = scales[8 + g % 4] >> (g / 4 * 2) & 3;
     to.group_scales[g] = static_cast<std::uint8_t>((low | top << 4) - 32);
@@ -94,7 +96,7 @@ void DecodeQ4_K(const std::uint8_t* from, const Block& to) {
     to.group_scales[g + 4] = static_cast<std::uint8_t>((s[g + 8] & 15) | s[g] >> 6 << 4);
     to.group_offsets[g + 4] = static_cast<std::uint8_t>(s[g + 8] >> 4 | s[g + 4] >> 6 << 4);
   }
-  UnpackFields(from + 16, 128, 32, 4, to.codes);
+  UnpackFields<32, 4>(from + 16, 128, to.codes);
 }
 
 // A byte is a fraction of 256 whose digits in base 3, five of them or four, are the codes of each of `run` bytes.
@@ -119,7 +121,7 @@ void DecodeTQ1_0(const std::uint8_t* from, const Block& to) {
 }
 
 void DecodeTQ2_0(const std::uint8_t* from, const Block& to) {
-  UnpackFields(from, 64, 32, 2, to.codes);
+  UnpackFields<32, 2>(from, 64, to.codes);
   *to.scale = LoadF16(from + 64);
 }
 
@@ -227,7 +229,7 @@ void ChooseTernary(const Blocks& blocks, QuantizedView* shape) {
     CommonScale of_row;
     for (std::size_t i = 0; i < blocks.per_row; ++i) {
       blocks.type.decode(blocks.At(row, i), {codes, &scale, nullptr, nullptr, nullptr});
-      highest = std::max(highest, *std::max_element(codes, codes + blocks.type.weights));
+      for (std::size_t k = 0; k < blocks.type.weights; ++k) highest = std::max(highest, codes[k]);
       of_row.Add(scale, AllZeros(blocks.type, codes));
     }
     of_rows = of_rows && of_row.exists();

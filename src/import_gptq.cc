@@ -87,12 +87,19 @@ Status Build(QuantizedView shape, const std::uint16_t* scales, const std::int32_
     if (result.zeros() != nullptr) static_cast<std::uint8_t*>(result.zeros())[i] = zero_at(g, row);
   }
   if (g_idx != nullptr) std::copy_n(order, k, result.order());
-  // Words of one column lie M apart: a cache line of them serves as many rows.
+  // Words of one column lie M apart, and codes of one column lie K apart: a few rows at a time, by way of a tile.
   constexpr std::size_t kRows = 16;
+  Buffer tile_buffer;  // [K x kRows]
+  if (!tile_buffer.Reserve(k * kRows)) return Status::OutOfMemory("w");
+  std::uint8_t* const tile = tile_buffer.data();
   for (std::size_t begin = 0; begin < m; begin += kRows) {
-    const std::size_t end = std::min(m, begin + kRows);
-    for (std::size_t j = 0; j < k; ++j) {
-      for (std::size_t row = begin; row < end; ++row) result.codes()[row * k + j] = code_at(row, order[j]);
+    const std::size_t rows = std::min(m - begin, kRows);
+    for (std::size_t column = 0; column < k; ++column) {
+      for (std::size_t r = 0; r < rows; ++r) tile[column * kRows + r] = code_at(begin + r, column);
+    }
+    for (std::size_t r = 0; r < rows; ++r) {
+      std::uint8_t* const codes = result.codes() + (begin + r) * k;
+      for (std::size_t j = 0; j < k; ++j) codes[j] = tile[order[j] * kRows + r];
     }
   }
   *w = std::move(result);

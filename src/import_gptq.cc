@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <utility>
 
 #include "lutra/buffer.h"
@@ -39,6 +40,7 @@ Status ChooseShape(Format format, std::size_t m, std::size_t k, std::ptrdiff_t g
   if (!one_group && !IsGroupSize(size)) {
     return Status::Unsupported(names.group_size, "is not 16, 32, 64, 128, 256, -1 or at least K");
   }
+  if (k > std::numeric_limits<std::uint32_t>::max()) return Status::Invalid(names.k, "is too large");
   shape->format = format;
   shape->m = m;
   shape->k = k;
@@ -59,24 +61,53 @@ Status CheckScales(const TensorView<std::uint16_t>& scales, const QuantizedView&
   return Status::Invalid(name, "holds a value that is not finite");
 }
 
-// Makes *w of what zero_at(group, m) and code_at(m, column) say, and of scales[G x M]. If g_idx is not null, columns
-// are sorted by it; groups are full then, so that each begins where it would without.
-template <class ZeroAt, class CodeAt>
-Status Build(QuantizedView shape, const std::uint16_t* scales, const std::int32_t* g_idx, const ZeroAt& zero_at,
-             const CodeAt& code_at, QuantizedMatrix* w) {
-  const std::size_t m = shape.m, k = shape.k, groups = GroupsPerRow(k, shape.group);
-  const auto usual = static_cast<std::uint8_t>(Describe(shape.format).default_zero);
-  for (std::size_t i = 0; i < groups * m; ++i) {
-    if (zero_at(i / m, i % m) != usual) shape.zero_kind = ZeroKind::kInteger;
-  }
-  Buffer sorted;
-  if (!sorted.Reserve((k + groups) * sizeof(std::uint32_t))) return Status::OutOfMemory("w");
-  auto *const order = sorted.as<std::uint32_t>(), *const next = order + k;
+// order[j] = the column that comes to stand at j: sorted by g_idx if that is not null. Groups are full then, so that
+// each begins where it would without.
+bool SortColumns(const std::int32_t* g_idx, const QuantizedView& shape, Buffer* order_buffer) {
+  const std::size_t k = shape.k, groups = GroupsPerRow(k, shape.group);
+  if (!order_buffer->Reserve((k + groups) * sizeof(std::uint32_t))) return false;
+  auto *const order = order_buffer->as<std::uint32_t>(), *const next = order + k;  // next: of each group
   for (std::size_t g = 0; g < groups; ++g) next[g] = static_cast<std::uint32_t>(g * shape.group);
   for (std::size_t column = 0; column < k; ++column) {
     const std::size_t j = g_idx == nullptr ? column : next[g_idx[column]]++;
     order[j] = static_cast<std::uint32_t>(column);
   }
+  return true;
+}
+
+// Words of one column lie M apart, and codes of one column lie K apart: a few rows at a time, by way of a tile.
+template <class CodeAt>
+bool FillCodes(const CodeAt& code_at, const std::uint32_t* order, QuantizedMatrix* w) {
+  constexpr std::size_t kRows = 16;
+  const std::size_t m = w->view().m, k = w->view().k;
+  Buffer tile_buffer;  // [K x kRows]
+  if (!tile_buffer.Reserve(k * kRows)) return false;
+  std::uint8_t* const tile = tile_buffer.data();
+  for (std::size_t begin = 0; begin < m; begin += kRows) {
+    const std::size_t rows = std::min(m - begin, kRows);
+    for (std::size_t column = 0; column < k; ++column) {
+      for (std::size_t r = 0; r < rows; ++r) tile[column * kRows + r] = code_at(begin + r, column);
+    }
+    for (std::size_t r = 0; r < rows; ++r) {
+      std::uint8_t* const codes = w->codes() + (begin + r) * k;
+      for (std::size_t j = 0; j < k; ++j) codes[j] = tile[order[j] * kRows + r];
+    }
+  }
+  return true;
+}
+
+// Makes *w of what zero_at(group, m) and code_at(m, column) say, and of scales[G x M].
+template <class ZeroAt, class CodeAt>
+Status Build(QuantizedView shape, const std::uint16_t* scales, const std::int32_t* g_idx, const ZeroAt& zero_at,
+             const CodeAt& code_at, QuantizedMatrix* w) {
+  const std::size_t m = shape.m, groups = GroupsPerRow(shape.k, shape.group);
+  const auto usual = static_cast<std::uint8_t>(Describe(shape.format).default_zero);
+  for (std::size_t i = 0; i < groups * m; ++i) {
+    if (zero_at(i / m, i % m) != usual) shape.zero_kind = ZeroKind::kInteger;
+  }
+  Buffer order_buffer;
+  if (!SortColumns(g_idx, shape, &order_buffer)) return Status::OutOfMemory("w");
+  const auto* const order = order_buffer.as<std::uint32_t>();
   if (g_idx != nullptr) shape.order = order;
 
   QuantizedMatrix result;
@@ -86,27 +117,13 @@ Status Build(QuantizedView shape, const std::uint16_t* scales, const std::int32_
     static_cast<std::uint16_t*>(result.scales())[i] = scales[g * m + row];
     if (result.zeros() != nullptr) static_cast<std::uint8_t*>(result.zeros())[i] = zero_at(g, row);
   }
-  if (g_idx != nullptr) std::copy_n(order, k, result.order());
-  // Words of one column lie M apart, and codes of one column lie K apart: a few rows at a time, by way of a tile.
-  constexpr std::size_t kRows = 16;
-  Buffer tile_buffer;  // [K x kRows]
-  if (!tile_buffer.Reserve(k * kRows)) return Status::OutOfMemory("w");
-  std::uint8_t* const tile = tile_buffer.data();
-  for (std::size_t begin = 0; begin < m; begin += kRows) {
-    const std::size_t rows = std::min(m - begin, kRows);
-    for (std::size_t column = 0; column < k; ++column) {
-      for (std::size_t r = 0; r < rows; ++r) tile[column * kRows + r] = code_at(begin + r, column);
-    }
-    for (std::size_t r = 0; r < rows; ++r) {
-      std::uint8_t* const codes = result.codes() + (begin + r) * k;
-      for (std::size_t j = 0; j < k; ++j) codes[j] = tile[order[j] * kRows + r];
-    }
-  }
+  if (g_idx != nullptr) std::copy_n(order, shape.k, result.order());
+  if (!FillCodes(code_at, order, &result)) return Status::OutOfMemory("w");
   *w = std::move(result);
   return {};
 }
 
-// True in *sorts if g_idx says more than k / group.
+// Every group has its columns; *sorts becomes true if g_idx is not simply k / group.
 Status CheckGroups(const std::int32_t* g_idx, const QuantizedView& shape, bool* sorts) {
   const std::size_t k = shape.k, groups = GroupsPerRow(k, shape.group), group = groups == 1 ? k : shape.group;
   Buffer counts;

@@ -74,6 +74,8 @@ std::vector<GgufType> ImportedTypes() {
   return types;
 }
 
+std::string TypeName(const ::testing::TestParamInfo<GgufType>& type) { return type.param.name; }
+
 class Gguf : public ::testing::TestWithParam<GgufType> {
  protected:
   static constexpr std::size_t kM = 3;
@@ -179,8 +181,7 @@ TEST_P(Gguf, RefusesScalesThatAreNotFinite) {
   EXPECT_EQ(refused, type().zero_kind == ZeroKind::kOffset ? 2u : 1u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, Gguf, ::testing::ValuesIn(ImportedTypes()),
-                         [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(Each, Gguf, ::testing::ValuesIn(ImportedTypes()), TypeName);
 
 TEST(GgufTypes, AreListedInTheOrderOfTheirIds) {
   for (const GgufType& type : GgufTypes()) {
@@ -212,7 +213,7 @@ TEST(GgufTypes, AreRefusedByName) {
 class Ternary : public Gguf {};
 
 INSTANTIATE_TEST_SUITE_P(Each, Ternary, ::testing::Values(*FindGgufType(34), *FindGgufType(35), *FindGgufType(42)),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         TypeName);
 
 void Append(const GgmlBlocks& from, GgmlBlocks* to) {
   to->bytes.insert(to->bytes.end(), from.bytes.begin(), from.bytes.end());
@@ -299,10 +300,11 @@ std::vector<Pair> GgmlFiles() {
   return pairs;
 }
 
+std::string FileName(const ::testing::TestParamInfo<Pair>& pair) { return pair.param.name; }
+
 class GgmlFile : public ::testing::TestWithParam<Pair> {};
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GgmlFile);
-INSTANTIATE_TEST_SUITE_P(Data, GgmlFile, ::testing::ValuesIn(GgmlFiles()),
-                         [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Data, GgmlFile, ::testing::ValuesIn(GgmlFiles()), FileName);
 
 TEST_P(GgmlFile, IsBitForBitWhatGgmlHas) {
   MappedFile mapped;

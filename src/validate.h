@@ -17,6 +17,15 @@ namespace internal {
     if (!status_.ok()) return status_;            \
   } while (false)
 
+// The same status under the name that a function's own argument has: `names` are pairs of old and new.
+template <std::size_t kCount>
+Status Renamed(const Status& status, const char* const (&names)[kCount][2]) {
+  for (const auto& name : names) {
+    if (std::strcmp(status.argument(), name[0]) == 0) return {status.code(), name[1], status.reason()};
+  }
+  return status;
+}
+
 // True if a * b * c * d does not fit, with room to spare for padding.
 inline bool Overflows(std::size_t a, std::size_t b, std::size_t c = 1, std::size_t d = 1) {
   std::size_t product = 1;
@@ -59,14 +68,6 @@ inline bool AllNibbles(const void* data, std::size_t count) {
 
 // order[K] is a permutation; `name` is the argument to blame. Takes K bits of memory.
 Status ValidateOrder(const std::uint32_t* order, std::size_t k, const char* name);
-// The same status under the name that a function's own argument has: `names` are pairs of old and new.
-template <std::size_t kCount>
-Status Renamed(const Status& status, const char* const (&names)[kCount][2]) {
-  for (const auto& name : names) {
-    if (std::strcmp(status.argument(), name[0]) == 0) return {status.code(), name[1], status.reason()};
-  }
-  return status;
-}
 
 // Everything about a view but the contents of its arrays.
 Status ValidateShape(const QuantizedView& w);

@@ -323,21 +323,35 @@ TEST_F(PackedFile, BadArgumentsAreRefused) {
 // The packed bytes that version 2 of files means. Where they change, kPackedVersion must, and then these.
 TEST(PackedBytes, AreThoseOfTheVersion) {
   static_assert(internal::kPackedVersion == 2);
-  constexpr std::uint64_t kSums[std::size(kFormats)][std::size(internal::kLayouts)] = {
-      {0xa1462f9ca15894f2, 0x35253bffb28980c, 0x10a9aeeee2363501, 0xdf1f7a2e6638df2b},
-      {0x43aed38cac1decbc, 0x6262e0ab80ca542b, 0x71023f8d8936acc8, 0x93cd4f07240d9402},
-      {0x7af0b1ae40de5619},
-      {0xa4c7adb5050f1e71},
-      {0x761815e07e093d4e, 0x76b97efaa46c40e2, 0xe81ce8e09e674cfb, 0xc98bb75d6ed207d},
+  constexpr std::uint64_t kSums[][std::size(kFormats)][std::size(internal::kLayouts)] = {
+      {
+          {0xa1462f9ca15894f2, 0x35253bffb28980c, 0x10a9aeeee2363501, 0xdf1f7a2e6638df2b},
+          {0x43aed38cac1decbc, 0x6262e0ab80ca542b, 0x71023f8d8936acc8, 0x93cd4f07240d9402},
+          {0x7af0b1ae40de5619},
+          {0xa4c7adb5050f1e71},
+          {0x761815e07e093d4e, 0x76b97efaa46c40e2, 0xe81ce8e09e674cfb, 0xc98bb75d6ed207d},
+      },
+      {
+          {0xc48d959b2e401dd3, 0xe571f35e3a362571, 0x8b518dcb8b9f874d, 0x261315bd479dd445},
+          {0xe747312d9b05ecdb, 0x16e2f1b3e6535e66, 0x9f2b3e20d18f5ff3, 0xdaaff7749a0416c7},
+          {0x9af7c968e6ace4d7},
+          {0xbac95add004aa2ab},
+          {0x4161593ad19c4708, 0x5ec6f9d67e3414d, 0x96e2cf4ae42baff, 0xe6fee532fad1b459},
+      },
   };
-  for (const Kernel& kernel : Kernels()) {
-    const FormatInfo& f = Describe(kernel.format);
-    const PackedMatrix w = Packed(Problem(NewCase(kernel.format, kernel.target, 64, ZeroKind::kFloat)), kernel.target);
-    const std::uint64_t expected =
-        kSums[static_cast<std::size_t>(kernel.format)][internal::LayoutId(kernel.target->layout, f)];
-    EXPECT_EQ(internal::Checksum(w.data(), w.bytes()), expected)
-        << std::hex << internal::Checksum(w.data(), w.bytes()) << " for " << f.name << " on "
-        << TargetName(kernel.target);
+  constexpr ParamKind kKinds[] = {{DataType::kF16, ZeroKind::kFloat}, {DataType::kUInt4, ZeroKind::kOffset}};
+  for (const ParamKind& kind : kKinds) {
+    for (const Kernel& kernel : Kernels()) {
+      const FormatInfo& f = Describe(kernel.format);
+      Case c = NewCase(kernel.format, kernel.target, 64, kind.zero_kind);
+      c.scale_type = kind.scale_type;
+      const PackedMatrix w = Packed(Problem(c), kernel.target);
+      const std::uint32_t layout = internal::LayoutId(kernel.target->layout, f);
+      EXPECT_EQ(internal::Checksum(w.data(), w.bytes()),
+                kSums[&kind - kKinds][static_cast<std::size_t>(kernel.format)][layout])
+          << std::hex << "0x" << internal::Checksum(w.data(), w.bytes()) << " for kind " << &kind - kKinds << " of "
+          << f.name << " in layout " << layout;
+    }
   }
 }
 

@@ -178,6 +178,16 @@ constexpr lutra_loaded ToC(lutra::Loaded loaded) {
   return kNone;
 }
 
+constexpr lutra_gptq_zeros ToC(lutra::GptqZeros zeros) {
+  switch (zeros) {
+    case lutra::GptqZeros::kMinusOne:
+      return LUTRA_GPTQ_ZEROS_MINUS_ONE;
+    case lutra::GptqZeros::kAsStored:
+      return LUTRA_GPTQ_ZEROS_AS_STORED;
+  }
+  return kNone;
+}
+
 #pragma GCC diagnostic pop
 
 // Constants have the same values in both languages, and kNoEnum is none of them.
@@ -191,7 +201,8 @@ constexpr bool SameValues() {
   return ToC(static_cast<Enum>(kNoEnum)) == kNone;
 }
 static_assert(SameValues<lutra::StatusCode>() && SameValues<lutra::Format>() && SameValues<lutra::DataType>() &&
-              SameValues<lutra::ZeroKind>() && SameValues<lutra::Precision>() && SameValues<lutra::Loaded>());
+              SameValues<lutra::ZeroKind>() && SameValues<lutra::Precision>() && SameValues<lutra::Loaded>() &&
+              SameValues<lutra::GptqZeros>());
 static_assert(LUTRA_PER_ROW == lutra::kPerRow && LUTRA_PER_MATRIX == lutra::kPerMatrix);
 
 // A number that is no value of the enum stays none: the C++ function refuses it.
@@ -254,6 +265,41 @@ lutra::QuantizeOptions FromC(const lutra_quantize_options& o) {
   scale_type = FromC<lutra::DataType>(o.scale_type);
   zero_kind = FromC<lutra::ZeroKind>(o.zero_kind);
   return options;
+}
+
+lutra::GptqView FromC(const lutra_gptq_view& g) {
+  lutra::GptqView view;
+  auto& [bits, m, k, group_size, qweight, qzeros, scales, g_idx, zeros] = view;
+  bits = g.bits;
+  m = g.m;
+  k = g.k;
+  group_size = g.group_size;
+  qweight = {g.qweight, g.qweight_size};
+  qzeros = {g.qzeros, g.qzeros_size};
+  scales = {g.scales, g.scales_size};
+  g_idx = {g.g_idx, g.g_idx_size};
+  zeros = FromC<lutra::GptqZeros>(g.zeros);
+  return view;
+}
+
+lutra::AwqView FromC(const lutra_awq_view& a) {
+  lutra::AwqView view;
+  auto& [m, k, group_size, qweight, qzeros, scales] = view;
+  m = a.m;
+  k = a.k;
+  group_size = a.group_size;
+  qweight = {a.qweight, a.qweight_size};
+  qzeros = {a.qzeros, a.qzeros_size};
+  scales = {a.scales, a.scales_size};
+  return view;
+}
+
+lutra::RmsNorm NormOf(const float* weight_, float epsilon_) {
+  lutra::RmsNorm norm;
+  auto& [weight, epsilon] = norm;
+  weight = weight_;
+  epsilon = epsilon_;
+  return norm;
 }
 
 lutra::ActivationView FromC(const lutra_activation_view& x) {
@@ -388,6 +434,33 @@ lutra_status lutra_dequantize(const lutra_quantized_view* w, float* out, size_t 
 
 lutra_status lutra_quantized_destroy(lutra_quantized** w) noexcept { return ToC(Destroy(w, "w")); }
 
+// --- Quantized weights of other tools
+
+lutra_status lutra_import_gguf(uint32_t type, const void* data, size_t size, size_t m, size_t k,
+                               lutra_quantized** w) noexcept {
+  lutra::QuantizedMatrix result;
+  Status status = CheckNotNull(w, "w");
+  if (status.ok()) status = lutra::ImportGguf(type, data, size, m, k, &result);
+  if (status.ok()) status = Give(std::move(result), "w", w);
+  return ToC(status);
+}
+
+lutra_status lutra_import_gptq(const lutra_gptq_view* gptq, lutra_quantized** w) noexcept {
+  lutra::QuantizedMatrix result;
+  Status status = FirstError({CheckNotNull(gptq, "gptq"), CheckNotNull(w, "w")});
+  if (status.ok()) status = lutra::ImportGptq(FromC(*gptq), &result);
+  if (status.ok()) status = Give(std::move(result), "w", w);
+  return ToC(status);
+}
+
+lutra_status lutra_import_awq(const lutra_awq_view* awq, lutra_quantized** w) noexcept {
+  lutra::QuantizedMatrix result;
+  Status status = FirstError({CheckNotNull(awq, "awq"), CheckNotNull(w, "w")});
+  if (status.ok()) status = lutra::ImportAwq(FromC(*awq), &result);
+  if (status.ok()) status = Give(std::move(result), "w", w);
+  return ToC(status);
+}
+
 // --- Packed weights
 
 lutra_status lutra_pack(const lutra_quantized_view* w, const char* target, lutra_context* context,
@@ -484,13 +557,30 @@ lutra_status lutra_activations_create(lutra_activations** activations) noexcept 
   return ToC(status);
 }
 
+namespace {
+
+Status CheckPrepare(const lutra_activation_view* x, const lutra_packed* w, const lutra_context* context,
+                    const lutra_activations* activations) {
+  return FirstError(
+      {CheckNotNull(x, "x"), CheckHandle(w, "w"), CheckContext(context), CheckHandle(activations, "activations")});
+}
+
+}  // namespace
+
 lutra_status lutra_prepare(const lutra_activation_view* x, const lutra_packed* w, lutra_precision precision,
                            lutra_context* context, lutra_activations* activations) noexcept {
-  const Status status = FirstError(
-      {CheckNotNull(x, "x"), CheckHandle(w, "w"), CheckContext(context), CheckHandle(activations, "activations")});
-  if (!status.ok()) return ToC(status);
+  if (const Status status = CheckPrepare(x, w, context, activations); !status.ok()) return ToC(status);
   lutra::Context call = ContextOf(context);
   return ToC(lutra::Prepare(FromC(*x), w->value, FromC<lutra::Precision>(precision), call, &activations->value));
+}
+
+lutra_status lutra_prepare_rms_norm(const lutra_activation_view* x, const float* weight, float epsilon,
+                                    const lutra_packed* w, lutra_precision precision, lutra_context* context,
+                                    lutra_activations* activations) noexcept {
+  if (const Status status = CheckPrepare(x, w, context, activations); !status.ok()) return ToC(status);
+  lutra::Context call = ContextOf(context);
+  return ToC(lutra::PrepareRmsNorm(FromC(*x), NormOf(weight, epsilon), w->value, FromC<lutra::Precision>(precision),
+                                   call, &activations->value));
 }
 
 bool lutra_activations_fit(const lutra_activations* x, const lutra_packed* w) noexcept {

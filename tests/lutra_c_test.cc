@@ -255,6 +255,105 @@ TEST(LutraCViews, ShowScalesOfTwoLevels) {
   EXPECT_TRUE(SameBits(out, expected, shape.k));
 }
 
+TEST_P(LutraC, PreparesRmsNorm) {
+  const Case c = NewCase(3);
+  const Problem problem(c);
+  Random random(5);
+  std::vector<float> weight(c.k);
+  for (float& value : weight) value = random.Uniform(0.5f, 1.5f);
+  const PackedMatrix w = Packed(problem, c.target);
+  Context context;
+  Activations x;
+  ASSERT_TRUE(Ok(PrepareRmsNorm(problem.x(), {weight.data(), 1e-5f}, w, c.precision, context, &x)));
+
+  const lutra_quantized_view w_view = CView(problem.w());
+  const lutra_activation_view x_view = CView(problem.x());
+  CPacked packed;
+  CActivations c_x;
+  ASSERT_TRUE(COk(lutra_pack(&w_view, TargetName(c.target), nullptr, &packed)));
+  ASSERT_TRUE(COk(lutra_activations_create(&c_x)));
+  ASSERT_TRUE(COk(lutra_prepare_rms_norm(&x_view, weight.data(), 1e-5f, packed,
+                                         static_cast<lutra_precision>(c.precision), nullptr, c_x)));
+  ExpectProducts(packed, c_x, problem, nullptr, Multiplied(w, x, c.y_type, 0));
+}
+
+// The bits of the C++ function's matrix, from the same data.
+void ExpectImported(const lutra_quantized* w, const QuantizedMatrix& expected) {
+  const QuantizedView& e = expected.view();
+  lutra_quantized_view view;
+  ASSERT_TRUE(COk(lutra_quantized_get(w, &view)));
+  ASSERT_EQ(view.m, e.m);
+  ASSERT_EQ(view.k, e.k);
+  EXPECT_EQ(view.order == nullptr, e.order == nullptr);
+  std::vector<float> floats(e.m * e.k, -1.0f), c_floats(e.m * e.k, 1.0f);
+  ASSERT_TRUE(Ok(Dequantize(e, floats.data(), e.k)));
+  ASSERT_TRUE(COk(lutra_dequantize(&view, c_floats.data(), e.k)));
+  EXPECT_TRUE(SameBits(c_floats, floats, e.k));
+}
+
+TEST(LutraCImport, IsTheSame) {
+  constexpr std::size_t kM = 32, kK = 96, kGroup = 32, kGroups3 = kK / kGroup;
+  Random random(2);
+  std::vector<std::uint32_t> words(kM * kK / 8), zeros(kGroups3 * kM / 8);
+  std::vector<std::uint16_t> scales(kGroups3 * kM);
+  std::vector<std::int32_t> g_idx(kK);
+  for (std::uint32_t& word : words) word = static_cast<std::uint32_t>(random.Bits());
+  for (std::uint32_t& word : zeros) word = static_cast<std::uint32_t>(random.Bits());
+  for (std::uint16_t& scale : scales) scale = F32ToF16(random.Uniform(0.5f, 1.0f));
+  for (std::size_t k = 0; k < kK; ++k) g_idx[k] = static_cast<std::int32_t>(k % kGroups3);
+
+  for (const GptqZeros kind : {GptqZeros::kMinusOne, GptqZeros::kAsStored}) {
+    GptqView view;
+    view.m = kM;
+    view.k = kK;
+    view.group_size = kGroup;
+    view.qweight = {words.data(), words.size()};
+    view.qzeros = {zeros.data(), zeros.size()};
+    view.scales = {scales.data(), scales.size()};
+    view.g_idx = {g_idx.data(), g_idx.size()};
+    view.zeros = kind;
+    const lutra_gptq_view c_view = {4,
+                                    kM,
+                                    kK,
+                                    kGroup,
+                                    words.data(),
+                                    words.size(),
+                                    zeros.data(),
+                                    zeros.size(),
+                                    scales.data(),
+                                    scales.size(),
+                                    g_idx.data(),
+                                    g_idx.size(),
+                                    static_cast<lutra_gptq_zeros>(kind)};
+    QuantizedMatrix expected;
+    CQuantized w;
+    ASSERT_TRUE(Ok(ImportGptq(view, &expected)));
+    ASSERT_TRUE(COk(lutra_import_gptq(&c_view, &w)));
+    ExpectImported(w, expected);
+  }
+
+  AwqView view;
+  view.m = kM;
+  view.k = kK;
+  view.group_size = kGroup;
+  view.qweight = {words.data(), words.size()};
+  view.qzeros = {zeros.data(), zeros.size()};
+  view.scales = {scales.data(), scales.size()};
+  const lutra_awq_view c_view = {kM,           kK,           kGroup,        words.data(), words.size(),
+                                 zeros.data(), zeros.size(), scales.data(), scales.size()};
+  QuantizedMatrix expected;
+  CQuantized w;
+  ASSERT_TRUE(Ok(ImportAwq(view, &expected)));
+  ASSERT_TRUE(COk(lutra_import_awq(&c_view, &w)));
+  ExpectImported(w, expected);
+
+  const std::uint8_t block[] = {0, 0x3c, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};  // q4_0, scale 1
+  CQuantized from_gguf;
+  ASSERT_TRUE(Ok(ImportGguf(2, block, sizeof(block), 1, 32, &expected)));
+  ASSERT_TRUE(COk(lutra_import_gguf(2, block, sizeof(block), 1, 32, &from_gguf)));
+  ExpectImported(from_gguf, expected);
+}
+
 // To a file and to memory; from there to every target.
 TEST_P(LutraC, SavesAndLoads) {
   const std::string path = ::testing::TempDir() + "lutra_c_" + std::to_string(getpid());
@@ -359,6 +458,9 @@ TEST_F(LutraCStatus, HandlesOfPackedMatrices) {
   });
   ExpectOnly<lutra_packed>(
       packed_, "w", [&](lutra_packed* w) { return lutra_prepare(&x_view_, w, LUTRA_PRECISION_INT8, nullptr, x_); });
+  ExpectOnly<lutra_packed>(packed_, "w", [&](lutra_packed* w) {
+    return lutra_prepare_rms_norm(&x_view_, nullptr, 1.0f, w, LUTRA_PRECISION_INT8, nullptr, x_);
+  });
   ExpectOnly<lutra_packed>(packed_, "w", [&](lutra_packed* w) { return lutra_matmul(w, x_, &y_view_, nullptr); });
   ExpectOnly<lutra_packed>(packed_, "w", [&](lutra_packed* w) { return lutra_matmul_range(w, x_, &y_view_, 0, 1); });
 }
@@ -371,6 +473,9 @@ TEST_F(LutraCStatus, HandlesOfOthers) {
   ExpectOnly<lutra_activations>(x_, "x", [&](lutra_activations* x) { return lutra_activations_get(x, &info); });
   ExpectOnly<lutra_activations>(x_, "activations", [&](lutra_activations* x) {
     return lutra_prepare(&x_view_, packed_, LUTRA_PRECISION_INT8, nullptr, x);
+  });
+  ExpectOnly<lutra_activations>(x_, "activations", [&](lutra_activations* x) {
+    return lutra_prepare_rms_norm(&x_view_, nullptr, 1.0f, packed_, LUTRA_PRECISION_INT8, nullptr, x);
   });
   ExpectOnly<lutra_activations>(x_, "x",
                                 [&](lutra_activations* x) { return lutra_matmul(packed_, x, &y_view_, nullptr); });
@@ -409,6 +514,9 @@ TEST_F(LutraCStatus, Contexts) {
   });
   ExpectContext(
       [&](lutra_context* context) { return lutra_prepare(&x_view_, packed_, LUTRA_PRECISION_INT8, context, x_); });
+  ExpectContext([&](lutra_context* context) {
+    return lutra_prepare_rms_norm(&x_view_, nullptr, 1.0f, packed_, LUTRA_PRECISION_INT8, context, x_);
+  });
   ExpectContext([&](lutra_context* context) { return lutra_matmul(packed_, x_, &y_view_, context); });
   EXPECT_EQ(std::remove(path.c_str()), 0);
 }
@@ -461,6 +569,20 @@ TEST_F(LutraCStatus, NullStructuresAndOutputs) {
   EXPECT_TRUE(CRefused(lutra_activations_create(nullptr), "activations"));
   EXPECT_TRUE(CRefused(lutra_activations_get(x_, nullptr), "info"));
   EXPECT_TRUE(CRefused(lutra_prepare(nullptr, packed_, LUTRA_PRECISION_INT8, nullptr, x_), "x"));
+  EXPECT_TRUE(
+      CRefused(lutra_prepare_rms_norm(nullptr, nullptr, 1.0f, packed_, LUTRA_PRECISION_INT8, nullptr, x_), "x"));
+  EXPECT_TRUE(CRefused(lutra_prepare_rms_norm(&x_view_, nullptr, -1.0f, packed_, LUTRA_PRECISION_INT8, nullptr, x_),
+                       "norm.epsilon"));
+  EXPECT_TRUE(CRefused(lutra_import_gguf(2, nullptr, 18, 1, 32, &quantized_), "data"));
+  EXPECT_TRUE(CRefused(lutra_import_gguf(2, nullptr, 18, 1, 32, nullptr), "w"));
+  EXPECT_TRUE(CRefused(lutra_import_gguf(8, &weight, 4, 1, 32, &quantized_), "type", LUTRA_UNSUPPORTED));
+  EXPECT_TRUE(CRefused(lutra_import_gptq(nullptr, &quantized_), "gptq"));
+  EXPECT_TRUE(CRefused(lutra_import_awq(nullptr, &quantized_), "awq"));
+  lutra_gptq_view gptq = {};
+  lutra_awq_view awq = {};
+  EXPECT_TRUE(CRefused(lutra_import_gptq(&gptq, nullptr), "w"));
+  EXPECT_TRUE(CRefused(lutra_import_awq(&awq, nullptr), "w"));
+  EXPECT_TRUE(CRefused(lutra_import_gptq(&gptq, &quantized_), "gptq.bits"));
   EXPECT_TRUE(CRefused(lutra_matmul(packed_, x_, nullptr, nullptr), "y"));
   EXPECT_TRUE(CRefused(lutra_matmul_range(packed_, x_, nullptr, 0, 0), "y"));
   EXPECT_TRUE(CRefused(lutra_context_create(1, nullptr), "context"));

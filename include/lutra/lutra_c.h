@@ -191,6 +191,49 @@ LUTRA_C_API lutra_status lutra_dequantize(const lutra_quantized_view* w, float* 
 
 LUTRA_C_API lutra_status lutra_quantized_destroy(lutra_quantized** w) LUTRA_C_NOEXCEPT;
 
+// --- Quantized weights of other tools: see lutra/import.h. The data are not needed afterwards.
+
+// Makes *w of a tensor W[M x K] of GGUF: `size` bytes of blocks of the type with that id of ggml's.
+LUTRA_C_API lutra_status lutra_import_gguf(uint32_t type, const void* data, size_t size, size_t m, size_t k,
+                                           lutra_quantized** w) LUTRA_C_NOEXCEPT;
+
+// What zero point the number z in qzeros means.
+typedef int32_t lutra_gptq_zeros;
+enum {
+  LUTRA_GPTQ_ZEROS_MINUS_ONE = 0,  // (z + 1) mod 2^bits: checkpoint_format "gptq", which is the usual one
+  LUTRA_GPTQ_ZEROS_AS_STORED = 1   // z: "gptq_v2"
+};
+
+// G = ceil(k / group_size) groups; 1 if group_size is -1. Sizes are in elements.
+typedef struct lutra_gptq_view {
+  int32_t bits;  // 2, 3 or 4
+  size_t m, k;   // m * bits and k * bits are multiples of 32
+  ptrdiff_t group_size;
+  const uint32_t* qweight;  // [k * bits / 32 x m]
+  size_t qweight_size;
+  const uint32_t* qzeros;  // [G x m * bits / 32]
+  size_t qzeros_size;
+  const uint16_t* scales;  // [G x m], f16
+  size_t scales_size;
+  const int32_t* g_idx;  // [k], the group of each column, or NULL: k / group_size
+  size_t g_idx_size;
+  lutra_gptq_zeros zeros;
+} lutra_gptq_view;
+LUTRA_C_API lutra_status lutra_import_gptq(const lutra_gptq_view* gptq, lutra_quantized** w) LUTRA_C_NOEXCEPT;
+
+// Of 4 bits, the layout called GEMM.
+typedef struct lutra_awq_view {
+  size_t m, k;  // m is a multiple of 8
+  ptrdiff_t group_size;
+  const uint32_t* qweight;  // [k x m / 8]
+  size_t qweight_size;
+  const uint32_t* qzeros;  // [G x m / 8]
+  size_t qzeros_size;
+  const uint16_t* scales;  // [G x m], f16
+  size_t scales_size;
+} lutra_awq_view;
+LUTRA_C_API lutra_status lutra_import_awq(const lutra_awq_view* awq, lutra_quantized** w) LUTRA_C_NOEXCEPT;
+
 // --- Packed weights
 
 // W[M x K] laid out for one target.
@@ -280,6 +323,12 @@ LUTRA_C_API lutra_status lutra_activations_create(lutra_activations** activation
 // *activations holds no rows then.
 LUTRA_C_API lutra_status lutra_prepare(const lutra_activation_view* x, const lutra_packed* w, lutra_precision precision,
                                        lutra_context* context, lutra_activations* activations) LUTRA_C_NOEXCEPT;
+
+// The same for x(n, k) * weight[k] / sqrt(mean of x(n, 0 .. k - 1)^2 + epsilon). `weight` is [k], or NULL: ones.
+LUTRA_C_API lutra_status lutra_prepare_rms_norm(const lutra_activation_view* x, const float* weight, float epsilon,
+                                                const lutra_packed* w, lutra_precision precision,
+                                                lutra_context* context,
+                                                lutra_activations* activations) LUTRA_C_NOEXCEPT;
 
 // Whether lutra_matmul accepts x for w: the same K, kind of tables, layout and block size. False for what is no handle.
 LUTRA_C_API bool lutra_activations_fit(const lutra_activations* x, const lutra_packed* w) LUTRA_C_NOEXCEPT;

@@ -1,4 +1,4 @@
-// Memory between canaries.
+// A caller's memory: between a known pattern and an unmapped page.
 #pragma once
 
 #include <sanitizer/asan_interface.h>
@@ -6,56 +6,52 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <utility>
 #include <vector>
+
+#include "red_zone.h"
 
 namespace lutra::test {
 
-// Bytes that are surrounded by a known pattern; under the address sanitizer the surroundings cannot even be read.
-// The data are aligned to 4 bytes and to no more, as a caller's may be.
+// Bytes of which the last is the last one before a page that is not mapped; so they have the alignment that their
+// elements need, and often no more. Before them stands a known pattern; under the address sanitizer it cannot be read.
 class Guarded {
  public:
-  static constexpr std::size_t kGuard = 68;
+  static constexpr std::size_t kGuard = 64;
   static constexpr std::uint8_t kFill = 0xff;  // a NaN in every float type, a code out of range, -1
 
-  explicit Guarded(std::size_t size = 0) : size_(size), bytes_(size + 2 * kGuard, kFill) {}
+  explicit Guarded(std::size_t size = 0) : size_(size), zone_(kGuard + size) {
+    std::memset(data() - kGuard, kFill, kGuard + size);
+  }
+  Guarded(Guarded&&) = default;
+  Guarded& operator=(Guarded&&) = default;
 
-  std::uint8_t* data() { return bytes_.data() + kGuard; }
-  const std::uint8_t* data() const { return bytes_.data() + kGuard; }
+  std::uint8_t* data() { return zone_.end() - size_; }
+  const std::uint8_t* data() const { return zone_.end() - size_; }
   std::size_t size() const { return size_; }
 
   // Remembers the contents and closes the surroundings.
   void Seal() {
-    sealed_ = bytes_;
-    Close();
+    sealed_.assign(data(), data() + size_);
+    ASAN_POISON_MEMORY_REGION(data() - kGuard, kGuard);
   }
   // True if neither contents nor surroundings changed since Seal.
   bool Intact() const {
-    return Opened([](const Guarded& g) { return g.bytes_ == g.sealed_; });
+    return SurroundingsIntact() && (size_ == 0 || std::memcmp(data(), sealed_.data(), size_) == 0);
   }
   // True if the surroundings have not changed.
   bool SurroundingsIntact() const {
-    return Opened([](const Guarded& g) {
-      const auto filled = [](std::uint8_t byte) { return byte == kFill; };
-      return std::all_of(g.bytes_.begin(), g.bytes_.begin() + kGuard, filled) &&
-             std::all_of(g.bytes_.end() - kGuard, g.bytes_.end(), filled);
-    });
+    ASAN_UNPOISON_MEMORY_REGION(data() - kGuard, kGuard);
+    const bool intact = std::all_of(data() - kGuard, data(), [](std::uint8_t byte) { return byte == kFill; });
+    ASAN_POISON_MEMORY_REGION(data() - kGuard, kGuard);
+    return intact;
   }
 
  private:
-  void Close() const {
-    ASAN_POISON_MEMORY_REGION(bytes_.data(), kGuard);
-    ASAN_POISON_MEMORY_REGION(bytes_.data() + kGuard + size_, kGuard);
-  }
-  template <class Function>
-  bool Opened(Function function) const {
-    ASAN_UNPOISON_MEMORY_REGION(bytes_.data(), bytes_.size());
-    const bool result = function(*this);
-    Close();
-    return result;
-  }
-
   std::size_t size_;
-  std::vector<std::uint8_t> bytes_, sealed_;
+  RedZone zone_;
+  std::vector<std::uint8_t> sealed_;
 };
 
 }  // namespace lutra::test

@@ -146,7 +146,9 @@ Status LoadAligned(const std::uint8_t* bytes, std::size_t size, const char* name
   if (internal::LayoutId(contents.layout, f) != internal::LayoutId(target->layout, f)) {
     QuantizedMatrix codes;
     LUTRA_RETURN_IF_ERROR(internal::UnpackFrom(result, contents.layout, &codes));
-    LUTRA_RETURN_IF_ERROR(Pack(codes.view(), options, &result));
+    // Under this function's name of the argument.
+    const Status repacked = Pack(codes.view(), options, &result);
+    if (!repacked.ok()) return {repacked.code(), "w", repacked.reason()};
     how = Loaded::kRepacked;
   }
   *w = std::move(result);

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <vector>
 
 #include "load_float.h"
+#include "lutra/buffer.h"
 #include "scales.h"
 #include "validate.h"
 
@@ -141,8 +141,10 @@ float InverseRms(const ActivationView& x, std::size_t n, float epsilon) {
 Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* y) {
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y, "y"));
   const FormatInfo& f = Describe(w.format);
+  Buffer buffer;
+  if (!buffer.Reserve(w.k * sizeof(double))) return Status::OutOfMemory("y");
+  auto* const row = buffer.as<double>();
   for (std::size_t m = 0; m < w.m; ++m) {
-    std::vector<double> row(w.k);
     for (std::size_t k = 0; k < w.k; ++k) {
       row[k] = WeightAt<double>(w, m, k, f.value(w.codes[m * w.code_stride + k]));
     }

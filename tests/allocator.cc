@@ -27,7 +27,7 @@ test::Allocator& test::TheAllocator() {
 bool Buffer::Reserve(std::size_t size) {
   if (size <= size_) return true;
   test::Allocator& allocator = test::TheAllocator();
-  if (allocator.calls.fetch_add(1) == allocator.refused.load()) return false;
+  if (allocator.calls.fetch_add(1) >= allocator.refused.load()) return false;
   if (size > static_cast<std::size_t>(-1) / 8) return false;
   const std::size_t aligned = Aligned(size);
   test::RedZone zone(aligned);

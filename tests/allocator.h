@@ -14,7 +14,7 @@ struct Allocator {
 
   std::atomic<std::size_t> calls{0};         // that asked for memory
   std::atomic<std::size_t> live{0};          // blocks that are not yet free
-  std::atomic<std::size_t> refused{kNever};  // the number of the call that gets none, from 0 on
+  std::atomic<std::size_t> refused{kNever};  // from this call on, counted from 0, there is no memory
   std::atomic<std::uint8_t> garbage{0xff};   // in every byte of a new block; 0xff: NaN, -1, codes out of range
 };
 

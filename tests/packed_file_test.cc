@@ -7,8 +7,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <memory>
-#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,14 +22,12 @@ namespace {
 
 constexpr std::size_t kPage = 4096;
 
-// Bytes of a file, aligned, with nothing accessible behind them under AddressSanitizer.
+// Bytes of a file, aligned, with nothing accessible behind them (allocator.h).
 class Bytes {
  public:
-  explicit Bytes(std::size_t size) : data_(new (std::align_val_t{64}) std::uint8_t[size]), size_(size) {}
-  explicit Bytes(const PackedMatrix& w) : Bytes(PackedFileSize(w)) {
-    EXPECT_TRUE(Ok(SavePacked(w, data_.get(), size_)));
-  }
-  std::uint8_t* data() { return data_.get(); }
+  explicit Bytes(std::size_t size) : size_(size) { EXPECT_TRUE(buffer_.Reserve(size)); }
+  explicit Bytes(const PackedMatrix& w) : Bytes(PackedFileSize(w)) { EXPECT_TRUE(Ok(SavePacked(w, data(), size_))); }
+  std::uint8_t* data() { return buffer_.data(); }
   std::size_t size() const { return size_; }
 
   // As a forger writes them: with checksums that are right.
@@ -50,10 +46,7 @@ class Bytes {
   }
 
  private:
-  struct Delete {
-    void operator()(std::uint8_t* data) const { ::operator delete[](data, std::align_val_t{64}); }
-  };
-  std::unique_ptr<std::uint8_t[], Delete> data_;
+  Buffer buffer_;
   std::size_t size_;
 };
 

@@ -25,7 +25,8 @@ class ThreadPool final : public Executor {
   // Longer than what an engine does between two products; short enough that an idle one costs nothing.
   static constexpr std::chrono::milliseconds kSpin{2};
 
-  // Starts fewer threads if the system refuses some: see Concurrency().
+  // Starts fewer threads, if need be none, if the system refuses some or memory is short: see Concurrency(). Nothing is
+  // allocated later on.
   explicit ThreadPool(std::size_t threads = std::thread::hardware_concurrency()) {
     try {
       while (threads_.size() + 1 < threads) threads_.emplace_back([this] { Serve(); });

@@ -12,6 +12,7 @@ using internal::kGroupRows;
 Status ActivationAccess::Prepare(const ActivationView& x, const RmsNorm* norm, const PackedMatrix& w,
                                  Precision precision, Context& context, Activations* activations) {
   if (activations == nullptr) return Status::Invalid("activations", "is null");
+  activations->n_ = 0;
   if (precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
   if (x.k != w.k()) return Status::Invalid("x.k", "differs from K of w");
   LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
@@ -19,7 +20,6 @@ Status ActivationAccess::Prepare(const ActivationView& x, const RmsNorm* norm, c
 
   const internal::Geometry geometry = GeometryOf(w);
   const std::size_t row_bytes = RowBytes(Describe(w.format()), geometry, precision);
-  activations->n_ = 0;
   if (!activations->tables_.Reserve(x.n * row_bytes) ||
       !activations->scales_.Reserve(x.n * geometry.blocks * sizeof(internal::BlockScale))) {
     return Status::OutOfMemory("activations");

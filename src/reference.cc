@@ -60,6 +60,7 @@ using internal::CenterAt;
 using internal::LoadFloat;
 using internal::ScaleAt;
 using internal::WeightAt;
+using internal::ZeroAt;
 
 float ScaleOfX(const ActivationView& x, std::size_t n, std::size_t k) {
   const std::size_t groups = GroupsPerRow(x.k, x.scale_group);
@@ -228,6 +229,10 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
         }
         const double scale = std::fabs(double{ScaleAt(w, m, begin)}), center = std::fabs(double{CenterAt(w, m, begin)});
         const auto count = static_cast<double>(end - begin);
+        // What scale * gain, if it is subnormal and off by half a bit, is multiplied with beside x.
+        const double integers =
+            (reach + std::fabs(f.center - (w.zero_kind == ZeroKind::kOffset ? 0.0 : double{ZeroAt(w, m, begin)}))) /
+            f.gain;
         const double step = largest_sum / 127;
         const double unit = tables                           ? step / 256
                             : precision == Precision::kInt16 ? largest / ExactLimit(f)
@@ -238,7 +243,8 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
         rounding += weight * count * unit / 2;
         terms += (scale * reach + center) * (sum + count * unit);
         // The integers are at most 2^14 per weight, and so is what a denormal unit's half a bit is multiplied with.
-        underflow += ((scale * reach + center) * count * 0x1p14 + sum + count * unit + 2) * kSmallest;
+        underflow +=
+            ((scale * reach + center) * count * 0x1p14 + (1 + integers) * (sum + count * unit) + 2) * kSmallest;
       }
       const double bias = w.bias != nullptr ? std::fabs(double{w.bias[m]}) : 0.0;
       const double floats = (static_cast<double>(blocks) + 6) * kEpsilon * (terms + bias);

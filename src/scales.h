@@ -48,11 +48,13 @@ T WeightAt(const QuantizedView& w, std::size_t m, std::size_t k, float value) {
   return scale * (T{value} - ZeroAt(w, m, k));
 }
 
-// What W(m, k) has beside scale * gain * L(code): the constant of its group, as kernels round it.
+// What W(m, k) has beside scale * gain * L(code): the constant of its group, as kernels round it. (The gain is a power
+// of two, but a subnormal scale may lose its lowest bit to it.)
 inline float CenterAt(const QuantizedView& w, std::size_t m, std::size_t k) {
-  const float center = Describe(w.format).center, scale = ScaleAt(w, m, k);
-  if (w.zero_kind == ZeroKind::kOffset) return std::fma(scale, center, OffsetAt(w, m, k));
-  return scale * (center - ZeroAt(w, m, k));
+  const FormatInfo& f = Describe(w.format);
+  const float scale = ScaleAt(w, m, k) * f.gain;
+  if (w.zero_kind == ZeroKind::kOffset) return std::fma(scale, f.center / f.gain, OffsetAt(w, m, k));
+  return scale * ((f.center - ZeroAt(w, m, k)) / f.gain);
 }
 
 }  // namespace internal

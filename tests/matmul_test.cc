@@ -108,6 +108,31 @@ TEST_P(MatMul, AnyActivationsAndData) {
   }
 }
 
+// Scales that are zero, subnormal (of f16 and bf16, and of f32) or as large as f16 holds, of either sign, with x of
+// zero rows and blocks, of one value, subnormal, and as it comes; zeros of two levels are multiplied by such scales as
+// well.
+TEST_P(MatMul, SpecialScales) {
+  std::uint64_t seed = 0;
+  for (const Data data : {Data::kZero, Data::kEqual, Data::kDenormal, Data::kGaussian}) {
+    for (const ParamKind& kind : kParamKinds) {
+      Random random(++seed);
+      Case c = NewCase({60 + random.Below(10), 1 + random.Below(6), 130 + random.Below(200)}, seed);
+      do c.group = random.Pick(kGroups);
+      while (!Exists(c.group, kind));
+      c.zero_kind = kind.zero_kind;
+      c.scale_type = kind.scale_type;
+      c.precision = kPrecisions[seed % 2];
+      c.order = random.Below(3) == 0;
+      c.x = random.Pick(kXKinds);
+      c.data = data;
+      c.scales = {0.0f, -0.0f, 65504.0f, -65504.0f, 6e-8f, -6e-8f, 3e-5f, 1e-8f};
+      if (kind.scale_type != DataType::kF16) c.scales.insert(c.scales.end(), {1e-40f, -1e-40f, 0x1p-149f});
+      Check(c);
+      if (HasFailure()) return;
+    }
+  }
+}
+
 // Each sum of integers goes to its bound, even rows to one and odd rows to the other, with x of one sign (even seeds)
 // and with signs that change from weight to weight (odd seeds).
 TEST_P(MatMul, AccumulatorsAtTheirLimits) {
@@ -128,6 +153,26 @@ TEST_P(MatMul, AccumulatorsAtTheirLimits) {
             if (HasFailure()) return;
           }
         }
+      }
+    }
+  }
+}
+
+// The same at the end of the longest block and one weight behind it, and where one scale serves very long rows.
+TEST_P(MatMul, AccumulatorsAtTheirLimitsInLongRows) {
+  std::uint64_t seed = 0;
+  for (const std::size_t k : {std::size_t{128}, std::size_t{129}, std::size_t{192}, std::size_t{193}, std::size_t{256},
+                              std::size_t{257}, std::size_t{1} << 20}) {
+    for (const Precision precision : kPrecisions) {
+      for (const Data data : {Data::kExtreme, Data::kLowDigit}) {
+        Case c = NewCase({2, 1, k}, data == Data::kExtreme ? 2 : 3);
+        c.group = k % 2 == 0 ? kPerRow : 256;
+        c.precision = precision;
+        c.zero_kind = ++seed / 2 % 2 == 0 ? ZeroKind::kNone : ZeroKind::kInteger;
+        c.x = kXKinds[c.zero_kind == ZeroKind::kNone ? 3 : 0];
+        c.data = data;
+        Check(c);
+        if (HasFailure()) return;
       }
     }
   }

@@ -25,7 +25,7 @@ constexpr std::size_t kPage = 4096;
 // Bytes of a file, aligned, with nothing accessible behind them (allocator.h).
 class Bytes {
  public:
-  explicit Bytes(std::size_t size) : size_(size) { EXPECT_TRUE(buffer_.Reserve(size)); }
+  explicit Bytes(std::size_t size) : size_(size) { EXPECT_TRUE(buffer_.Reserve(std::max<std::size_t>(size, 1))); }
   explicit Bytes(const PackedMatrix& w) : Bytes(PackedFileSize(w)) { EXPECT_TRUE(Ok(SavePacked(w, data(), size_))); }
   std::uint8_t* data() { return buffer_.data(); }
   std::size_t size() const { return size_; }

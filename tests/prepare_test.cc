@@ -93,6 +93,82 @@ TEST_P(Preparing, MatricesOfOneOrderShareActivations) {
   }
 }
 
+// One value anywhere in x: rows of a group and of the next, blocks, runs, vectors and their tails; in the order of x
+// and in another; normalized on the way or not.
+TEST_P(Preparing, WhatIsNotFiniteIsRefusedWhereverItIs) {
+  std::uint64_t seed = 0;
+  for (const Precision precision : kPrecisions) {
+    for (const DataType type : kFloatTypes) {
+      for (const bool order : {false, true}) {
+        Case c = NewCase({1, 5, 217}, ++seed);
+        c.precision = precision;
+        c.group = kGroups[seed % 7];
+        c.x.type = type;
+        c.order = order;
+        c.gap = seed % 2;
+        SCOPED_TRACE(c);
+        const Problem problem(c);
+        const PackedMatrix w = Packed(problem, c.target);
+        ActivationView x = problem.x();
+        const std::size_t span = (c.n - 1) * x.row_stride + c.k;
+        std::vector<std::uint8_t> copy = With(0.0f, 0, type, x.data, span);
+        x.data = copy.data();
+        Context context;
+        Activations prepared;
+        for (std::size_t i = 0; i < c.n * c.k; ++i) {
+          const std::size_t at = i / c.k * x.row_stride + i % c.k;
+          const float bad = kNotFinite[i % 3], good = Load(type, x.data, at);
+          Store(type, bad, copy.data(), at);
+          ASSERT_TRUE(Ok(Prepare(problem.x(), w, precision, context, &prepared)));
+          const Status status = i % 4 != 0 ? Prepare(x, w, precision, context, &prepared)
+                                           : PrepareRmsNorm(x, {nullptr, 1e-6f}, w, precision, context, &prepared);
+          ASSERT_TRUE(Refused(status, "x.data")) << bad << " at n " << i / c.k << " k " << i % c.k;
+          ASSERT_EQ(prepared.n(), 0u);
+          Store(type, good, copy.data(), at);
+        }
+      }
+    }
+  }
+}
+
+// A scale that is not finite, or whose product with an integer is not, for any group of any row.
+TEST_P(Preparing, ScalesOfInt8ThatAreNotFiniteAreRefused) {
+  for (const Precision precision : kPrecisions) {
+    for (const XKind& kind : kXKinds) {
+      if (kind.type != DataType::kInt8) continue;
+      Case c = NewCase({1, 5, 217}, 1);
+      c.precision = precision;
+      c.x = kind;
+      c.data = Data::kExtreme;  // 127 and -127
+      SCOPED_TRACE(c);
+      const Problem problem(c);
+      const PackedMatrix w = Packed(problem, c.target);
+      ActivationView x = problem.x();
+      const std::size_t count = c.n * GroupsPerRow(c.k, kind.scale_group);
+      std::vector<float> scales(x.scales, x.scales + count);
+      x.scales = scales.data();
+      Context context;
+      Activations prepared;
+      for (std::size_t i = 0; i < count; ++i) {
+        for (const float bad : {kInfinity, -kInfinity, std::nanf(""), 3e38f, -2.7e36f}) {
+          const float good = scales[i];
+          scales[i] = bad;
+          const char* const argument = std::isfinite(bad) ? "x.data" : "x.scales";
+          ASSERT_TRUE(Refused(Prepare(x, w, precision, context, &prepared), argument)) << bad << " at " << i;
+          ASSERT_EQ(prepared.n(), 0u);
+          if (std::isfinite(bad)) {
+            std::vector<double> y(c.m * c.n);
+            ASSERT_TRUE(Refused(ReferenceMatMul(problem.w(), x, y.data()), argument));
+          }
+          scales[i] = 2.6e36f;
+          ASSERT_TRUE(Ok(Prepare(x, w, precision, context, &prepared)));
+          scales[i] = good;
+        }
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Sweep, Preparing, ::testing::ValuesIn(Kernels()), KernelName);
 
 // A matrix with an order is the matrix whose codes were moved to the columns that the order names.

@@ -18,7 +18,7 @@ namespace lutra::test {
 enum class Data {
   kGaussian,
   kEqual,
-  kZero,
+  kZero,      // even rows, and the first half of the others
   kOutlier,   // one activation of each row is 1000 times the others
   kDenormal,  // around 1e-40 (f16: 1e-7)
   kHuge,      // around 1e32 (f16: 1e4)
@@ -82,6 +82,7 @@ struct Case {
   DataType y_type = DataType::kF32;
   std::size_t gap = 0;  // elements between two rows of codes, x and y
   Data data = Data::kGaussian;
+  std::vector<float> scales = {};  // half of the scales, or super-scales, are taken from it, if there are any
   std::uint64_t seed = 1;
 };
 
@@ -95,7 +96,7 @@ inline std::ostream& operator<<(std::ostream& out, const Case& c) {
              << (c.bias ? ", bias" : "") << (c.order ? ", order, " : ", ") << NameOf(c.precision, kPrecisionNames)
              << ", x " << NameOf(c.x.type, kDataTypeNames) << " per " << group(c.x.scale_group) << ", y "
              << NameOf(c.y_type, kDataTypeNames) << ", gap " << c.gap << ", data " << NameOf(c.data, kDataNames)
-             << ", seed " << c.seed;
+             << (c.scales.empty() ? "" : ", special scales") << ", seed " << c.seed;
 }
 
 class Random {
@@ -199,8 +200,9 @@ class Problem {
     }
   }
 
-  // Around `magnitude`, of either sign.
+  // Around `magnitude`, of either sign, or one of the case's.
   float AnyScale(float magnitude) {
+    if (!case_.scales.empty() && random_.Below(2) == 0) return case_.scales[random_.Below(case_.scales.size())];
     const float sign = random_.Below(4) == 0 ? -1.0f : 1.0f;
     return sign * magnitude * random_.Uniform(0.5f, 1.5f);
   }
@@ -273,7 +275,7 @@ class Problem {
           row[k] = 1.0f;
           break;
         case Data::kZero:
-          row[k] = 0.0f;
+          row[k] = n % 2 == 0 || k < row.size() / 2 ? 0.0f : random_.Gaussian();
           break;
         case Data::kExtreme:
           row[k] = flipped_[k] ? -1.0f : 1.0f;

@@ -50,10 +50,14 @@ class LUTRA_API Activations {
   Buffer tables_, scales_;
 };
 
-// Builds the tables of x for w and for every matrix they fit (see Fits). Fails on null data of nonzero size, a stride
-// below K, K other than w.k(), int8 without scales, x or scales that are not finite, sizes that overflow, short memory;
-// *activations then holds nothing usable. Uses context.executor over the rows of x.
-// Magnitudes of x up to 1e32 are safe; beyond, zero * (sum of x over a block) may be infinite on its way to y.
+// Builds the tables of x for w and for every matrix they fit (see Fits), over context.executor. Fails on null data of
+// nonzero size, a stride below K, K other than w.k(), int8 without scales, sizes that overflow, short memory, and on
+// what is not finite; *activations then has no rows.
+//
+// No integer stands for NaN or infinity. They are refused wherever in x they are ("x.data"), in the scales of int8
+// ("x.scales"), and where an int8 times its scale exceeds the floats ("x.data"). What lies between rows is not read.
+// Zeros and subnormals are numbers like others. Magnitudes of x up to 1e32 are safe; beyond, zero * (sum of x over a
+// block) may be infinite on its way to y.
 LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, Context& context,
                          Activations* activations);
 

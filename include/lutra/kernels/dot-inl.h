@@ -62,6 +62,7 @@ LUTRA_INLINE void UnpackStrip(const std::uint8_t* lines, V8 (&codes)[4]) {
 template <class Traits>
 constexpr std::size_t RunChunks() {
   constexpr std::size_t kEach = std::size_t{kQuads} * Traits::Dot::kProducts * (Traits::kInfo.levels - 1) * 128;
+  static_assert(kEach <= 32767 && 2 * (Traits::kInfo.levels - 1) * 128 <= 32767);  // and no pair of products saturates
   return kEach == 0 ? kMaxIntegerChunks : 32767 / HWY_MAX(kEach, std::size_t{1});
 }
 

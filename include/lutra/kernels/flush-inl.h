@@ -25,6 +25,19 @@ struct TileTraits {
   // Without zeros, w / (scale * gain) = L(q) + kStart: an integer.
   static constexpr int kStart = static_cast<int>((kInfo.center - kInfo.default_zero) / kInfo.gain);
   static_assert(static_cast<float>(kStart) * kInfo.gain == kInfo.center - kInfo.default_zero);
+
+  // All that the 32 bits of a block's sums hold at a time. Digits, table entries and int8 x are at most 128, as biased
+  // ones are once the bias is gone; a block adds 64 lookups of each plane, each times a ratio under kInt8, or 128
+  // products. Two digits make 7 bits more. The start is that many times a total: of integers in two digits 8 * 128 *
+  // 16319, the largest; tables' totals count steps. int4 in two digits: 4.9e7 of 2.1e9.
+  static constexpr std::int64_t kTerms =
+      kInfo.looks_up() ? kMaxChunksPerBlock * kIndicesPerChunk : kMaxIntegerChunks * 16;
+  static constexpr std::int64_t kWeights =
+      (kInfo.looks_up() ? (1 << kPlanes) - 1 : kInfo.levels - 1) * (kInfo.looks_up() && kPasses == 1 ? kMaxRatio : 1);
+  static constexpr std::int64_t kMaxDigits = kTerms * kWeights * 128 * (kPasses == 1 ? 1 : 129);
+  static constexpr std::int64_t kMaxStart =
+      kTerms * (kStart < 0 ? -kStart : kStart) * (kPasses == 1 ? 128 * kMaxRatio : 128 * 128);
+  static_assert(kMaxDigits + kMaxStart < std::int64_t{1} << 31);
 };
 
 // Of a panel and group, as floats: scale * gain of each row, then, if there are zeros, center[64] (params-inl.h).

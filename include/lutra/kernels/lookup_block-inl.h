@@ -45,6 +45,11 @@ struct PairStep {
   static_assert(Traits::kPlanes <= 2 && !(kPlanes && kJoined));
   static constexpr std::size_t kIndices = kPlanes ? 1 : 2, kPerChunk = kIndicesPerChunk / kIndices;
   static constexpr std::size_t kBytes = (kPlanes ? 2 : 4) * kVectorBytes;
+
+  // The pair adder's sums of a run, the drawing's arithmetic; a pair of bytes alone is added without saturation. Freed
+  // of their bias they are at most 8 * 128 * 3, and two runs times their ratios fit into the 32 bits of flush-inl.h.
+  static constexpr int kPlaneWeights = kPlanes ? 1 + 2 : 1, kRunIndices = int{kChunksPerRun * kIndicesPerChunk};
+  static_assert(kRunIndices * 255 * kPlaneWeights <= 32767 && 255 * HWY_MAX(kPlaneWeights, 2) <= 32767);
 };
 
 HWY_INLINE hn::Vec<DI8> PlaneWeights() { return hn::BitCast(DI8(), hn::Set(D16(), 0x0201)); }

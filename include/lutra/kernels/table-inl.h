@@ -32,7 +32,7 @@ inline constexpr std::size_t kBlocks = kLayout.blocks;
 inline constexpr std::size_t kLanesF = 4 * kBlocks;
 inline constexpr std::size_t kVectorsPerRun = kSpan / kRunsPerSpan / kLanesF;
 inline constexpr float kFloatMax = 3.40282347e38f;
-inline constexpr float kMaxRatio = 31.0f;  // times plane weights up to 8: fits an unsigned byte
+inline constexpr int kFine = 256;  // integers in a step of kInt8 tables
 
 template <Prepared kPrepared, Precision kPrecision>
 struct TableTraits {
@@ -49,6 +49,22 @@ struct TableTraits {
   static constexpr int kRoot = (1 << (kShift - 1)) + (kVectorScope ? 0 : 128 << kShift);
   // The largest integer that x (kIntegers, or kInt16) is rounded to.
   static constexpr float kLimit = kExact ? static_cast<float>(ExactLimit(kInfo)) : 127.0f;
+
+  // The largest sum of the integers of an index, or the largest integer. Those of kInt8 tables are a slot's x times
+  // kFine * 127 / (its largest sum in the run) or less, and err by 1/2 each; g = 4: 32514.
+  static constexpr int kMaxSum = kRatios ? 127 * kFine + kInfo.g / 2 : kInfo.g * static_cast<int>(kLimit);
+  static_assert(kMaxSum < 1 << 22);  // RoundSmall
+  // Entries are sums from kRoot on, and one less where x[0] + 1 is subtracted: signed, or unsigned with the bias, of 16
+  // bits. Without the lowest kShift bits, they are bytes.
+  static constexpr int kLowest = kRoot - kMaxSum - 1, kHighest = kRoot + kMaxSum;
+  static_assert(!kInfo.looks_up() || (kVectorScope ? kLowest >= -(128 << kShift) && kHighest < 128 << kShift
+                                                   : kLowest >= 0 && kHighest < 256 << kShift));
+  static_assert(kShift <= 8 && kMaxSum <= 32767);
+  // The total of a block, in 32 bits: that of kInt8 tables is 64 indices * 31 * 32514 = 6.5e7.
+  static constexpr std::int64_t kMaxTotal =
+      (kInfo.looks_up() ? kMaxChunksPerBlock * kIndicesPerChunk : kMaxIntegerChunks * kChunkSlots) *
+      std::int64_t{kRatios ? kMaxRatio : 1} * kMaxSum;
+  static_assert(kMaxTotal < std::int64_t{1} << 31);
 };
 
 // Where the tables of a block go: those of a chunk, of this row, are `stride` bytes after those of the one before.
@@ -422,15 +438,15 @@ HWY_INLINE void SetRatios(const std::int32_t* run_bits, float largest, std::size
   const D4 d4;
   const hn::Rebind<float, D4> f4;
   const hn::Rebind<std::uint16_t, D4> h4;
-  constexpr float kSteps = 127.0f * kMaxRatio, kFine = 256.0f;
+  constexpr float kLargest = static_cast<float>(kFine) * 127.0f * kMaxRatio;
   const auto all = hn::Set(f4, largest);
   for (std::size_t run = 0; run < spans * kRunsPerSpan; run += kRunsPerSpan) {
     auto ratio = hn::Set(f4, 1.0f), inverse = hn::Zero(f4);
     if (largest > 0.0f) {
       const auto sums = hn::BitCast(f4, hn::Load(d4, run_bits + run));
-      const auto share = hn::Ceil(hn::Div(hn::Mul(hn::Set(f4, kMaxRatio), sums), all));
-      ratio = hn::Min(hn::Max(ratio, share), hn::Set(f4, kMaxRatio));
-      inverse = hn::Div(hn::Set(f4, kFine * kSteps), hn::Mul(ratio, all));
+      const auto share = hn::Ceil(hn::Div(hn::Mul(hn::Set(f4, float{kMaxRatio}), sums), all));
+      ratio = hn::Min(hn::Max(ratio, share), hn::Set(f4, float{kMaxRatio}));
+      inverse = hn::Div(hn::Set(f4, kLargest), hn::Mul(ratio, all));
     }
     const auto r = hn::ConvertTo(d4, ratio);
     const auto twice = hn::Or(r, hn::ShiftLeft<16>(r));
@@ -476,6 +492,7 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
   }
   float largest;
   std::memcpy(&largest, &bits, sizeof(largest));
+  if (raw) block.finite = std::fabs(largest * x.scales[begin / x.scale_group]) <= kFloatMax;
   if constexpr (Traits::kRatios) {
     SetRatios(run_bits, largest, spans, block, out);
     out.scale = largest / (127.0f * kMaxRatio) * restore;
@@ -499,9 +516,10 @@ HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockSc
   } else {
     total = BuildIntegers<Traits>(block, to);
   }
-  constexpr int kFine = Traits::kRatios ? 1 << Traits::kShift : 1;  // integers in a step
-  out.total = (total + kFine / 2) >> (Traits::kRatios ? Traits::kShift : 0);
-  const float sum = static_cast<float>(total) * (1.0f / kFine) * out.scale;
+  static_assert(kFine == 1 << TableTraits<Prepared::kBinarySums, Precision::kInt8>::kShift);
+  constexpr int kEach = Traits::kRatios ? kFine : 1;  // integers in a unit of the scale
+  out.total = (total + kEach / 2) >> (Traits::kRatios ? Traits::kShift : 0);
+  const float sum = static_cast<float>(total) * (1.0f / kEach) * out.scale;
   out.sum = HWY_MIN(HWY_MAX(sum, -kFloatMax), kFloatMax);
 }
 

@@ -150,7 +150,9 @@ Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, 
   Executor& executor = context.executor != nullptr ? *context.executor : SerialExecutor();
   const Problem problem(w, x, y, plan);
 
-  Split split(problem, std::max<std::size_t>(executor.Concurrency(), 1));
+  // What an executor says of itself may be anything. More threads than there are tiles are of no use.
+  const std::size_t tiles = internal::PanelsIn(y.m) * ((y.n + kGroupRows - 1) / kGroupRows);
+  Split split(problem, std::clamp<std::size_t>(executor.Concurrency(), 1, tiles));
   executor.ParallelFor(
       split.count(), [](void* context_, std::size_t i) { static_cast<const Split*>(context_)->MultiplyPiece(i); },
       &split);

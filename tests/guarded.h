@@ -31,7 +31,7 @@ class Guarded {
   const std::uint8_t* data() const { return zone_.end() - size_; }
   std::size_t size() const { return size_; }
 
-  // Remembers the contents and closes the surroundings.
+  // Remembers the contents and closes the surroundings; once more after a change.
   void Seal() {
     sealed_.assign(data(), data() + size_);
     ASAN_POISON_MEMORY_REGION(data() - kGuard, kGuard);

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "c_views.h"
 #include "faults.h"
 #include "lutra/lutra.h"
 #include "problem.h"
@@ -73,31 +74,6 @@ using CContext = Owner<lutra_context, lutra_context_destroy>;
 using CQuantized = Owner<lutra_quantized, lutra_quantized_destroy>;
 using CPacked = Owner<lutra_packed, lutra_packed_destroy>;
 using CActivations = Owner<lutra_activations, lutra_activations_destroy>;
-
-lutra_quantized_view CView(const QuantizedView& w) {
-  lutra_quantized_view view = {};
-  view.format = static_cast<lutra_format>(w.format);
-  view.m = w.m;
-  view.k = w.k;
-  view.codes = w.codes;
-  view.code_stride = w.code_stride;
-  view.group = w.group;
-  view.scales = w.scales;
-  view.scale_type = static_cast<lutra_data_type>(w.scale_type);
-  view.zero_kind = static_cast<lutra_zero_kind>(w.zero_kind);
-  view.zeros = w.zeros;
-  view.super_scales = w.super_scales;
-  view.super_offsets = w.super_offsets;
-  view.bias = w.bias;
-  view.order = w.order;
-  return view;
-}
-lutra_activation_view CView(const ActivationView& x) {
-  return {x.data, static_cast<lutra_data_type>(x.type), x.n, x.k, x.row_stride, x.scales, x.scale_group};
-}
-lutra_output_view CView(const OutputView& y) {
-  return {y.data, static_cast<lutra_data_type>(y.type), y.n, y.m, y.row_stride};
-}
 
 Case SmallCase() {
   Case c;

@@ -13,41 +13,6 @@
 namespace lutra::test {
 namespace {
 
-// Equal in everything but the stride.
-void ExpectSame(const QuantizedView& actual, const QuantizedView& expected) {
-  ASSERT_EQ(actual.format, expected.format);
-  ASSERT_EQ(actual.m, expected.m);
-  ASSERT_EQ(actual.k, expected.k);
-  ASSERT_EQ(actual.group, expected.group);
-  ASSERT_EQ(actual.scale_type, expected.scale_type);
-  ASSERT_EQ(actual.zero_kind, expected.zero_kind);
-  for (std::size_t m = 0; m < expected.m; ++m) {
-    ASSERT_EQ(std::memcmp(actual.codes + m * actual.code_stride, expected.codes + m * expected.code_stride, expected.k),
-              0)
-        << "codes of row " << m;
-  }
-  const std::size_t count = ScaleCount(expected), bytes = count * SizeOf(expected.scale_type);
-  EXPECT_EQ(std::memcmp(actual.scales, expected.scales, bytes), 0) << "scales";
-  if (expected.zero_kind != ZeroKind::kNone) {
-    EXPECT_EQ(std::memcmp(actual.zeros, expected.zeros, count * ZeroSize(expected)), 0) << "zeros";
-  }
-  const std::size_t super_bytes = SuperScaleCount(expected) * sizeof(std::uint16_t);
-  if (super_bytes != 0) {
-    EXPECT_EQ(std::memcmp(actual.super_scales, expected.super_scales, super_bytes), 0) << "super-scales";
-    if (expected.zero_kind == ZeroKind::kOffset) {
-      EXPECT_EQ(std::memcmp(actual.super_offsets, expected.super_offsets, super_bytes), 0) << "super-offsets";
-    }
-  }
-  ASSERT_EQ(actual.bias == nullptr, expected.bias == nullptr);
-  if (expected.bias != nullptr) {
-    EXPECT_EQ(std::memcmp(actual.bias, expected.bias, expected.m * sizeof(float)), 0) << "bias";
-  }
-  ASSERT_EQ(actual.order == nullptr, expected.order == nullptr);
-  if (expected.order != nullptr) {
-    EXPECT_EQ(std::memcmp(actual.order, expected.order, expected.k * sizeof(std::uint32_t)), 0) << "order";
-  }
-}
-
 class Packing : public KernelTest {};
 
 TEST_P(Packing, UnpackIsTheInverse) {

@@ -11,44 +11,14 @@
 #include <utility>
 #include <vector>
 
-#include "../src/checksum.h"
 #include "lutra/kernels/registry.h"
 #include "lutra/lutra.h"
+#include "packed_bytes.h"
 #include "problem.h"
 #include "testing.h"
 
 namespace lutra::test {
 namespace {
-
-constexpr std::size_t kPage = 4096;
-
-// Bytes of a file, aligned, with nothing accessible behind them (allocator.h).
-class Bytes {
- public:
-  explicit Bytes(std::size_t size) : size_(size) { EXPECT_TRUE(buffer_.Reserve(std::max<std::size_t>(size, 1))); }
-  explicit Bytes(const PackedMatrix& w) : Bytes(PackedFileSize(w)) { EXPECT_TRUE(Ok(SavePacked(w, data(), size_))); }
-  std::uint8_t* data() { return buffer_.data(); }
-  std::size_t size() const { return size_; }
-
-  // As a forger writes them: with checksums that are right.
-  void Seal() {
-    const auto put = [&](std::size_t at, const std::uint8_t* from, std::size_t size) {
-      const std::uint64_t sum = internal::Checksum(from, size);
-      std::memcpy(data() + at, &sum, sizeof(sum));
-    };
-    std::uint64_t bytes;
-    std::memcpy(&bytes, data() + 48, sizeof(bytes));
-    if (bytes <= size_ - kPage) {
-      put(56, data() + kPage, bytes);
-      put(64, data() + kPage + bytes, size_ - kPage - bytes);
-    }
-    put(kPage - 8, data(), kPage - 8);
-  }
-
- private:
-  Buffer buffer_;
-  std::size_t size_;
-};
 
 // A path of its own for each test, and no file there afterwards.
 class PackedFile : public ::testing::Test {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -162,10 +163,7 @@ class Problem {
     if (c.order) MakeOrder();
     x_ = {nullptr, c.x.type, n, k, stride, nullptr, c.x.scale_group};
     MakeX();
-    for (Guarded* input :
-         {&codes_, &scales_, &zeros_, &super_scales_, &super_offsets_, &bias_, &order_, &data_, &x_scales_}) {
-      input->Seal();
-    }
+    for (Guarded* input : Inputs()) input->Seal();
   }
   Problem(const Problem&) = delete;
 
@@ -173,7 +171,11 @@ class Problem {
   const Case* operator->() const { return &case_; }
   const QuantizedView& w() const { return w_; }
   const ActivationView& x() const { return x_; }
-  // True as long as nobody wrote to the inputs or around them.
+  // What the views show, to be changed: Seal it again then.
+  std::array<Guarded*, 9> Inputs() {
+    return {&codes_, &scales_, &zeros_, &super_scales_, &super_offsets_, &bias_, &order_, &data_, &x_scales_};
+  }
+  // True as long as nobody else wrote to the inputs or around them.
   bool Intact() const {
     return codes_.Intact() && scales_.Intact() && zeros_.Intact() && super_scales_.Intact() &&
            super_offsets_.Intact() && bias_.Intact() && order_.Intact() && data_.Intact() && x_scales_.Intact();

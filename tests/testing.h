@@ -110,7 +110,57 @@ inline ::testing::AssertionResult Within(const std::vector<float>& actual, const
                                        << expected[first] << " +- " << bound[first];
 }
 
+// Equal in everything but the stride.
+inline void ExpectSame(const QuantizedView& actual, const QuantizedView& expected) {
+  ASSERT_EQ(actual.format, expected.format);
+  ASSERT_EQ(actual.m, expected.m);
+  ASSERT_EQ(actual.k, expected.k);
+  ASSERT_EQ(actual.group, expected.group);
+  ASSERT_EQ(actual.scale_type, expected.scale_type);
+  ASSERT_EQ(actual.zero_kind, expected.zero_kind);
+  for (std::size_t m = 0; m < expected.m; ++m) {
+    ASSERT_EQ(std::memcmp(actual.codes + m * actual.code_stride, expected.codes + m * expected.code_stride, expected.k),
+              0)
+        << "codes of row " << m;
+  }
+  // What is empty is not packed: scales and an order where K = 0, a bias where M = 0.
+  const std::size_t count = expected.k == 0 ? 0 : ScaleCount(expected), bytes = count * SizeOf(expected.scale_type);
+  EXPECT_EQ(bytes == 0 ? 0 : std::memcmp(actual.scales, expected.scales, bytes), 0) << "scales";
+  if (expected.zero_kind != ZeroKind::kNone) {
+    EXPECT_EQ(bytes == 0 ? 0 : std::memcmp(actual.zeros, expected.zeros, count * ZeroSize(expected)), 0) << "zeros";
+  }
+  const std::size_t super_bytes = SuperScaleCount(expected) * sizeof(std::uint16_t);
+  if (super_bytes != 0) {
+    EXPECT_EQ(std::memcmp(actual.super_scales, expected.super_scales, super_bytes), 0) << "super-scales";
+    if (expected.zero_kind == ZeroKind::kOffset) {
+      EXPECT_EQ(std::memcmp(actual.super_offsets, expected.super_offsets, super_bytes), 0) << "super-offsets";
+    }
+  }
+  ASSERT_EQ(actual.bias == nullptr, expected.bias == nullptr || expected.m == 0);
+  if (actual.bias != nullptr) {
+    EXPECT_EQ(std::memcmp(actual.bias, expected.bias, expected.m * sizeof(float)), 0) << "bias";
+  }
+  if (expected.k == 0) return;
+  ASSERT_EQ(actual.order == nullptr, expected.order == nullptr);
+  if (expected.order != nullptr) {
+    EXPECT_EQ(std::memcmp(actual.order, expected.order, expected.k * sizeof(std::uint32_t)), 0) << "order";
+  }
+}
+
 // --- The calls. Failures are recorded; what they return is then not meaningful.
+
+// Promises threads, has none, and starts at the end.
+class BackwardExecutor : public Executor {
+ public:
+  explicit BackwardExecutor(std::size_t concurrency) : concurrency_(concurrency) {}
+  std::size_t Concurrency() const override { return concurrency_; }
+  void ParallelFor(std::size_t count, Task task, void* context) override {
+    while (count-- > 0) task(context, count);
+  }
+
+ private:
+  std::size_t concurrency_;
+};
 
 // y between canaries, before and after the matrix and between its rows.
 class Output {

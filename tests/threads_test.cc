@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <initializer_list>
+#include <limits>
 #include <thread>
 #include <vector>
 
@@ -14,15 +16,6 @@
 
 namespace lutra::test {
 namespace {
-
-// Promises threads, has none, and starts at the end.
-class BackwardExecutor : public Executor {
- public:
-  std::size_t Concurrency() const override { return 7; }
-  void ParallelFor(std::size_t count, Task task, void* context) override {
-    while (count-- > 0) task(context, count);
-  }
-};
 
 class Threads : public KernelTest {
  protected:
@@ -67,16 +60,17 @@ TEST_P(Threads, AnySplitIntoRangesEqualsTheWhole) {
 }
 
 TEST_P(Threads, AnyExecutorEqualsSerial) {
+  constexpr auto kMost = std::numeric_limits<std::size_t>::max();
   ThreadPool two(2), three(3);
-  BackwardExecutor backward;
+  BackwardExecutor backward(7), none(0), most(kMost), many(kMost / 4 + 1);
   for (const Precision precision : kPrecisions) {
     const Case c = OddCase({1000, 33, 257}, precision);
     SCOPED_TRACE(c);
     const Problem problem(c);
     const PackedMatrix w = Packed(problem, c.target);
     const std::vector<float> serial = Multiplied(w, Prepared(problem, w), DataType::kF32, 1);
-    for (Executor* executor : {&SerialExecutor(), static_cast<Executor*>(&two), static_cast<Executor*>(&three),
-                               static_cast<Executor*>(&backward)}) {
+    for (Executor* executor :
+         std::initializer_list<Executor*>{&SerialExecutor(), &two, &three, &backward, &none, &most, &many}) {
       SCOPED_TRACE(executor->Concurrency());
       const PackedMatrix packed = Packed(problem, c.target, executor);
       ASSERT_EQ(packed.bytes(), w.bytes());

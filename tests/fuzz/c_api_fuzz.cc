@@ -1,0 +1,408 @@
+// Calls of the C API in any order, over a few handles that may be null or of another kind, and over views with faults:
+// each succeeds or says why not, and then leaves its outputs alone.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <deque>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "../c_views.h"
+#include "../faults.h"
+#include "../packed_bytes.h"
+#include "../problem.h"
+#include "../testing.h"
+#include "input.h"
+#include "lutra/lutra.h"
+#include "lutra/lutra_c.h"
+
+namespace lutra::test {
+namespace {
+
+constexpr std::size_t kProducts = 10000;
+constexpr std::size_t kCalls = 40;
+constexpr std::size_t kHandles = 3;  // of each kind
+
+// True if the call succeeded. A status has its texts exactly if it did not.
+bool Succeeded(const lutra_status& status) {
+  const bool ok = status.code == LUTRA_OK;
+  EXPECT_GE(status.code, LUTRA_OK);
+  EXPECT_LE(status.code, LUTRA_IO);
+  EXPECT_EQ(*status.argument == 0, ok);
+  EXPECT_EQ(*status.reason == 0, ok);
+  char message[8];
+  const std::size_t length = lutra_status_message(status, message, sizeof(message));
+  EXPECT_EQ(std::strlen(message), std::min(length, sizeof(message) - 1));
+  return ok;
+}
+
+lutra_status Destroy(lutra_context** handle) { return lutra_context_destroy(handle); }
+lutra_status Destroy(lutra_quantized** handle) { return lutra_quantized_destroy(handle); }
+lutra_status Destroy(lutra_packed** handle) { return lutra_packed_destroy(handle); }
+lutra_status Destroy(lutra_activations** handle) { return lutra_activations_destroy(handle); }
+
+// The handles that are alive; null where there is none.
+class Handles {
+ public:
+  Handles() = default;
+  Handles(const Handles&) = delete;
+  ~Handles() {
+    const auto destroy = [](auto& handles) {
+      for (auto& handle : handles) EXPECT_TRUE(Succeeded(Destroy(&handle)));
+    };
+    std::apply([&](auto&... handles) { (destroy(handles), ...); }, all_);
+  }
+
+  template <class H>
+  H*& Slot(Input& input) {
+    return std::get<H* [kHandles]>(all_)[input.Below(kHandles)];
+  }
+  // Of the kind, or null; rarely of any kind, as a binding without types may pass it.
+  template <class H>
+  H* Pick(Input& input) {
+    if (!input.Rarely(16)) return Slot<H>(input);
+    switch (input.Below(4)) {
+      case 0:
+        return Disguised<H>(Slot<lutra_context>(input));
+      case 1:
+        return Disguised<H>(Slot<lutra_quantized>(input));
+      case 2:
+        return Disguised<H>(Slot<lutra_packed>(input));
+      default:
+        return Disguised<H>(Slot<lutra_activations>(input));
+    }
+  }
+  // Makes a handle by create(H** out), in the place of another.
+  template <class H, class Create>
+  void Make(Input& input, const Create& create) {
+    if (input.Rarely(32)) {
+      EXPECT_FALSE(Succeeded(create(static_cast<H**>(nullptr))));
+      return;
+    }
+    H* const untouched = reinterpret_cast<H*>(this);
+    H* made = untouched;
+    if (!Succeeded(create(&made))) {
+      EXPECT_EQ(made, untouched);
+      return;
+    }
+    H*& slot = Slot<H>(input);
+    EXPECT_TRUE(Succeeded(Destroy(&slot)));
+    slot = made;
+  }
+  // Twice, or what is of another kind: that stays.
+  template <class H>
+  void Unmake(Input& input) {
+    if (input.Rarely(8)) {
+      EXPECT_TRUE(Succeeded(Destroy(static_cast<H**>(nullptr))));
+      H* other = Disguised<H>(static_cast<void*>(std::is_same_v<H, lutra_packed>
+                                                     ? static_cast<void*>(Slot<lutra_activations>(input))
+                                                     : Slot<lutra_packed>(input)));
+      H* const before = other;
+      EXPECT_EQ(Succeeded(Destroy(&other)), before == nullptr);
+      EXPECT_EQ(other, before);
+      return;
+    }
+    H*& slot = Slot<H>(input);
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_TRUE(Succeeded(Destroy(&slot)));
+      EXPECT_EQ(slot, nullptr);
+    }
+  }
+
+ private:
+  template <class H>
+  static H* Disguised(void* handle) {
+    return static_cast<H*>(handle);
+  }
+
+  std::tuple<lutra_context* [kHandles], lutra_quantized* [kHandles], lutra_packed* [kHandles],
+             lutra_activations* [kHandles]>
+      all_ = {};
+};
+
+// --- Arguments.
+
+void RunBackwards(void* /*state*/, std::size_t count, lutra_task task, void* context) {
+  while (count-- > 0) task(context, count);
+}
+
+const char* PickTargetName(Input& input) {
+  if (input.Rarely(16)) return "ABACUS";
+  return lutra_target_name(input.Below(lutra_target_count() + 1));  // NULL behind the last
+}
+
+Case SmallCase(Input& input) { return PickCase(input, kProducts); }
+
+// A value of an enum, or rarely any number.
+std::int32_t PickEnum(Input& input, std::size_t end) {
+  return input.Rarely(32) ? input.Number<std::int32_t>() : static_cast<std::int32_t>(input.Below(end));
+}
+
+// What a fault does to x or y whose data it is not.
+template <class View>
+void SpoilView(Input& input, View* view) {
+  switch (input.Below(8)) {
+    case 0:
+      view->data = nullptr;
+      break;
+    case 1:
+      view->type = PickEnum(input, 8);
+      if (view->type < LUTRA_TYPE_F16) view->type = -1;  // wider elements than there are
+      break;
+    case 2:
+      view->row_stride = input.Below(3);
+      break;
+    case 3:
+      view->row_stride = kMax / 2;
+      break;
+    case 4:
+      view->n = kMax;
+      break;
+    default:
+      break;
+  }
+}
+
+// --- Calls. Each takes what it needs from the bytes.
+
+class Machine {
+ public:
+  explicit Machine(Input& input) : input_(input) {}
+
+  void Run() {
+    constexpr void (Machine::*kAll[])() = {&Machine::CreateContext,     &Machine::CreateContextOver,
+                                           &Machine::Quantize,          &Machine::Pack,
+                                           &Machine::PackQuantized,     &Machine::Unpack,
+                                           &Machine::LoadBytes,         &Machine::LoadFile,
+                                           &Machine::Prepare,           &Machine::MatMul,
+                                           &Machine::Dequantize,        &Machine::Get,
+                                           &Machine::CreateActivations, &Machine::Destroy,
+                                           &Machine::Prepare,           &Machine::MatMul};
+    for (std::size_t i = 0; i < kCalls && !input_.empty(); ++i) (this->*input_.Pick(kAll))();
+  }
+
+ private:
+  void CreateContext() {
+    constexpr std::size_t kThreads[] = {1, 2, 3, 1, LUTRA_MAX_THREADS + 1, kMax};
+    const std::size_t threads = input_.Pick(kThreads);
+    handles_.Make<lutra_context>(input_, [&](lutra_context** out) { return lutra_context_create(threads, out); });
+  }
+  void CreateContextOver() {
+    constexpr std::size_t kConcurrency[] = {1, 2, 3, 7, 0, 1000, kMax / 4 + 1, kMax};
+    const lutra_executor executor = {input_.Rarely(16) ? nullptr : RunBackwards, nullptr, input_.Pick(kConcurrency)};
+    const bool null = input_.Rarely(16);
+    handles_.Make<lutra_context>(
+        input_, [&](lutra_context** out) { return lutra_context_create_over(null ? nullptr : &executor, out); });
+  }
+  void CreateActivations() {
+    handles_.Make<lutra_activations>(input_, [](lutra_activations** out) { return lutra_activations_create(out); });
+  }
+
+  void Quantize() {
+    const std::size_t m = input_.Size(70), k = input_.Size(300), stride = k + input_.Below(3);
+    const lutra_quantize_options options = {PickEnum(input_, 5), input_.Pick(kGroups), PickEnum(input_, 3),
+                                            PickEnum(input_, 4)};
+    std::vector<float> weights(m * stride);
+    Random random(input_.Byte());
+    for (float& weight : weights) weight = random.Gaussian();
+    if (input_.Rarely(8) && !weights.empty()) weights[input_.Below(weights.size())] = input_.Number<float>();
+    const unsigned fault = input_.Byte();
+    handles_.Make<lutra_quantized>(input_, [&](lutra_quantized** out) {
+      return lutra_quantize(fault == 1 ? nullptr : weights.data(), fault == 2 ? kMax : m, fault == 3 ? kMax : k,
+                            fault == 4 ? k - 1 : stride, fault == 5 ? nullptr : &options, out);
+    });
+  }
+  void Dequantize() {
+    lutra_quantized_view view = {};
+    if (!Succeeded(lutra_quantized_get(handles_.Pick<lutra_quantized>(input_), &view))) return;
+    const std::size_t gap = input_.Below(3);
+    const unsigned fault = input_.Byte();
+    Output out(view.m, view.k, gap, DataType::kF32);
+    const lutra_status status =
+        lutra_dequantize(fault == 1 ? nullptr : &view, fault == 2 ? nullptr : static_cast<float*>(out.view().data),
+                         fault == 3 ? view.k - 1 : view.k + gap);
+    EXPECT_TRUE(Succeeded(status) ? out.SurroundingsIntact() : out.Untouched());
+  }
+
+  void Pack() {
+    const Problem problem(SmallCase(input_));
+    QuantizedView view = problem.w();
+    if (input_.Rarely(4)) input_.Pick(kWeightFaults).spoil(view);
+    Pack(CView(view));
+  }
+  void PackQuantized() {
+    lutra_quantized_view view = {};
+    if (Succeeded(lutra_quantized_get(handles_.Pick<lutra_quantized>(input_), &view))) Pack(view);
+    EXPECT_FALSE(Succeeded(lutra_quantized_get(handles_.Pick<lutra_quantized>(input_), nullptr)));
+  }
+  void Pack(const lutra_quantized_view& view) {
+    const char* const target = PickTargetName(input_);
+    lutra_context* const context = handles_.Pick<lutra_context>(input_);
+    const bool null = input_.Rarely(32);
+    handles_.Make<lutra_packed>(
+        input_, [&](lutra_packed** out) { return lutra_pack(null ? nullptr : &view, target, context, out); });
+  }
+  void Unpack() {
+    const lutra_packed* const packed = handles_.Pick<lutra_packed>(input_);
+    handles_.Make<lutra_quantized>(input_, [&](lutra_quantized** out) { return lutra_unpack(packed, out); });
+  }
+
+  void LoadBytes() {
+    const lutra_packed* const packed = handles_.Pick<lutra_packed>(input_);
+    lutra_packed_info info = {};
+    const bool valid = Succeeded(lutra_packed_get(packed, &info));
+    const std::size_t size = input_.Rarely(16) ? input_.Below(8192) : info.file_size;
+    Bytes& bytes = blocks_.emplace_back(size);
+    std::memset(bytes.data(), 0, size);
+    EXPECT_EQ(Succeeded(lutra_save_bytes(packed, bytes.data(), size)), valid && size == info.file_size);
+    EXPECT_FALSE(Succeeded(lutra_save_bytes(packed, nullptr, size)));
+    if (size != 0 && input_.Rarely(8)) bytes.data()[input_.Below(size)] ^= input_.Byte();
+    const bool null = input_.Rarely(32);
+    Load([&](const char* target, lutra_context* context, lutra_packed** out, lutra_loaded* loaded) {
+      return lutra_load_bytes(null ? nullptr : bytes.data(), size, target, context, out, loaded);
+    });
+  }
+  void LoadFile() {
+    const lutra_packed* const packed = handles_.Pick<lutra_packed>(input_);
+    static const std::string path = ::testing::TempDir() + "lutra_c_api_fuzz_" + std::to_string(getpid());
+    const unsigned fault = input_.Byte();
+    const char* const name = fault == 1   ? nullptr
+                             : fault == 2 ? "/no/such/folder/file"
+                             : fault == 3 ? "/"
+                                          : path.c_str();
+    const bool saved = Succeeded(lutra_save(packed, name));
+    if (saved && fault == 4) {
+      EXPECT_EQ(truncate(path.c_str(), static_cast<off_t>(input_.Below(8192))), 0);
+    }
+    Load([&](const char* target, lutra_context* context, lutra_packed** out, lutra_loaded* loaded) {
+      return lutra_load(name, target, context, out, loaded);
+    });
+    if (saved) {
+      EXPECT_EQ(std::remove(path.c_str()), 0);
+    }
+  }
+  template <class Function>
+  void Load(const Function& load) {
+    const char* const target = PickTargetName(input_);
+    lutra_context* const context = handles_.Pick<lutra_context>(input_);
+    constexpr lutra_loaded kUntouched = 99;
+    lutra_loaded loaded = kUntouched;
+    const bool wanted = input_.Flag();
+    handles_.Make<lutra_packed>(input_, [&](lutra_packed** out) {
+      const lutra_status status = load(target, context, out, wanted ? &loaded : nullptr);
+      EXPECT_EQ(loaded != kUntouched, wanted && status.code == LUTRA_OK);
+      return status;
+    });
+  }
+
+  void Get() {
+    lutra_packed_info packed = {};
+    lutra_activations_info activations = {};
+    const lutra_packed* const w = handles_.Pick<lutra_packed>(input_);
+    if (Succeeded(lutra_packed_get(w, &packed))) {
+      EXPECT_TRUE(lutra_target_exists(packed.target));
+    }
+    EXPECT_FALSE(Succeeded(lutra_packed_get(w, nullptr)));
+    const lutra_activations* const x = handles_.Pick<lutra_activations>(input_);
+    const bool has_info = Succeeded(lutra_activations_get(x, &activations));
+    EXPECT_FALSE(Succeeded(lutra_activations_get(x, nullptr)));
+    EXPECT_FALSE(lutra_activations_fit(x, w) && !has_info);
+    (void)lutra_context_concurrency(handles_.Pick<lutra_context>(input_));
+    EXPECT_FALSE(lutra_target_exists("ABACUS"));
+    EXPECT_NE(*lutra_version(), 0);
+  }
+
+  void Prepare() {
+    const lutra_packed* const w = handles_.Pick<lutra_packed>(input_);
+    lutra_packed_info info = {};
+    const bool valid = Succeeded(lutra_packed_get(w, &info));
+    Case c = SmallCase(input_);
+    c.m = 0;
+    if (valid && !input_.Rarely(16)) c.k = info.k;
+    c.n = std::min(c.n, kProducts / std::max<std::size_t>(c.k, 1));
+    const Problem problem(c);
+    lutra_activation_view x = CView(problem.x());
+    if (input_.Rarely(8)) SpoilView(input_, &x);
+    if (input_.Rarely(16)) x.scales = nullptr;
+    if (input_.Rarely(16)) x.scale_group = LUTRA_PER_MATRIX;
+    lutra_activations* const activations = handles_.Pick<lutra_activations>(input_);
+    const std::int32_t precision = PickEnum(input_, 2);
+    lutra_context* const context = handles_.Pick<lutra_context>(input_);
+    const bool null = input_.Rarely(32);
+    if (!Succeeded(lutra_prepare(null ? nullptr : &x, w, precision, context, activations))) return;
+    lutra_activations_info prepared = {};
+    EXPECT_TRUE(Succeeded(lutra_activations_get(activations, &prepared)));
+    EXPECT_EQ(prepared.n, x.n);
+    EXPECT_EQ(prepared.k, x.k);
+    EXPECT_EQ(prepared.precision, precision);
+    EXPECT_TRUE(lutra_activations_fit(activations, w));
+  }
+
+  void MatMul() {
+    const lutra_packed* const w = handles_.Pick<lutra_packed>(input_);
+    const lutra_activations* const x = handles_.Pick<lutra_activations>(input_);
+    lutra_packed_info packed = {};
+    lutra_activations_info prepared = {};
+    if (!Succeeded(lutra_packed_get(w, &packed))) packed.m = input_.Below(100);
+    if (!Succeeded(lutra_activations_get(x, &prepared))) prepared.n = input_.Below(10);
+    const std::size_t n = prepared.n + input_.Rarely(16), m = packed.m + input_.Rarely(16), gap = input_.Below(4);
+    const Output whole(n, m, gap, input_.Pick(kFloatTypes)), part(n, m, gap, whole.view().type);
+    lutra_output_view y = CView(whole.view());
+    const bool spoils = input_.Rarely(8);
+    if (spoils) SpoilView(input_, &y);
+    const bool null = input_.Rarely(32);
+    lutra_context* const context = handles_.Pick<lutra_context>(input_);
+    const bool multiplied = Succeeded(lutra_matmul(w, x, null ? nullptr : &y, context));
+    EXPECT_TRUE(multiplied || whole.Untouched());
+    EXPECT_TRUE(!multiplied || lutra_activations_fit(x, w) || n == 0 || m == 0);
+    if (spoils || null) return;
+    EXPECT_TRUE(whole.SurroundingsIntact());
+    y = CView(part.view());
+    const std::size_t cut = input_.Below(m + 2);
+    const bool first = Succeeded(lutra_matmul_range(w, x, &y, 0, cut));
+    const bool second = Succeeded(lutra_matmul_range(w, x, &y, cut, m));
+    if (!multiplied) return;
+    EXPECT_EQ(first && second, cut <= m);
+    if (first && second) {
+      EXPECT_EQ(std::memcmp(y.data, whole.view().data, Span(y)), 0);
+    }
+  }
+  // Bytes of y up to the end of its last row.
+  static std::size_t Span(const lutra_output_view& y) {
+    return y.n == 0 ? 0 : ((y.n - 1) * y.row_stride + y.m) * SizeOf(static_cast<DataType>(y.type));
+  }
+
+  void Destroy() {
+    switch (input_.Below(4)) {
+      case 0:
+        return handles_.Unmake<lutra_context>(input_);
+      case 1:
+        return handles_.Unmake<lutra_quantized>(input_);
+      case 2:
+        return handles_.Unmake<lutra_packed>(input_);
+      default:
+        return handles_.Unmake<lutra_activations>(input_);
+    }
+  }
+
+  Input& input_;
+  std::deque<Bytes> blocks_;  // what matrices may be loaded from, in place
+  Handles handles_;           // destroyed first
+};
+
+}  // namespace
+}  // namespace lutra::test
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  lutra::test::Input input(data, size);
+  lutra::test::Machine(input).Run();
+  return 0;
+}

@@ -1,0 +1,120 @@
+// Packed files as they are written, damaged and forged: what is loaded multiplies within its bytes, and what nobody
+// damaged comes back.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "../packed_bytes.h"
+#include "../problem.h"
+#include "../testing.h"
+#include "input.h"
+#include "lutra/lutra.h"
+
+namespace lutra::test {
+namespace {
+
+constexpr std::size_t kProducts = 8000;
+
+// By every plan.
+void Multiply(Input& input, const PackedMatrix& w) {
+  const std::size_t n = 1 + input.Below(5);
+  if (w.k() > 4096 || w.m() > 4096 || w.m() * w.k() * n > kProducts * 16) return;
+  Random random(1);
+  std::vector<float> data(n * w.k());
+  for (float& value : data) value = random.Gaussian();
+  Context context;
+  Activations x;
+  const Precision precision = input.Pick(kPrecisions);
+  EXPECT_TRUE(Ok(Prepare({data.data(), DataType::kF32, n, w.k(), w.k()}, w, precision, context, &x)));
+  for (const Plan& plan : Plans()) {
+    if (!Serves(plan, w.format(), w.target())) continue;
+    Output y(n, w.m(), 0, DataType::kF32);
+    EXPECT_TRUE(Ok(MatMul(w, x, y.view(), plan, context)));
+    EXPECT_TRUE(y.SurroundingsIntact());
+  }
+}
+
+// Bytes at a chosen offset from a multiple of 64, with nothing accessible behind them.
+struct Placed {
+  Placed(const std::vector<std::uint8_t>& from, std::size_t offset)
+      : bytes(offset + from.size()), at(bytes.data() + offset) {
+    std::copy(from.begin(), from.end(), at);
+  }
+  Bytes bytes;
+  std::uint8_t* at;
+};
+
+// Loads, and uses what is loaded in every way. True if it is loaded.
+bool Loads(Input& input, const std::vector<std::uint8_t>& bytes) {
+  const std::size_t offset = input.Rarely(4) ? 1 + input.Below(63) : 0;
+  const Placed placed(bytes, offset);
+  const Target target = PickTarget(input);
+  PackedMatrix w, again;
+  Loaded loaded = Loaded::kRepacked;
+  const Status status = LoadPacked(placed.at, bytes.size(), {target, nullptr}, &w, &loaded);
+  if (!status.ok()) {
+    EXPECT_TRUE(*status.argument() != 0 && *status.reason() != 0);
+    EXPECT_EQ(w.target(), nullptr);
+    return false;
+  }
+  EXPECT_EQ(w.target(), target);
+  EXPECT_FALSE(loaded == Loaded::kInPlace && offset != 0);
+  Multiply(input, w);
+  QuantizedMatrix unpacked, twice;
+  EXPECT_TRUE(Ok(Unpack(w, &unpacked)));
+  // Forged codes may be none of the format's, which Pack refuses.
+  if (Pack(unpacked.view(), {target, nullptr}, &again).ok()) {
+    EXPECT_TRUE(Ok(Unpack(again, &twice)));
+    ExpectSame(twice.view(), unpacked.view());
+  }
+  return true;
+}
+
+// A file of a matrix, whose page or data are then edited, cut or lengthened, and sealed as a forger would.
+void Forge(Input& input) {
+  Case c = PickCase(input, kProducts);
+  c.n = 0;
+  const Problem problem(c);
+  SCOPED_TRACE(c);
+  const PackedMatrix packed = Packed(problem, c.target);
+  std::vector<std::uint8_t> bytes(PackedFileSize(packed));
+  EXPECT_TRUE(Ok(SavePacked(packed, bytes.data(), bytes.size())));
+  bool damaged = false;
+  if (input.Flag()) {  // any codes; scales stay finite where a bit of each byte is clear
+    const std::uint8_t mask = input.Flag() ? 0xff : 0xbf;
+    const std::size_t begin = kPage + input.Below(4096);
+    Random random(input.Byte());
+    for (std::size_t i = begin; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(random.Bits()) & mask;
+    damaged = begin < bytes.size();
+  }
+  for (std::size_t edits = input.Below(6); edits > 0; --edits) {
+    const std::size_t at = input.Flag() ? 8 + input.Below(72) : input.Below(65536) % bytes.size();
+    damaged = true;
+    bytes[at] = input.Byte();
+  }
+  if (input.Rarely(8)) {
+    damaged = true;
+    bytes.resize(input.Flag() ? bytes.size() + 1 + input.Below(256) : input.Below(65536) % bytes.size());
+  }
+  if (input.Flag() && bytes.size() >= kPage) Seal(bytes.data(), bytes.size());
+  EXPECT_TRUE(Loads(input, bytes) || damaged);
+}
+
+}  // namespace
+}  // namespace lutra::test
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace lutra::test;
+  Input input(data, size);
+  if (!input.Rarely(16)) {
+    Forge(input);
+    return 0;
+  }
+  Loads(input, input.Rest());
+  return 0;
+}

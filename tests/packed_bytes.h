@@ -1,0 +1,50 @@
+// The bytes of a packed matrix, as a file holds them, to be damaged and forged.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "../src/checksum.h"
+#include "lutra/lutra.h"
+#include "red_zone.h"
+#include "testing.h"
+
+namespace lutra::test {
+
+inline constexpr std::size_t kPage = 4096;
+
+// Makes the checksums of a file right, as a forger does. It has at least a page.
+inline void Seal(std::uint8_t* file, std::size_t size) {
+  const auto put = [&](std::size_t at, const std::uint8_t* from, std::size_t count) {
+    const std::uint64_t sum = internal::Checksum(from, count);
+    std::memcpy(file + at, &sum, sizeof(sum));
+  };
+  std::uint64_t bytes;
+  std::memcpy(&bytes, file + 48, sizeof(bytes));
+  if (bytes <= size - kPage) {
+    put(56, file + kPage, bytes);
+    put(64, file + kPage + bytes, size - kPage - bytes);
+  }
+  put(kPage - 8, file, kPage - 8);
+}
+
+// Bytes of a file, aligned to 64; what follows, less than 64 bytes to an unmapped page, cannot be read
+// under AddressSanitizer.
+class Bytes {
+ public:
+  explicit Bytes(std::size_t size) : rounded_((size + 63) / 64 * 64), size_(size), zone_(rounded_) {
+    ASAN_POISON_MEMORY_REGION(data() + size_, rounded_ - size_);
+  }
+  explicit Bytes(const PackedMatrix& w) : Bytes(PackedFileSize(w)) { EXPECT_TRUE(Ok(SavePacked(w, data(), size_))); }
+  std::uint8_t* data() { return zone_.end() - rounded_; }
+  std::size_t size() const { return size_; }
+
+  void Seal() { test::Seal(data(), size_); }
+
+ private:
+  std::size_t rounded_, size_;
+  RedZone zone_;
+};
+
+}  // namespace lutra::test

@@ -198,7 +198,7 @@ Status LoadPacked(const void* bytes, std::size_t size, const PackOptions& option
   if (bytes == nullptr) return Status::Invalid("bytes", "is null");
   const auto* at = static_cast<const std::uint8_t*>(bytes);
   Buffer copy;
-  if (reinterpret_cast<std::uintptr_t>(bytes) % Buffer::kAlignment != 0) {
+  if (size != 0 && reinterpret_cast<std::uintptr_t>(bytes) % Buffer::kAlignment != 0) {
     if (!copy.Reserve(size)) return Status::OutOfMemory("w");
     std::memcpy(copy.data(), bytes, size);
     at = copy.data();

@@ -271,6 +271,7 @@ TEST_F(PackedFile, BadArgumentsAreRefused) {
   Bytes bytes = SmallFile();
   PackedMatrix w;
   EXPECT_TRUE(Refused(LoadPacked(nullptr, bytes.size(), {}, &w), "bytes"));
+  EXPECT_TRUE(Refused(LoadPacked(bytes.data() + 1, 0, {}, &w), "bytes"));
   EXPECT_TRUE(Refused(LoadPacked(bytes.data(), bytes.size(), {}, nullptr), "w"));
   EXPECT_TRUE(Refused(LoadPacked("", {}, nullptr), "w"));
   EXPECT_TRUE(Refused(LoadPacked(static_cast<const char*>(nullptr), {}, &w), "path"));

@@ -123,8 +123,9 @@ inline void ExpectSame(const QuantizedView& actual, const QuantizedView& expecte
               0)
         << "codes of row " << m;
   }
-  // What is empty is not packed: scales and an order where K = 0, a bias where M = 0.
-  const std::size_t count = expected.k == 0 ? 0 : ScaleCount(expected), bytes = count * SizeOf(expected.scale_type);
+  // What is empty is not packed: scales where there are no weights, an order where K = 0, a bias where M = 0.
+  const bool empty = expected.m == 0 || expected.k == 0;
+  const std::size_t count = empty ? 0 : ScaleCount(expected), bytes = count * SizeOf(expected.scale_type);
   EXPECT_EQ(bytes == 0 ? 0 : std::memcmp(actual.scales, expected.scales, bytes), 0) << "scales";
   if (expected.zero_kind != ZeroKind::kNone) {
     EXPECT_EQ(bytes == 0 ? 0 : std::memcmp(actual.zeros, expected.zeros, count * ZeroSize(expected)), 0) << "zeros";

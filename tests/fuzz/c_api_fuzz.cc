@@ -153,10 +153,10 @@ void SpoilView(Input& input, View* view) {
       break;
     case 1:
       view->type = PickEnum(input, 8);
-      if (view->type < LUTRA_TYPE_F16) view->type = -1;  // wider elements than there are
+      if (view->type >= LUTRA_TYPE_F32 && view->type <= LUTRA_TYPE_BF16) view->type = -1;  // may be wider than the data
       break;
     case 2:
-      view->row_stride = input.Below(3);
+      view->row_stride = std::min(view->row_stride, input.Below(3));
       break;
     case 3:
       view->row_stride = kMax / 2;
@@ -210,7 +210,7 @@ class Machine {
                                             PickEnum(input_, 4)};
     std::vector<float> weights(m * stride);
     Random random(input_.Byte());
-    for (float& weight : weights) weight = random.Gaussian();
+    for (float& weight : weights) weight = random.Uniform(-1.0f, 1.0f);
     if (input_.Rarely(8) && !weights.empty()) weights[input_.Below(weights.size())] = input_.Number<float>();
     const unsigned fault = input_.Byte();
     handles_.Make<lutra_quantized>(input_, [&](lutra_quantized** out) {

@@ -27,14 +27,15 @@ std::atomic<std::size_t> new_calls{0}, new_refused{lutra::test::Allocator::kNeve
 
 }  // namespace
 
-void* operator new(std::size_t size) {
+// (Inlined, g++ would take them for a mismatched pair.)
+[[gnu::noinline]] void* operator new(std::size_t size) {
   if (new_calls.fetch_add(1) >= new_refused.load()) throw std::bad_alloc();
   void* const data = std::malloc(size);
   if (data == nullptr) throw std::bad_alloc();
   return data;
 }
-void operator delete(void* data) noexcept { std::free(data); }
-void operator delete(void* data, std::size_t) noexcept { std::free(data); }
+[[gnu::noinline]] void operator delete(void* data) noexcept { std::free(data); }
+[[gnu::noinline]] void operator delete(void* data, std::size_t) noexcept { std::free(data); }
 
 namespace lutra::test {
 namespace {

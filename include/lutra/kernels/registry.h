@@ -23,8 +23,7 @@ struct alignas(64) BlockScale {
   float sum;           // of the block's x, for zero points
   std::int32_t total;  // the same in units of scale
   std::uint32_t unused;
-  std::uint32_t
-      quad[kMaxRunsPerBlock];  // the run's integer ratio r (1..kMaxRatio) in each byte: r * scale is a table's step
+  std::uint32_t quad[kMaxRunsPerBlock];  // the run's integer ratio r (1..31) in each byte: r * scale is a table's step
   std::uint32_t pair[kMaxRunsPerBlock / 2];  // the ratios of runs 2i and 2i + 1 in 16 bits each
 };
 

@@ -59,7 +59,7 @@ struct TableTraits {
   static constexpr int kLowest = kRoot - kMaxSum - 1, kHighest = kRoot + kMaxSum;
   static_assert(!kInfo.looks_up() || (kVectorScope ? kLowest >= -(128 << kShift) && kHighest < 128 << kShift
                                                    : kLowest >= 0 && kHighest < 256 << kShift));
-  static_assert(kShift <= 8 && kMaxSum <= 32767);
+  static_assert(kShift <= 8 && kMaxSum <= 32767 && (!kRatios || kFine == 1 << kShift));
   // The total of a block, in 32 bits: that of kInt8 tables is 64 indices * 31 * 32514 = 6.5e7.
   static constexpr std::int64_t kMaxTotal =
       (kInfo.looks_up() ? kMaxChunksPerBlock * kIndicesPerChunk : kMaxIntegerChunks * kChunkSlots) *
@@ -492,6 +492,7 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
   }
   float largest;
   std::memcpy(&largest, &bits, sizeof(largest));
+  // The integers are finite, what they stand for may not be.
   if (raw) block.finite = std::fabs(largest * x.scales[begin / x.scale_group]) <= kFloatMax;
   if constexpr (Traits::kRatios) {
     SetRatios(run_bits, largest, spans, block, out);
@@ -516,7 +517,6 @@ HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockSc
   } else {
     total = BuildIntegers<Traits>(block, to);
   }
-  static_assert(kFine == 1 << TableTraits<Prepared::kBinarySums, Precision::kInt8>::kShift);
   constexpr int kEach = Traits::kRatios ? kFine : 1;  // integers in a unit of the scale
   out.total = (total + kEach / 2) >> (Traits::kRatios ? Traits::kShift : 0);
   const float sum = static_cast<float>(total) * (1.0f / kEach) * out.scale;

@@ -81,10 +81,8 @@ Status ValidateActivations(const ActivationView& x) {
   if (x.type != DataType::kInt8) return {};
   if (x.scales == nullptr) return Status::Invalid("x.scales", "is null, but x is int8");
   if (x.scale_group == kPerMatrix) return Status::Invalid("x.scale_group", "is kPerMatrix; give kPerRow");
-  const std::size_t scales = x.n * GroupsPerRow(x.k, x.scale_group);
-  for (std::size_t i = 0; i < scales; ++i) {
-    if (IsFinite(x.scales[i] * 128.0f)) continue;
-    return Status::Invalid("x.scales", "holds a value whose 128-fold is not finite");
+  if (!AllFinite(x.scales, DataType::kF32, x.n * GroupsPerRow(x.k, x.scale_group))) {
+    return Status::Invalid("x.scales", "holds a value that is not finite");
   }
   return {};
 }

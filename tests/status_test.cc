@@ -257,8 +257,7 @@ TEST_F(ActivationStatus, ScalesOfInt8) {
   ActivationView x = problem.x();
   x.scales = nullptr;
   ExpectRefused(x, "x.scales");
-  // The last is finite, but what it makes of an int8 is not.
-  for (const float bad : {kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN(), 3e36f}) {
+  for (const float bad : kNotFinite) {
     for (const std::size_t at : {std::size_t{0}, std::size_t{7}}) {
       SCOPED_TRACE(::testing::Message() << bad << " at " << at);
       std::vector<float> scales(problem.x().scales, problem.x().scales + 8);

@@ -26,7 +26,7 @@ struct ActivationView {
   std::size_t row_stride = 0;  // elements; at least k, if n > 1
 
   // kInt8 only: x = scale * int. scale_group = kPerRow: scales[n]. Otherwise any number of elements but kPerMatrix:
-  // scales[n * ceil(k / scale_group) + k / scale_group]. Finite, and 128-fold too, so that all of x is.
+  // scales[n * ceil(k / scale_group) + k / scale_group]. Finite.
   const float* scales = nullptr;
   std::size_t scale_group = kPerRow;
 };

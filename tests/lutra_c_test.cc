@@ -596,8 +596,10 @@ TEST_F(LutraCStatus, ConstantsOutOfRange) {
     }
     lutra_activation_view x_view = x_view_;
     x_view.type = bad;
-    EXPECT_TRUE(CRefused(lutra_prepare(&x_view, packed_, LUTRA_PRECISION_INT8, nullptr, x_), "x.type"));
-    EXPECT_TRUE(CRefused(lutra_prepare(&x_view_, packed_, bad, nullptr, x_), "precision"));
+    CActivations none;
+    ASSERT_TRUE(COk(lutra_activations_create(&none)));
+    EXPECT_TRUE(CRefused(lutra_prepare(&x_view, packed_, LUTRA_PRECISION_INT8, nullptr, none), "x.type"));
+    EXPECT_TRUE(CRefused(lutra_prepare(&x_view_, packed_, bad, nullptr, none), "precision"));
     lutra_output_view y_view = y_view_;
     y_view.type = bad;
     EXPECT_TRUE(CRefused(lutra_matmul(packed_, x_, &y_view, nullptr), "y.type"));
@@ -636,7 +638,9 @@ TEST_F(LutraCStatus, FaultyProducts) {
 
   lutra_activation_view x_view = x_view_;
   --x_view.k;
-  EXPECT_TRUE(CRefused(lutra_prepare(&x_view, packed_, LUTRA_PRECISION_INT8, nullptr, x_), "x.k"));
+  CActivations none;
+  ASSERT_TRUE(COk(lutra_activations_create(&none)));
+  EXPECT_TRUE(CRefused(lutra_prepare(&x_view, packed_, LUTRA_PRECISION_INT8, nullptr, none), "x.k"));
   Problem other_k([] {
     Case c = SmallCase();
     c.k = 64;

@@ -53,7 +53,10 @@ T WeightAt(const QuantizedView& w, std::size_t m, std::size_t k, float value) {
 inline float CenterAt(const QuantizedView& w, std::size_t m, std::size_t k) {
   const FormatInfo& f = Describe(w.format);
   const float scale = ScaleAt(w, m, k) * f.gain;
-  if (w.zero_kind == ZeroKind::kOffset) return std::fma(scale, f.center / f.gain, OffsetAt(w, m, k));
+  if (w.zero_kind == ZeroKind::kOffset) {
+    const float offset = OffsetAt(w, m, k);
+    return f.center == 0 ? offset : std::fma(scale, f.center / f.gain, offset);  // -0 stays -0
+  }
   return scale * ((f.center - ZeroAt(w, m, k)) / f.gain);
 }
 

@@ -35,24 +35,22 @@ class MatMul : public KernelTest {
   // Every group size and kind of scales and zeros, over the mixed shapes; the rest is drawn.
   void Sweep(Precision precision) const {
     std::size_t i = 0;
-    for (std::size_t repetition = 0; repetition < 2; ++repetition) {
-      for (const std::size_t group : kGroups) {
-        for (const ParamKind& kind : kParamKinds) {
-          if (!Exists(group, kind)) continue;
-          Case c = NewCase(MixedShape(i), i);
-          Random random(++i);
-          c.group = group;
-          c.zero_kind = kind.zero_kind;
-          c.scale_type = kind.scale_type;
-          c.precision = precision;
-          c.bias = random.Below(2) == 1;
-          c.order = random.Below(3) == 0;
-          c.x = random.Pick(kXKinds);
-          c.y_type = random.Pick(kFloatTypes);
-          c.gap = random.Below(2) * random.Below(20);
-          Check(c);
-          if (HasFailure()) return;
-        }
+    for (const std::size_t group : kGroups) {
+      for (const ParamKind& kind : kParamKinds) {
+        if (!Exists(group, kind)) continue;
+        Case c = NewCase(MixedShape(i), i);
+        Random random(++i);
+        c.group = group;
+        c.zero_kind = kind.zero_kind;
+        c.scale_type = kind.scale_type;
+        c.precision = precision;
+        c.bias = random.Below(2) == 1;
+        c.order = random.Below(3) == 0;
+        c.x = random.Pick(kXKinds);
+        c.y_type = random.Pick(kFloatTypes);
+        c.gap = random.Below(2) * random.Below(20);
+        Check(c);
+        if (HasFailure()) return;
       }
     }
   }
@@ -140,6 +138,7 @@ TEST_P(MatMul, AccumulatorsAtTheirLimits) {
   for (const Data data : {Data::kExtreme, Data::kLowDigit}) {
     for (const std::size_t group : kGroups) {
       for (const std::size_t k : {std::size_t{640}, std::size_t{1000}, std::size_t{11008}}) {
+        if (k == 11008 && !HasRowScales(group)) continue;  // sums end with their block
         for (const Precision precision : kPrecisions) {
           for (const XKind& x : {kXKinds[0], kXKinds[3]}) {
             Case c = NewCase({33, 3, k}, seed += 2);

@@ -1,9 +1,9 @@
-// Makes a failed expectation a crash, so that libFuzzer keeps its input.
+// Makes a failed expectation an exception, which nobody catches: a crash, so that libFuzzer keeps its input.
 #include <gtest/gtest.h>
 
 extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv);
 
 int LLVMFuzzerInitialize(int* /*argc*/, char*** /*argv*/) {
-  GTEST_FLAG_SET(break_on_failure, true);
+  GTEST_FLAG_SET(throw_on_failure, true);
   return 0;
 }

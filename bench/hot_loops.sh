@@ -1,9 +1,9 @@
 #!/bin/sh
-# The machine code of the hot loops, as a table: hot_loops.sh LIBRARY [TARGET], a name of Highway's. For each innermost
-# loop of the int8 tile kernels that looks up or multiplies: instructions per 64 lookups, or per 64 multiply-adds; moves
-# from vector register to vector register, and vectors on the stack, which are spilled registers; for NEON cycles per 64
-# on some cores by llvm-mca (block throughput), in brackets those of the lookups or multiply-adds alone, the bound.
-# Loops appear in the order of the code, those for fewer rows of x after those for more.
+# The machine code of the hot loops, as a table: hot_loops.sh LIBRARY [TARGET], a name of Highway's. For each loop of
+# the int8 tile kernels that looks up or multiplies, the innermost of these: instructions per 64 lookups, or per 64
+# multiply-adds; moves from vector register to vector register, and vectors on the stack, which are spilled registers;
+# for NEON cycles per 64 on some cores by llvm-mca (block throughput), in brackets those of the lookups or multiply-adds
+# alone, the bound. Loops appear in the order of the code, those for fewer rows of x after those for more.
 # AVX3_ZEN4: fails if a loop exceeds the limits, which are those of clang 14.
 set -eu
 library=$1 target=${2:-AVX3_ZEN4}
@@ -38,20 +38,22 @@ trap 'rm -rf "$loops"' EXIT
     if (name ~ /mull|mlal/ && code[k] !~ /\.8h/) return 0  # of wider lanes: a flush
     return table[name]
   }
-  function report(    i, j, k, inner, lookups, macs, moves, stack, units, count_, per64, bad, file) {
+  function report(    i, j, k, inner, work, moves, stack, units, count_, per64, bad, file) {
     for (i = 0; i < loops; ++i) {
-      inner = 1
-      for (j = 0; j < loops; ++j) if (j != i && first[j] >= first[i] && last[j] <= last[i]) inner = 0
+      work[i] = 0
+      for (k = first[i]; k <= last[i]; ++k) work[i] += kernel == "lookup" ? units_of(lookup, k) : units_of(multiply, k)
+    }
+    for (i = 0; i < loops; ++i) {
+      if (work[i] < 64) continue  # the way into a loop
+      inner = 1  # loops that only ask for lines may be inside
+      for (j = 0; j < loops; ++j) if (j != i && work[j] >= 64 && first[j] >= first[i] && last[j] <= last[i]) inner = 0
       if (!inner) continue
-      lookups = macs = moves = stack = 0
+      moves = stack = 0
       for (k = first[i]; k <= last[i]; ++k) {
-        lookups += units_of(lookup, k)
-        macs += units_of(multiply, k)
         moves += code[k] ~ /^vmov[a-z0-9]* +%[xyz]mm[0-9]+,%[xyz]mm[0-9]+$/ || code[k] ~ /^mov[ \t]+v[0-9]+\.16b, v/
         stack += (code[k] ~ /\(%rsp/ && code[k] ~ /%[xyz]mm/) || code[k] ~ /^(ldr|str|ldp|stp)[ \t]+q.*\[(sp|x29)/
       }
-      units = kernel == "lookup" ? lookups : macs
-      if (units < 64) continue  # the way into a loop
+      units = work[i]
       count_ = last[i] - first[i] + 1
       per64 = count_ * 64 / units
       # Dot kernels: 64 multiply-adds are one vpdpbusd, so the limits are per 16 of them.

@@ -23,8 +23,9 @@ Status Validate(const PackedMatrix& w, const Activations& x, const OutputView& y
   if (internal::Overflows(y.n, y.row_stride, SizeOf(y.type))) {
     return Status::Invalid("y.row_stride", "is too large: N * stride overflows");
   }
-  if (!x.Fits(w))
+  if (!x.Fits(w)) {
     return Status::Invalid("x", "was prepared for matrices of another K, format, group size, order or target");
+  }
   return {};
 }
 

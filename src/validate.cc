@@ -44,8 +44,9 @@ Status ValidateWeights(const QuantizedView& w) {
   const auto check = [](const void* array, DataType type, std::size_t count, const char* name) -> Status {
     if (count == 0) return {};
     if (array == nullptr) return Status::Invalid(name, "is null");
-    if (IsFloat(type) && !AllFinite(array, type, count))
+    if (IsFloat(type) && !AllFinite(array, type, count)) {
       return Status::Invalid(name, "holds a value that is not finite");
+    }
     if (type == DataType::kUInt4 && !AllNibbles(array, count)) return Status::Invalid(name, "holds a value above 15");
     return {};
   };

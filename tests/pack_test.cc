@@ -20,34 +20,32 @@ TEST_P(Packing, UnpackIsTheInverse) {
   for (const std::size_t group : kGroups) {
     for (const ParamKind& kind : kParamKinds) {
       if (!Exists(group, kind)) continue;
-      {
-        Case c = NewCase(MixedShape(i), i);
-        c.n = 0;
-        c.group = group;
-        c.zero_kind = kind.zero_kind;
-        c.scale_type = kind.scale_type;
-        c.bias = i % 2 == 0;
-        c.order = i % 3 == 0;
-        c.gap = i % 3 * 5;
-        ++i;
-        SCOPED_TRACE(c);
-        const Problem problem(c);
-        const PackedMatrix packed = Packed(problem, c.target);
-        EXPECT_EQ(packed.format(), c.format);
-        EXPECT_EQ(packed.m(), c.m);
-        EXPECT_EQ(packed.k(), c.k);
-        EXPECT_EQ(packed.group(), group);
-        EXPECT_EQ(packed.scale_type(), kind.scale_type);
-        EXPECT_EQ(packed.zero_kind(), kind.zero_kind);
-        EXPECT_EQ(packed.has_bias(), c.bias);
-        EXPECT_EQ(packed.order() != nullptr, c.order);
-        EXPECT_EQ(packed.target(), c.target);
-        EXPECT_EQ(reinterpret_cast<std::uintptr_t>(packed.data()) % Buffer::kAlignment, 0u);
-        QuantizedMatrix unpacked;
-        ASSERT_TRUE(Ok(Unpack(packed, &unpacked)));
-        ExpectSame(unpacked.view(), problem.w());
-        if (HasFailure()) return;
-      }
+      Case c = NewCase(MixedShape(i), i);
+      c.n = 0;
+      c.group = group;
+      c.zero_kind = kind.zero_kind;
+      c.scale_type = kind.scale_type;
+      c.bias = i % 2 == 0;
+      c.order = i % 3 == 0;
+      c.gap = i % 3 * 5;
+      ++i;
+      SCOPED_TRACE(c);
+      const Problem problem(c);
+      const PackedMatrix packed = Packed(problem, c.target);
+      EXPECT_EQ(packed.format(), c.format);
+      EXPECT_EQ(packed.m(), c.m);
+      EXPECT_EQ(packed.k(), c.k);
+      EXPECT_EQ(packed.group(), group);
+      EXPECT_EQ(packed.scale_type(), kind.scale_type);
+      EXPECT_EQ(packed.zero_kind(), kind.zero_kind);
+      EXPECT_EQ(packed.has_bias(), c.bias);
+      EXPECT_EQ(packed.order() != nullptr, c.order);
+      EXPECT_EQ(packed.target(), c.target);
+      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(packed.data()) % Buffer::kAlignment, 0u);
+      QuantizedMatrix unpacked;
+      ASSERT_TRUE(Ok(Unpack(packed, &unpacked)));
+      ExpectSame(unpacked.view(), problem.w());
+      if (HasFailure()) return;
     }
   }
 }

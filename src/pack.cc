@@ -99,7 +99,6 @@ class Orders {
 class Encoder {
  public:
   explicit Encoder(const FormatInfo& f) : f_(f) {
-    for (int plane = 0; plane < f.planes; ++plane) fields_[plane] = internal::CodeFieldOf(f, plane);
     if (!f.mirrored()) return;
     for (int code = 0; code < 27; ++code) {
       int index = 0;
@@ -118,6 +117,7 @@ class Encoder {
       }
       return largest < f_.levels;
     }
+    const std::uint32_t levels = 0x01010101u * static_cast<std::uint32_t>(f_.levels - 1);
     std::uint32_t seen = 0, quads[kIndicesPerChunk];
     for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
       std::memcpy(&quads[i], codes + 4 * i, sizeof(quads[i]));  // little-endian: weight j in byte j
@@ -131,16 +131,12 @@ class Encoder {
           to[i] = (bits >> 24) & 0x0f;
         }
       } else {
-        const internal::CodeField field = fields_[plane];
-        const std::uint32_t mask = 0x01010101u * ((1u << field.bits) - 1);
-        std::uint32_t nibbles = 0;  // of all four bytes at once
-        for (int t = 0; t < 4 / field.bits; ++t) {
-          nibbles |= (quads[field.first_quad + t] >> field.shift & mask) << (t * field.bits);
-        }
+        std::uint32_t nibbles = quads[plane] & levels;  // of all four bytes at once
+        if (f_.planes == 3) nibbles |= (quads[3] >> plane & 0x01010101u) << 3;
         std::memcpy(to, &nibbles, sizeof(nibbles));
       }
     }
-    return (seen & ~(0x01010101u * static_cast<std::uint32_t>(f_.levels - 1))) == 0;
+    return (seen & ~levels) == 0;
   }
 
   void Decode(const std::uint8_t* from, std::uint8_t* codes) const {
@@ -150,12 +146,8 @@ class Encoder {
         if (f_.looks_up()) {
           DecodeIndex(from[i], plane, codes + i * f_.g);
         } else {
-          const internal::CodeField field = fields_[plane];
-          for (int t = 0; t < 4 / field.bits; ++t) {
-            const int bits = from[i] >> (t * field.bits) & ((1 << field.bits) - 1);
-            std::uint8_t& code = codes[4 * (field.first_quad + t) + i];
-            code = static_cast<std::uint8_t>(code | bits << field.shift);
-          }
+          codes[4 * plane + i] = static_cast<std::uint8_t>(codes[4 * plane + i] | (from[i] & (f_.levels - 1)));
+          if (f_.planes == 3) codes[12 + i] = static_cast<std::uint8_t>(codes[12 + i] | from[i] >> 3 << plane);
         }
       }
     }
@@ -172,7 +164,6 @@ class Encoder {
   }
 
   const FormatInfo& f_;
-  internal::CodeField fields_[kMaxPlanes] = {};
   std::uint8_t mirrored_[27] = {};
 };
 

@@ -18,9 +18,10 @@ constexpr std::uint8_t kCodes = In(Format::kInt3, Format::kInt4);
 constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
 
 // Weights are read from memory once per pass, as one address stream; lines are asked for 8 KB ahead, as many as memory
-// has on their way at a time (int1: 1.1 KB ahead gives 0.43 of that speed at N = 4, 24 KB 0.9 at N = 1). Sums: 16 rows
-// of tables (256 KB of L2 at K = 4096) meet the panels of a set (SetPanels), so that each table that reaches L1 serves
-// up to 256 rows of W; y takes up to 16 KB of L1. Codes: x is small, so 128 rows share what is read or unpacked.
+// has on their way at a time (4 KB and 16 KB: 0 to 3 % slower; for int1 on Zen 5 1.1 KB gives 0.43 of the speed at N =
+// 4, 24 KB 0.9 at N = 1). Sums: 16 rows of tables (256 KB of L2 at K = 4096) meet the panels of a set (SetPanels), so
+// that each table that reaches L1 serves up to 256 rows of W; y takes up to 16 KB of L1. Codes: x is small, so 128 rows
+// share what is read or unpacked.
 constexpr std::size_t kAhead = 8192;
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";

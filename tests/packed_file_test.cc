@@ -284,21 +284,21 @@ TEST_F(PackedFile, BadArgumentsAreRefused) {
   EXPECT_EQ(SavePacked(w, (path_ + "/below").c_str()).code(), StatusCode::kIo);
 }
 
-// The packed bytes that version 2 of files means. Where they change, kPackedVersion must, and then these.
+// The packed bytes that version 3 of files means. Where they change, kPackedVersion must, and then these.
 TEST(PackedBytes, AreThoseOfTheVersion) {
-  static_assert(internal::kPackedVersion == 2);
+  static_assert(internal::kPackedVersion == 3);
   constexpr std::uint64_t kSums[][std::size(kFormats)][std::size(internal::kLayouts)] = {
       {
           {0xa1462f9ca15894f2, 0x35253bffb28980c, 0x10a9aeeee2363501, 0xdf1f7a2e6638df2b},
           {0x43aed38cac1decbc, 0x6262e0ab80ca542b, 0x71023f8d8936acc8, 0x93cd4f07240d9402},
-          {0x7af0b1ae40de5619},
+          {0xbeb605ad89b093c4},
           {0xa4c7adb5050f1e71},
           {0x761815e07e093d4e, 0x76b97efaa46c40e2, 0xe81ce8e09e674cfb, 0xc98bb75d6ed207d},
       },
       {
           {0xc48d959b2e401dd3, 0xe571f35e3a362571, 0x8b518dcb8b9f874d, 0x261315bd479dd445},
           {0xe747312d9b05ecdb, 0x16e2f1b3e6535e66, 0x9f2b3e20d18f5ff3, 0xdaaff7749a0416c7},
-          {0x9af7c968e6ace4d7},
+          {0xf4165c99bce5ffb6},
           {0xbac95add004aa2ab},
           {0x4161593ad19c4708, 0x5ec6f9d67e3414d, 0x96e2cf4ae42baff, 0xe6fee532fad1b459},
       },

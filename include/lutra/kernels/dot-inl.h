@@ -15,6 +15,8 @@
 #define LUTRA_KERNELS_DOT_INL_H_
 #endif
 
+#include <type_traits>
+
 #include "lutra/kernels/flush-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -27,35 +29,34 @@ inline constexpr int kStrips = static_cast<int>(4 / kLayout.blocks);  // vectors
 inline constexpr std::size_t kStripBytes = 16 * kLayout.blocks, kStripRows = kStripBytes / 4;
 inline constexpr std::size_t kQuadBytes = 4 * kPanelRows, kChunkCodes = kQuads * kQuadBytes;
 
-// The codes of quad kQuad that stand in the low (kHigh = 0) or high nibbles of the lines of the planes.
-template <class Traits, int kQuad, int kHigh, int kPlane = 0>
-HWY_INLINE V8 UnpackQuad(const std::uint8_t* lines, V8 code) {
-  if constexpr (kPlane < Traits::kPlanes) {
-    constexpr CodeField kField = CodeFieldOf(Traits::kInfo, kPlane);
-    if constexpr (kQuad >= kField.first_quad && kQuad < kField.first_quad + 4 / kField.bits) {
-      constexpr int kDown = (kQuad - kField.first_quad) * kField.bits + kHigh * 4 - kField.shift;
-      const D8 d8;
-      const auto packed = hn::BitCast(hn::Repartition<std::uint16_t, D8>(), hn::Load(d8, lines + kPlane * 64));
-      const V8 mask = hn::Set(d8, static_cast<std::uint8_t>(((1 << kField.bits) - 1) << kField.shift));
-      V8 bits = hn::BitCast(d8, packed);
-      if constexpr (kDown > 0) bits = hn::BitCast(d8, hn::ShiftRight<kDown>(packed));
-      if constexpr (kDown < 0) bits = hn::BitCast(d8, hn::ShiftLeft<-kDown>(packed));
-      code = kField.shift == 0 ? hn::And(bits, mask) : hn::OrAnd(code, bits, mask);
-    }
-    return UnpackQuad<Traits, kQuad, kHigh, kPlane + 1>(lines, code);
-  } else {
-    return code;
+// Quad kQuad of the rows in a strip of the lines of the planes, those of the low and those of the high nibbles.
+template <class Traits, int kQuad>
+LUTRA_INLINE void UnpackLines(const std::uint8_t* lines, V8& low, V8& high) {
+  constexpr int kPlanes = Traits::kPlanes;
+  static_assert(kPlanes == 3 || kPlanes == 4);
+  const D8 d8;
+  const auto load = [&](int plane, auto down) HWY_ATTR {
+    const auto pairs = hn::BitCast(hn::Repartition<std::uint16_t, D8>(), hn::Load(d8, lines + plane * 64));
+    return hn::BitCast(d8, hn::ShiftRight<decltype(down)::value>(pairs));  // there are no shifts of bytes on x86
+  };
+  if constexpr (kQuad < kPlanes) {
+    const V8 mask = hn::Set(d8, (1 << kPlanes) - 1);
+    low = hn::And(hn::Load(d8, lines + kQuad * 64), mask);
+    high = hn::And(load(kQuad, std::integral_constant<int, 4>()), mask);
+  } else {  // the bits above the others, of both nibbles at once
+    V8 both = hn::And(load(0, std::integral_constant<int, kPlanes>()), hn::Set(d8, 0x11));
+    both = hn::OrAnd(both, load(1, std::integral_constant<int, kPlanes - 1>()), hn::Set(d8, 0x22));
+    both = hn::OrAnd(both, load(2, std::integral_constant<int, kPlanes - 2>()), hn::Set(d8, 0x44));
+    low = LowNibbles(both);
+    high = HighNibbles(both);
   }
 }
 
 // A quad of the rows of one strip: the low and high nibbles of both halves of a panel's lines.
 template <class Traits, int kQuad>
 LUTRA_INLINE void UnpackStrip(const std::uint8_t* lines, V8 (&codes)[4]) {
-  const V8 none = hn::Zero(D8());
-  codes[0] = UnpackQuad<Traits, kQuad, 0>(lines, none);
-  codes[1] = UnpackQuad<Traits, kQuad, 1>(lines, none);
-  codes[2] = UnpackQuad<Traits, kQuad, 0>(lines + Traits::kPlanes * 64, none);
-  codes[3] = UnpackQuad<Traits, kQuad, 1>(lines + Traits::kPlanes * 64, none);
+  UnpackLines<Traits, kQuad>(lines, codes[0], codes[1]);
+  UnpackLines<Traits, kQuad>(lines + Traits::kPlanes * 64, codes[2], codes[3]);
 }
 
 // As many chunks as 16 bits take: |x| <= 128, so that a chunk of int4 takes kQuads * kProducts * 15 * 128 of 2^15.

@@ -27,8 +27,8 @@
 //               added by the pair product; a lone plane has a byte per row.
 //
 // Formats of integers are the same for all targets: [chunk][half of the rows][plane], a 32-bit lane is one row (two,
-// with the high nibbles). 16 codes of P bits are P times four nibbles: of 4 bits each, then of 2, then of 1
-// (CodeField).
+// with the high nibbles). Byte i of plane p holds code 4 * p + i of a chunk in the low P bits of its nibbles; if P is
+// 3, the bit above it is bit p of code 12 + i, so that most codes are unpacked by a mask.
 #pragma once
 
 #include <cstddef>
@@ -51,7 +51,7 @@ struct Layout {
 // All there are. Packed files name them by position: only ever append. What else changes the packed bytes of a matrix
 // raises kPackedVersion.
 inline constexpr Layout kLayouts[] = {{Scope::kVector, 4}, {Scope::kBlock, 1}, {Scope::kBlock, 2}, {Scope::kBlock, 4}};
-inline constexpr std::uint32_t kPackedVersion = 2;
+inline constexpr std::uint32_t kPackedVersion = 3;
 
 // The first layout in the list in which matrices of the format have the same packed bytes.
 constexpr std::uint32_t LayoutId(Layout layout, const FormatInfo& f) {
@@ -118,21 +118,6 @@ constexpr std::size_t SignBitAt(Layout layout, Slot slot, int byte) {
   const auto in = static_cast<std::size_t>(byte % 64), chunk = static_cast<std::size_t>(slot.chunk);
   if (layout.scope == Scope::kVector) return chunk * 256 + static_cast<std::size_t>(slot.row / 16) * 64 + in;
   return in * 8 + 7 - (chunk * 4 + static_cast<std::size_t>(slot.index));
-}
-
-// Formats of integers: what nibble `plane` of lane byte `i` holds of a chunk's codes, whose quads are 4q .. 4q + 3:
-// `bits` bits from bit `shift` of the codes 4 * (first_quad + t) + i, for t = 0, 1, ..., each `bits` further up.
-struct CodeField {
-  int bits, shift, first_quad;
-};
-constexpr CodeField CodeFieldOf(const FormatInfo& f, int plane) {
-  int first = 0;  // a field of b bits takes b planes
-  for (int bits = 4; bits > 1; bits /= 2) {
-    if ((f.planes & bits) == 0) continue;
-    if (plane < first + bits) return {bits, first, (plane - first) * 4 / bits};
-    first += bits;
-  }
-  return {1, first, 0};
 }
 
 constexpr std::size_t RunIndexBytes(const FormatInfo& f, std::size_t chunks) {

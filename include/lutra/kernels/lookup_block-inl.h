@@ -115,14 +115,15 @@ HWY_INLINE V8 Map(const void* map, V8 index) {
   return hn::TableLookupBytes(hn::LoadDup128(D8(), static_cast<const std::uint8_t*>(map)), index);
 }
 
-// A strip's 8 signs per byte, of two chunks, index by index from the top bit down; +1 or -1.
+// A strip's signs, +1 or -1: of a byte's 8 those of a chunk, index by index from the top bit down.
 struct Signs {
-  V8 bits;  // the next in the top bit
-  HWY_INLINE Signs(const std::uint8_t* from, std::size_t chunk) : bits(hn::Load(D8(), from)) {
+  V16 bits;  // the next in the top bits of the bytes, none of which is 0; bits that cross over to other bytes stay low
+  HWY_INLINE Signs(const std::uint8_t* from, std::size_t chunk) : bits(hn::BitCast(D16(), hn::Load(D8(), from))) {
     if (chunk % kChunksPerRun != 0) bits = hn::ShiftLeft<4>(bits);
+    bits = hn::Or(bits, hn::Set(D16(), 0x0101));
   }
   HWY_INLINE hn::Vec<DI8> Apply(hn::Vec<DI8> v) {
-    const auto sign = hn::BitCast(DI8(), hn::Or(bits, hn::Set(D8(), 1)));
+    const auto sign = hn::BitCast(DI8(), bits);
     bits = hn::Add(bits, bits);
     return hn::IfNegativeThenNegOrUndefIfZero(sign, v);
   }
@@ -296,38 +297,48 @@ struct LookupKernel {
     const std::uint8_t* tables = b.tables;
     for (std::size_t pass = 0; pass < Traits::kPasses; ++pass) {
       const std::uint8_t* index = b.index;
-      std::size_t run = pass * kMaxRunsPerBlock;
-      for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun, ++run) {
-        const std::size_t chunks = HWY_MIN(kChunksPerRun, b.chunks - first);
-        const std::size_t bytes = RunIndexBytes(Traits::kInfo, chunks) + (Traits::kInfo.mirrored() ? kRunSignBytes : 0);
-        LUTRA_UNROLL
-        for (std::size_t strip = 0; strip < kStripCount; ++strip) {
-          V16 sums[2 * kRows];
-          SumRun<kRows>(b, index + strip * kVectorBytes, tables, chunks, sums);
-          LUTRA_UNROLL
-          for (std::size_t i = 0; i < 2 * kRows; ++i) runs[strip].Store(sums[i], run, i);
-        }
-        for (std::size_t at = 0; at < bytes; at += 64) b.Prefetch(index + at);
-        index += bytes;
-        tables += chunks * b.table_stride;
+      std::size_t run = pass * kMaxRunsPerBlock, left = b.chunks;
+      for (; left >= kChunksPerRun; left -= kChunksPerRun, ++run) {
+        SumRun<kRows, kChunksPerRun>(b, index, tables, runs, run);
+        index += RunBytes(Traits::kInfo, kChunksPerRun);
+        tables += kChunksPerRun * b.table_stride;
+      }
+      if (left != 0) {
+        SumRun<kRows, 1>(b, index, tables, runs, run);
+        tables += b.table_stride;
       }
     }
     for (std::size_t strip = 0; strip < kStripCount; ++strip) FlushStrip<Traits, kRows>(b, runs[strip], strip);
   }
 
  private:
-  template <int kRows>
+  // All strips of a run.
+  template <int kRows, std::size_t kChunks>
   static HWY_INLINE void SumRun(const BlockArgs& b, const std::uint8_t* index, const std::uint8_t* tables,
-                                std::size_t chunks, V16 (&sums)[2 * kRows]) {
+                                RunSums<2 * kRows> (&runs)[kStripCount], std::size_t run) {
+    LUTRA_UNROLL
+    for (std::size_t strip = 0; strip < kStripCount; ++strip) {
+      V16 sums[2 * kRows];
+      SumStrip<kRows, kChunks>(b, index + strip * kVectorBytes, tables, sums);
+      LUTRA_UNROLL
+      for (std::size_t i = 0; i < 2 * kRows; ++i) runs[strip].Store(sums[i], run, i);
+      if constexpr (kRows > 1) KeepOrder(sums[2 * kRows - 1], tables);
+    }
+    for (std::size_t at = 0; at < RunBytes(Traits::kInfo, kChunks); at += 64) b.Prefetch(index + at);
+  }
+
+  template <int kRows, std::size_t kChunks>
+  static HWY_INLINE void SumStrip(const BlockArgs& b, const std::uint8_t* index, const std::uint8_t* tables,
+                                  V16 (&sums)[2 * kRows]) {
     const D8 d8;
     const D16 d16;
     constexpr int kBias = -128 * static_cast<int>(kIndicesPerChunk) * (Step::kPlanes ? 3 : 1);
-    const V16 start = hn::Set(d16, static_cast<std::int16_t>(kBias * static_cast<int>(chunks)));
+    const V16 start = hn::Set(d16, static_cast<std::int16_t>(kBias * static_cast<int>(kChunks)));
     LUTRA_UNROLL
     for (V16& sum : sums) sum = start;
-    LUTRA_KEEP_LOOP
-    for (std::size_t chunk = 0; chunk < chunks; ++chunk, tables += b.table_stride) {
-      [[maybe_unused]] Signs signs(Step::kJoined ? index + (chunks - chunk) * kPlaneBytes : index, chunk);
+    LUTRA_UNROLL
+    for (std::size_t chunk = 0; chunk < kChunks; ++chunk, tables += b.table_stride) {
+      [[maybe_unused]] Signs signs(Step::kJoined ? index + (kChunks - chunk) * kPlaneBytes : index, chunk);
       LUTRA_UNROLL
       for (std::size_t step = 0; step < Step::kPerChunk; ++step, index += 64) {
         const V8 packed = hn::Load(d8, index), low = LowNibbles(packed), high = HighNibbles(packed);

@@ -1,4 +1,4 @@
-// THE selection table, measured on one core of AMD Zen 4 and Zen 5 (wide) and Zen 5 (AVX2).
+// THE selection table, measured on one core of AMD Zen 4 and Zen 5 (wide), Zen 5 (AVX2), and an Intel Xeon (both).
 #include "lutra/selection.h"
 
 #include <algorithm>
@@ -18,10 +18,11 @@ constexpr std::uint8_t kCodes = In(Format::kInt3, Format::kInt4);
 constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
 
 // Weights are read from memory once per pass, as one address stream; lines are asked for 8 KB ahead, as many as memory
-// has on their way at a time (4 KB and 16 KB: 0 to 3 % slower; for int1 on Zen 5 1.1 KB gives 0.43 of the speed at N =
-// 4, 24 KB 0.9 at N = 1). Sums: 16 rows of tables (256 KB of L2 at K = 4096) meet the panels of a set (SetPanels), so
+// has on their way at a time (4 KB and 16 KB: 0 to 3 % slower; int1 on Zen 5: 0.43 of the speed at N = 4 from 1.1 KB,
+// 0.9 at N = 1 from 24 KB). Sums: 16 rows of tables (256 KB of L2 at K = 4096) meet the panels of a set (SetPanels), so
 // that each table that reaches L1 serves up to 256 rows of W; y takes up to 16 KB of L1. Codes: x is small, so 128 rows
-// share what is read or unpacked.
+// share what is read or unpacked. (Packed int4 at N = 128: as fast on Zen 5, 0.8 on an Intel Xeon, where unpacking and
+// dot products share their ports.)
 constexpr std::size_t kAhead = 8192;
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
@@ -37,8 +38,7 @@ constexpr Plan kPlans[] = {
     {In(Format::kInt2),  true,  kAnyN, KernelFamily::kLookup,         16,  1,     kAhead, kShuffle},
     {kCodes,             true,  1,     KernelFamily::kDot,            4,   1,     kAhead, kMemory},
     {kCodes,             true,  32,    KernelFamily::kDot,            32,  1,     kAhead, kUnpack},
-    {In(Format::kInt4),  true,  kAnyN, KernelFamily::kDot,            128, 1,     kAhead, kDotPorts},
-    {In(Format::kInt3),  true,  kAnyN, KernelFamily::kUnpackedDot,    128, 1,     kAhead, kDotPorts},
+    {kCodes,             true,  kAnyN, KernelFamily::kUnpackedDot,    128, 1,     kAhead, kDotPorts},
     {kSums,              false, 2,     KernelFamily::kLookup,         4,   1,     kAhead, kMemory},
     {kSums,              false, kAnyN, KernelFamily::kUnpackedLookup, 64,  1,     kAhead, kNarrow},
     {kCodes,             false, 2,     KernelFamily::kDot,            4,   1,     kAhead, kMemory},

@@ -3,6 +3,7 @@
 
 #include <omp.h>
 
+#include <atomic>
 #include <cstddef>
 
 #include "lutra/executor.h"
@@ -21,8 +22,9 @@ class OpenMpExecutor final : public Executor {
   }
 
   void ParallelFor(std::size_t count, Task task, void* context) override {
-#pragma omp parallel for schedule(dynamic) num_threads(static_cast <int>(Concurrency()))
-    for (std::size_t i = 0; i < count; ++i) task(context, i);
+    std::atomic<std::size_t> next{0};  // schedule(dynamic) of clang's OpenMP costs 4 us more
+#pragma omp parallel num_threads(static_cast <int>(Concurrency()))
+    for (std::size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) task(context, i);
   }
 
  private:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs from Debian what building and testing need; does nothing where it is there: setup.sh [arm64] [sanitizers] [docs]
+# Installs from Debian what building and testing need; does nothing where it is there: setup.sh [arm64] [cpus] [sanitizers] [docs]
 set -eu
 packages="ca-certificates clang clang-format cmake g++ git ninja-build pkg-config python3"
 packages="$packages libbenchmark-dev libfmt-dev libgtest-dev libomp-dev libtbb-dev"
@@ -11,10 +11,11 @@ for part; do
       packages="$packages crossbuild-essential-arm64 qemu-user-static"
       packages="$packages libbenchmark-dev:arm64 libfmt-dev:arm64 libgomp1:arm64 libgtest-dev:arm64 libtbb-dev:arm64"
       ;;
+    cpus) packages="$packages qemu-user-static valgrind" ;;
     sanitizers) packages="$packages libclang-rt-dev" ;;
     docs) packages="$packages doxygen" ;;
     *)
-      echo "usage: cmake/setup.sh [arm64] [sanitizers] [docs]" >&2
+      echo "usage: cmake/setup.sh [arm64] [cpus] [sanitizers] [docs]" >&2
       exit 2
       ;;
   esac

@@ -8,6 +8,10 @@
 #include "lutra/buffer.h"
 #include "red_zone.h"
 
+#if defined(LUTRA_MEMCHECK)
+#include <valgrind/memcheck.h>
+#endif
+
 namespace lutra {
 namespace {
 
@@ -36,6 +40,9 @@ bool Buffer::Reserve(std::size_t size) {
   data_ = zone.Release() - aligned;
   size_ = size;
   std::memset(data_, allocator.garbage.load(), aligned);
+#if defined(LUTRA_MEMCHECK)
+  (void)VALGRIND_MAKE_MEM_UNDEFINED(data_, aligned);  // whoever uses the garbage is reported
+#endif
   ASAN_POISON_MEMORY_REGION(data_ + size, aligned - size);
   ++allocator.live;
   return true;

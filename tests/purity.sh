@@ -10,25 +10,31 @@ case $(${OBJDUMP:-objdump} -f "$1" | sed -n 's/^architecture: \([^,]*\).*/\1/p' 
   *x86-64*) arm=0 ;;
   *) echo "$1: neither x86-64 nor arm64" && exit 2 ;;
 esac
-${OBJDUMP:-objdump} --disassemble --demangle --no-show-raw-insn "$1" | awk -v arm=$arm '
+${OBJDUMP:-objdump} --disassemble --demangle --wide --show-raw-insn "$1" | awk -v arm=$arm '
   BEGIN {
-    # Beyond SSE2, besides what begins with v.
-    later = "^(andn|bextr|bls[ir]|blsmsk|mulx|pdep|pext|rorx|s[ah][rl]x|adcx|adox|lzcnt|popcnt|movbe|crc32|pshufb|palignr|" \
-            "ph(add|sub)s?[wd]|pmaddubsw|pmulhrsw|psign[bwd]|pabs[bwd]|p?blendv?[wbps]*|dpp[sd]|extractps|insertps|" \
-            "p(ins|ext)r[bdq]|pm(in|ax)(s[bd]|u[wd])|pmul(dq|ld)|round[ps][sd]|ptest|pcmp(eq|gt)q|packusdw|" \
-            "pmov[sz]x[bwdq]+|pcmp[ei]str[im]|mpsadbw|phminposuw|k[a-z]+[bwdq])$"
+    # Beyond SSE2, besides what its encoding shows.
+    later = "^(popcnt|lzcnt|lddqu|mov(d|s[lh])dup|(addsub|hadd|hsub)p[sd])$"
     # Of AVX-512, what Skylake-X lacks.
     deep = "^v(p?perm[bit2]*b|pdp[a-z]+|popcnt[bwdq]|gf2p8[a-z]+|p(compress|expand)[bw]|psh[rl]dv?[wdq]|pmultishiftqb|" \
            "pmadd52[a-z]+|aes[a-z]+|pclmul[a-z]+)$"
     sapphire = "^v([a-z0-9]+(ph|sh|bf16))$"
   }
+  # What the first bytes of an instruction of x86-64, after its prefixes, say: VEX begins AVX, AVX2, FMA, F16C, BMI and
+  # what works on masks, EVEX all else of AVX-512; two maps of opcodes came after SSE2.
+  function encoding(bytes, i, byte) {
+    split(bytes, byte, " ")
+    for (i = 1; byte[i] ~ /^(66|67|f[023]|2e|26|36|3e|6[45]|4[0-9a-f])$/;) ++i
+    if (byte[i] == "62") return "EVEX"
+    if (byte[i] ~ /^c[45]$/) return "VEX"
+    return byte[i] == "0f" && byte[i + 1] ~ /^3[8a]$/ ? "SSSE3" : ""
+  }
   # Why the instruction must not stand in the function; "" if it may.
-  function fault(name, words) {
+  function fault(name, code) {
     if (arm) return name ~ /^[su]dot$|^usdot$|mmla$/ && function_ !~ /ExtensionDot/ ? "without ExtensionDot" : ""
-    if (function_ !~ /::N_AVX/) return name ~ /^v[a-z]/ && name !~ /^ver[rw]$/ || words ~ /%[yz]mm|%k[0-7]/ || name ~ later ? "without a target" : ""
+    if (function_ !~ /::N_AVX/) return code != "" || name ~ later ? "without a target" : ""
     if (function_ ~ /::N_AVX2::/) {
-      if (words ~ /%zmm|%k[1-7]/) return "of AVX2"
-      if (name ~ /^vpdp/) return function_ ~ /ExtensionDot/ ? "" : "of AVX2 without ExtensionDot"
+      if (code == "EVEX" || name ~ /^k[a-z]+[bwdq]$/) return "of AVX2"
+      if (name ~ /^vpdp/ && function_ !~ /ExtensionDot/) return "of AVX2 without ExtensionDot"
     }
     if (function_ ~ /::N_AVX3::/ && name ~ deep) return "of AVX3"
     if (function_ !~ /::N_AVX3_SPR::/ && name ~ sapphire && name !~ /^vcvt(ps2ph|ph2ps)$/) return "not of AVX3_SPR"
@@ -36,14 +42,16 @@ ${OBJDUMP:-objdump} --disassemble --demangle --no-show-raw-insn "$1" | awk -v ar
   }
   /^[0-9a-f]+ <.*>:$/ { function_ = $0; sub(/^[0-9a-f]+ </, "", function_); sub(/>:$/, "", function_); ++functions; next }
   /^ *[0-9a-f]+:\t/ {
-    text = $0; sub(/^ *[0-9a-f]+:\t */, "", text); sub(/^\{[a-z]+\} */, "", text)
-    while (text ~ /^(lock|rep[a-z]*|bnd|notrack|data16|cs|ds) /) sub(/^[a-z0-9]+ */, "", text)
-    split(text, words, /[ \t]+/)
+    split($0, columns, "\t")
+    name = columns[3]
+    sub(/^\{[a-z]+\} */, "", name)
+    while (name ~ /^(lock|rep[a-z]*|bnd|notrack|data16|cs|ds) /) sub(/^[a-z0-9]+ */, "", name)
+    sub(/[ \t].*/, "", name)
     ++instructions
-    why = fault(words[1], text)
-    if (why != "" && !(function_ SUBSEP words[1] in seen)) {
-      seen[function_, words[1]]
-      print words[1] " in a function " why ": " function_
+    why = fault(name, arm ? "" : encoding(columns[2]))
+    if (why != "" && !((function_, name) in seen)) {
+      seen[function_, name]
+      print name " in a function " why ": " function_
       ++faults
     }
   }

@@ -183,7 +183,9 @@ class Machine {
                                            &Machine::Prepare,           &Machine::MatMul,
                                            &Machine::Dequantize,        &Machine::Get,
                                            &Machine::CreateActivations, &Machine::Destroy,
-                                           &Machine::Prepare,           &Machine::MatMul};
+                                           &Machine::Prepare,           &Machine::MatMul,
+                                           &Machine::ImportGguf,        &Machine::ImportGptq,
+                                           &Machine::ImportAwq};
     for (std::size_t i = 0; i < kCalls && !input_.empty(); ++i) (this->*input_.Pick(kAll))();
   }
 
@@ -228,6 +230,102 @@ class Machine {
         lutra_dequantize(fault == 1 ? nullptr : &view, fault == 2 ? nullptr : static_cast<float*>(out.view().data),
                          fault == 3 ? view.k - 1 : view.k + gap);
     EXPECT_TRUE(Succeeded(status) ? out.SurroundingsIntact() : out.Untouched());
+  }
+
+  void ImportGguf() {
+    const GgufType& type = GgufTypes().data[input_.Below(GgufTypes().size)];
+    const std::size_t m = input_.Below(70), blocks = input_.Below(3), k = blocks * type.weights;
+    const std::vector<std::uint8_t> data = input_.Repeated(m * blocks * type.bytes);
+    const unsigned fault = input_.Byte();
+    handles_.Make<lutra_quantized>(input_, [&](lutra_quantized** out) {
+      return lutra_import_gguf(fault == 1 ? UINT32_MAX : type.id, fault == 2 ? nullptr : data.data(),
+                               fault == 3 ? data.size() - 1 : data.size(), fault == 4 ? kMax : m,
+                               fault == 5 ? k + 1 : k, out);
+    });
+  }
+  void ImportGptq() {
+    constexpr std::int32_t kBits[] = {2, 3, 4, 8};
+    lutra_gptq_view gptq = {};
+    gptq.bits = input_.Pick(kBits);
+    gptq.m = 32 * input_.Below(4);
+    gptq.k = 32 * input_.Below(9);
+    gptq.group_size = 32;
+    gptq.zeros = PickEnum(input_, 2);
+    const std::size_t groups = gptq.k / 32, bits = static_cast<std::size_t>(gptq.bits);
+    const auto codes = Words<std::uint32_t>(gptq.k * bits / 32 * gptq.m),
+               zeros = Words<std::uint32_t>(groups * gptq.m * bits / 32);
+    const auto scales = Scales(groups * gptq.m);
+    std::vector<std::int32_t> g_idx(gptq.k);
+    for (std::size_t i = 0; i < gptq.k; ++i) g_idx[i] = static_cast<std::int32_t>(i % groups);
+    gptq.qweight = codes.data();
+    gptq.qweight_size = codes.size();
+    if (input_.Flag()) {
+      gptq.g_idx = g_idx.data();
+      gptq.g_idx_size = g_idx.size();
+    }
+    SpoilImport(&gptq, zeros, scales);
+    const bool null = input_.Rarely(32);
+    handles_.Make<lutra_quantized>(
+        input_, [&](lutra_quantized** out) { return lutra_import_gptq(null ? nullptr : &gptq, out); });
+  }
+  void ImportAwq() {
+    lutra_awq_view awq = {};
+    awq.m = 8 * input_.Below(12);
+    awq.k = input_.Size(200);
+    awq.group_size = 64;
+    const std::size_t groups = GroupsPerRow(awq.k, 64);
+    const auto codes = Words<std::uint32_t>(awq.k * awq.m / 8), zeros = Words<std::uint32_t>(groups * awq.m / 8);
+    const auto scales = Scales(groups * awq.m);
+    awq.qweight = codes.data();
+    awq.qweight_size = codes.size();
+    SpoilImport(&awq, zeros, scales);
+    const bool null = input_.Rarely(32);
+    handles_.Make<lutra_quantized>(input_,
+                                   [&](lutra_quantized** out) { return lutra_import_awq(null ? nullptr : &awq, out); });
+  }
+  // The arrays of the view, or rarely what is wrong with them.
+  template <class View>
+  void SpoilImport(View* view, const std::vector<std::uint32_t>& zeros, const std::vector<std::uint16_t>& scales) {
+    view->qzeros = zeros.data();
+    view->qzeros_size = zeros.size();
+    view->scales = scales.data();
+    view->scales_size = scales.size();
+    switch (input_.Below(32)) {
+      case 0:
+        view->qweight = nullptr;
+        break;
+      case 1:
+        view->qzeros_size = 0;
+        break;
+      case 2:
+        view->scales = nullptr;
+        break;
+      case 3:
+        view->m = kMax;
+        break;
+      case 4:
+        view->k = kMax / 32 * 32;
+        break;
+      case 5:
+        view->group_size = -static_cast<std::ptrdiff_t>(input_.Below(3));
+        break;
+      default:
+        break;
+    }
+  }
+  template <class T>
+  std::vector<T> Words(std::size_t size) {
+    const std::vector<std::uint8_t> bytes = input_.Repeated(size * sizeof(T));
+    std::vector<T> words(size);
+    if (size != 0) std::memcpy(words.data(), bytes.data(), bytes.size());
+    return words;
+  }
+  std::vector<std::uint16_t> Scales(std::size_t size) {
+    std::vector<std::uint16_t> scales = Words<std::uint16_t>(size);
+    if (!input_.Rarely(16)) {
+      for (std::uint16_t& scale : scales) scale &= 0xbfff;  // finite
+    }
+    return scales;
   }
 
   void Pack() {
@@ -334,8 +432,16 @@ class Machine {
     lutra_activations* const activations = handles_.Pick<lutra_activations>(input_);
     const std::int32_t precision = PickEnum(input_, 2);
     lutra_context* const context = handles_.Pick<lutra_context>(input_);
-    const bool null = input_.Rarely(32);
-    if (!Succeeded(lutra_prepare(null ? nullptr : &x, w, precision, context, activations))) return;
+    const lutra_activation_view* const given = input_.Rarely(32) ? nullptr : &x;
+    const bool normalizes = input_.Rarely(4);
+    std::vector<float> weight(c.k, 0.5f);
+    if (normalizes && !weight.empty() && input_.Rarely(8)) weight[input_.Below(weight.size())] = input_.Number<float>();
+    const float epsilon = normalizes && input_.Rarely(8) ? input_.Number<float>() : 1e-5f;
+    if (!Succeeded(normalizes ? lutra_prepare_rms_norm(given, input_.Flag() ? weight.data() : nullptr, epsilon, w,
+                                                       precision, context, activations)
+                              : lutra_prepare(given, w, precision, context, activations))) {
+      return;
+    }
     lutra_activations_info prepared = {};
     EXPECT_TRUE(Succeeded(lutra_activations_get(activations, &prepared)));
     EXPECT_EQ(prepared.n, x.n);

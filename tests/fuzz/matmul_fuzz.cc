@@ -18,7 +18,7 @@
 namespace lutra::test {
 namespace {
 
-constexpr std::size_t kProducts = 16384;
+constexpr std::size_t kProducts = 8192;
 
 // Edits a few bytes of what the views show, which may make codes, scales or x anything.
 void Spoil(Input& input, Problem* problem) {

@@ -8,8 +8,7 @@
 //                                       one token times Q, K and V: x prepared once for all three, or for each
 //   prepare_rmsnorm/<int1|int4|ternary>/K:4096/N:<n>/target:<name>
 //                                       x normalized by PrepareRmsNorm, or by a plain loop before Prepare
-//   dispatch/<thread_pool|openmp|tbb>/threads:2                                  what an executor adds to 8 tasks of 5
-//   us
+//   dispatch/<thread_pool|openmp|tbb>/threads:2                                  what an executor adds to 8 tasks
 //
 // Besides, for some: /threads:2; and before /threads: /group:32, /group:64, /precision:int16, /like:<type of GGUF whose
 // scales and offsets the weights have>. If not said otherwise, groups of 128 weights share an f16 scale, and precision
@@ -362,7 +361,7 @@ void RegisterTarget(Target target) {
     }
   }
   for (const FileType& type : kFileTypes) {
-    for (const std::size_t n : {std::size_t{1}, std::size_t{128}}) {
+    for (const std::size_t n : {std::size_t{1}, std::size_t{8}, std::size_t{128}}) {
       Case c{type.format, target, n, Residence::kDram};
       c.params = type.params;
       c.like = type.name;

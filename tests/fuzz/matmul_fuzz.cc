@@ -109,6 +109,12 @@ class Ways {
     const bool valid = Serves(plan, w_.format(), w_.target()) && HasFamily(w_.format(), w_.target(), plan.family) &&
                        plan.rows != 0 && plan.rows % 4 == 0 && plan.panels != 0 &&
                        plan.rows * plan.panels <= kMaxTileRows;
+    EXPECT_EQ(*FamilyName(plan.family) != 0, plan.family <= KernelFamily::kUnpackedDot);
+    if (valid) {
+      const MicroTile tile = TileOf(plan, w_.format(), w_.target(), x_.n());
+      EXPECT_LE(static_cast<std::size_t>(tile.rows), x_.n());
+      EXPECT_EQ(tile.panels > 0, x_.n() > 0);
+    }
     Output y(x_.n(), w_.m(), gap_, DataType::kF32);
     BackwardExecutor executor(PickConcurrency(input));
     Context context{&executor};

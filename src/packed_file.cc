@@ -67,6 +67,7 @@ Page PageOf(const PackedMatrix& w) {
 // Scales and zeros that are floats are finite.
 bool ParamsValid(const PackedMatrix& w, internal::Layout layout) {
   const Geometry g = GeometryOf(w);
+  if (g.blocks == 0) return true;  // and any number of panels, of no bytes
   const std::size_t set = internal::SetPanels(layout, Describe(w.format())), panels = internal::PanelsIn(w.m());
   const bool supers = HasTwoLevels(w.scale_type());
   const DataType type = supers ? DataType::kF16 : w.scale_type();

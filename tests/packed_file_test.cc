@@ -257,6 +257,27 @@ TEST_F(PackedFile, ForgedOrdersAreRefused) {
   EXPECT_TRUE(Ok(LoadPacked(bytes.data(), bytes.size(), {}, &w)));
 }
 
+// A page may name any number of rows that have no columns: they take no bytes, and no time.
+TEST_F(PackedFile, RowsOfNoColumnsTakeNoTime) {
+  constexpr std::uint64_t kM = std::uint64_t{1} << 50;
+  for (const FormatInfo& f : kFormats) {
+    Case c = NewCase(f.format, BestTarget(), 32, ZeroKind::kNone);
+    c.m = 64;
+    c.k = 0;
+    c.bias = c.order = false;
+    Bytes bytes(Packed(Problem(c), BestTarget()));
+    std::memcpy(bytes.data() + 24, &kM, sizeof(kM));
+    bytes.Seal();
+    for (const Target target : RunnableTargets()) {
+      PackedMatrix w;
+      ASSERT_TRUE(Ok(LoadPacked(bytes.data(), bytes.size(), {target, nullptr}, &w))) << f.name;
+      EXPECT_EQ(w.m(), kM);
+      QuantizedMatrix unpacked;
+      EXPECT_TRUE(Ok(Unpack(w, &unpacked)));
+    }
+  }
+}
+
 TEST_F(PackedFile, OtherVersionsAndByteOrdersAreUnsupported) {
   for (const std::size_t at : {std::size_t{8}, std::size_t{12}}) {
     Bytes bytes = SmallFile();

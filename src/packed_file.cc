@@ -144,7 +144,7 @@ Status LoadAligned(const std::uint8_t* bytes, std::size_t size, const char* name
   if (result.order() != nullptr) {
     LUTRA_RETURN_IF_ERROR(internal::ValidateOrder(result.order(), result.k(), name));
   }
-  if (internal::LayoutId(contents.layout, f) != internal::LayoutId(target->layout, f)) {
+  if (result.bytes() != 0 && internal::LayoutId(contents.layout, f) != internal::LayoutId(target->layout, f)) {
     QuantizedMatrix codes;
     LUTRA_RETURN_IF_ERROR(internal::UnpackFrom(result, contents.layout, &codes));
     // Under this function's name of the argument.

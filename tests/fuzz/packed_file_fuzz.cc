@@ -62,6 +62,7 @@ bool Loads(Input& input, const std::vector<std::uint8_t>& bytes) {
   }
   EXPECT_EQ(w.target(), target);
   EXPECT_FALSE(loaded == Loaded::kInPlace && offset != 0);
+  if (w.m() > 65536) return true;  // rows without columns: nothing to compute, but much to allocate
   Multiply(input, w);
   QuantizedMatrix unpacked, twice;
   EXPECT_TRUE(Ok(Unpack(w, &unpacked)));

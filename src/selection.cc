@@ -21,8 +21,8 @@ constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
 // has on their way at a time (4 KB and 16 KB: 0 to 3 % slower; int1 on Zen 5: 0.43 of the speed at N = 4 from 1.1 KB,
 // 0.9 at N = 1 from 24 KB). Sums: 16 rows of tables (256 KB of L2 at K = 4096) meet the panels of a set (SetPanels), so
 // that each table that reaches L1 serves up to 256 rows of W; y takes up to 16 KB of L1. Codes: x is small, so 128 rows
-// share what is read or unpacked. (Packed int4 at N = 128: as fast on Zen 5, 0.8 on an Intel Xeon, where unpacking and
-// dot products share their ports.)
+// share what is read or unpacked. (Packed int4 at N = 128: 0.8 of the speed of unpacked on an Intel Xeon, where
+// unpacking and dot products share their ports.)
 constexpr std::size_t kAhead = 8192;
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";

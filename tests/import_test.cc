@@ -154,7 +154,8 @@ TEST_P(Gguf, RefusesFaultyArguments) {
 }
 
 TEST_P(Gguf, TakesEmptyMatrices) {
-  for (const auto& [m, columns] : {std::pair<std::size_t, std::size_t>{0, k()}, {kM, 0}, {0, 0}}) {
+  for (const auto& [m, columns] :
+       {std::pair<std::size_t, std::size_t>{0, k()}, {kM, 0}, {std::size_t{1} << 50, 0}, {0, 0}}) {
     QuantizedMatrix w;
     ASSERT_TRUE(Ok(ImportGguf(type().id, nullptr, 0, m, columns, &w)));
     EXPECT_EQ(w.view().m, m);

@@ -15,6 +15,31 @@
 namespace lutra {
 namespace {
 
+// Best first.
+const internal::TargetRows* const kCompiledTargets[] = {
+#if HWY_TARGETS & HWY_AVX3_SPR
+    &internal::N_AVX3_SPR::kTargetRows,
+#endif
+#if HWY_TARGETS & HWY_AVX3_ZEN4
+    &internal::N_AVX3_ZEN4::kTargetRows,
+#endif
+#if HWY_TARGETS & HWY_AVX3_DL
+    &internal::N_AVX3_DL::kTargetRows,
+#endif
+#if HWY_TARGETS & HWY_AVX3
+    &internal::N_AVX3::kTargetRows,
+#endif
+#if HWY_TARGETS & HWY_AVX2
+    &internal::N_AVX2::kTargetRows,
+#endif
+#if HWY_TARGETS & HWY_NEON_WITHOUT_AES
+    &internal::N_NEON_WITHOUT_AES::kTargetRows,
+#endif
+#if HWY_TARGETS & HWY_EMU128
+    &internal::N_EMU128::kTargetRows,
+#endif
+};
+
 // Whether this CPU has the instructions behind TargetKernels::dot_extension. (Highway has asked whether the system
 // keeps their registers.)
 bool HasDotExtension() {
@@ -36,9 +61,8 @@ struct Runnable {
 
   Runnable() {
     const std::int64_t supported = hwy::SupportedTargets();
-    for (std::size_t i = 0; i < internal::kCompiledTargetCount; ++i) {
-      const internal::TargetRows& same = internal::kCompiledTargets[i];
-      for (Target target = same.rows; target != same.rows + same.count; ++target) {
+    for (const internal::TargetRows* same : kCompiledTargets) {
+      for (Target target = same->rows; target != same->rows + same->count; ++target) {
         const bool has_dot = !target->dot_extension || HasDotExtension();
         if ((target->hwy_target & supported) != 0 && has_dot) targets[count++] = target;
       }

@@ -1,4 +1,4 @@
-// The compiled targets, for targets.cc.
+// The tables of kernels, for targets.cc.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +13,29 @@ struct TargetRows {
   const TargetKernels* rows;
   std::size_t count;
 };
-extern const TargetRows kCompiledTargets[];  // best first
-extern const std::size_t kCompiledTargetCount;
+
+// Of each target that is compiled, in its own namespace (kernels-inl.h).
+namespace N_AVX3_SPR {
+extern const TargetRows kTargetRows;
+}
+namespace N_AVX3_ZEN4 {
+extern const TargetRows kTargetRows;
+}
+namespace N_AVX3_DL {
+extern const TargetRows kTargetRows;
+}
+namespace N_AVX3 {
+extern const TargetRows kTargetRows;
+}
+namespace N_AVX2 {
+extern const TargetRows kTargetRows;
+}
+namespace N_NEON_WITHOUT_AES {
+extern const TargetRows kTargetRows;
+}
+namespace N_EMU128 {
+extern const TargetRows kTargetRows;
+}
 
 }  // namespace internal
 }  // namespace lutra

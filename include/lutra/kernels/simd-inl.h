@@ -18,12 +18,15 @@
 
 // Before a loop over registers, which must not remain a loop: arrays of vectors live in registers only if every index
 // is a constant. And before one that copies of would only add register moves to. And for a function that is called from
-// many places of a micro-kernel.
-#ifndef LUTRA_UNROLL
-#if HWY_IS_ASAN  // each access is checked: unrolled, that takes minutes to compile
+// many places of a micro-kernel. (Where vectors are arrays in memory, or each access is checked, that takes minutes to
+// compile.)
+#undef LUTRA_UNROLL
+#undef LUTRA_KEEP_LOOP
+#undef LUTRA_INLINE
+#if HWY_TARGET == HWY_EMU128 || HWY_IS_ASAN
 #define LUTRA_UNROLL
 #define LUTRA_KEEP_LOOP
-#define LUTRA_INLINE HWY_NOINLINE
+#define LUTRA_INLINE inline HWY_NOINLINE
 #elif HWY_COMPILER_CLANG
 #define LUTRA_INLINE HWY_INLINE
 #define LUTRA_UNROLL _Pragma("clang loop unroll(full)")
@@ -32,7 +35,6 @@
 #define LUTRA_INLINE HWY_INLINE
 #define LUTRA_UNROLL _Pragma("GCC unroll 16")
 #define LUTRA_KEEP_LOOP _Pragma("GCC unroll 1")
-#endif
 #endif
 
 HWY_BEFORE_NAMESPACE();

@@ -186,7 +186,7 @@ HWY_INLINE void LoadInRow(const Row& x, std::size_t begin, std::size_t count, bo
 }
 
 // Elements order[begin], order[begin + 1], ... likewise.
-static HWY_NOINLINE void LoadInOrder(const Row& x, std::size_t begin, std::size_t count, bool raw, float* to) {
+inline HWY_NOINLINE void LoadInOrder(const Row& x, std::size_t begin, std::size_t count, bool raw, float* to) {
   const std::uint32_t* order = x.order + begin;
   if (x.type == DataType::kF32) {
     const auto* from = static_cast<const float*>(x.x);
@@ -207,7 +207,7 @@ static HWY_NOINLINE void LoadInOrder(const Row& x, std::size_t begin, std::size_
 }
 
 // (x * inverse_rms) * weight, of elements that were loaded. Whole vectors are stored, as they are loaded again at once.
-static HWY_NOINLINE void NormalizeLinear(const Row& x, std::size_t begin, std::size_t count, const float* loaded,
+inline HWY_NOINLINE void NormalizeLinear(const Row& x, std::size_t begin, std::size_t count, const float* loaded,
                                          float* linear) {
   const DF df;
   const float* weight = x.norm->weight;
@@ -525,7 +525,7 @@ HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockSc
 
 // 1 / sqrt(mean of squares + epsilon) of a row, to the bit what ReferenceRmsNorm takes: squares are exact in double,
 // 32 sums have a fixed order, and several are on their way in each vector.
-static HWY_NOINLINE float InverseRms(const Row& x) {
+inline HWY_NOINLINE float InverseRms(const Row& x) {
   constexpr std::size_t kSums = 32, kPiece = 128;
   const hn::Repartition<double, DF> d;
   const hn::Rebind<float, decltype(d)> df;

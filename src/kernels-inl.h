@@ -1,6 +1,7 @@
-// Instantiates the kernel templates for every target: one table of kernels each.
+// Instantiates the kernel templates for one target, LUTRA_TARGET (HWY_AVX2): its table of kernels. A file for each, as
+// they take long to compile.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "kernels.cc"
+#define HWY_TARGET_INCLUDE "kernels-inl.h"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 #include "hwy/highway.h"
 #include "lutra/kernels/registry.h"
@@ -8,6 +9,7 @@
 #include "lutra/kernels/tile-inl.h"
 #include "targets.h"
 
+#if HWY_TARGET == LUTRA_TARGET
 namespace lutra {
 namespace internal {
 namespace HWY_NAMESPACE {
@@ -33,49 +35,19 @@ constexpr TargetKernels KernelsOf(const char* name, bool dot_extension) {
 }
 
 // "N_AVX2" without "N_". The NEON of every 64-bit Arm is Highway's without AES, which would not help.
-inline constexpr const char* kTargetName = HWY_TARGET == HWY_NEON_WITHOUT_AES ? "NEON" : &HWY_STR(HWY_NAMESPACE)[2];
+constexpr const char* kTargetName = HWY_TARGET == HWY_NEON_WITHOUT_AES ? "NEON" : &HWY_STR(HWY_NAMESPACE)[2];
 
-inline constexpr TargetKernels kKernels[] = {
+constexpr TargetKernels kKernels[] = {
 #ifdef LUTRA_DOT_EXTENSION
     KernelsOf<ExtensionDot>(LUTRA_DOT_EXTENSION, true),
 #endif
     KernelsOf<BaseDot>(kTargetName, false),
 };
 
+const TargetRows kTargetRows = {kKernels, std::size(kKernels)};
+
 }  // namespace HWY_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 
-#if HWY_ONCE
-namespace lutra {
-namespace internal {
-
-// Best first.
-const TargetRows kCompiledTargets[] = {
-#if HWY_TARGETS & HWY_AVX3_SPR
-    {N_AVX3_SPR::kKernels, std::size(N_AVX3_SPR::kKernels)},
-#endif
-#if HWY_TARGETS & HWY_AVX3_ZEN4
-    {N_AVX3_ZEN4::kKernels, std::size(N_AVX3_ZEN4::kKernels)},
-#endif
-#if HWY_TARGETS & HWY_AVX3_DL
-    {N_AVX3_DL::kKernels, std::size(N_AVX3_DL::kKernels)},
-#endif
-#if HWY_TARGETS & HWY_AVX3
-    {N_AVX3::kKernels, std::size(N_AVX3::kKernels)},
-#endif
-#if HWY_TARGETS & HWY_AVX2
-    {N_AVX2::kKernels, std::size(N_AVX2::kKernels)},
-#endif
-#if HWY_TARGETS & HWY_NEON_WITHOUT_AES
-    {N_NEON_WITHOUT_AES::kKernels, std::size(N_NEON_WITHOUT_AES::kKernels)},
-#endif
-#if HWY_TARGETS & HWY_EMU128
-    {N_EMU128::kKernels, std::size(N_EMU128::kKernels)},
-#endif
-};
-const std::size_t kCompiledTargetCount = std::size(kCompiledTargets);
-
-}  // namespace internal
-}  // namespace lutra
-#endif  // HWY_ONCE
+#endif  // LUTRA_TARGET

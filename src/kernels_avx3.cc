@@ -1,0 +1,3 @@
+// The kernels of AVX3.
+#define LUTRA_TARGET HWY_AVX3
+#include "kernels-inl.h"

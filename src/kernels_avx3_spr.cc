@@ -1,0 +1,3 @@
+// The kernels of AVX3_SPR.
+#define LUTRA_TARGET HWY_AVX3_SPR
+#include "kernels-inl.h"

@@ -14,6 +14,7 @@ struct ActivationAccess {
     return {static_cast<int>(tables ? w.target()->layout.scope : internal::Scope::kBlock),
             w.k(),
             BlockSize(f, w.group()),
+            CutSize(f, w.group()),
             f.prepared,
             precision,
             PackedAccess::Fields(w).order_checksum};

@@ -16,6 +16,7 @@ namespace lutra {
 namespace {
 
 using internal::Geometry;
+using internal::kHalvesPerRun;
 using internal::kPanelRows;
 using internal::kPlaneBytes;
 using internal::Place;
@@ -29,7 +30,7 @@ using Run = std::array<std::uint8_t, kChunksPerRun * kMaxPlanes * kPanelRows * k
 constexpr std::size_t kPlaneStride = kPanelRows * kIndicesPerChunk;
 constexpr std::size_t kChunkStride = kMaxPlanes * kPlaneStride;
 
-// The layout of runs of one length as a table: where each nibble comes from, and where its sign goes.
+// The layout of runs of some half chunks as a table: where each nibble comes from, and where its sign goes.
 struct Order {
   struct Nibble {
     std::uint16_t from;
@@ -38,12 +39,12 @@ struct Order {
   std::size_t bytes;  // of nibbles
   Nibble nibbles[kChunksPerRun * kMaxPlanes * kPlaneBytes][2];
 
-  void Init(internal::Layout layout, const FormatInfo& f, std::size_t chunks) {
-    bytes = internal::RunIndexBytes(f, chunks);
+  void Init(internal::Layout layout, const FormatInfo& f, std::size_t halves) {
+    bytes = internal::RunIndexBytes(f, halves);
     for (std::size_t i = 0; i < bytes; ++i) {
       for (int high = 0; high < 2; ++high) {
         const int byte = static_cast<int>(i);
-        const internal::Slot s = internal::SlotAt(layout, f, static_cast<int>(chunks), byte, high);
+        const internal::Slot s = internal::SlotAt(layout, f, static_cast<int>(halves), byte, high);
         const std::size_t from = static_cast<std::size_t>(s.chunk) * kChunkStride +
                                  static_cast<std::size_t>(s.plane) * kPlaneStride +
                                  static_cast<std::size_t>(s.row) * kIndicesPerChunk + static_cast<std::size_t>(s.index);
@@ -58,11 +59,13 @@ struct Order {
 class Orders {
  public:
   Orders(internal::Layout layout, const FormatInfo& f) : mirrored_(f.mirrored()) {
-    for (std::size_t chunks = 1; chunks <= kChunksPerRun; ++chunks) orders_[chunks - 1].Init(layout, f, chunks);
+    for (std::size_t halves = 2; halves <= kHalvesPerRun; halves += mirrored_ ? 1 : 2) {
+      orders_[halves - 2].Init(layout, f, halves);
+    }
   }
 
-  void Write(const Run& run, std::size_t chunks, std::uint8_t* to) const {
-    const Order& order = orders_[chunks - 1];
+  void Write(const Run& run, std::size_t halves, std::uint8_t* to) const {
+    const Order& order = orders_[halves - 2];
     for (std::size_t i = 0; i < order.bytes; ++i) {
       const Order::Nibble* n = order.nibbles[i];
       to[i] = static_cast<std::uint8_t>((run[n[0].from] & 0x0f) | run[n[1].from] << 4);
@@ -78,8 +81,8 @@ class Orders {
     }
   }
 
-  void Read(const std::uint8_t* from, std::size_t chunks, Run& run) const {
-    const Order& order = orders_[chunks - 1];
+  void Read(const std::uint8_t* from, std::size_t halves, Run& run) const {
+    const Order& order = orders_[halves - 2];
     const std::uint8_t* signs = from + order.bytes;
     for (std::size_t i = 0; i < order.bytes; ++i) {
       for (int high = 0; high < 2; ++high) {
@@ -92,7 +95,7 @@ class Orders {
 
  private:
   bool mirrored_;
-  Order orders_[kChunksPerRun];
+  Order orders_[kHalvesPerRun - 1];  // from two half chunks on
 };
 
 // The codes of a chunk of one row to the nibbles of each plane, and back.
@@ -208,7 +211,7 @@ void UnpackParam(const ParamArray& a, bool nibble, const std::uint8_t* params, s
   if (nibble && a.value_bytes == 1) *to = *to >> a.shift & 15;
 }
 
-// Calls supers(super-group, where they begin), params(group, where they begin) and run(block, first chunk, chunks,
+// Calls supers(super-group, where they begin), params(group, where they begin) and run(block, first chunk, half chunks,
 // where it begins) in order; offsets are those of a panel that stands alone.
 template <class Supers, class Params, class Run>
 void ForEachPart(const FormatInfo& f, const Geometry& g, Supers&& supers, Params&& params, Run&& run) {
@@ -223,10 +226,10 @@ void ForEachPart(const FormatInfo& f, const Geometry& g, Supers&& supers, Params
       params(group, offset);
       offset += g.param_bytes;
     }
-    for (std::size_t first = 0; first < g.chunks_in(block); first += kChunksPerRun) {
-      const std::size_t chunks = std::min(kChunksPerRun, g.chunks_in(block) - first);
-      run(block, first, chunks, offset);
-      offset += internal::RunBytes(f, chunks);
+    for (std::size_t first = 0; first < g.extent(block).chunks; first += kChunksPerRun) {
+      const std::size_t halves = std::min(kHalvesPerRun, g.extent(block).halves - 2 * first);
+      run(block, first, halves, offset);
+      offset += internal::RunBytes(f, halves);
     }
   }
 }
@@ -234,13 +237,14 @@ void ForEachPart(const FormatInfo& f, const Geometry& g, Supers&& supers, Params
 // Calls copy(where a part of a run begins in the matrix, where in the run, bytes) for its alternating units and its
 // signs.
 template <class Copy>
-void ForEachUnit(const FormatInfo& f, const Geometry& g, const Place& place, std::size_t run, std::size_t chunks,
+void ForEachUnit(const FormatInfo& f, const Geometry& g, const Place& place, std::size_t run, std::size_t halves,
                  Copy&& copy) {
-  const std::size_t index_bytes = internal::RunIndexBytes(f, chunks);
+  const std::size_t index_bytes = internal::RunIndexBytes(f, halves);
   for (std::size_t at = 0; at < index_bytes; at += kPlaneBytes) {
-    copy(place.At(g.panel_bytes, run + at, kPlaneBytes), at, kPlaneBytes);
+    const std::size_t unit = std::min(kPlaneBytes, index_bytes - at);
+    copy(place.At(g.panel_bytes, run + at, unit), at, unit);
   }
-  const std::size_t signs = internal::RunBytes(f, chunks) - index_bytes;
+  const std::size_t signs = internal::RunBytes(f, halves) - index_bytes;
   if (signs != 0) copy(place.At(g.panel_bytes, run + index_bytes, signs), index_bytes, signs);
 }
 
@@ -267,13 +271,13 @@ struct Packer {
     }
   }
 
-  bool PackRun(std::size_t panel, std::size_t block, std::size_t first, std::size_t chunks, std::size_t offset) const {
-    const std::size_t chunk_weights = format.chunk_weights(), end = std::min((block + 1) * geometry.block, w.k);
+  bool PackRun(std::size_t panel, std::size_t block, std::size_t first, std::size_t halves, std::size_t offset) const {
+    const std::size_t chunk_weights = format.chunk_weights(), end = geometry.end(block);
     const std::size_t rows = std::min(kPanelRows, w.m - panel * kPanelRows);
     Run run{};
     bool valid = true;
-    for (std::size_t c = 0; c < chunks; ++c) {
-      const std::size_t k = block * geometry.block + (first + c) * chunk_weights;
+    for (std::size_t c = 0; 2 * c < halves; ++c) {
+      const std::size_t k = geometry.begin(block) + (first + c) * chunk_weights;
       const std::size_t weights = std::min(chunk_weights, end - k);
       for (std::size_t row = 0; row < rows; ++row) {
         const std::uint8_t* codes = w.codes + (panel * kPanelRows + row) * w.code_stride + k;
@@ -286,8 +290,8 @@ struct Packer {
       }
     }
     std::uint8_t bytes[kMaxRunBytes];
-    orders.Write(run, chunks, bytes);
-    ForEachUnit(format, geometry, PlaceOf(panel), offset, chunks,
+    orders.Write(run, halves, bytes);
+    ForEachUnit(format, geometry, PlaceOf(panel), offset, halves,
                 [&](std::size_t to, std::size_t from, std::size_t n) { std::memcpy(packed + to, bytes + from, n); });
     return valid;
   }
@@ -302,8 +306,8 @@ struct Packer {
         [&](std::size_t group, std::size_t offset) {
           PackParams(params.group, {w.scales, w.zeros}, panel, group, offset, geometry.param_bytes);
         },
-        [&](std::size_t block, std::size_t first, std::size_t chunks, std::size_t offset) {
-          valid &= PackRun(panel, block, first, chunks, offset);
+        [&](std::size_t block, std::size_t first, std::size_t halves, std::size_t offset) {
+          valid &= PackRun(panel, block, first, halves, offset);
         });
     if (!valid) codes_valid.store(false, std::memory_order_relaxed);
   }
@@ -411,15 +415,15 @@ Status internal::UnpackFrom(const PackedMatrix& packed, Layout layout, Quantized
       const auto unpack_params = [&](std::size_t group, std::size_t offset) {
         unpack(params.group, {result.scales(), result.zeros()}, group, offset, geometry.param_bytes);
       };
-      const auto unpack_run = [&](std::size_t block, std::size_t first, std::size_t chunks, std::size_t offset) {
+      const auto unpack_run = [&](std::size_t block, std::size_t first, std::size_t halves, std::size_t offset) {
         std::uint8_t bytes[kMaxRunBytes];
-        ForEachUnit(f, geometry, place, offset, chunks, [&](std::size_t from, std::size_t to, std::size_t n) {
+        ForEachUnit(f, geometry, place, offset, halves, [&](std::size_t from, std::size_t to, std::size_t n) {
           std::memcpy(bytes + to, packed.data() + from, n);
         });
-        orders.Read(bytes, chunks, run);
-        const std::size_t end = std::min((block + 1) * geometry.block, packed.k());
-        for (std::size_t c = 0; c < chunks; ++c) {
-          const std::size_t k = block * geometry.block + (first + c) * chunk_weights;
+        orders.Read(bytes, halves, run);
+        const std::size_t end = geometry.end(block);
+        for (std::size_t c = 0; 2 * c < halves; ++c) {
+          const std::size_t k = geometry.begin(block) + (first + c) * chunk_weights;
           for (std::size_t row = 0; row < rows; ++row) {
             std::uint8_t codes[16];
             encoder.Decode(run.data() + c * kChunkStride + row * kIndicesPerChunk, codes);

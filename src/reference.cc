@@ -161,11 +161,10 @@ Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* 
 Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, float* y) {
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y, "y"));
   const FormatInfo& f = Describe(w.format);
-  const std::size_t block_size = BlockSize(f, w.group);
   for (std::size_t n = 0; n < x.n; ++n) {
     for (std::size_t m = 0; m < w.m; ++m) y[n * w.m + m] = 0.0f;
-    for (std::size_t begin = 0; begin < w.k; begin += block_size) {
-      const std::size_t end = std::min(begin + block_size, w.k);
+    for (std::size_t begin = 0, end; begin < w.k; begin = end) {
+      end = BlockEnd(f, w.group, begin, w.k);
       const ExactBlock block = RoundBlock(w, x, n, begin, end);
       const float sum_of_x = std::clamp(static_cast<float>(block.sum) * block.unit, -0x1.fffffep127f, 0x1.fffffep127f);
       for (std::size_t m = 0; m < w.m; ++m) {
@@ -206,17 +205,15 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, flo
 Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision, double* bound) {
   LUTRA_RETURN_IF_ERROR(Validate(w, x, bound, "bound"));
   const FormatInfo& f = Describe(w.format);
-  const std::size_t block_size = BlockSize(f, w.group);
   const auto g = static_cast<std::size_t>(f.g);
   const double reach = f.gain * static_cast<double>(f.integer(f.levels - 1));  // the largest |gain * L(q)|
   const bool tables = f.looks_up() && precision == Precision::kInt8;
   constexpr double kEpsilon = 0x1p-23, kSmallest = 0x1p-149;
-  const std::size_t blocks = (w.k + block_size - 1) / block_size;
   for (std::size_t n = 0; n < x.n; ++n) {
     for (std::size_t m = 0; m < w.m; ++m) {
-      double lookups = 0, rounding = 0, terms = 0, underflow = 0;
-      for (std::size_t begin = 0; begin < w.k; begin += block_size) {
-        const std::size_t end = std::min(begin + block_size, w.k);
+      double lookups = 0, rounding = 0, terms = 0, underflow = 0, blocks = 0;
+      for (std::size_t begin = 0, end; begin < w.k; begin = end, ++blocks) {
+        end = BlockEnd(f, w.group, begin, w.k);
         double largest = 0, largest_sum = 0, sum = 0;
         for (std::size_t k = begin; k < end; k += g) {
           double index_sum = 0;
@@ -247,7 +244,7 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
             ((scale * reach + center) * count * 0x1p14 + (1 + integers) * (sum + count * unit) + 2) * kSmallest;
       }
       const double bias = w.bias != nullptr ? std::fabs(double{w.bias[m]}) : 0.0;
-      const double floats = (static_cast<double>(blocks) + 6) * kEpsilon * (terms + bias);
+      const double floats = (blocks + 6) * kEpsilon * (terms + bias);
       bound[n * w.m + m] = lookups + rounding + floats + underflow;
     }
   }

@@ -303,23 +303,23 @@ TEST_F(PackedFile, BadArgumentsAreRefused) {
   EXPECT_EQ(SavePacked(w, (path_ + "/below").c_str()).code(), StatusCode::kIo);
 }
 
-// The packed bytes that version 3 of files means. Where they change, kPackedVersion must, and then these.
+// The packed bytes that version 4 of files means. Where they change, kPackedVersion must, and then these.
 TEST(PackedBytes, AreThoseOfTheVersion) {
-  static_assert(internal::kPackedVersion == 3);
+  static_assert(internal::kPackedVersion == 4);
   constexpr std::uint64_t kSums[][std::size(kFormats)][std::size(internal::kLayouts)] = {
       {
           {0xa1462f9ca15894f2, 0x35253bffb28980c, 0x10a9aeeee2363501, 0xdf1f7a2e6638df2b},
           {0x43aed38cac1decbc, 0x6262e0ab80ca542b, 0x71023f8d8936acc8, 0x93cd4f07240d9402},
           {0xbeb605ad89b093c4},
           {0xa4c7adb5050f1e71},
-          {0x761815e07e093d4e, 0x76b97efaa46c40e2, 0xe81ce8e09e674cfb, 0xc98bb75d6ed207d},
+          {0xf1bab3b441aa9f03, 0x82b482c8191a57cc, 0xb6ac1f7ce2cd2e44, 0xba02c7c43cd03593},
       },
       {
           {0xc48d959b2e401dd3, 0xe571f35e3a362571, 0x8b518dcb8b9f874d, 0x261315bd479dd445},
           {0xe747312d9b05ecdb, 0x16e2f1b3e6535e66, 0x9f2b3e20d18f5ff3, 0xdaaff7749a0416c7},
           {0xf4165c99bce5ffb6},
           {0xbac95add004aa2ab},
-          {0x4161593ad19c4708, 0x5ec6f9d67e3414d, 0x96e2cf4ae42baff, 0xe6fee532fad1b459},
+          {0xca82160937a226c3, 0x3678c86b29448ade, 0x2b5db35e67415bc1, 0x8609524cda6f32fe},
       },
   };
   constexpr ParamKind kKinds[] = {{DataType::kF16, ZeroKind::kFloat}, {DataType::kUInt4, ZeroKind::kOffset}};

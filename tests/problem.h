@@ -284,7 +284,7 @@ class Problem {
           break;
         case Data::kLowDigit: {
           const auto g = static_cast<std::size_t>(f.g);
-          const bool last = k % BlockSize(f, w_.group) % g + 1 == g;
+          const bool last = k % CutSize(f, w_.group) % BlockSize(f, w_.group) % g + 1 == g;
           const int sum = n % 2 == 0 ? 63 : -64;
           const int each = sum / f.g;
           row[k] = static_cast<float>(last ? sum - each * (f.g - 1) : each);

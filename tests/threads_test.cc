@@ -122,8 +122,9 @@ TEST_P(Threads, ActivationsServeEveryMatrixTheyFit) {
         const PackedMatrix w = Packed(weights, other.target);
         const FormatInfo& other_f = Describe(other.format);
         if (kernel.target == target) {
-          EXPECT_EQ(x.Fits(w),
-                    f.prepared == other_f.prepared && BlockSize(f, group) == BlockSize(other_f, other_group));
+          EXPECT_EQ(x.Fits(w), f.prepared == other_f.prepared &&
+                                   BlockSize(f, group) == BlockSize(other_f, other_group) &&
+                                   CutSize(f, group) == CutSize(other_f, other_group));
         }
         Output y(c.n, c.m, 1, DataType::kF32);
         Context context;

@@ -17,14 +17,14 @@ namespace internal {
 
 // What a set of tables depends on. Matrices with equal keys share prepared activations.
 struct TableKey {
-  int scope = 0;  // internal::Scope of the target, where there are tables
-  std::size_t k = 0, block = 0;
+  int scope = 0;                          // internal::Scope of the target, where there are tables
+  std::size_t k = 0, block = 0, cut = 0;  // BlockSize, CutSize
   Prepared prepared = Prepared::kIntegers;
   Precision precision = Precision::kInt8;
   std::uint64_t order_checksum = 0;  // PackedFields::order_checksum
   bool operator==(const TableKey& o) const {
-    return scope == o.scope && k == o.k && block == o.block && prepared == o.prepared && precision == o.precision &&
-           order_checksum == o.order_checksum;
+    return scope == o.scope && k == o.k && block == o.block && cut == o.cut && prepared == o.prepared &&
+           precision == o.precision && order_checksum == o.order_checksum;
   }
 };
 
@@ -38,8 +38,9 @@ class LUTRA_API Activations {
   std::size_t k() const { return key_.k; }
   Precision precision() const { return key_.precision; }
   // True if MatMul accepts these activations for w: same K, same FormatInfo::prepared (int1 and int2 share one, int3
-  // and int4 another, ternary has its own), same target layout, same block size (group sizes from 128 on share one) and
-  // equal orders of columns, or none (compared by a checksum of 64 bits).
+  // and int4 another, ternary has its own), same target layout, same cut of K into blocks (group sizes from 128 on
+  // share one, but for ternary those of 128, of 256, and of rows) and equal orders of columns, or none (compared by a
+  // checksum of 64 bits).
   bool Fits(const PackedMatrix& w) const;
 
  private:

@@ -76,11 +76,12 @@ constexpr int AppendDigit(const FormatInfo& f, int index, int digit) {
 
 // --- The cut of K into blocks, chunks and runs; the same on every target, so that results do not depend on the CPU.
 //
-//   block   what is summed in integers before it is scaled to float: min(group, 128) weights; 192 (128 in base 2) where
-//           one scale serves a row or the matrix. Blocks never straddle groups; the last of a row may be shorter.
+//   block   what is summed in integers before it is scaled to float: min(group, 128) weights; 192 in base 3 where one
+//           scale serves more than 128. Blocks never straddle groups; the last of a group or of a row may be shorter.
 //   chunk   four indices of one row, 4g weights; or 16 codes. A block is a whole number of chunks; weights beyond its
 //           end are void.
-//   run     two chunks, whose int8 tables share one scale.
+//   run     two chunks, whose int8 tables share one scale. In base 3, where the last run of a block has two chunks, and
+//           two indices of the second suffice, only these are stored: half a chunk.
 inline constexpr std::size_t kIndicesPerChunk = 4;
 inline constexpr std::size_t kChunksPerRun = 2;
 inline constexpr std::size_t kMaxChunksPerBlock = 16;
@@ -96,14 +97,32 @@ constexpr bool IsGroupSize(std::size_t group) {
 }
 constexpr bool HasRowScales(std::size_t group) { return group == kPerRow || group == kPerMatrix; }
 constexpr std::size_t BlockSize(const FormatInfo& f, std::size_t group) {
-  if (HasRowScales(group)) return f.mirrored() ? 192 : 128;
-  return group < 128 ? group : 128;
+  const bool small = !HasRowScales(group) && group <= 128;
+  return small ? group : f.mirrored() ? 192 : 128;
+}
+// After so many weights of a row its cut into blocks starts anew.
+constexpr std::size_t CutSize(const FormatInfo& f, std::size_t group) {
+  const std::size_t block = BlockSize(f, group);
+  return HasRowScales(group) || group % block == 0 ? block : group;
+}
+// Where the block ends that begins with weight `begin` of a row of k.
+constexpr std::size_t BlockEnd(const FormatInfo& f, std::size_t group, std::size_t begin, std::size_t k) {
+  const std::size_t block = BlockSize(f, group), left = CutSize(f, group) - begin % CutSize(f, group);
+  const std::size_t size = block < left ? block : left;
+  return size < k - begin ? begin + size : k;
 }
 constexpr std::size_t GroupsPerRow(std::size_t k, std::size_t group) {
   return HasRowScales(group) ? 1 : k / group + (k % group != 0);
 }
 constexpr std::size_t ChunksIn(const FormatInfo& f, std::size_t weights) {
   return (weights + f.chunk_weights() - 1) / f.chunk_weights();
+}
+// Half chunks that are stored of a block.
+constexpr std::size_t HalvesIn(const FormatInfo& f, std::size_t weights) {
+  const std::size_t chunks = ChunksIn(f, weights);
+  const bool half = f.mirrored() && chunks != 0 && chunks % kChunksPerRun == 0 &&
+                    weights <= chunks * f.chunk_weights() - f.chunk_weights() / 2;
+  return 2 * chunks - (half ? 1 : 0);
 }
 
 // kInt8: int8 tables or int8 x, the fast default; NMSE 1.4e-5 to 4.5e-5 on Gaussian x and evenly used codes.

@@ -330,7 +330,8 @@ LUTRA_C_API lutra_status lutra_prepare_rms_norm(const lutra_activation_view* x, 
                                                 lutra_context* context,
                                                 lutra_activations* activations) LUTRA_C_NOEXCEPT;
 
-// Whether lutra_matmul accepts x for w: the same K, kind of tables, layout and block size. False for what is no handle.
+// Whether lutra_matmul accepts x for w: the same K, kind of tables, layout and cut into blocks. False for what is no
+// handle.
 LUTRA_C_API bool lutra_activations_fit(const lutra_activations* x, const lutra_packed* w) LUTRA_C_NOEXCEPT;
 
 LUTRA_C_API lutra_status lutra_activations_get(const lutra_activations* x,

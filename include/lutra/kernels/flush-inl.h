@@ -48,9 +48,9 @@ inline constexpr std::size_t kPanelParams = 2 * kPanelRows;
 struct BlockArgs {
   const std::uint8_t* index;  // of panel `first`
   std::size_t set_panels, first;
-  std::size_t chunks;
-  const float* params;  // of the group, kPanelParams for each panel, from panel `first` on
-  std::size_t center;   // where centers begin in params; 0 if there are none
+  std::size_t chunks, halves;  // Extent
+  const float* params;         // of the group, kPanelParams for each panel, from panel `first` on
+  std::size_t center;          // where centers begin in params; 0 if there are none
   const std::uint8_t* tables;
   std::size_t table_stride;  // from a chunk to the next
   const BlockScale* scales;  // one per row of x

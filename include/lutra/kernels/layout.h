@@ -10,7 +10,8 @@
 //               of each 256 weights
 //     block   = run, run, ...
 //     run     = up to 2 chunks, then for mirrored tables the sign bits of both, padded to 64 bytes for each panel
-//     chunk   = 4 nibbles x P planes x 64 rows = P * 128 bytes of each panel
+//     chunk   = 4 nibbles x P planes x 64 rows = P * 128 bytes of each panel; for mirrored tables the second of a run
+//               may be half of one, 2 nibbles x 64 rows
 //
 // Within a set the panels alternate after each plane of a chunk, so that kernels that work on all panels of a set at
 // once read one address stream, from front to back; so do those that take panel by panel from sets of one. (Several
@@ -21,7 +22,8 @@
 // drawings in lookup_vector-inl.h and lookup_block-inl.h):
 //
 //     kVector   [plane][chunk]. A vector holds the tables of four indices; a 32-bit lane is one row, its bytes the four
-//               indices of a chunk. The quad dot product adds them. (x86 with VBMI and VNNI)
+//               indices of a chunk. The quad dot product adds them. (x86 with VBMI and VNNI) Of half a chunk, the lower
+//               bytes of a lane are the two indices of one row, the upper ones those of the row 32 further on.
 //     kBlock    [chunk][pair of planes], then [chunk] of the plane that is left, if any. Each 16-byte block holds one
 //               table; all bytes of a vector belong to one index. Two planes of a row alternate byte by byte and are
 //               added by the pair product; a lone plane has a byte per row.
@@ -51,7 +53,7 @@ struct Layout {
 // All there are. Packed files name them by position: only ever append. What else changes the packed bytes of a matrix
 // raises kPackedVersion.
 inline constexpr Layout kLayouts[] = {{Scope::kVector, 4}, {Scope::kBlock, 1}, {Scope::kBlock, 2}, {Scope::kBlock, 4}};
-inline constexpr std::uint32_t kPackedVersion = 3;
+inline constexpr std::uint32_t kPackedVersion = 4;
 
 // The first layout in the list in which matrices of the format have the same packed bytes.
 constexpr std::uint32_t LayoutId(Layout layout, const FormatInfo& f) {
@@ -88,14 +90,17 @@ constexpr int RowOfLane(int lane, int blocks) {
   return (i / 4) * 4 * blocks + block * 4 + i % 4;
 }
 
-// The slot of nibble `high` (0 or 1) of byte `byte` of a run of `chunks` chunks.
-constexpr Slot SlotAt(Layout layout, const FormatInfo& f, int chunks, int byte, int high) {
-  const int row_in_vector = byte % 64 / 4 + high * 16, planes = f.planes;
+// The slot of nibble `high` (0 or 1) of byte `byte` of a run of `halves` half chunks.
+constexpr Slot SlotAt(Layout layout, const FormatInfo& f, int halves, int byte, int high) {
+  const int row_in_vector = byte % 64 / 4 + high * 16, planes = f.planes, chunks = (halves + 1) / 2;
   if (!f.looks_up()) {
     const int line = byte / 64;
     return {line / (2 * planes), line % planes, byte % 4, line / planes % 2 * 32 + row_in_vector};
   }
   if (layout.scope == Scope::kVector) {
+    if (halves % 2 != 0 && byte / 64 == halves - 1) {
+      return {chunks - 1, 0, byte % 2, byte % 4 / 2 * 32 + row_in_vector};
+    }
     return {byte / 128 % chunks, byte / (128 * chunks), byte % 4, byte / 64 % 2 * 32 + row_in_vector};
   }
   const int vector_bytes = 16 * layout.blocks, lanes = 8 * layout.blocks;
@@ -120,14 +125,16 @@ constexpr std::size_t SignBitAt(Layout layout, Slot slot, int byte) {
   return in * 8 + 7 - (chunk * 4 + static_cast<std::size_t>(slot.index));
 }
 
-constexpr std::size_t RunIndexBytes(const FormatInfo& f, std::size_t chunks) {
-  return chunks * static_cast<std::size_t>(f.planes) * kPlaneBytes;
+inline constexpr std::size_t kHalvesPerRun = 2 * kChunksPerRun;
+constexpr std::size_t RunIndexBytes(const FormatInfo& f, std::size_t halves) {
+  return halves * static_cast<std::size_t>(f.planes) * (kPlaneBytes / 2);
 }
-constexpr std::size_t RunBytes(const FormatInfo& f, std::size_t chunks) {
-  return RunIndexBytes(f, chunks) + (f.mirrored() ? kRunSignBytes : 0);
+constexpr std::size_t RunBytes(const FormatInfo& f, std::size_t halves) {
+  return RunIndexBytes(f, halves) + (f.mirrored() ? kRunSignBytes : 0);
 }
-constexpr std::size_t BlockBytes(const FormatInfo& f, std::size_t chunks) {
-  return chunks / kChunksPerRun * RunBytes(f, kChunksPerRun) + (chunks % kChunksPerRun != 0 ? RunBytes(f, 1) : 0);
+constexpr std::size_t BlockBytes(const FormatInfo& f, std::size_t halves) {
+  const std::size_t last = halves % kHalvesPerRun;
+  return halves / kHalvesPerRun * RunBytes(f, kHalvesPerRun) + (last != 0 ? RunBytes(f, last) : 0);
 }
 // As many as one micro-kernel takes for one row of x, where a set pays (two planes: int2 reads 0.84 of memory's speed
 // from sets of four, 0.89 panel by panel).
@@ -160,37 +167,48 @@ constexpr std::size_t ParamBytes(DataType scale_type, ZeroKind zero_kind) {
   return offset != 0 ? offset + kPanelRows * zero : kPanelRows * SizeOf(scale_type);
 }
 
+// The sizes of a block.
+struct Extent {
+  std::size_t chunks;  // of tables of x
+  std::size_t halves;  // half chunks that are stored
+  std::size_t bytes;   // of a panel
+  constexpr Extent(const FormatInfo& f, std::size_t weights)
+      : chunks(ChunksIn(f, weights)), halves(HalvesIn(f, weights)), bytes(BlockBytes(f, halves)) {}
+};
+
 // The sizes that follow from a format, K, the group size and the types; the same for every panel of a matrix.
 struct Geometry {
   DataType scale_type;
   ZeroKind zero_kind;
-  std::size_t k, block;                            // weights
-  std::size_t blocks;                              // per row; all have `block` weights but the last
+  std::size_t k, block, cut;                       // weights: BlockSize, CutSize
+  std::size_t blocks_per_cut, blocks;              // `blocks` per row
   std::size_t blocks_per_group, groups_per_super;  // without super-scales groups_per_super is 0
   std::size_t blocks_per_span;                     // that kernels take in one go: as many as make 128 weights
-  std::size_t chunks, last_chunks;                 // per block, in the last block
+  Extent whole, cut_end, row_end;                  // blocks; the last of a cut, and of a row, may be shorter
   std::size_t zero_offset;                         // of the zeros in params; 0 if they have no place of their own
   std::size_t param_bytes;                         // scales and zeros of a group
   std::size_t super_bytes;                         // super-scales and super-offsets of kSuperGroup weights
-  std::size_t block_bytes, panel_bytes;
+  std::size_t panel_bytes;
 
   constexpr Geometry(const FormatInfo& f, std::size_t k_, std::size_t group, DataType scale_type_, ZeroKind zero_kind_)
       : scale_type(scale_type_),
         zero_kind(zero_kind_),
         k(k_),
         block(BlockSize(f, group)),
-        blocks(k / block + (k % block != 0)),
-        blocks_per_group(HasRowScales(group) ? (blocks == 0 ? 1 : blocks) : group / block),
+        cut(CutSize(f, group)),
+        blocks_per_cut((cut + block - 1) / block),
+        blocks(k / cut * blocks_per_cut + (k % cut + block - 1) / block),
+        blocks_per_group(HasRowScales(group) ? (blocks == 0 ? 1 : blocks) : (group + block - 1) / block),
         groups_per_super(HasTwoLevels(scale_type) ? kSuperGroup / group : 0),
         blocks_per_span(block < 128 ? 128 / block : 1),
-        chunks(ChunksIn(f, block)),
-        last_chunks(blocks == 0 ? 0 : ChunksIn(f, k - (blocks - 1) * block)),
+        whole(f, block),
+        cut_end(f, cut - (blocks_per_cut - 1) * block),
+        row_end(f, blocks == 0 ? 0 : k - begin(blocks - 1)),
         zero_offset(ZeroOffset(scale_type, zero_kind)),
         param_bytes(ParamBytes(scale_type, zero_kind)),
         super_bytes(HasTwoLevels(scale_type) ? ParamBytes(DataType::kF16, zero_kind) : 0),
-        block_bytes(BlockBytes(f, chunks)),
         panel_bytes(blocks == 0 ? 0
-                                : (blocks - 1) * block_bytes + BlockBytes(f, last_chunks) + groups() * param_bytes +
+                                : Before(blocks - 1, &Extent::bytes) + row_end.bytes + groups() * param_bytes +
                                       supers() * super_bytes) {}
 
   constexpr std::size_t groups() const { return (blocks + blocks_per_group - 1) / blocks_per_group; }
@@ -199,15 +217,33 @@ struct Geometry {
   }
   // Of the params of a group, and of the super-scales before it, in its panel.
   constexpr std::size_t param_offset(std::size_t group) const {
-    return group * (param_bytes + blocks_per_group * block_bytes) +
+    return group * param_bytes + Before(group * blocks_per_group, &Extent::bytes) +
            (groups_per_super == 0 ? 0 : (group / groups_per_super + 1) * super_bytes);
   }
   constexpr std::size_t super_offset(std::size_t super) const {
     return param_offset(super * groups_per_super) - super_bytes;
   }
-  constexpr std::size_t chunks_in(std::size_t b) const { return b + 1 == blocks ? last_chunks : chunks; }
-  // Of the tables of one row of x.
-  constexpr std::size_t total_chunks() const { return blocks == 0 ? 0 : (blocks - 1) * chunks + last_chunks; }
+
+  // Block b has weights [begin(b), end(b)) of a row.
+  constexpr std::size_t begin(std::size_t b) const {
+    return blocks_per_cut == 1 ? b * block : b / blocks_per_cut * cut + b % blocks_per_cut * block;
+  }
+  constexpr std::size_t end(std::size_t b) const { return b + 1 == blocks ? k : begin(b + 1); }
+  constexpr const Extent& extent(std::size_t b) const {
+    if (b + 1 == blocks) return row_end;
+    return blocks_per_cut == 1 || (b + 1) % blocks_per_cut != 0 ? whole : cut_end;
+  }
+  // Chunks of tables of one row of x: before block b, and in all.
+  constexpr std::size_t chunks_before(std::size_t b) const { return Before(b, &Extent::chunks); }
+  constexpr std::size_t total_chunks() const { return blocks == 0 ? 0 : chunks_before(blocks - 1) + row_end.chunks; }
+
+ private:
+  // The sum of a size of the blocks before b < blocks.
+  constexpr std::size_t Before(std::size_t b, std::size_t Extent::*size) const {
+    if (blocks_per_cut == 1) return b * (whole.*size);
+    const std::size_t ends = b / blocks_per_cut;
+    return (b - ends) * (whole.*size) + ends * (cut_end.*size);
+  }
 };
 
 }  // namespace internal

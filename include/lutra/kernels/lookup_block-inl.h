@@ -44,6 +44,10 @@ struct PairStep {
   static constexpr bool kPlanes = Traits::kPlanes == 2, kJoined = Traits::kInfo.mirrored();
   static_assert(Traits::kPlanes <= 2 && !(kPlanes && kJoined));
   static constexpr std::size_t kIndices = kPlanes ? 1 : 2, kPerChunk = kIndicesPerChunk / kIndices;
+  // Of those of a run of `halves` half chunks, the ones of a chunk.
+  static constexpr std::size_t InChunk(std::size_t chunk, std::size_t halves) {
+    return HWY_MIN(kPerChunk, (halves - 2 * chunk) * (kPerChunk / 2));
+  }
   static constexpr std::size_t kBytes = (kPlanes ? 2 : 4) * kVectorBytes;
 
   // The pair adder's sums of a run, the drawing's arithmetic; a pair of bytes alone is added without saturation. Freed
@@ -129,17 +133,18 @@ struct Signs {
   }
 };
 
-// The indices of a strip of a run of `chunks` chunks to operands; returns the bias of its pairs.
+// The indices of a strip of a run of `halves` half chunks to operands, whose last step may have no weight; returns the
+// bias of its pairs.
 template <class Traits>
-HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t chunks, std::uint8_t* to, V16 (&bias)[2]) {
+HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t halves, std::uint8_t* to, V16 (&bias)[2]) {
   using Step = PairStep<Traits>;
   const D8 d8;
   const DI8 di8;
   const V8 shift = hn::Set(d8, 128);
   const auto store = [&](std::size_t i, V8 v) HWY_ATTR { hn::Store(v, d8, to + i * kVectorBytes); };
-  for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
-    [[maybe_unused]] Signs signs(Step::kJoined ? index + (chunks - chunk) * kPlaneBytes : index, chunk);
-    for (std::size_t step = 0; step < Step::kPerChunk; ++step, index += 64, to += Step::kBytes) {
+  for (std::size_t chunk = 0; 2 * chunk < halves; ++chunk) {
+    [[maybe_unused]] Signs signs(Step::kJoined ? index + (halves - 2 * chunk) * (kPlaneBytes / 2) : index, chunk);
+    for (std::size_t step = 0; step < Step::InChunk(chunk, halves); ++step, index += 64, to += Step::kBytes) {
       const V8 packed = hn::Load(d8, index), low = LowNibbles(packed), high = HighNibbles(packed);
       hn::Vec<DI8> weights[2] = {PlaneWeights(), PlaneWeights()};
       if constexpr (Step::kPlanes) {
@@ -167,6 +172,9 @@ HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t chunks, std::ui
       bias[0] = AddPairs(bias[0], shift, weights[0]);
       bias[1] = AddPairs(bias[1], shift, weights[1]);
     }
+  }
+  if (Step::kJoined && halves % 2 != 0) {
+    for (std::size_t i = 0; i < Step::kBytes / kVectorBytes; ++i) store(i, hn::Zero(d8));
   }
 }
 
@@ -232,13 +240,13 @@ struct UnpackedLookupKernel {
     const std::uint8_t* index = b.index;
     const std::size_t strip_bytes = StripBytes(b.chunks), bias_bytes = BiasBytes(b.chunks);
     for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun) {
-      const std::size_t chunks = HWY_MIN(kChunksPerRun, b.chunks - first);
-      const std::size_t bytes = RunIndexBytes(Traits::kInfo, chunks) + (Traits::kInfo.mirrored() ? kRunSignBytes : 0);
+      const std::size_t halves = HWY_MIN(kHalvesPerRun, b.halves - 2 * first);
+      const std::size_t bytes = RunBytes(Traits::kInfo, halves);
       for (std::size_t at = 0; at < bytes; at += 64) b.Prefetch(index + at);
       for (std::size_t strip = 0; strip < kStripCount; ++strip) {
         std::uint8_t* strip_to = to + strip * strip_bytes;
         V16 bias[2] = {hn::Zero(d16), hn::Zero(d16)};
-        UnpackRun<Traits>(index + strip * kVectorBytes, chunks,
+        UnpackRun<Traits>(index + strip * kVectorBytes, halves,
                           strip_to + bias_bytes + first * Step::kPerChunk * Step::kBytes, bias);
         auto* start = reinterpret_cast<std::int16_t*>(strip_to + first / kChunksPerRun * 2 * kVectorBytes);
         hn::Store(hn::Neg(bias[0]), d16, start);
@@ -297,14 +305,17 @@ struct LookupKernel {
     const std::uint8_t* tables = b.tables;
     for (std::size_t pass = 0; pass < Traits::kPasses; ++pass) {
       const std::uint8_t* index = b.index;
-      std::size_t run = pass * kMaxRunsPerBlock, left = b.chunks;
-      for (; left >= kChunksPerRun; left -= kChunksPerRun, ++run) {
-        SumRun<kRows, kChunksPerRun>(b, index, tables, runs, run);
-        index += RunBytes(Traits::kInfo, kChunksPerRun);
+      std::size_t run = pass * kMaxRunsPerBlock, left = b.halves;
+      for (; left >= kHalvesPerRun; left -= kHalvesPerRun, ++run) {
+        SumRun<kRows, kHalvesPerRun>(b, index, tables, runs, run);
+        index += RunBytes(Traits::kInfo, kHalvesPerRun);
         tables += kChunksPerRun * b.table_stride;
       }
-      if (left != 0) {
-        SumRun<kRows, 1>(b, index, tables, runs, run);
+      if (Step::kJoined && left == 3) {
+        SumRun<kRows, Step::kJoined ? 3 : 2>(b, index, tables, runs, run);
+        tables += kChunksPerRun * b.table_stride;
+      } else if (left != 0) {
+        SumRun<kRows, 2>(b, index, tables, runs, run);
         tables += b.table_stride;
       }
     }
@@ -313,34 +324,34 @@ struct LookupKernel {
 
  private:
   // All strips of a run.
-  template <int kRows, std::size_t kChunks>
+  template <int kRows, std::size_t kHalves>
   static HWY_INLINE void SumRun(const BlockArgs& b, const std::uint8_t* index, const std::uint8_t* tables,
                                 RunSums<2 * kRows> (&runs)[kStripCount], std::size_t run) {
     LUTRA_UNROLL
     for (std::size_t strip = 0; strip < kStripCount; ++strip) {
       V16 sums[2 * kRows];
-      SumStrip<kRows, kChunks>(b, index + strip * kVectorBytes, tables, sums);
+      SumStrip<kRows, kHalves>(b, index + strip * kVectorBytes, tables, sums);
       LUTRA_UNROLL
       for (std::size_t i = 0; i < 2 * kRows; ++i) runs[strip].Store(sums[i], run, i);
       if constexpr (kRows > 1) KeepOrder(sums[2 * kRows - 1], tables);
     }
-    for (std::size_t at = 0; at < RunBytes(Traits::kInfo, kChunks); at += 64) b.Prefetch(index + at);
+    for (std::size_t at = 0; at < RunBytes(Traits::kInfo, kHalves); at += 64) b.Prefetch(index + at);
   }
 
-  template <int kRows, std::size_t kChunks>
+  template <int kRows, std::size_t kHalves>
   static HWY_INLINE void SumStrip(const BlockArgs& b, const std::uint8_t* index, const std::uint8_t* tables,
                                   V16 (&sums)[2 * kRows]) {
     const D8 d8;
     const D16 d16;
-    constexpr int kBias = -128 * static_cast<int>(kIndicesPerChunk) * (Step::kPlanes ? 3 : 1);
-    const V16 start = hn::Set(d16, static_cast<std::int16_t>(kBias * static_cast<int>(kChunks)));
+    constexpr int kBias = -128 * static_cast<int>(kIndicesPerChunk / 2) * (Step::kPlanes ? 3 : 1);
+    const V16 start = hn::Set(d16, static_cast<std::int16_t>(kBias * static_cast<int>(kHalves)));
     LUTRA_UNROLL
     for (V16& sum : sums) sum = start;
     LUTRA_UNROLL
-    for (std::size_t chunk = 0; chunk < kChunks; ++chunk, tables += b.table_stride) {
-      [[maybe_unused]] Signs signs(Step::kJoined ? index + (kChunks - chunk) * kPlaneBytes : index, chunk);
+    for (std::size_t chunk = 0; 2 * chunk < kHalves; ++chunk, tables += b.table_stride) {
+      [[maybe_unused]] Signs signs(Step::kJoined ? index + (kHalves - 2 * chunk) * (kPlaneBytes / 2) : index, chunk);
       LUTRA_UNROLL
-      for (std::size_t step = 0; step < Step::kPerChunk; ++step, index += 64) {
+      for (std::size_t step = 0; step < Step::InChunk(chunk, kHalves); ++step, index += 64) {
         const V8 packed = hn::Load(d8, index), low = LowNibbles(packed), high = HighNibbles(packed);
         if constexpr (Step::kPlanes) {
           LUTRA_UNROLL
@@ -357,7 +368,7 @@ struct LookupKernel {
     }
     if constexpr (!Step::kPlanes) {
       LUTRA_UNROLL
-      for (std::size_t n = 0; n < kRows; ++n) {  // start is a multiple of 512: 256 * odd is free of it modulo 2^16
+      for (std::size_t n = 0; n < kRows; ++n) {  // start is a multiple of 256: 256 * odd is free of it modulo 2^16
         const V16 odd = sums[2 * n + 1], even = hn::Sub(sums[2 * n], hn::ShiftLeft<8>(odd));
         sums[2 * n] = hn::InterleaveLower(d16, even, odd);
         sums[2 * n + 1] = hn::InterleaveUpper(d16, even, odd);

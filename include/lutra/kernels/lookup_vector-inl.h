@@ -25,9 +25,9 @@ inline constexpr std::size_t kTableBytes = TableBytes(Describe(Format::kInt1));
 
 inline constexpr int kQuarters = 4;  // vectors of 16 rows in a panel
 
-// One plane of one chunk: adds 64 lookups per quarter, panel and row of x. `index` and `signs` are those of the plane.
-// sums: [panel][quarter][row of x].
-template <class Traits, int kPanels, int kRows>
+// One plane of one chunk, or of the half of one: adds 64 lookups per quarter, panel and row of x. `index` and `signs`
+// are those of the plane. sums: [panel][quarter][row of x].
+template <class Traits, int kPanels, int kRows, int kHalves>
 LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs, const BlockArgs& b,
                            const std::uint8_t* tables, const V8 (&weight)[kRows],
                            V32 (&sums)[kPanels * kQuarters * kRows]) {
@@ -39,12 +39,19 @@ LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs,
   V8 table[kRows];
   LUTRA_UNROLL
   for (int n = 0; n < kRows; ++n) table[n] = hn::Load(d8, tables + n * kTableBytes);
+  // Of half a chunk, one vector of packed bytes serves 64 rows: 32 rows with the tables in their places, T2 and T3
+  // being those of zeros, and 32 with their halves exchanged.
+  constexpr std::size_t kPanelBytes = kPlaneBytes / 2 * kHalves, kStep = kPanelBytes - 64;
   LUTRA_UNROLL
   for (int half = 0; half < kPanels * 2; ++half) {  // 32 rows: the low nibbles are the first 16
-    const std::size_t panel_offset = static_cast<std::size_t>(half / 2) * kPlaneBytes;
+    const std::size_t panel_offset = static_cast<std::size_t>(half / 2) * kPanelBytes;
     if (kRows == 1 && half % 2 == 0 && half != 0) KeepOrder(sums[half * 2 - 1], index);
-    const std::uint8_t* from = index + panel_offset + half % 2 * 64;
-    b.Prefetch(from);
+    const std::uint8_t* from = index + panel_offset + half % 2 * kStep;
+    if (kHalves == 2 || half % 2 == 0) b.Prefetch(from);
+    LUTRA_UNROLL
+    for (int n = 0; kHalves == 1 && n < kRows; ++n) {
+      if (half != 0) table[n] = hn::ConcatLowerUpper(d8, table[n], table[n]);
+    }
     const V8 packed = hn::Load(d8, from);
     const V8 nibbles[2] = {packed, hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(du16, packed)))};
     LUTRA_UNROLL
@@ -72,13 +79,13 @@ HWY_INLINE std::size_t SetOf(const BlockArgs& b) {
   return SetPanels(kLayout, Traits::kInfo) == 1 ? 1 : b.set_panels;
 }
 
-// A run: kChunks chunks, whose tables share the ratios r in `quad`, those of the rows of x.
-template <class Traits, int kPanels, int kRows, int kChunks>
+// A run of kHalves half chunks, whose tables share the ratios r in `quad`, those of the rows of x.
+template <class Traits, int kPanels, int kRows, int kHalves>
 LUTRA_INLINE void AddRun(const std::uint8_t* index, const BlockArgs& b, const std::uint8_t* tables, std::size_t run,
                          V32 (&sums)[kPanels * kQuarters * kRows]) {
   // The index bytes of all panels are followed by their signs.
   const std::uint8_t* signs =
-      index + SetOf<Traits>(b) * RunIndexBytes(Traits::kInfo, kChunks) - b.first * (kPlaneBytes - kRunSignBytes);
+      index + SetOf<Traits>(b) * RunIndexBytes(Traits::kInfo, kHalves) - b.first * (kPlaneBytes - kRunSignBytes);
   V8 weight[kRows];  // r * 2^plane
   LUTRA_UNROLL
   for (int n = 0; n < kRows; ++n) {
@@ -87,11 +94,15 @@ LUTRA_INLINE void AddRun(const std::uint8_t* index, const BlockArgs& b, const st
   LUTRA_UNROLL
   for (int plane = 0; plane < Traits::kPlanes; ++plane) {
     LUTRA_UNROLL
-    for (int chunk = 0; chunk < kChunks; ++chunk) {
-      AddChunk<Traits, kPanels, kRows>(index, signs + chunk * static_cast<int>(kSignBytes), b,
-                                       tables + static_cast<std::size_t>(chunk) * b.table_stride, weight, sums);
+    for (int chunk = 0; chunk < kHalves / 2; ++chunk) {
+      AddChunk<Traits, kPanels, kRows, 2>(index, signs + chunk * static_cast<int>(kSignBytes), b,
+                                          tables + static_cast<std::size_t>(chunk) * b.table_stride, weight, sums);
       index += SetOf<Traits>(b) * kPlaneBytes;
       KeepOrder(sums[kPanels * kQuarters * kRows - 1], tables);
+    }
+    if constexpr (kHalves % 2 != 0) {  // its panels are half as far apart
+      AddChunk<Traits, kPanels, kRows, 1>(index - b.first * (kPlaneBytes / 2), signs + kSignBytes, b,
+                                          tables + b.table_stride, weight, sums);
     }
     LUTRA_UNROLL
     for (int n = 0; plane + 1 < Traits::kPlanes && n < kRows; ++n) weight[n] = hn::Add(weight[n], weight[n]);
@@ -115,15 +126,18 @@ struct LookupKernel {
     for (int pass = 0; pass < Traits::kPasses; ++pass) {
       if (pass != 0) NextDigit<Traits, kRows>(b, sums);
       const std::uint8_t* index = b.index;
-      const std::size_t runs = b.chunks / kChunksPerRun;
+      const std::size_t runs = b.halves / kHalvesPerRun, last = b.halves % kHalvesPerRun;
       LUTRA_KEEP_LOOP
       for (std::size_t run = 0; run < runs; ++run) {
-        AddRun<Traits, kPanels, kRows, kChunksPerRun>(index, b, tables, run, sums);
-        index += SetOf<Traits>(b) * RunBytes(Traits::kInfo, kChunksPerRun);
+        AddRun<Traits, kPanels, kRows, kHalvesPerRun>(index, b, tables, run, sums);
+        index += SetOf<Traits>(b) * RunBytes(Traits::kInfo, kHalvesPerRun);
         tables += kChunksPerRun * b.table_stride;
       }
-      if (b.chunks % kChunksPerRun != 0) {
-        AddRun<Traits, kPanels, kRows, 1>(index, b, tables, runs, sums);
+      if (Traits::kInfo.mirrored() && last == 3) {
+        AddRun<Traits, kPanels, kRows, Traits::kInfo.mirrored() ? 3 : 2>(index, b, tables, runs, sums);
+        tables += kChunksPerRun * b.table_stride;
+      } else if (last != 0) {
+        AddRun<Traits, kPanels, kRows, 2>(index, b, tables, runs, sums);
         tables += b.table_stride;
       }
     }

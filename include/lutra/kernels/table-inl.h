@@ -461,8 +461,8 @@ HWY_INLINE void SetRatios(const std::int32_t* run_bits, float largest, std::size
 template <class Traits>
 HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, BlockScale& out) {
   const Geometry& g = *x.geometry;
-  const std::size_t begin = b * g.block, count = HWY_MIN(g.block, g.k - begin);
-  const std::size_t spans = (g.chunks_in(b) * kChunkSlots + kSpan - 1) / kSpan, size = spans * kSpan;
+  const std::size_t begin = g.begin(b), count = g.end(b) - begin;
+  const std::size_t spans = (g.extent(b).chunks * kChunkSlots + kSpan - 1) / kSpan, size = spans * kSpan;
   // int8 under one scale, the row's or, unless an order mixes them, a group's: its integers are used as they are,
   // unless tables round them.
   const std::size_t last = begin + count - 1;
@@ -588,7 +588,7 @@ bool BuildGroup(const TableArgs& a) {
     }
     block = blocks;
     for (; first < end && finite; ++first) {
-      const std::size_t chunks = g.chunks_in(first), stride = a.rows * kBytes;
+      const std::size_t chunks = g.extent(first).chunks, stride = a.rows * kBytes;
       for (std::size_t n = 0; n < a.rows; ++n, ++block) {
         BuildBlock<Traits>(*block, {tables + n * kBytes, stride, chunks}, *scales++);
       }

@@ -22,7 +22,7 @@ namespace HWY_NAMESPACE {
 // Consecutive blocks of K that rows of x take in one go, so that small groups cost little more than their scales.
 struct SpanArgs {
   BlockArgs block;  // the first
-  std::size_t blocks, last_chunks;
+  std::size_t blocks, last_chunks, last_halves;
   std::size_t index_stride;  // from a block to the next
   std::size_t group_rows;    // rows of the group of x
 };
@@ -32,7 +32,7 @@ template <class Traits, class Kernel, int kPanels, int kRows>
 HWY_NOINLINE void OverBlocks(const SpanArgs& span) {
   BlockArgs b = span.block;
   for (std::size_t left = span.blocks;; --left) {
-    if (left == 1) b.chunks = span.last_chunks;
+    if (left == 1) b.chunks = span.last_chunks, b.halves = span.last_halves;
     Kernel::template Run<kPanels, kRows>(b);
     if (left == 1) return;
     b.index += span.index_stride;
@@ -89,7 +89,7 @@ HWY_INLINE void OverGroups(const TileArgs& a, SpanArgs span, std::size_t block, 
     const std::size_t rows = HWY_MIN(kGroupRows, a.rows - row);
     span.group_rows = rows;
     b.table_stride = rows * TableBytes(Traits::kInfo);
-    b.tables = a.x.tables + row * a.x.row_bytes + block * g.chunks * Traits::kPasses * b.table_stride;
+    b.tables = a.x.tables + row * a.x.row_bytes + g.chunks_before(block) * Traits::kPasses * b.table_stride;
     b.scales = a.x.scales + row * g.blocks + block * rows;
     OverRows<Traits, Kernel, Kernel::kMaxRows>(span, panel_count, rows);
     b.tile += rows * kPanelRows;
@@ -129,16 +129,19 @@ class PanelReader {
   HWY_INLINE void Next(std::size_t block, SpanArgs& span) {
     BlockArgs& b = span.block;
     span.blocks = HWY_MIN(g_.blocks_per_span, g_.blocks - block);
-    span.last_chunks = g_.chunks_in(block + span.blocks - 1);
-    b.chunks = g_.chunks;
+    const Extent& last = g_.extent(block + span.blocks - 1);
+    span.last_chunks = last.chunks;
+    span.last_halves = last.halves;
+    b.chunks = g_.whole.chunks;
+    b.halves = g_.whole.halves;
     b.params = floats_.params;
     for (std::size_t i = 0; i < span.blocks; ++i) {
       if (blocks_left_ == 0) LoadGroup(b, floats_.params + i * kMaxSetPanels * kPanelParams);
       --blocks_left_;
       if (i == 0) b.index = next_ + a_.first * kPlaneBytes;
-      next_ += a_.set_panels * (i + 1 == span.blocks ? BlockBytes(Traits::kInfo, span.last_chunks) : g_.block_bytes);
+      next_ += a_.set_panels * (i + 1 == span.blocks ? last.bytes : g_.whole.bytes);
     }
-    span.index_stride = a_.set_panels * (g_.param_bytes + g_.block_bytes);
+    span.index_stride = a_.set_panels * (g_.param_bytes + g_.whole.bytes);
   }
 
  private:
@@ -192,11 +195,11 @@ void Tile(const TileArgs& a) {
       HWY_ALIGN std::uint8_t unpacked[Unpacked::kUnpackedBytes];
       SpanArgs panel = span;
       for (std::size_t i = 0; i < a.panel_count; ++i) {
-        panel.index_stride = Unpacked::UnpackedBytes(g.chunks);
+        panel.index_stride = Unpacked::UnpackedBytes(g.whole.chunks);
         for (std::size_t j = 0; j < span.blocks; ++j) {
           BlockArgs from = b;
           from.index += i * kPlaneBytes + j * span.index_stride;
-          if (j + 1 == span.blocks) from.chunks = span.last_chunks;
+          if (j + 1 == span.blocks) from.chunks = span.last_chunks, from.halves = span.last_halves;
           Unpacked::Unpack(from, unpacked + j * panel.index_stride);
         }
         panel.block.index = unpacked;

@@ -1,5 +1,5 @@
-// Instantiates the kernel templates for one target, LUTRA_TARGET (HWY_AVX2): its table of kernels. A file for each, as
-// they take long to compile.
+// Instantiates the kernel templates for one target: its table of kernels. CMakeLists.txt writes a file for each that
+// defines LUTRA_TARGET (as HWY_AVX2) and includes this one.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels-inl.h"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep

@@ -103,7 +103,7 @@ Status Build(QuantizedView shape, const std::uint16_t* scales, const std::int32_
   const std::size_t m = shape.m, groups = GroupsPerRow(shape.k, shape.group);
   const auto usual = static_cast<std::uint8_t>(Describe(shape.format).default_zero);
   for (std::size_t i = 0; i < groups * m; ++i) {
-    if (zero_at(i / m, i % m) != usual) shape.zero_kind = ZeroKind::kInteger;
+    if (zero_at(i / m, i % m) != usual) shape.zero_kind = ZeroKind::kUInt4;
   }
   Buffer order_buffer;
   if (!SortColumns(g_idx, shape, &order_buffer)) return Status::OutOfMemory("w");

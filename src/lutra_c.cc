@@ -152,6 +152,8 @@ constexpr lutra_zero_kind ToC(lutra::ZeroKind kind) {
       return LUTRA_ZERO_FLOAT;
     case lutra::ZeroKind::kOffset:
       return LUTRA_ZERO_OFFSET;
+    case lutra::ZeroKind::kUInt4:
+      return LUTRA_ZERO_UINT4;
   }
   return kNone;
 }

@@ -175,40 +175,54 @@ struct ParamArray {
   std::size_t value_bytes;  // 0: the matrix has no such array
   std::size_t per_row;      // values per row of W; 0: one in all
   std::size_t offset;       // of row 0's value
-  int shift;                // of the value in a byte that two arrays share
+  int bits, shift;          // of the value, if it has a byte or a part of one
+  std::size_t together;     // values of a row that stand together, two to a byte of each pair; or 1
+
+  // Calls copy(bytes of a value, place among params, shift) for those of row m that stand at i.
+  template <class Value, class Param, class Copy>
+  void ForEach(Value* values, std::size_t m, std::size_t i, Param* params, Copy&& copy) const {
+    const std::size_t begin = i * together, end = std::min(begin + together, std::max<std::size_t>(per_row, 1));
+    for (std::size_t at = begin; at < end; ++at) {
+      const std::size_t in = at - begin;
+      copy(values + (m * per_row + at) * value_bytes,
+           params + offset + in / 2 * kPanelRows + m % kPanelRows * value_bytes, shift + static_cast<int>(in % 2) * 4);
+    }
+  }
 };
 struct ParamArrays {
   ParamArray group[2], super[2];  // scales and zeros
 
   ParamArrays(const QuantizedView& w, const Geometry& g) : group{}, super{} {
     const std::size_t per_row = w.group == kPerMatrix ? 0 : GroupsPerRow(w.k, w.group);
-    const bool shared = w.scale_type == DataType::kUInt4;
-    group[0] = {SizeOf(w.scale_type), per_row, 0, 0};
-    group[1] = {ZeroSize(w), per_row, g.zero_offset, shared ? 4 : 0};
+    const int bits = w.scale_type == DataType::kUInt4 ? 4 : 8;
+    const bool zeros_in_supers = w.zero_kind == ZeroKind::kUInt4;
+    group[0] = {SizeOf(w.scale_type), per_row, 0, bits, 0, 1};
+    group[1] = {zeros_in_supers ? 0 : ZeroSize(w), per_row, g.zero_offset, bits, 8 - bits, 1};
+    if (zeros_in_supers) super[1] = {ZeroSize(w), per_row, 0, 4, 0, g.groups_per_super};
     if (!HasTwoLevels(w.scale_type)) return;
     const std::size_t supers = GroupsPerRow(w.k, kSuperGroup), size = SizeOf(DataType::kF16);
-    super[0] = {size, supers, 0, 0};
-    super[1] = {w.zero_kind == ZeroKind::kOffset ? size : 0, supers, kPanelRows * size, 0};
+    super[0] = {size, supers, 0, 8, 0, 1};
+    super[1] = {w.zero_kind == ZeroKind::kOffset ? size : 0, supers, kPanelRows * size, 8, 0, 1};
   }
 };
 
-// The value of row m in group, or super-group, i to its place in params that were zero before, and back.
+// The values of row m in group, or super-group, i to their places in params that were zero before, and back.
 void PackParam(const ParamArray& a, const void* values, std::size_t m, std::size_t i, std::uint8_t* params) {
-  const auto* from =
-      static_cast<const std::uint8_t*>(values) + (m * a.per_row + (a.per_row == 0 ? 0 : i)) * a.value_bytes;
-  std::uint8_t* to = params + a.offset + m % kPanelRows * a.value_bytes;
-  if (a.value_bytes == 1) {
-    *to = static_cast<std::uint8_t>(*to | *from << a.shift);
-  } else {
-    std::memcpy(to, from, a.value_bytes);
-  }
+  const auto pack = [&](const std::uint8_t* from, std::uint8_t* to, int shift) {
+    if (a.value_bytes == 1) {
+      *to = static_cast<std::uint8_t>(*to | *from << shift);
+    } else {
+      std::memcpy(to, from, a.value_bytes);
+    }
+  };
+  a.ForEach(static_cast<const std::uint8_t*>(values), m, i, params, pack);
 }
-void UnpackParam(const ParamArray& a, bool nibble, const std::uint8_t* params, std::size_t m, std::size_t i,
-                 void* values) {
-  auto* to = static_cast<std::uint8_t*>(values) + (m * a.per_row + (a.per_row == 0 ? 0 : i)) * a.value_bytes;
-  const std::uint8_t* from = params + a.offset + m % kPanelRows * a.value_bytes;
-  std::memcpy(to, from, a.value_bytes);
-  if (nibble && a.value_bytes == 1) *to = *to >> a.shift & 15;
+void UnpackParam(const ParamArray& a, const std::uint8_t* params, std::size_t m, std::size_t i, void* values) {
+  const auto unpack = [&](std::uint8_t* to, const std::uint8_t* from, int shift) {
+    std::memcpy(to, from, a.value_bytes);
+    if (a.value_bytes == 1) *to = static_cast<std::uint8_t>(*to >> shift & ((1 << a.bits) - 1));
+  };
+  a.ForEach(static_cast<std::uint8_t*>(values), m, i, params, unpack);
 }
 
 // Calls supers(super-group, where they begin), params(group, where they begin) and run(block, first chunk, half chunks,
@@ -220,8 +234,9 @@ void ForEachPart(const FormatInfo& f, const Geometry& g, Supers&& supers, Params
     const std::size_t group = block / g.blocks_per_group;
     if (block % g.blocks_per_group == 0) {
       if (g.groups_per_super != 0 && group % g.groups_per_super == 0) {
-        supers(group / g.groups_per_super, offset);
-        offset += g.super_bytes;
+        const std::size_t super = group / g.groups_per_super;
+        supers(super, offset);
+        offset += g.super_bytes_in(super);
       }
       params(group, offset);
       offset += g.param_bytes;
@@ -301,7 +316,8 @@ struct Packer {
     ForEachPart(
         format, geometry,
         [&](std::size_t super, std::size_t offset) {
-          PackParams(params.super, {w.super_scales, w.super_offsets}, panel, super, offset, geometry.super_bytes);
+          const void* const second = w.zero_kind == ZeroKind::kUInt4 ? w.zeros : w.super_offsets;
+          PackParams(params.super, {w.super_scales, second}, panel, super, offset, geometry.super_bytes_in(super));
         },
         [&](std::size_t group, std::size_t offset) {
           PackParams(params.group, {w.scales, w.zeros}, panel, group, offset, geometry.param_bytes);
@@ -402,15 +418,15 @@ Status internal::UnpackFrom(const PackedMatrix& packed, Layout layout, Quantized
       const auto unpack = [&](const ParamArray(&arrays)[2], void* const(&values)[2], std::size_t i, std::size_t offset,
                               std::size_t bytes) {
         const std::uint8_t* from = packed.data() + place.At(geometry.panel_bytes, offset, bytes);
-        const bool nibbles = shape.scale_type == DataType::kUInt4;
         for (std::size_t row = m; row < m + rows; ++row) {
           for (std::size_t a = 0; a < 2; ++a) {
-            if (arrays[a].value_bytes != 0) UnpackParam(arrays[a], nibbles, from, row, i, values[a]);
+            if (arrays[a].value_bytes != 0) UnpackParam(arrays[a], from, row, i, values[a]);
           }
         }
       };
       const auto unpack_supers = [&](std::size_t super, std::size_t offset) {
-        unpack(params.super, {result.super_scales(), result.super_offsets()}, super, offset, geometry.super_bytes);
+        void* const second = shape.zero_kind == ZeroKind::kUInt4 ? result.zeros() : result.super_offsets();
+        unpack(params.super, {result.super_scales(), second}, super, offset, geometry.super_bytes_in(super));
       };
       const auto unpack_params = [&](std::size_t group, std::size_t offset) {
         unpack(params.group, {result.scales(), result.zeros()}, group, offset, geometry.param_bytes);

@@ -71,7 +71,7 @@ bool ParamsValid(const PackedMatrix& w, internal::Layout layout) {
   const std::size_t set = internal::SetPanels(layout, Describe(w.format())), panels = internal::PanelsIn(w.m());
   const bool supers = HasTwoLevels(w.scale_type());
   const DataType type = supers ? DataType::kF16 : w.scale_type();
-  const std::size_t unit = supers ? g.super_bytes : g.param_bytes;
+  const std::size_t unit = supers ? g.super_bytes : g.param_bytes;  // super-groups of two levels are all alike
   const std::size_t floats = w.zero_kind() == ZeroKind::kInteger ? kPanelRows : unit / SizeOf(type);
   for (std::size_t panel = 0; panel < panels; ++panel) {
     const internal::Place place(set, panel, panels);

@@ -106,7 +106,7 @@ ScaleAndZero Fit(const FormatInfo& f, const Group& group, ZeroKind zero_kind) {
   high = std::max(high, 0.0f);
   const float scale = static_cast<float>((static_cast<double>(high) - low) / (f.levels - 1));
   float zero = scale > 0 ? -low / scale : 0.0f;
-  if (zero_kind == ZeroKind::kInteger) zero = std::clamp(std::nearbyint(zero), 0.0f, static_cast<float>(f.levels - 1));
+  if (IsInteger(zero_kind)) zero = std::clamp(std::nearbyint(zero), 0.0f, static_cast<float>(f.levels - 1));
   return {scale, zero, low};
 }
 
@@ -128,7 +128,7 @@ void QuantizeGroup(const FormatInfo& f, const Group& group, std::size_t at, Quan
     s.offset = StoreFloat(s.offset, w.zeros(), v.scale_type, at);
     s.zero = s.scale != 0.0f ? -s.offset / s.scale : 0.0f;
   }
-  if (v.zero_kind == ZeroKind::kInteger) static_cast<std::uint8_t*>(w.zeros())[at] = static_cast<std::uint8_t>(s.zero);
+  if (IsInteger(v.zero_kind)) static_cast<std::uint8_t*>(w.zeros())[at] = static_cast<std::uint8_t>(s.zero);
   group.ForEach([&](float weight, std::size_t r, std::size_t i) {
     codes[r * v.code_stride + i] = Nearest(f, weight, s.scale, s.zero);
   });

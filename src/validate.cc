@@ -26,7 +26,7 @@ Status ValidateShape(const QuantizedView& w) {
   if (static_cast<std::size_t>(w.format) >= std::size(kFormats)) return Status::Invalid("w.format", "is not a Format");
   if (!IsGroupSize(w.group)) return Status::Invalid("w.group", "is not 16, 32, 64, 128, 256, kPerRow or kPerMatrix");
   if (w.scale_type > DataType::kUInt4) return Status::Invalid("w.scale_type", "is not a DataType");
-  if (w.zero_kind > ZeroKind::kOffset) return Status::Invalid("w.zero_kind", "is not a ZeroKind");
+  if (w.zero_kind > ZeroKind::kUInt4) return Status::Invalid("w.zero_kind", "is not a ZeroKind");
   if (HasTwoLevels(w.scale_type)) {
     if (HasRowScales(w.group)) return Status::Invalid("w.group", "has no scales of two levels: give 16 to 256");
     if (w.zero_kind != ZeroKind::kNone && w.zero_kind != ZeroKind::kOffset) {
@@ -56,7 +56,9 @@ Status ValidateWeights(const QuantizedView& w) {
     if (Overflows(w.m, w.code_stride)) return Status::Invalid("w.code_stride", "is too large: M * stride overflows");
     const std::size_t scales = ScaleCount(w), supers = SuperScaleCount(w);
     const bool zeros = w.zero_kind != ZeroKind::kNone, offsets = w.zero_kind == ZeroKind::kOffset;
-    const DataType zero_type = w.zero_kind == ZeroKind::kInteger ? DataType::kInt8 : w.scale_type;
+    const DataType zero_type = w.zero_kind == ZeroKind::kInteger ? DataType::kInt8
+                               : w.zero_kind == ZeroKind::kUInt4 ? DataType::kUInt4
+                                                                 : w.scale_type;
     LUTRA_RETURN_IF_ERROR(check(w.scales, w.scale_type, scales, "w.scales"));
     LUTRA_RETURN_IF_ERROR(check(w.zeros, zero_type, zeros ? scales : 0, "w.zeros"));
     LUTRA_RETURN_IF_ERROR(check(w.super_scales, DataType::kF16, supers, "w.super_scales"));

@@ -172,7 +172,7 @@ TEST_P(LutraC, QuantizesAndUnpacksTheSame) {
   const std::size_t m = 67, k = 150, stride = 153;
   std::vector<float> weights(m * stride);
   for (float& weight : weights) weight = random.Gaussian();
-  for (const ZeroKind zero_kind : {ZeroKind::kNone, ZeroKind::kInteger, ZeroKind::kFloat}) {
+  for (const ZeroKind zero_kind : kZeroKinds) {
     QuantizeOptions options;
     options.format = GetParam().format;
     options.group = 64;

@@ -235,7 +235,7 @@ TEST_P(ModelShapes, SampledRows) {
   for (const Shape& shape : kModelShapes) {
     Case c = NewCase(shape, ++seed);
     c.precision = kPrecisions[seed % 2];
-    c.zero_kind = kZeroKinds[seed % 4];
+    c.zero_kind = kZeroKinds[seed % std::size(kZeroKinds)];
     c.order = seed == 2;
     SCOPED_TRACE(c);
     const Problem problem(c);

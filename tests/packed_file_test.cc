@@ -93,7 +93,7 @@ TEST_F(PackedFile, RoundTrip) {
 
 TEST_F(PackedFile, RoundTripThroughAFile) {
   for (const FormatInfo& f : kFormats) {
-    const Problem problem(NewCase(f.format, BestTarget(), 64, ZeroKind::kInteger));
+    const Problem problem(NewCase(f.format, BestTarget(), 64, ZeroKind::kUInt4));
     const PackedMatrix saved = Packed(problem, BestTarget());
     ASSERT_TRUE(Ok(SavePacked(saved, path_.c_str())));
     PackedMatrix w;

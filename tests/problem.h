@@ -38,12 +38,13 @@ struct ParamKind {
   ZeroKind zero_kind;
 };
 inline constexpr ParamKind kParamKinds[] = {
-    {DataType::kF32, ZeroKind::kNone},    {DataType::kF16, ZeroKind::kNone},    {DataType::kBF16, ZeroKind::kNone},
-    {DataType::kF32, ZeroKind::kInteger}, {DataType::kF16, ZeroKind::kInteger}, {DataType::kBF16, ZeroKind::kInteger},
-    {DataType::kF32, ZeroKind::kFloat},   {DataType::kF16, ZeroKind::kFloat},   {DataType::kBF16, ZeroKind::kFloat},
-    {DataType::kF32, ZeroKind::kOffset},  {DataType::kF16, ZeroKind::kOffset},  {DataType::kBF16, ZeroKind::kOffset},
-    {DataType::kInt8, ZeroKind::kNone},   {DataType::kInt8, ZeroKind::kOffset}, {DataType::kUInt4, ZeroKind::kNone},
-    {DataType::kUInt4, ZeroKind::kOffset}};
+    {DataType::kF32, ZeroKind::kNone},     {DataType::kF16, ZeroKind::kNone},    {DataType::kBF16, ZeroKind::kNone},
+    {DataType::kF32, ZeroKind::kInteger},  {DataType::kF16, ZeroKind::kInteger}, {DataType::kBF16, ZeroKind::kInteger},
+    {DataType::kF32, ZeroKind::kFloat},    {DataType::kF16, ZeroKind::kFloat},   {DataType::kBF16, ZeroKind::kFloat},
+    {DataType::kF32, ZeroKind::kOffset},   {DataType::kF16, ZeroKind::kOffset},  {DataType::kBF16, ZeroKind::kOffset},
+    {DataType::kInt8, ZeroKind::kNone},    {DataType::kInt8, ZeroKind::kOffset}, {DataType::kUInt4, ZeroKind::kNone},
+    {DataType::kUInt4, ZeroKind::kOffset}, {DataType::kF32, ZeroKind::kUInt4},   {DataType::kF16, ZeroKind::kUInt4},
+    {DataType::kBF16, ZeroKind::kUInt4}};
 // Scales per row or matrix have one level.
 constexpr bool Exists(std::size_t group, ParamKind kind) {
   return !HasTwoLevels(kind.scale_type) || !HasRowScales(group);
@@ -60,7 +61,7 @@ inline constexpr XKind kXKinds[] = {
     {DataType::kInt8, 100},    {DataType::kInt8, kPerMatrix - 1}};
 
 inline constexpr const char* kDataTypeNames[] = {"f32", "f16", "bf16", "int8", "uint4"};
-inline constexpr const char* kZeroKindNames[] = {"none", "integer", "float", "offset"};
+inline constexpr const char* kZeroKindNames[] = {"none", "integer", "float", "offset", "uint4"};
 inline constexpr const char* kPrecisionNames[] = {"kInt8", "kInt16"};
 inline constexpr const char* kDataNames[] = {"gaussian", "equal", "zero",    "outlier",
                                              "denormal", "huge",  "extreme", "low digit"};
@@ -230,6 +231,9 @@ class Problem {
           break;
         case ZeroKind::kInteger:
           zeros_.data()[i] = static_cast<std::uint8_t>(random_.Below(16) == 0 ? 255 : random_.Below(levels));
+          break;
+        case ZeroKind::kUInt4:
+          zeros_.data()[i] = static_cast<std::uint8_t>(random_.Below(random_.Below(16) == 0 ? 16 : levels));
           break;
         case ZeroKind::kFloat:
           Store(w_.scale_type, zero, zeros_.data(), i);

@@ -23,6 +23,7 @@ class Quantizing : public ::testing::TestWithParam<std::tuple<FormatInfo, ZeroKi
 
   const FormatInfo& f() const { return std::get<0>(GetParam()); }
   ZeroKind zero_kind() const { return std::get<1>(GetParam()); }
+  bool HasFreeZero() const { return zero_kind() != ZeroKind::kNone && !IsInteger(zero_kind()); }
   bool HasMeanScale() const { return f().planes == 1; }
 
   // [kM x kK] around `mean`, with gaps that must not be read as weights.
@@ -48,6 +49,7 @@ class Quantizing : public ::testing::TestWithParam<std::tuple<FormatInfo, ZeroKi
       case ZeroKind::kNone:
         return f().default_zero;
       case ZeroKind::kInteger:
+      case ZeroKind::kUInt4:
         return static_cast<const std::uint8_t*>(w.zeros)[at];
       case ZeroKind::kFloat:
         return Load(w.scale_type, w.zeros, at);
@@ -100,7 +102,7 @@ TEST_P(Quantizing, ScalesAreTheDocumentedOnes) {
       double sum = 0, magnitudes = 0;
       for (const double w : of_group) sum += w, magnitudes += std::abs(w);
       const double count = static_cast<double>(of_group.size()), tolerance = 1e-5;
-      if (HasMeanScale() && zero_kind() >= ZeroKind::kFloat) {
+      if (HasMeanScale() && HasFreeZero()) {
         EXPECT_NEAR(-scale * zero, sum / count, tolerance);  // the values are centered at the mean
       } else if (HasMeanScale()) {
         EXPECT_NEAR(scale, magnitudes / count, tolerance);
@@ -109,7 +111,7 @@ TEST_P(Quantizing, ScalesAreTheDocumentedOnes) {
         EXPECT_EQ(-scale * f().default_zero, -*low > *high ? *low : *high);  // code 0 is the extreme, exactly
       } else {
         EXPECT_NEAR(scale, (*high - *low) / (f().levels - 1), tolerance);
-        EXPECT_NEAR(-scale * zero, *low, zero_kind() >= ZeroKind::kFloat ? tolerance : scale / 2 + tolerance);
+        EXPECT_NEAR(-scale * zero, *low, HasFreeZero() ? tolerance : scale / 2 + tolerance);
       }
     }
   }

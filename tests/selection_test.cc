@@ -54,7 +54,7 @@ TEST_P(Selection, AnyRowComputesTheSame) {
       for (const Precision precision : kPrecisions) {
         Case c = NewCase({64 * plan.panels + 65, n, 272}, ++seed);
         c.group = kGroups[seed % std::size(kGroups)];
-        c.zero_kind = kZeroKinds[seed % 4];
+        c.zero_kind = kZeroKinds[seed % std::size(kZeroKinds)];
         c.precision = precision;
         SCOPED_TRACE(c);
         const Problem problem(c);

@@ -141,6 +141,12 @@ TEST_F(WeightStatus, ParametersThatAreNotFinite) {
       w.*member = integers;
       ExpectRefused(w, member == &QuantizedView::scales ? "w.scales" : "w.zeros");
     }
+    c.scale_type = DataType::kF16;
+    c.zero_kind = ZeroKind::kUInt4;
+    const Problem zeros_of_four_bits(c);
+    QuantizedView w = zeros_of_four_bits.w();
+    w.zeros = integers;
+    ExpectRefused(w, "w.zeros");
   }
   for (const float bad : kNotFinite) {
     QuantizedView w = problem_.w();

@@ -55,7 +55,8 @@ LUTRA_API Status ImportGguf(std::uint32_t type, const void* data, std::size_t si
                             QuantizedMatrix* w);
 
 // --- GPTQ (https://arxiv.org/abs/2210.17323) and AWQ (https://arxiv.org/abs/2306.00978), as safetensors have them:
-// W(m, k) = scale * (code - zero), and the first of the values in a word has the lowest bits.
+// W(m, k) = scale * (code - zero), and the first of the values in a word has the lowest bits. *w has zeros (kUInt4)
+// unless all are the format's default.
 
 // A tensor's elements in the byte order of the machine, dense and row-major; int32 words are taken as bits.
 template <class T>

@@ -142,7 +142,8 @@ enum {
   LUTRA_ZERO_NONE = 0,     // the format's default: 0 for int1 and ternary, 2^(bits-1) for int2 to int4
   LUTRA_ZERO_INTEGER = 1,  // uint8_t zeros[]
   LUTRA_ZERO_FLOAT = 2,    // zeros[] of the type of the scales
-  LUTRA_ZERO_OFFSET = 3    // zeros[] of the type of the scales, but added: W = scale * value + offset
+  LUTRA_ZERO_OFFSET = 3,   // zeros[] of the type of the scales, but added: W = scale * value + offset
+  LUTRA_ZERO_UINT4 = 4     // uint8_t zeros[], 0 .. 15, four bits each when packed
 };
 
 // Group sizes besides 16, 32, 64, 128 and 256 weights.

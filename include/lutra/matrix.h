@@ -51,8 +51,11 @@ enum class ZeroKind : std::uint8_t {
   kInteger,  // std::uint8_t zeros[]
   kFloat,    // zeros[] of the type of the scales
   kOffset,   // zeros[] of the type of the scales, but added: W = scale * value + offset
+  kUInt4,    // std::uint8_t zeros[], 0 .. 15, four bits each when packed (a byte for kPerRow and kPerMatrix)
 };
-inline constexpr ZeroKind kZeroKinds[] = {ZeroKind::kNone, ZeroKind::kInteger, ZeroKind::kFloat, ZeroKind::kOffset};
+inline constexpr ZeroKind kZeroKinds[] = {ZeroKind::kNone, ZeroKind::kInteger, ZeroKind::kFloat, ZeroKind::kOffset,
+                                          ZeroKind::kUInt4};
+constexpr bool IsInteger(ZeroKind kind) { return kind == ZeroKind::kInteger || kind == ZeroKind::kUInt4; }
 
 // A quantized W[M x K]: W(m, k) = scale * (value(codes[m * code_stride + k]) - zero), see FormatInfo.
 // Scales and zeros: one per group of `group` consecutive weights of a row, [M x GroupsPerRow(k, group)], row-major;
@@ -92,7 +95,7 @@ constexpr std::size_t SuperScaleCount(const QuantizedView& w) {
 }
 // Bytes of one element of zeros[].
 constexpr std::size_t ZeroSize(const QuantizedView& w) {
-  return w.zero_kind == ZeroKind::kNone ? 0 : w.zero_kind == ZeroKind::kInteger ? 1 : SizeOf(w.scale_type);
+  return w.zero_kind == ZeroKind::kNone ? 0 : IsInteger(w.zero_kind) ? 1 : SizeOf(w.scale_type);
 }
 
 // The rows [begin, end) of w, end <= w.m.

@@ -81,14 +81,13 @@ class LUTRA_API PackedMatrix {
 };
 
 // Packs W. Reads codes, scales, zeros, bias and order once; the view is not needed afterwards. Fails on null data of
-// nonzero size, a stride below K, a group size or type that is not listed, a code >= levels, scales, zeros or bias that
-// are not finite, an order that is not a permutation, sizes that overflow, or short memory. M = 0 or K = 0 is valid.
-// Method: T-MAC (planes), bitnet.cpp TL2 (ternary sign apart).
+// nonzero size, a stride below K, a group size or type that is not listed, a code >= levels, an integer of four bits
+// above 15, scales, zeros or bias that are not finite, an order that is not a permutation, sizes that overflow, or
+// short memory. M = 0 or K = 0 is valid. Method: T-MAC (planes), bitnet.cpp TL2 (ternary sign apart).
 LUTRA_API Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* packed);
 inline Status Pack(const QuantizedView& w, PackedMatrix* packed) { return Pack(w, PackOptions{}, packed); }
 
-// The inverse: the codes, scales, zeros (as floats of the scale type, if kInteger as integers), bias and order that
-// were packed.
+// The inverse: the codes, scales, zeros (as floats of the scale type, or as integers), bias and order that were packed.
 LUTRA_API Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w);
 
 }  // namespace lutra

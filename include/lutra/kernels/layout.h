@@ -5,9 +5,11 @@
 //
 //     set     = group, group, ...                  along K; one group if scales are per row or matrix
 //     group   = params of each panel, block, block, ...
-//     params  = scales[64], zeros[64] if any (kInteger: bytes; kUInt4: a byte for both, the scale in its low bits)
-//     supers  = super_scales[64], super_offsets[64] if any, of each panel: with scales of two levels, before the params
-//               of each 256 weights
+//     params  = scales[64], zeros[64] if any (kInteger: bytes; scales of four bits share a byte with their offsets and
+//               are its low bits)
+//     supers  = what stands of each panel before the params of each 256 weights, or of the one group of a row:
+//               super_scales[64], super_offsets[64] if any, with scales of two levels; zeros[64] of each pair of groups
+//               with zeros of four bits, those of the first in the low bits
 //     block   = run, run, ...
 //     run     = up to 2 chunks, then for mirrored tables the sign bits of both, padded to 64 bytes for each panel
 //     chunk   = 4 nibbles x P planes x 64 rows = P * 128 bytes of each panel; for mirrored tables the second of a run
@@ -158,13 +160,23 @@ struct Place {
 };
 
 constexpr std::size_t ZeroOffset(DataType scale_type, ZeroKind zero_kind) {
-  const bool shared = scale_type == DataType::kUInt4;
-  return zero_kind == ZeroKind::kNone || shared ? 0 : kPanelRows * SizeOf(scale_type);
+  const bool elsewhere = zero_kind == ZeroKind::kNone || zero_kind == ZeroKind::kUInt4;
+  return elsewhere || scale_type == DataType::kUInt4 ? 0 : kPanelRows * SizeOf(scale_type);
 }
 constexpr std::size_t ParamBytes(DataType scale_type, ZeroKind zero_kind) {
   const std::size_t zero = zero_kind == ZeroKind::kInteger ? 1 : SizeOf(scale_type);
   const std::size_t offset = ZeroOffset(scale_type, zero_kind);
   return offset != 0 ? offset + kPanelRows * zero : kPanelRows * SizeOf(scale_type);
+}
+// Groups that share supers; 0 if there are none.
+constexpr std::size_t GroupsPerSuper(std::size_t group, DataType scale_type, ZeroKind zero_kind) {
+  if (!HasTwoLevels(scale_type) && zero_kind != ZeroKind::kUInt4) return 0;
+  return HasRowScales(group) ? 1 : kSuperGroup / group;
+}
+// Supers of that many groups.
+constexpr std::size_t SuperBytes(DataType scale_type, ZeroKind zero_kind, std::size_t groups) {
+  if (zero_kind == ZeroKind::kUInt4) return (groups + 1) / 2 * kPanelRows;
+  return HasTwoLevels(scale_type) ? ParamBytes(DataType::kF16, zero_kind) : 0;
 }
 
 // The sizes of a block.
@@ -182,12 +194,12 @@ struct Geometry {
   ZeroKind zero_kind;
   std::size_t k, block, cut;                       // weights: BlockSize, CutSize
   std::size_t blocks_per_cut, blocks;              // `blocks` per row
-  std::size_t blocks_per_group, groups_per_super;  // without super-scales groups_per_super is 0
+  std::size_t blocks_per_group, groups_per_super;  // without supers groups_per_super is 0
   std::size_t blocks_per_span;                     // that kernels take in one go: as many as make 128 weights
   Extent whole, cut_end, row_end;                  // blocks; the last of a cut, and of a row, may be shorter
   std::size_t zero_offset;                         // of the zeros in params; 0 if they have no place of their own
   std::size_t param_bytes;                         // scales and zeros of a group
-  std::size_t super_bytes;                         // super-scales and super-offsets of kSuperGroup weights
+  std::size_t super_bytes, last_super_bytes;       // supers of kSuperGroup weights; of what a row ends with
   std::size_t panel_bytes;
 
   constexpr Geometry(const FormatInfo& f, std::size_t k_, std::size_t group, DataType scale_type_, ZeroKind zero_kind_)
@@ -199,29 +211,35 @@ struct Geometry {
         blocks_per_cut((cut + block - 1) / block),
         blocks(k / cut * blocks_per_cut + (k % cut + block - 1) / block),
         blocks_per_group(HasRowScales(group) ? (blocks == 0 ? 1 : blocks) : (group + block - 1) / block),
-        groups_per_super(HasTwoLevels(scale_type) ? kSuperGroup / group : 0),
+        groups_per_super(GroupsPerSuper(group, scale_type, zero_kind)),
         blocks_per_span(block < 128 ? 128 / block : 1),
         whole(f, block),
         cut_end(f, cut - (blocks_per_cut - 1) * block),
         row_end(f, blocks == 0 ? 0 : k - begin(blocks - 1)),
         zero_offset(ZeroOffset(scale_type, zero_kind)),
         param_bytes(ParamBytes(scale_type, zero_kind)),
-        super_bytes(HasTwoLevels(scale_type) ? ParamBytes(DataType::kF16, zero_kind) : 0),
+        super_bytes(SuperBytes(scale_type, zero_kind, groups_per_super)),
+        last_super_bytes(
+            supers() == 0 ? 0 : SuperBytes(scale_type, zero_kind, groups() - (supers() - 1) * groups_per_super)),
         panel_bytes(blocks == 0 ? 0
                                 : Before(blocks - 1, &Extent::bytes) + row_end.bytes + groups() * param_bytes +
-                                      supers() * super_bytes) {}
+                                      (supers() == 0 ? 0 : (supers() - 1) * super_bytes + last_super_bytes)) {}
 
   constexpr std::size_t groups() const { return (blocks + blocks_per_group - 1) / blocks_per_group; }
   constexpr std::size_t supers() const {
     return groups_per_super == 0 ? 0 : (groups() + groups_per_super - 1) / groups_per_super;
   }
-  // Of the params of a group, and of the super-scales before it, in its panel.
+  constexpr std::size_t super_bytes_in(std::size_t super) const {
+    return (super + 1) * groups_per_super * blocks_per_group < blocks ? super_bytes : last_super_bytes;
+  }
+  // Of the params of a group, and of the supers before it, in its panel.
   constexpr std::size_t param_offset(std::size_t group) const {
-    return group * param_bytes + Before(group * blocks_per_group, &Extent::bytes) +
-           (groups_per_super == 0 ? 0 : (group / groups_per_super + 1) * super_bytes);
+    const std::size_t super = groups_per_super == 0 ? 0 : group / groups_per_super;
+    return group * param_bytes + Before(group * blocks_per_group, &Extent::bytes) + super * super_bytes +
+           super_bytes_in(super);
   }
   constexpr std::size_t super_offset(std::size_t super) const {
-    return param_offset(super * groups_per_super) - super_bytes;
+    return param_offset(super * groups_per_super) - super_bytes_in(super);
   }
 
   // Block b has weights [begin(b), end(b)) of a row.

@@ -19,6 +19,11 @@ HWY_INLINE VF LoadBytes(const std::uint8_t* from, std::size_t row) {
   const hn::Rebind<T, DF> d8;
   return hn::ConvertTo(DF(), hn::PromoteTo(D32(), hn::LoadU(d8, reinterpret_cast<const T*>(from) + row)));
 }
+// Integers of four bits each, the low or the high ones of such bytes, as floats.
+HWY_INLINE VF LoadNibbles(const std::uint8_t* from, std::size_t row, bool high) {
+  const V32 both = hn::PromoteTo(D32(), hn::LoadU(hn::Rebind<std::uint8_t, DF>(), from + row));
+  return hn::ConvertTo(DF(), high ? hn::ShiftRight<4>(both) : hn::And(both, hn::Set(D32(), 15)));
+}
 
 // How the scales of a panel, times the gain, and its offsets, which are stored alike, are read for rows from `row` on.
 // Offsets follow scales; `supers` are floats, super-scale * gain and super-offset of each row.
@@ -43,29 +48,32 @@ struct ScaleLoader<DataType::kInt8> {
 };
 template <>
 struct ScaleLoader<DataType::kUInt4> {
-  static HWY_INLINE V32 Both(const std::uint8_t* params, std::size_t row) {
-    return hn::PromoteTo(D32(), hn::LoadU(hn::Rebind<std::uint8_t, DF>(), params + row));
-  }
   static HWY_INLINE VF Scale(const std::uint8_t* params, const float* supers, std::size_t row, float) {
-    const V32 low = hn::And(Both(params, row), hn::Set(D32(), 15));
-    return hn::Mul(hn::ConvertTo(DF(), low), hn::Load(DF(), supers + row));
+    return hn::Mul(LoadNibbles(params, row, false), hn::Load(DF(), supers + row));
   }
   static HWY_INLINE VF Offset(const std::uint8_t* params, const float* supers, std::size_t row) {
-    const V32 high = hn::ShiftRight<4>(Both(params, row));
-    return hn::Mul(hn::ConvertTo(DF(), high), hn::Load(DF(), supers + kPanelRows + row));
+    return hn::Mul(LoadNibbles(params, row, true), hn::Load(DF(), supers + kPanelRows + row));
   }
 };
+
+// internal::CenterAt in src/scales.h, but of kOffset; the gain is a power of two: exact.
+template <class Traits>
+HWY_INLINE VF CenterOf(VF scale, VF zero) {
+  const DF df;
+  constexpr float kGain = Traits::kInfo.gain, kCenter = Traits::kInfo.center;
+  return hn::Mul(scale, hn::Mul(hn::Sub(hn::Set(df, kCenter), zero), hn::Set(df, 1.0f / kGain)));
+}
 
 template <class Traits, DataType kType>
 HWY_INLINE void LoadParamsAs(const std::uint8_t* params, const float* supers, ZeroKind zero_kind, float* to) {
   using Loader = ScaleLoader<kType>;
   const DF df;
-  constexpr float kGain = Traits::kInfo.gain, kCenter = Traits::kInfo.center;  // the gain is a power of two: exact
+  constexpr float kGain = Traits::kInfo.gain, kCenter = Traits::kInfo.center;
   for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
     const VF scale = Loader::Scale(params, supers, row, kGain);
     hn::Store(scale, df, to + row);
-    if (zero_kind == ZeroKind::kNone) continue;
-    VF center;  // internal::CenterAt in src/scales.h
+    if (zero_kind == ZeroKind::kNone || zero_kind == ZeroKind::kUInt4) continue;
+    VF center;
     if (zero_kind == ZeroKind::kOffset) {
       center = Loader::Offset(params, supers, row);
       if (kCenter != 0.0f) center = Fma(scale, hn::Set(df, kCenter / kGain), center);
@@ -73,13 +81,13 @@ HWY_INLINE void LoadParamsAs(const std::uint8_t* params, const float* supers, Ze
       const std::uint8_t* zeros = params + kPanelRows * SizeOf(kType);
       const VF zero = zero_kind == ZeroKind::kInteger || !IsFloat(kType) ? LoadBytes<std::uint8_t>(zeros, row)
                                                                          : LoadFloats(df, zeros, kType, row);
-      center = hn::Mul(scale, hn::Mul(hn::Sub(hn::Set(df, kCenter), zero), hn::Set(df, 1.0f / kGain)));
+      center = CenterOf<Traits>(scale, zero);
     }
     hn::Store(center, df, to + kPanelRows + row);
   }
 }
 
-// Those of one panel, aligned to 64 bytes.
+// Those of one panel, aligned to 64 bytes; but zeros of four bits (LoadZeros).
 template <class Traits>
 HWY_INLINE void LoadParams(const Geometry& g, const std::uint8_t* params, const float* supers, float* to) {
   switch (g.scale_type) {
@@ -93,6 +101,16 @@ HWY_INLINE void LoadParams(const Geometry& g, const std::uint8_t* params, const 
       return LoadParamsAs<Traits, DataType::kInt8>(params, supers, g.zero_kind, to);
     case DataType::kUInt4:
       return LoadParamsAs<Traits, DataType::kUInt4>(params, supers, g.zero_kind, to);
+  }
+}
+
+// Zeros of four bits of one panel's group, the first or the second of a pair, behind scales that are loaded.
+template <class Traits>
+HWY_INLINE void LoadZeros(const std::uint8_t* zeros, bool second, float* to) {
+  const DF df;
+  for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
+    const VF center = CenterOf<Traits>(hn::Load(df, to + row), LoadNibbles(zeros, row, second));
+    hn::Store(center, df, to + kPanelRows + row);
   }
 }
 

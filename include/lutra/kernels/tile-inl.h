@@ -146,28 +146,42 @@ class PanelReader {
 
  private:
   HWY_INLINE void LoadGroup(const BlockArgs& b, float* to) {
-    if (g_.groups_per_super != 0 && groups_left_ == 0) {
-      const std::uint8_t* supers = next_ + a_.first * g_.super_bytes;
-      for (std::size_t i = 0; i < a_.panel_count; ++i, supers += g_.super_bytes) {
-        LoadSupers<Traits>(g_, supers, floats_.supers + i * kPanelParams);
-      }
-      next_ += a_.set_panels * g_.super_bytes;
-      groups_left_ = g_.groups_per_super;
-    }
+    if (g_.groups_per_super != 0 && groups_left_ == 0) LoadSuperGroup();
     const std::uint8_t* params = next_ + a_.first * g_.param_bytes;
     for (std::size_t i = 0; i < a_.panel_count; ++i, params += g_.param_bytes) {
       for (std::size_t at = 0; at < g_.param_bytes; at += 64) b.Prefetch(params + at);
       LoadParams<Traits>(g_, params, floats_.supers + i * kPanelParams, to + i * kPanelParams);
     }
+    if (g_.zero_kind == ZeroKind::kUInt4) LoadGroupZeros(to);
     next_ += a_.set_panels * g_.param_bytes;
     blocks_left_ = g_.blocks_per_group;
     --groups_left_;
+  }
+
+  HWY_INLINE void LoadSuperGroup() {
+    super_bytes_ = g_.super_bytes_in(super_++);
+    supers_ = next_ + a_.first * super_bytes_;
+    for (std::size_t i = 0; i < a_.panel_count && g_.zero_kind != ZeroKind::kUInt4; ++i) {
+      LoadSupers<Traits>(g_, supers_ + i * super_bytes_, floats_.supers + i * kPanelParams);
+    }
+    next_ += a_.set_panels * super_bytes_;
+    groups_left_ = g_.groups_per_super;
+  }
+
+  HWY_INLINE void LoadGroupZeros(float* to) {
+    const std::size_t group = g_.groups_per_super - groups_left_;
+    for (std::size_t i = 0; i < a_.panel_count; ++i) {
+      const std::uint8_t* zeros = supers_ + i * super_bytes_ + group / 2 * kPanelRows;
+      LoadZeros<Traits>(zeros, group % 2 != 0, to + i * kPanelParams);
+    }
   }
 
   const TileArgs& a_;
   const Geometry& g_;
   ParamFloats& floats_;
   const std::uint8_t* next_;
+  const std::uint8_t* supers_ = nullptr;           // of the first panel
+  std::size_t super_ = 0, super_bytes_ = 0;        // the next super-group; bytes from panel to panel
   std::size_t blocks_left_ = 0, groups_left_ = 0;  // of the group, and of its super-group
 };
 

@@ -1,5 +1,5 @@
-// Instantiates the kernel templates for one target: its table of kernels. CMakeLists.txt writes a file for each that
-// defines LUTRA_TARGET (as HWY_AVX2) and includes this one.
+// Instantiates the kernel templates for one target: its table of kernels, empty if it is left out. CMakeLists.txt
+// writes a file for each that defines LUTRA_TARGET (as AVX2) and includes this one.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels-inl.h"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -9,7 +9,9 @@
 #include "lutra/kernels/tile-inl.h"
 #include "targets.h"
 
-#if HWY_TARGET == LUTRA_TARGET
+#define LUTRA_HWY_TARGET HWY_CONCAT(HWY_, LUTRA_TARGET)
+
+#if HWY_TARGET == LUTRA_HWY_TARGET
 namespace lutra {
 namespace internal {
 namespace HWY_NAMESPACE {
@@ -50,4 +52,14 @@ const TargetRows kTargetRows = {kKernels, std::size(kKernels)};
 }  // namespace internal
 }  // namespace lutra
 
-#endif  // LUTRA_TARGET
+#elif HWY_ONCE && (HWY_TARGETS & LUTRA_HWY_TARGET) == 0
+namespace lutra {
+namespace internal {
+namespace HWY_CONCAT(N_, LUTRA_TARGET) {
+
+  const TargetRows kTargetRows = {nullptr, 0};
+
+}
+}  // namespace internal
+}  // namespace lutra
+#endif  // the target

@@ -16,28 +16,10 @@ namespace lutra {
 namespace {
 
 // Best first.
-const internal::TargetRows* const kCompiledTargets[] = {
-#if HWY_TARGETS & HWY_AVX3_SPR
-    &internal::N_AVX3_SPR::kTargetRows,
-#endif
-#if HWY_TARGETS & HWY_AVX3_ZEN4
-    &internal::N_AVX3_ZEN4::kTargetRows,
-#endif
-#if HWY_TARGETS & HWY_AVX3_DL
-    &internal::N_AVX3_DL::kTargetRows,
-#endif
-#if HWY_TARGETS & HWY_AVX3
-    &internal::N_AVX3::kTargetRows,
-#endif
-#if HWY_TARGETS & HWY_AVX2
-    &internal::N_AVX2::kTargetRows,
-#endif
-#if HWY_TARGETS & HWY_NEON_WITHOUT_AES
-    &internal::N_NEON_WITHOUT_AES::kTargetRows,
-#endif
-#if HWY_TARGETS & HWY_EMU128
+const internal::TargetRows* const kTargets[] = {
+    &internal::N_AVX3_SPR::kTargetRows, &internal::N_AVX3_ZEN4::kTargetRows, &internal::N_AVX3_DL::kTargetRows,
+    &internal::N_AVX3::kTargetRows,     &internal::N_AVX2::kTargetRows,      &internal::N_NEON_WITHOUT_AES::kTargetRows,
     &internal::N_EMU128::kTargetRows,
-#endif
 };
 
 // Whether this CPU has the instructions behind TargetKernels::dot_extension. (Highway has asked whether the system
@@ -61,7 +43,7 @@ struct Runnable {
 
   Runnable() {
     const std::int64_t supported = hwy::SupportedTargets();
-    for (const internal::TargetRows* same : kCompiledTargets) {
+    for (const internal::TargetRows* same : kTargets) {
       for (Target target = same->rows; target != same->rows + same->count; ++target) {
         const bool has_dot = !target->dot_extension || HasDotExtension();
         if ((target->hwy_target & supported) != 0 && has_dot) targets[count++] = target;

@@ -14,7 +14,7 @@ struct TargetRows {
   std::size_t count;
 };
 
-// Of each target that is compiled, in its own namespace (kernels-inl.h).
+// Of each target, in its own namespace (kernels-inl.h).
 namespace N_AVX3_SPR {
 extern const TargetRows kTargetRows;
 }

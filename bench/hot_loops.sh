@@ -38,15 +38,21 @@ trap 'rm -rf "$loops"' EXIT
     if (name ~ /mull|mlal/ && code[k] !~ /\.8h/) return 0  # of wider lanes: a flush
     return table[name]
   }
-  function report(    i, j, k, inner, work, moves, stack, units, count_, per64, bad, file) {
+  # Not the way into a loop, or back to what others end with, too.
+  function is_loop(work, most) { return work >= 64 && 8 * work > most }
+  function report(    i, j, k, inner, work, most, moves, stack, units, count_, per64, bad, file) {
+    most = 0
     for (i = 0; i < loops; ++i) {
       work[i] = 0
       for (k = first[i]; k <= last[i]; ++k) work[i] += kernel == "lookup" ? units_of(lookup, k) : units_of(multiply, k)
+      if (work[i] > most) most = work[i]
     }
     for (i = 0; i < loops; ++i) {
-      if (work[i] < 64) continue  # the way into a loop
+      if (!is_loop(work[i], most)) continue
       inner = 1  # loops that only ask for lines may be inside
-      for (j = 0; j < loops; ++j) if (j != i && work[j] >= 64 && first[j] >= first[i] && last[j] <= last[i]) inner = 0
+      for (j = 0; j < loops; ++j) {
+        if (j != i && is_loop(work[j], most) && first[j] >= first[i] && last[j] <= last[i]) inner = 0
+      }
       if (!inner) continue
       moves = stack = 0
       for (k = first[i]; k <= last[i]; ++k) {

@@ -350,8 +350,9 @@ struct LookupKernel {
     LUTRA_UNROLL
     for (std::size_t chunk = 0; 2 * chunk < kHalves; ++chunk, tables += b.table_stride) {
       [[maybe_unused]] Signs signs(Step::kJoined ? index + (kHalves - 2 * chunk) * (kPlaneBytes / 2) : index, chunk);
+      const std::size_t steps = Step::InChunk(chunk, kHalves);
       LUTRA_UNROLL
-      for (std::size_t step = 0; step < Step::InChunk(chunk, kHalves); ++step, index += 64) {
+      for (std::size_t step = 0; step < steps; ++step, index += 64) {
         const V8 packed = hn::Load(d8, index), low = LowNibbles(packed), high = HighNibbles(packed);
         if constexpr (Step::kPlanes) {
           LUTRA_UNROLL

@@ -122,7 +122,7 @@ ExactBlock RoundBlock(const QuantizedView& w, const ActivationView& x, std::size
   for (std::size_t k = begin; k < end; ++k) {
     std::int32_t& q = block.x[k - begin];
     q = raw ? static_cast<const std::int8_t*>(x.data)[n * x.row_stride + ColumnOfX(w, k)]
-            : static_cast<std::int32_t>(std::nearbyint(X(w, x, n, k) * shift * inverse));
+            : static_cast<std::int32_t>(std::nearbyint(double{X(w, x, n, k) * shift} * inverse));
     block.sum += q;
   }
   return block;

@@ -43,6 +43,8 @@ struct TableTraits {
   static constexpr bool kExact = kPrecision == Precision::kInt16;
   static constexpr bool kRatios = kInfo.looks_up() && !kExact;  // runs have steps of their own
   static constexpr int kPasses = kExact ? 2 : 1;
+  // What is computed of a table: in base 2, T[15 - i] = -T[i].
+  static constexpr std::size_t kColumns = kInfo.mirrored() ? 16 : 8;
   // Bits of a partial sum below the last one kept in the (upper) table, and what every sum starts from: half a step to
   // round, and the bias of unsigned tables.
   static constexpr int kShift = kExact ? 7 : 8;
@@ -76,8 +78,8 @@ struct Destination {
 // --- Tables from integers.
 
 // Entry kIndex of the tables of as many indices as there are lanes, from the digits of weight kWeight and above. x[kG]
-// is what is subtracted for x[0]: in kInt8, one unit more, so that an entry and its mirror image, half of whose ties
-// would both be rounded up, stay each other's negative. Otherwise the errors of a row of lookups would add up.
+// is what is subtracted for x[0]: in kInt8, one unit more, so that ties are rounded up in half of the entries, and down
+// in others. Otherwise the errors of a row of lookups would add up.
 template <class Traits, std::size_t kWeight, int kIndex>
 HWY_INLINE V16 Entry(const V16 (&x)[Traits::kG + 1]) {
   if constexpr (kWeight == Traits::kG) {
@@ -93,7 +95,8 @@ HWY_INLINE V16 Entry(const V16 (&x)[Traits::kG + 1]) {
 }
 
 template <class Traits, std::size_t... kIndex>
-HWY_INLINE void Entries(const V16 (&x)[Traits::kG + 1], V16 (&entry)[16], std::index_sequence<kIndex...>) {
+HWY_INLINE void Entries(const V16 (&x)[Traits::kG + 1], V16 (&entry)[Traits::kColumns],
+                        std::index_sequence<kIndex...>) {
   ((entry[kIndex] = Entry < Traits, 0,
     static_cast<int>(kIndex) < Traits::kInfo.entries() ? static_cast<int>(kIndex) : 0 > (x)),
    ...);
@@ -118,24 +121,41 @@ HWY_INLINE V16 JoinEntries(V16 even, V16 odd) {
   }
 }
 
-// 16 vectors of entries (lane = index) transposed to 16 bytes per index. Lane l of 16-byte block b stands for index
+// The lower halves of two tables in each block to both halves of the first, or the second: T[15 - i] = -T[i].
+template <int kTable, class V>
+HWY_INLINE V8 Mirror(V lower_halves, hn::Vec<DI8> sign) {
+  const D8 d8;
+  const DI8 di8;
+  constexpr int k = 8 * kTable;
+  const V8 where = hn::Dup128VecFromValues(d8, k, k + 1, k + 2, k + 3, k + 4, k + 5, k + 6, k + 7,  //
+                                           k + 7, k + 6, k + 5, k + 4, k + 3, k + 2, k + 1, k);
+  const V8 both = hn::TableLookupBytes(hn::BitCast(d8, lower_halves), where);
+  return hn::BitCast(d8, hn::IfNegativeThenNegOrUndefIfZero(sign, hn::BitCast(di8, both)));
+}
+
+// Vectors of entries (lane = index) transposed to 16 bytes per index. Lane l of 16-byte block b stands for index
 // `blocks * l + b`, so that whole vectors of consecutive tables leave.
 template <class Traits, int kPass>
-LUTRA_INLINE void StoreTables(const V16 (&entry)[16], std::size_t first_chunk, const Destination& out) {
+LUTRA_INLINE void StoreTables(const V16 (&entry)[Traits::kColumns], std::size_t first_chunk, const Destination& out) {
   const D8 d8;
   const D16 d16;
   const D32 d32;
   const hn::Repartition<std::int64_t, D8> d64;
   constexpr std::size_t kChunkBytes = TableBytes(Traits::kInfo), kBytes = 16 * kBlocks;
-  std::size_t at = first_chunk * kChunkBytes;
+  const std::size_t chunks = out.chunks - first_chunk;
+  std::uint8_t* to = out.to + first_chunk * out.stride;
+  std::size_t at = 0;
   const auto store = [&](auto tables) HWY_ATTR {
-    const std::size_t chunk = at / kChunkBytes;
-    if (chunk < out.chunks) hn::Store(hn::BitCast(d8, tables), d8, out.to + chunk * out.stride + at % kChunkBytes);
+    if (at / kChunkBytes < chunks) hn::Store(hn::BitCast(d8, tables), d8, to + at % kChunkBytes);
     at += kBytes;
+    if (at % kChunkBytes == 0) to += out.stride;
   };
-  V32 quads[2][4];  // entries 4i .. 4i + 3 of the lower, and of the upper four lanes of each block
+  constexpr std::size_t kQuads = Traits::kColumns / 4;
+  auto sign = hn::Dup128VecFromValues(DI8(), 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1);
+  StayInRegister(sign);  // for a negation under a mask, not one and a choice
+  V32 quads[2][kQuads];  // entries 4i .. 4i + 3 of the lower, and of the upper four lanes of each block
   LUTRA_UNROLL
-  for (int i = 0; i < 4; ++i) {
+  for (std::size_t i = 0; i < kQuads; ++i) {
     const V16 even = JoinEntries<Traits, kPass>(entry[4 * i], entry[4 * i + 1]);
     const V16 odd = JoinEntries<Traits, kPass>(entry[4 * i + 2], entry[4 * i + 3]);
     quads[0][i] = hn::BitCast(d32, hn::InterleaveLower(d16, even, odd));
@@ -145,12 +165,19 @@ LUTRA_INLINE void StoreTables(const V16 (&entry)[16], std::size_t first_chunk, c
   for (const auto& quad : quads) {
     const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d32, quad[0], quad[1]));
     const auto low23 = hn::BitCast(d64, hn::InterleaveUpper(d32, quad[0], quad[1]));
-    const auto high01 = hn::BitCast(d64, hn::InterleaveLower(d32, quad[2], quad[3]));
-    const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d32, quad[2], quad[3]));
-    store(hn::InterleaveLower(d64, low01, high01));
-    store(hn::InterleaveUpper(d64, low01, high01));
-    store(hn::InterleaveLower(d64, low23, high23));
-    store(hn::InterleaveUpper(d64, low23, high23));
+    if constexpr (kQuads == 4) {
+      const auto high01 = hn::BitCast(d64, hn::InterleaveLower(d32, quad[2], quad[3]));
+      const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d32, quad[2], quad[3]));
+      store(hn::InterleaveLower(d64, low01, high01));
+      store(hn::InterleaveUpper(d64, low01, high01));
+      store(hn::InterleaveLower(d64, low23, high23));
+      store(hn::InterleaveUpper(d64, low23, high23));
+    } else {
+      store(Mirror<0>(low01, sign));
+      store(Mirror<1>(low01, sign));
+      store(Mirror<0>(low23, sign));
+      store(Mirror<1>(low23, sign));
+    }
   }
 }
 
@@ -243,17 +270,32 @@ HWY_INLINE void LoadLinear(const Row& x, std::size_t begin, std::size_t count, s
   for (std::size_t i = count; i < padded; ++i) linear[i] = 0.0f;
 }
 
-// Three floats in a row to slots of four, `vectors` of them. Reads kBlocks floats beyond those it needs.
-HWY_INLINE void Spread(const float* linear, std::size_t vectors, float* slots) {
+// `count` floats in threes to slots of four, zero up to `size`. Reads kBlocks floats beyond those of a last vector.
+HWY_INLINE void Spread(const float* linear, std::size_t count, std::size_t size, float* slots) {
   const DF df;
   const D32 d32;
+  constexpr std::size_t kTaken = 3 * kBlocks;
   HWY_ALIGN std::int32_t lanes[kLanesF];
   for (std::size_t i = 0; i < kLanesF; ++i) lanes[i] = static_cast<std::int32_t>(i / 4 * 3 + i % 4);
-  const auto where = hn::SetTableIndices(df, lanes);
-  const auto used = hn::MaskFromVec(hn::BitCast(df, hn::Dup128VecFromValues(d32, -1, -1, -1, 0)));
-  for (std::size_t i = 0; i < vectors; ++i, linear += 3 * kBlocks, slots += kLanesF) {
-    hn::Store(hn::IfThenElseZero(used, hn::TableLookupLanes(hn::LoadU(df, linear), where)), df, slots);
+  V32 from = hn::Load(d32, lanes);
+  StayInRegister(from);  // clang would expand, in two shuffles, what one permutes
+  const auto where = hn::IndicesFromVec(df, from);
+  const V32 used = hn::Dup128VecFromValues(d32, -1, -1, -1, 0);
+  const auto spread = [&](V32 lanes_used) HWY_ATTR {
+    const VF slot = hn::TableLookupLanes(hn::LoadU(df, linear), where);
+    hn::Store(hn::IfThenElseZero(hn::MaskFromVec(hn::BitCast(df, lanes_used)), slot), df, slots);
+    linear += kTaken;
+    slots += kLanesF;
+  };
+  float* const end = slots + size;
+  for (; count >= kTaken; count -= kTaken) spread(used);
+  if (count != 0) {
+    const V32 left = hn::Set(d32, static_cast<std::int32_t>(count));
+    spread(hn::And(used, hn::VecFromMask(d32, hn::Lt(from, left))));
   }
+  VF zero = hn::Zero(df);
+  StayInRegister(zero);  // no call of memset, whose narrower stores would delay loads
+  for (; slots != end; slots += kLanesF) hn::Store(zero, df, slots);
 }
 
 // The slots of a block: in x itself, or copied. `copy`: to `buffer` in any case.
@@ -265,15 +307,13 @@ HWY_INLINE const float* LoadSlots(const Row& x, std::size_t begin, std::size_t c
     if (x.in_place && count == size && !copy) return in_x;
     LoadLinear(x, begin, count, size, raw, buffer);
   } else {
-    const std::size_t vectors = (count + 3 * kBlocks - 1) / (3 * kBlocks), read = vectors * 3 * kBlocks + kBlocks;
+    const std::size_t read = (count + 3 * kBlocks - 1) / (3 * kBlocks) * (3 * kBlocks) + kBlocks;
     HWY_ALIGN float linear[kMaxSpans * kSpan];
     if (!x.in_place || begin + read > x.geometry->k) {
       LoadLinear(x, begin, count, read, raw, linear);
       in_x = linear;
     }
-    Spread(in_x, vectors, buffer);
-    for (std::size_t i = count; i < vectors * 3 * kBlocks; ++i) buffer[i / 3 * 4 + i % 3] = 0.0f;
-    for (std::size_t i = vectors * kLanesF; i < size; i += kLanesF) hn::Store(hn::Zero(DF()), DF(), buffer + i);
+    Spread(in_x, count, size, buffer);
   }
   return buffer;
 }
@@ -346,10 +386,11 @@ struct BlockOfX {
   bool finite;
 };
 
-// To the nearest, for |v| < 2^22.
-HWY_INLINE V32 RoundSmall(VF v) {
+// The integer nearest to x * inverse, which is below 2^22, plus kMagicBits: its lower 16 bits are the integer's.
+inline constexpr std::int32_t kMagicBits = 0x4b400000;
+HWY_INLINE V32 RoundSmall(VF x, VF inverse) {
   constexpr float kMagic = 0x1.8p23f;  // plus a small integer: the integer stands in the lower bits
-  return hn::Sub(hn::BitCast(D32(), hn::Add(v, hn::Set(DF(), kMagic))), hn::Set(D32(), 0x4b400000));
+  return hn::BitCast(D32(), Fma(x, inverse, hn::Set(DF(), kMagic)));
 }
 
 // 8 vectors of slots to the integers of weight j of as many indices as there are 16-bit lanes, in the order of
@@ -359,31 +400,28 @@ LUTRA_INLINE void RoundVectors(const BlockOfX& block, std::size_t first_vector, 
   const D16 d16;
   const D32 d32;
   const hn::Repartition<std::int64_t, D32> d64;
+  static_assert(kVectorsPerRun % 2 == 0);
   const float* slots = block.slots + first_vector * kLanesF;
-  V16 joined[4];  // 16-byte block b: slots b of vectors v and v + 4
+  V32 pairs[4];  // lanes of 32 bits: the integers of vectors 2i and 2i + 1
   LUTRA_UNROLL
-  for (std::size_t v = 0; v < 4; ++v) {
-    const std::size_t run0 = (first_vector + v) / kVectorsPerRun, run1 = (first_vector + v + 4) / kVectorsPerRun;
-    const VF x0 = hn::LoadU(df, slots + v * kLanesF), x1 = hn::LoadU(df, slots + (v + 4) * kLanesF);
-    joined[v] = hn::ReorderDemote2To(d16, RoundSmall(hn::Mul(x0, hn::Set(df, block.inverse[run0]))),
-                                     RoundSmall(hn::Mul(x1, hn::Set(df, block.inverse[run1]))));
-    const auto ratio0 = hn::BitCast(d64, hn::Set(d32, block.ratio[run0]));
-    const auto ratio1 = hn::BitCast(d64, hn::Set(d32, block.ratio[run1]));
-    const V16 ratios = hn::BitCast(d16, hn::InterleaveLower(d64, ratio0, ratio1));
-    total = hn::Add(total, hn::WidenMulPairwiseAdd(d32, joined[v], ratios));
+  for (std::size_t i = 0; i < 4; ++i, slots += 2 * kLanesF) {
+    const std::size_t run = (first_vector + 2 * i) / kVectorsPerRun;
+    const VF inverse = hn::Set(df, block.inverse[run]);
+    const V32 even = RoundSmall(hn::LoadU(df, slots), inverse);
+    const V32 odd = RoundSmall(hn::LoadU(df, slots + kLanesF), inverse);
+    const V16 pair = hn::OddEven(hn::BitCast(d16, hn::ShiftLeft<16>(odd)), hn::BitCast(d16, even));
+    const V16 ratio = hn::BitCast(d16, hn::Set(d32, block.ratio[run]));
+    total = hn::Add(total, hn::WidenMulPairwiseAdd(d32, pair, ratio));
+    pairs[i] = hn::BitCast(d32, pair);
   }
-  const V32 low01 = hn::BitCast(d32, hn::InterleaveLower(d16, joined[0], joined[1]));
-  const V32 low23 = hn::BitCast(d32, hn::InterleaveLower(d16, joined[2], joined[3]));
-  const V32 high01 = hn::BitCast(d32, hn::InterleaveUpper(d16, joined[0], joined[1]));
-  const V32 high23 = hn::BitCast(d32, hn::InterleaveUpper(d16, joined[2], joined[3]));
-  const auto first0 = hn::BitCast(d64, hn::InterleaveLower(d32, low01, low23));
-  const auto first1 = hn::BitCast(d64, hn::InterleaveLower(d32, high01, high23));
-  const auto last0 = hn::BitCast(d64, hn::InterleaveUpper(d32, low01, low23));
-  const auto last1 = hn::BitCast(d64, hn::InterleaveUpper(d32, high01, high23));
-  x[0] = hn::BitCast(d16, hn::InterleaveLower(d64, first0, first1));
-  x[1] = hn::BitCast(d16, hn::InterleaveUpper(d64, first0, first1));
-  x[2] = hn::BitCast(d16, hn::InterleaveLower(d64, last0, last1));
-  x[3] = hn::BitCast(d16, hn::InterleaveUpper(d64, last0, last1));
+  const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d32, pairs[0], pairs[1]));
+  const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d32, pairs[2], pairs[3]));
+  const auto high01 = hn::BitCast(d64, hn::InterleaveUpper(d32, pairs[0], pairs[1]));
+  const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d32, pairs[2], pairs[3]));
+  x[0] = hn::BitCast(d16, hn::InterleaveLower(d64, low01, low23));
+  x[1] = hn::BitCast(d16, hn::InterleaveUpper(d64, low01, low23));
+  x[2] = hn::BitCast(d16, hn::InterleaveLower(d64, high01, high23));
+  x[3] = hn::BitCast(d16, hn::InterleaveUpper(d64, high01, high23));
 }
 
 // Tables of a block of slots. Returns the sum of ratio * integers.
@@ -394,12 +432,12 @@ HWY_INLINE std::int32_t BuildTables(const BlockOfX& block, const Destination& ou
   constexpr std::size_t kChunks = 8 * kLanesF / kChunkSlots;  // at a time
   V32 total = hn::Zero(d32);
   for (std::size_t chunk = 0; chunk < out.chunks; chunk += kChunks) {
-    V16 x[4], operands[Traits::kG + 1], entry[16];
+    V16 x[4], operands[Traits::kG + 1], entry[Traits::kColumns];
     RoundVectors(block, chunk * kChunkSlots / kLanesF, x, total);
     LUTRA_UNROLL
     for (std::size_t j = 0; j < Traits::kG; ++j) operands[j] = x[j];
     operands[Traits::kG] = Traits::kExact || Traits::kInfo.mirrored() ? x[0] : hn::Add(x[0], hn::Set(d16, 1));
-    Entries<Traits>(operands, entry, std::make_index_sequence<16>());
+    Entries<Traits>(operands, entry, std::make_index_sequence<Traits::kColumns>());
     StoreTables<Traits, 0>(entry, chunk, out);
     if constexpr (Traits::kExact) {
       StoreTables<Traits, 1>(entry, chunk, {out.to + out.chunks * out.stride, out.stride, out.chunks});
@@ -418,7 +456,7 @@ HWY_INLINE std::int32_t BuildIntegers(const BlockOfX& block, const Destination& 
   const VF inverse = hn::Set(df, block.inverse[0]);
   V32 total = hn::Zero(d32);
   for (std::size_t i = 0; i < out.chunks * kChunkSlots; i += kLanesF) {
-    const V32 q = RoundSmall(hn::Mul(hn::LoadU(df, block.slots + i), inverse));
+    const V32 q = hn::Sub(RoundSmall(hn::LoadU(df, block.slots + i), inverse), hn::Set(d32, kMagicBits));
     total = hn::Add(total, q);
     auto* to = reinterpret_cast<std::int8_t*>(out.to + i / kChunkSlots * out.stride + i % kChunkSlots);
     if constexpr (Traits::kExact) {
@@ -438,19 +476,14 @@ HWY_INLINE void SetRatios(const std::int32_t* run_bits, float largest, std::size
   const D4 d4;
   const hn::Rebind<float, D4> f4;
   const hn::Rebind<std::uint16_t, D4> h4;
-  constexpr float kLargest = static_cast<float>(kFine) * 127.0f * kMaxRatio;
-  const auto all = hn::Set(f4, largest);
+  const float units = largest > 0.0f ? kMaxRatio / largest : 0.0f;
+  const auto most = hn::Set(f4, float{kMaxRatio});
   for (std::size_t run = 0; run < spans * kRunsPerSpan; run += kRunsPerSpan) {
-    auto ratio = hn::Set(f4, 1.0f), inverse = hn::Zero(f4);
-    if (largest > 0.0f) {
-      const auto sums = hn::BitCast(f4, hn::Load(d4, run_bits + run));
-      const auto share = hn::Ceil(hn::Div(hn::Mul(hn::Set(f4, float{kMaxRatio}), sums), all));
-      ratio = hn::Min(hn::Max(ratio, share), hn::Set(f4, float{kMaxRatio}));
-      inverse = hn::Div(hn::Set(f4, kLargest), hn::Mul(ratio, all));
-    }
+    const auto sums = hn::BitCast(f4, hn::Load(d4, run_bits + run));
+    const auto ratio = hn::Min(hn::Max(hn::Set(f4, 1.0f), hn::Ceil(hn::Mul(sums, hn::Set(f4, units)))), most);
     const auto r = hn::ConvertTo(d4, ratio);
     const auto twice = hn::Or(r, hn::ShiftLeft<16>(r));
-    hn::Store(inverse, f4, block.inverse + run);
+    hn::Store(hn::Div(hn::Set(f4, units * (kFine * 127.0f)), ratio), f4, block.inverse + run);
     hn::Store(twice, d4, block.ratio + run);
     hn::Store(hn::Or(twice, hn::ShiftLeft<8>(twice)), d4, reinterpret_cast<std::int32_t*>(out.quad + run));
     hn::StoreU(hn::DemoteTo(h4, r), h4, reinterpret_cast<std::uint16_t*>(out.pair + run / 2));

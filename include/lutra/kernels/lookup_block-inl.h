@@ -330,17 +330,17 @@ struct LookupKernel {
     LUTRA_UNROLL
     for (std::size_t strip = 0; strip < kStripCount; ++strip) {
       V16 sums[2 * kRows];
-      SumStrip<kRows, kHalves>(b, index + strip * kVectorBytes, tables, sums);
+      SumStrip<kRows, kHalves>(b, index + strip * kVectorBytes, tables, strip, sums);
       LUTRA_UNROLL
       for (std::size_t i = 0; i < 2 * kRows; ++i) runs[strip].Store(sums[i], run, i);
       if constexpr (kRows > 1) KeepOrder(sums[2 * kRows - 1], tables);
     }
-    for (std::size_t at = 0; at < RunBytes(Traits::kInfo, kHalves); at += 64) b.Prefetch(index + at);
+    if (Step::kJoined) b.Prefetch(index + RunIndexBytes(Traits::kInfo, kHalves));
   }
 
   template <int kRows, std::size_t kHalves>
   static HWY_INLINE void SumStrip(const BlockArgs& b, const std::uint8_t* index, const std::uint8_t* tables,
-                                  V16 (&sums)[2 * kRows]) {
+                                  std::size_t strip, V16 (&sums)[2 * kRows]) {
     const D8 d8;
     const D16 d16;
     constexpr int kBias = -128 * static_cast<int>(kIndicesPerChunk / 2) * (Step::kPlanes ? 3 : 1);
@@ -354,6 +354,7 @@ struct LookupKernel {
       LUTRA_UNROLL
       for (std::size_t step = 0; step < steps; ++step, index += 64) {
         const V8 packed = hn::Load(d8, index), low = LowNibbles(packed), high = HighNibbles(packed);
+        if (step % kStripCount == strip) b.Prefetch(index);
         if constexpr (Step::kPlanes) {
           LUTRA_UNROLL
           for (std::size_t n = 0; n < kRows; ++n) {

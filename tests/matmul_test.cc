@@ -137,7 +137,7 @@ TEST_P(MatMul, AccumulatorsAtTheirLimits) {
   std::uint64_t seed = 0;
   for (const Data data : {Data::kExtreme, Data::kLowDigit}) {
     for (const std::size_t group : kGroups) {
-      for (const std::size_t k : {std::size_t{640}, std::size_t{1000}, std::size_t{11008}}) {
+      for (const std::size_t k : {Random(seed).Below(2) == 0 ? std::size_t{640} : 1000, std::size_t{11008}}) {
         if (k == 11008 && !HasRowScales(group)) continue;  // sums end with their block
         for (const Precision precision : kPrecisions) {
           for (const XKind& x : {kXKinds[0], kXKinds[3]}) {

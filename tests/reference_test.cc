@@ -122,15 +122,13 @@ TEST_P(Referring, ExactMatMulIsExactOnInt8) {
 }
 
 TEST_P(Referring, ExactMatMulLiesWithinItsBound) {
-  for (const Data data : kDataKinds) {
-    for (Case c : Cases()) {
-      c.data = data;
-      c.bias = c.bias && data != Data::kDenormal;
-      c.precision = Precision::kInt16;
-      SCOPED_TRACE(c);
-      const Reference reference{Problem(c)};
-      ASSERT_TRUE(Within(reference.exact, reference.y, reference.bound, c.m));
-    }
+  for (Case c : Cases()) {
+    c.data = Random(c.seed).Pick(kDataKinds);
+    c.bias = c.bias && c.data != Data::kDenormal;
+    c.precision = Precision::kInt16;
+    SCOPED_TRACE(c);
+    const Reference reference{Problem(c)};
+    ASSERT_TRUE(Within(reference.exact, reference.y, reference.bound, c.m));
   }
 }
 

@@ -21,7 +21,8 @@ HWY_INLINE VF LoadBytes(const std::uint8_t* from, std::size_t row) {
 }
 // Integers of four bits each, the low or the high ones of such bytes, as floats.
 HWY_INLINE VF LoadNibbles(const std::uint8_t* from, std::size_t row, bool high) {
-  const V32 both = hn::PromoteTo(D32(), hn::LoadU(hn::Rebind<std::uint8_t, DF>(), from + row));
+  V32 both = hn::PromoteTo(D32(), hn::LoadU(hn::Rebind<std::uint8_t, DF>(), from + row));
+  StayInRegister(both);  // promoted once, not once for the low and once for the high ones
   return hn::ConvertTo(DF(), high ? hn::ShiftRight<4>(both) : hn::And(both, hn::Set(D32(), 15)));
 }
 
@@ -71,10 +72,11 @@ HWY_INLINE void LoadParamsAs(const std::uint8_t* params, const float* supers, Ze
   constexpr float kGain = Traits::kInfo.gain, kCenter = Traits::kInfo.center;
   for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
     const VF scale = Loader::Scale(params, supers, row, kGain);
-    hn::Store(scale, df, to + row);
-    if (zero_kind == ZeroKind::kNone || zero_kind == ZeroKind::kUInt4) continue;
     VF center;
-    if (zero_kind == ZeroKind::kOffset) {
+    if (zero_kind == ZeroKind::kNone || zero_kind == ZeroKind::kUInt4) {
+      hn::Store(scale, df, to + row);
+      continue;
+    } else if (zero_kind == ZeroKind::kOffset) {
       center = Loader::Offset(params, supers, row);
       if (kCenter != 0.0f) center = Fma(scale, hn::Set(df, kCenter / kGain), center);
     } else {
@@ -83,6 +85,7 @@ HWY_INLINE void LoadParamsAs(const std::uint8_t* params, const float* supers, Ze
                                                                          : LoadFloats(df, zeros, kType, row);
       center = CenterOf<Traits>(scale, zero);
     }
+    hn::Store(scale, df, to + row);
     hn::Store(center, df, to + kPanelRows + row);
   }
 }

@@ -70,7 +70,9 @@ inline constexpr std::size_t kSignBytes = 32;    // of a chunk
 inline constexpr std::size_t kRunSignBytes = kChunksPerRun * kSignBytes;
 inline constexpr std::size_t kGroupRows = 4;  // rows of x whose tables alternate: what a micro-kernel takes at most
 
-inline constexpr std::size_t kMaxBlocksPerSpan = 128 / 16;
+inline constexpr std::size_t kSpanWeights = 128;  // that small blocks make together
+inline constexpr std::size_t kMaxBlocksPerSpan = kSpanWeights / 16;
+static_assert(kSuperGroup % kSpanWeights == 0);             // so that the groups of a span share supers
 inline constexpr std::size_t kMaxIntegerChunks = 128 / 16;  // of a block
 
 // Of one chunk of one row of x, per pass: 4 tables of 16 entries, or 16 integers.
@@ -195,7 +197,7 @@ struct Geometry {
   std::size_t k, block, cut;                       // weights: BlockSize, CutSize
   std::size_t blocks_per_cut, blocks;              // `blocks` per row
   std::size_t blocks_per_group, groups_per_super;  // without supers groups_per_super is 0
-  std::size_t blocks_per_span;                     // that kernels take in one go: as many as make 128 weights
+  std::size_t blocks_per_span;                     // that kernels take in one go
   Extent whole, cut_end, row_end;                  // blocks; the last of a cut, and of a row, may be shorter
   std::size_t zero_offset;                         // of the zeros in params; 0 if they have no place of their own
   std::size_t param_bytes;                         // scales and zeros of a group
@@ -212,7 +214,7 @@ struct Geometry {
         blocks(k / cut * blocks_per_cut + (k % cut + block - 1) / block),
         blocks_per_group(HasRowScales(group) ? (blocks == 0 ? 1 : blocks) : (group + block - 1) / block),
         groups_per_super(GroupsPerSuper(group, scale_type, zero_kind)),
-        blocks_per_span(block < 128 ? 128 / block : 1),
+        blocks_per_span(block < kSpanWeights ? kSpanWeights / block : 1),
         whole(f, block),
         cut_end(f, cut - (blocks_per_cut - 1) * block),
         row_end(f, blocks == 0 ? 0 : k - begin(blocks - 1)),

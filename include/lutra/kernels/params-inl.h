@@ -65,8 +65,14 @@ HWY_INLINE VF CenterOf(VF scale, VF zero) {
   return hn::Mul(scale, hn::Mul(hn::Sub(hn::Set(df, kCenter), zero), hn::Set(df, 1.0f / kGain)));
 }
 
+// The params of a panel in some groups, `stride` bytes apart.
+struct GroupParams {
+  const std::uint8_t* first;
+  std::size_t stride, count;
+};
+
 template <class Traits, DataType kType>
-HWY_INLINE void LoadParamsAs(const std::uint8_t* params, const float* supers, ZeroKind zero_kind, float* to) {
+HWY_INLINE void LoadGroupParams(const std::uint8_t* params, const float* supers, ZeroKind zero_kind, float* to) {
   using Loader = ScaleLoader<kType>;
   const DF df;
   constexpr float kGain = Traits::kInfo.gain, kCenter = Traits::kInfo.center;
@@ -90,20 +96,31 @@ HWY_INLINE void LoadParamsAs(const std::uint8_t* params, const float* supers, Ze
   }
 }
 
-// Those of one panel, aligned to 64 bytes; but zeros of four bits (LoadZeros).
+template <class Traits, DataType kType>
+HWY_INLINE void LoadParamsAs(const Geometry& g, const BlockArgs& b, const GroupParams& from, const float* supers,
+                             float* to) {
+  const std::uint8_t* params = from.first;
+  for (std::size_t i = 0; i < from.count; ++i, params += from.stride, to += kMaxSetPanels * kPanelParams) {
+    for (std::size_t at = 0; at < g.param_bytes; at += 64) b.Prefetch(params + at);
+    LoadGroupParams<Traits, kType>(params, supers, g.zero_kind, to);
+  }
+}
+
+// To params of BlockArgs, one panel in groups of the same supers; but zeros of four bits (LoadZeros).
 template <class Traits>
-HWY_INLINE void LoadParams(const Geometry& g, const std::uint8_t* params, const float* supers, float* to) {
+HWY_INLINE void LoadParams(const Geometry& g, const BlockArgs& b, const GroupParams& from, const float* supers,
+                           float* to) {
   switch (g.scale_type) {
     case DataType::kF32:
-      return LoadParamsAs<Traits, DataType::kF32>(params, supers, g.zero_kind, to);
+      return LoadParamsAs<Traits, DataType::kF32>(g, b, from, supers, to);
     case DataType::kF16:
-      return LoadParamsAs<Traits, DataType::kF16>(params, supers, g.zero_kind, to);
+      return LoadParamsAs<Traits, DataType::kF16>(g, b, from, supers, to);
     case DataType::kBF16:
-      return LoadParamsAs<Traits, DataType::kBF16>(params, supers, g.zero_kind, to);
+      return LoadParamsAs<Traits, DataType::kBF16>(g, b, from, supers, to);
     case DataType::kInt8:
-      return LoadParamsAs<Traits, DataType::kInt8>(params, supers, g.zero_kind, to);
+      return LoadParamsAs<Traits, DataType::kInt8>(g, b, from, supers, to);
     case DataType::kUInt4:
-      return LoadParamsAs<Traits, DataType::kUInt4>(params, supers, g.zero_kind, to);
+      return LoadParamsAs<Traits, DataType::kUInt4>(g, b, from, supers, to);
   }
 }
 

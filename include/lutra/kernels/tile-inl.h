@@ -125,7 +125,7 @@ class PanelReader {
  public:
   PanelReader(const TileArgs& a, ParamFloats& floats) : a_(a), g_(*a.geometry), floats_(floats), next_(a.set) {}
 
-  // Sets what a span of blocks from `block` on reads, packed.
+  // Sets what a span of blocks from `block` on reads, packed: one, or small ones, each of which is a group.
   HWY_INLINE void Next(std::size_t block, SpanArgs& span) {
     BlockArgs& b = span.block;
     span.blocks = HWY_MIN(g_.blocks_per_span, g_.blocks - block);
@@ -135,27 +135,25 @@ class PanelReader {
     b.chunks = g_.whole.chunks;
     b.halves = g_.whole.halves;
     b.params = floats_.params;
-    for (std::size_t i = 0; i < span.blocks; ++i) {
-      if (blocks_left_ == 0) LoadGroup(b, floats_.params + i * kMaxSetPanels * kPanelParams);
-      --blocks_left_;
-      if (i == 0) b.index = next_ + a_.first * kPlaneBytes;
-      next_ += a_.set_panels * (i + 1 == span.blocks ? last.bytes : g_.whole.bytes);
-    }
     span.index_stride = a_.set_panels * (g_.param_bytes + g_.whole.bytes);
+    if (blocks_left_ == 0) LoadGroups(span);
+    --blocks_left_;
+    b.index = next_ + a_.first * kPlaneBytes;
+    next_ += (span.blocks - 1) * span.index_stride + a_.set_panels * last.bytes;
   }
 
  private:
-  HWY_INLINE void LoadGroup(const BlockArgs& b, float* to) {
+  HWY_INLINE void LoadGroups(const SpanArgs& span) {
     if (g_.groups_per_super != 0 && groups_left_ == 0) LoadSuperGroup();
     const std::uint8_t* params = next_ + a_.first * g_.param_bytes;
     for (std::size_t i = 0; i < a_.panel_count; ++i, params += g_.param_bytes) {
-      for (std::size_t at = 0; at < g_.param_bytes; at += 64) b.Prefetch(params + at);
-      LoadParams<Traits>(g_, params, floats_.supers + i * kPanelParams, to + i * kPanelParams);
+      LoadParams<Traits>(g_, span.block, {params, span.index_stride, span.blocks}, floats_.supers + i * kPanelParams,
+                         floats_.params + i * kPanelParams);
     }
-    if (g_.zero_kind == ZeroKind::kUInt4) LoadGroupZeros(to);
+    if (g_.zero_kind == ZeroKind::kUInt4) LoadGroupZeros(span.blocks);
     next_ += a_.set_panels * g_.param_bytes;
     blocks_left_ = g_.blocks_per_group;
-    --groups_left_;
+    groups_left_ -= span.blocks;
   }
 
   HWY_INLINE void LoadSuperGroup() {
@@ -168,11 +166,14 @@ class PanelReader {
     groups_left_ = g_.groups_per_super;
   }
 
-  HWY_INLINE void LoadGroupZeros(float* to) {
-    const std::size_t group = g_.groups_per_super - groups_left_;
-    for (std::size_t i = 0; i < a_.panel_count; ++i) {
-      const std::uint8_t* zeros = supers_ + i * super_bytes_ + group / 2 * kPanelRows;
-      LoadZeros<Traits>(zeros, group % 2 != 0, to + i * kPanelParams);
+  HWY_INLINE void LoadGroupZeros(std::size_t groups) {
+    std::size_t group = g_.groups_per_super - groups_left_;
+    float* to = floats_.params;
+    for (std::size_t end = group + groups; group < end; ++group, to += kMaxSetPanels * kPanelParams) {
+      for (std::size_t i = 0; i < a_.panel_count; ++i) {
+        const std::uint8_t* zeros = supers_ + i * super_bytes_ + group / 2 * kPanelRows;
+        LoadZeros<Traits>(zeros, group % 2 != 0, to + i * kPanelParams);
+      }
     }
   }
 
@@ -182,7 +183,8 @@ class PanelReader {
   const std::uint8_t* next_;
   const std::uint8_t* supers_ = nullptr;           // of the first panel
   std::size_t super_ = 0, super_bytes_ = 0;        // the next super-group; bytes from panel to panel
-  std::size_t blocks_left_ = 0, groups_left_ = 0;  // of the group, and of its super-group
+  std::size_t blocks_left_ = 0, groups_left_ = 0;  // of the group (a span of groups counts as one block), and of its
+                                                   // super-group
 };
 
 template <class Traits>

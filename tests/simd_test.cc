@@ -32,7 +32,14 @@ inline void CheckNibbles() {
   }
 }
 
-// All unsigned times all signed bytes; those at odd places in another order, so that pairs differ.
+// The bytes of tables in block scope, signed without a bias, else unsigned.
+constexpr int kBias = HWY_ARCH_ARM_A64 ? 0 : 128;
+static_assert(kVectorScope || kBias == kTableBias);
+constexpr int TableByte(std::uint8_t byte) { return kBias == 0 ? static_cast<std::int8_t>(byte) : byte; }
+constexpr std::int16_t Wrapped(int sum) { return static_cast<std::int16_t>(static_cast<std::uint16_t>(sum)); }
+
+// All unsigned times all signed bytes; those at odd places in another order, so that pairs differ. Signed bytes times
+// signs, whose products fit into bytes.
 inline void CheckPairAdder() {
   const D8 d8;
   const D16 d16;
@@ -45,14 +52,17 @@ inline void CheckPairAdder() {
       b[2 * i] = static_cast<std::int8_t>((i + shift) % 256 - 128);
       a[2 * i + 1] = static_cast<std::uint8_t>(255 - i);
       b[2 * i + 1] = static_cast<std::int8_t>(127 - (i + shift) % 256);  // of the other sign: the sum fits
+      if (kBias != 0) continue;
+      b[2 * i] = static_cast<std::int8_t>(i == 128 ? 1 : shift % 3 - 1);
+      b[2 * i + 1] = static_cast<std::int8_t>(i == 127 ? 1 : shift / 3 % 3 - 1);
     }
     for (std::size_t i = 0; i < 256; i += hn::Lanes(d16)) {
       const auto signed_bytes = hn::Load(DI8(), b + 2 * i);
       hn::Store(AddPairs(hn::Set(d16, -100), hn::Load(d8, a + 2 * i), signed_bytes), d16, sums + i);
     }
     for (int i = 0; i < 256; ++i) {
-      const int sum = -100 + a[2 * i] * b[2 * i] + a[2 * i + 1] * b[2 * i + 1];
-      EXPECT_EQ(sums[i], static_cast<std::int16_t>(static_cast<std::uint16_t>(sum))) << hwy::TargetName(HWY_TARGET);
+      const int sum = -100 + TableByte(a[2 * i]) * b[2 * i] + TableByte(a[2 * i + 1]) * b[2 * i + 1];
+      EXPECT_EQ(sums[i], Wrapped(sum)) << hwy::TargetName(HWY_TARGET);
     }
   }
 }
@@ -72,32 +82,43 @@ inline void CheckAddPlanes() {
       hn::Store(AddPlanes(hn::Set(d16, 32500), hn::Load(d8, bytes + 2 * i)), d16, sums + i);
     }
     for (int i = 0; i < 256; ++i) {
-      const int sum = 32500 + bytes[2 * i] + 2 * bytes[2 * i + 1];
-      EXPECT_EQ(sums[i], static_cast<std::int16_t>(static_cast<std::uint16_t>(sum))) << hwy::TargetName(HWY_TARGET);
+      const int sum = 32500 + TableByte(bytes[2 * i]) + 2 * TableByte(bytes[2 * i + 1]);
+      EXPECT_EQ(sums[i], Wrapped(sum)) << hwy::TargetName(HWY_TARGET);
     }
   }
 }
 
-// All pairs of bytes; sums that wrap.
+// All bytes beside all bytes, as they are and with both signs.
 inline void CheckAddBytes() {
   const D8 d8;
   const D16 d16;
-  HWY_ALIGN std::uint8_t bytes[512];
-  HWY_ALIGN std::int16_t all[256], odd[256];
-  for (int high = 0; high < 256; ++high) {
-    for (int i = 0; i < 256; ++i) {
-      bytes[2 * i] = static_cast<std::uint8_t>(i);
-      bytes[2 * i + 1] = static_cast<std::uint8_t>(high);
+  constexpr int kBytes = 16 * kLayout.blocks, kStart = -512;
+  HWY_ALIGN std::uint8_t bytes[kBytes];
+  HWY_ALIGN std::int8_t signs[kBytes];
+  HWY_ALIGN std::int16_t sums[4][kBytes / 2];
+  for (int first = 0; first < 65536; ++first) {
+    for (int i = 0; i < kBytes; ++i) {
+      bytes[i] = static_cast<std::uint8_t>(i % 2 == 0 ? first : first / 256 + i / 2);
+      signs[i] = static_cast<std::int8_t>((first + i) % 255 - 127);
+      if (signs[i] == 0) signs[i] = 1;
     }
-    for (std::size_t i = 0; i < 256; i += hn::Lanes(d16)) {
-      V16 all_sum = hn::Set(d16, 32000), odd_sum = hn::Set(d16, -100);
-      AddBytes(all_sum, odd_sum, hn::Load(d8, bytes + 2 * i));
-      hn::Store(all_sum, d16, all + i);
-      hn::Store(odd_sum, d16, odd + i);
-    }
-    for (int i = 0; i < 256; ++i) {
-      EXPECT_EQ(all[i], static_cast<std::int16_t>(static_cast<std::uint16_t>(32000 + i + 256 * high)));
-      EXPECT_EQ(odd[i], -100 + high) << hwy::TargetName(HWY_TARGET);
+    const V8 v = hn::Load(d8, bytes);
+    V16 lower = hn::Set(d16, kStart), upper = lower;
+    AddBytes(lower, upper, v);
+    FinishBytes(lower, upper);
+    hn::Store(lower, d16, sums[0]);
+    hn::Store(upper, d16, sums[1]);
+    lower = upper = hn::Set(d16, kStart);
+    AddSignedBytes(lower, upper, v, hn::Load(DI8(), signs));
+    FinishBytes(lower, upper);
+    hn::Store(lower, d16, sums[2]);
+    hn::Store(upper, d16, sums[3]);
+    for (int i = 0; i < kBytes; ++i) {
+      const int half = i % 16 / 8, at = i / 16 * 8 + i % 8, sign = signs[i] < 0 ? -1 : 1;
+      const int mirrored = (TableByte(bytes[i]) - kBias) * sign + kBias;
+      ASSERT_EQ(sums[half][at], kStart + TableByte(bytes[i])) << hwy::TargetName(HWY_TARGET);
+      if (kBias != 0 && bytes[i] == 0) continue;  // T is -127 or more
+      ASSERT_EQ(sums[2 + half][at], kStart + mirrored) << hwy::TargetName(HWY_TARGET) << int{bytes[i]};
     }
   }
 }

@@ -13,7 +13,7 @@
 // Where weights serve few rows of x, a lone plane's indices are not unpacked to pairs, for which there would be two
 // indices and two signs to compute; its lookups are added as 16-bit lanes (AddBytes).
 //
-// Tables are biased to unsigned bytes (+128); sums start at minus the bias, so 16 bits suffice for a run:
+// But on Arm, tables are biased to unsigned bytes (+128); sums start at minus the bias, so 16 bits suffice for a run:
 //     pairs    8 indices * 255 * (1 + 2) = 6120 < 2^15
 //     lone     odd bytes  8 * 255 < 2^15;  all bytes modulo 2^16, from which the odd ones are taken away again
 #if defined(LUTRA_KERNELS_LOOKUP_BLOCK_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -119,17 +119,17 @@ HWY_INLINE V8 Map(const void* map, V8 index) {
   return hn::TableLookupBytes(hn::LoadDup128(D8(), static_cast<const std::uint8_t*>(map)), index);
 }
 
-// A strip's signs, +1 or -1: of a byte's 8 those of a chunk, index by index from the top bit down.
+// A strip's signs, those of the bytes of Next: of a byte's 8 those of a chunk, index by index from the top bit down.
 struct Signs {
   V16 bits;  // the next in the top bits of the bytes, none of which is 0; bits that cross over to other bytes stay low
   HWY_INLINE Signs(const std::uint8_t* from, std::size_t chunk) : bits(hn::BitCast(D16(), hn::Load(D8(), from))) {
     if (chunk % kChunksPerRun != 0) bits = hn::ShiftLeft<4>(bits);
     bits = hn::Or(bits, hn::Set(D16(), 0x0101));
   }
-  HWY_INLINE hn::Vec<DI8> Apply(hn::Vec<DI8> v) {
-    const auto sign = hn::BitCast(DI8(), bits);
+  HWY_INLINE VI8 Next() {
+    const VI8 signs = hn::BitCast(DI8(), bits);
     bits = hn::Add(bits, bits);
-    return hn::IfNegativeThenNegOrUndefIfZero(sign, v);
+    return signs;
   }
 };
 
@@ -140,7 +140,7 @@ HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t halves, std::ui
   using Step = PairStep<Traits>;
   const D8 d8;
   const DI8 di8;
-  const V8 shift = hn::Set(d8, 128);
+  const V8 shift = hn::Set(d8, static_cast<std::uint8_t>(kTableBias));
   const auto store = [&](std::size_t i, V8 v) HWY_ATTR { hn::Store(v, d8, to + i * kVectorBytes); };
   for (std::size_t chunk = 0; 2 * chunk < halves; ++chunk) {
     [[maybe_unused]] Signs signs(Step::kJoined ? index + (halves - 2 * chunk) * (kPlaneBytes / 2) : index, chunk);
@@ -155,8 +155,8 @@ HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t halves, std::ui
         if constexpr (Step::kJoined) {
           store(0, low);
           store(1, high);
-          first = signs.Apply(hn::Set(di8, 1));
-          second = signs.Apply(hn::Set(di8, 1));
+          first = SignOf(signs.Next());
+          second = SignOf(signs.Next());
         } else {
           const V8 place0 = Map(kHalves.place[0], low), place1 = Map(kHalves.place[1], high);
           store(0, hn::InterleaveLower(d8, place0, place1));
@@ -343,7 +343,7 @@ struct LookupKernel {
                                   std::size_t strip, V16 (&sums)[2 * kRows]) {
     const D8 d8;
     const D16 d16;
-    constexpr int kBias = -128 * static_cast<int>(kIndicesPerChunk / 2) * (Step::kPlanes ? 3 : 1);
+    constexpr int kBias = -kTableBias * static_cast<int>(kIndicesPerChunk / 2) * (Step::kPlanes ? 3 : 1);
     const V16 start = hn::Set(d16, static_cast<std::int16_t>(kBias * static_cast<int>(kHalves)));
     LUTRA_UNROLL
     for (V16& sum : sums) sum = start;
@@ -370,27 +370,23 @@ struct LookupKernel {
     }
     if constexpr (!Step::kPlanes) {
       LUTRA_UNROLL
-      for (std::size_t n = 0; n < kRows; ++n) {  // start is a multiple of 256: 256 * odd is free of it modulo 2^16
-        const V16 odd = sums[2 * n + 1], even = hn::Sub(sums[2 * n], hn::ShiftLeft<8>(odd));
-        sums[2 * n] = hn::InterleaveLower(d16, even, odd);
-        sums[2 * n + 1] = hn::InterleaveUpper(d16, even, odd);
-      }
+      for (std::size_t n = 0; n < kRows; ++n) FinishBytes(sums[2 * n], sums[2 * n + 1]);
     }
   }
 
-  // sums: [row of x][all bytes as 16-bit lanes modulo 2^16, odd bytes]
+  // sums: [row of x][2], those of AddBytes
   template <int kRows>
   static HWY_INLINE void AddLone(V8 index, const std::uint8_t* tables, Signs& signs, V16 (&sums)[2 * kRows]) {
-    const DI8 di8;
-    const Signs before = signs;
+    [[maybe_unused]] VI8 sign;
+    if constexpr (Step::kJoined) sign = signs.Next();
     LUTRA_UNROLL
     for (std::size_t n = 0; n < kRows; ++n) {
-      auto found = hn::BitCast(di8, hn::TableLookupBytes(hn::LoadDup128(D8(), tables + n * kTableBytes), index));
-      if constexpr (Step::kJoined) {  // biased by 128, the mirror image of T is -T + 128 = 256 - (T + 128)
-        signs = before;
-        found = signs.Apply(found);
+      const V8 found = hn::TableLookupBytes(hn::LoadDup128(D8(), tables + n * kTableBytes), index);
+      if constexpr (Step::kJoined) {
+        AddSignedBytes(sums[2 * n], sums[2 * n + 1], found, sign);
+      } else {
+        AddBytes(sums[2 * n], sums[2 * n + 1], found);
       }
-      AddBytes(sums[2 * n], sums[2 * n + 1], hn::BitCast(D8(), found));
     }
   }
 };

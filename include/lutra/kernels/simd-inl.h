@@ -48,11 +48,11 @@ namespace hn = hwy::HWY_NAMESPACE;
 //     scope kVector   | T0 T1 T2 T3 |                the tables of four indices fill a vector           vpermb
 //           kBlock    | T | T | T | T |              each 16-byte block holds the same table            vpshufb, tbl
 //     adder quad      | b0*w0 + b1*w1 + b2*w2 + b3*w3 |        four products to 32 bits                 vpdpbusd, sdot
-//           pair      | b0*w0 + b1*w1 | b2*w2 + b3*w3 |        two to 16, those of a run to 32          vpmaddubsw
-//           single    | b0*w0 | b1*w1 | b2*w2 | b3*w3 |        one to 16, those of a run to 32          smlal
+//           pair      | b0*w0 + b1*w1 | b2*w2 + b3*w3 |        two to 16, those of a run to 32          vpmaddubsw, sadalp
+//           single    | b0*w0 | b1*w1 | b2*w2 | b3*w3 |        one to 16, those of a run to 32          saddw, smlal
 //
-// Lookups in vector scope are added by the quad adder, others by the pair adder; integers by the target's BaseDot, or
-// by its ExtensionDot where the CPU has the instruction (below).
+// Lookups in vector scope are added by the quad adder, others by the pair adder, or the single one where rows of x are
+// few; integers by the target's BaseDot, or by its ExtensionDot where the CPU has the instruction (below).
 #undef LUTRA_VECTOR_SCOPE
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
 #define LUTRA_VECTOR_SCOPE 1
@@ -62,6 +62,8 @@ inline constexpr Layout kLayout{Scope::kVector, 4};
 inline constexpr Layout kLayout{Scope::kBlock, static_cast<int>(HWY_MAX_BYTES / 16)};
 #endif
 inline constexpr bool kVectorScope = kLayout.scope == Scope::kVector;
+// What is added to table entries in block scope, but on Arm: the pair adder of x86 takes unsigned bytes.
+inline constexpr int kTableBias = kVectorScope || HWY_ARCH_ARM_A64 ? 0 : 128;
 
 using D8 = hn::ScalableTag<std::uint8_t>;
 using DI8 = hn::Rebind<std::int8_t, D8>;
@@ -120,7 +122,7 @@ HWY_INLINE V8 LowNibbles(V8 bytes) { return hn::And(bytes, hn::Set(D8(), 0x0f));
 HWY_INLINE V8 HighNibbles(V8 bytes) { return hn::ShiftRight<4>(bytes); }
 
 // The pair adder: lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], unsigned times signed bytes; each pair of
-// products must fit into 16 bits.
+// products must fit into 16 bits. On Arm both are signed, and each product must fit into 8 bits: b are signs.
 HWY_INLINE V16 AddPairs(V16 sum, V8 a, hn::Vec<DI8> b) {
 #if HWY_TARGET == HWY_EMU128  // each step of the other would go through memory
   for (int i = 0; i < 8; ++i) {
@@ -129,12 +131,7 @@ HWY_INLINE V16 AddPairs(V16 sum, V8 a, hn::Vec<DI8> b) {
   }
   return sum;
 #elif HWY_ARCH_ARM_A64
-  const hn::Repartition<std::uint16_t, D8> du16;
-  const auto pairs = hn::BitCast(du16, a);
-  const V16 even = hn::BitCast(D16(), hn::And(pairs, hn::Set(du16, 255)));
-  const V16 odd = hn::BitCast(D16(), hn::ShiftRight<8>(pairs)), weights = hn::BitCast(D16(), b);
-  sum = hn::MulAdd(even, hn::ShiftRight<8>(hn::ShiftLeft<8>(weights)), sum);
-  return hn::MulAdd(odd, hn::ShiftRight<8>(weights), sum);
+  return V16(vpadalq_s8(sum.raw, vmulq_s8(vreinterpretq_s8_u8(a.raw), b.raw)));
 #else
   return hn::Add(sum, hn::SatWidenMulPairwiseAdd(D16(), a, b));
 #endif
@@ -143,19 +140,47 @@ HWY_INLINE V16 AddPairs(V16 sum, V8 a, hn::Vec<DI8> b) {
 // The same with weights 1 and 2: lane i is sum[i] + a[2i] + 2 * a[2i + 1].
 HWY_INLINE V16 AddPlanes(V16 sum, V8 a) {
 #if HWY_ARCH_ARM_A64
-  const uint16x8_t both = vpadalq_u8(vreinterpretq_u16_s16(sum.raw), a.raw);
-  return V16(vreinterpretq_s16_u16(vsraq_n_u16(both, vreinterpretq_u16_u8(a.raw), 8)));
+  return V16(vsraq_n_s16(vpadalq_s8(sum.raw, vreinterpretq_s8_u8(a.raw)), vreinterpretq_s16_u8(a.raw), 8));
 #else
   return AddPairs(sum, a, hn::BitCast(DI8(), hn::Set(D16(), 0x0201)));
 #endif
 }
 
-// Adds bytes to 16-bit sums, lane i: all += bytes[2i] + 256 * bytes[2i + 1], modulo 2^16, and odd += bytes[2i + 1].
-HWY_INLINE void AddBytes(V16& all, V16& odd, V8 bytes) {
-  const D16 d16;
+// The single adder of bytes, unsigned, or on Arm signed: a 16-bit sum of each, those of the lower half of each block in
+// `lower`; but on x86 until FinishBytes those of all bytes as 16-bit lanes, modulo 2^16, and those of the odd ones, and
+// sums start from a multiple of 256.
+HWY_INLINE void AddBytes(V16& lower, V16& upper, V8 bytes) {
+#if HWY_ARCH_ARM_A64
+  lower = V16(vaddw_s8(lower.raw, vget_low_s8(vreinterpretq_s8_u8(bytes.raw))));
+  upper = V16(vaddw_high_s8(upper.raw, vreinterpretq_s8_u8(bytes.raw)));
+#else
   const hn::Repartition<std::uint16_t, D8> du16;
-  all = hn::Add(all, hn::BitCast(d16, bytes));
-  odd = hn::Add(odd, hn::BitCast(d16, hn::ShiftRight<8>(hn::BitCast(du16, bytes))));
+  lower = hn::Add(lower, hn::BitCast(D16(), bytes));
+  upper = hn::Add(upper, hn::BitCast(D16(), hn::ShiftRight<8>(hn::BitCast(du16, bytes))));
+#endif
+}
+HWY_INLINE void FinishBytes([[maybe_unused]] V16& lower, [[maybe_unused]] V16& upper) {
+#if !HWY_ARCH_ARM_A64
+  const V16 odd = upper, even = hn::Sub(lower, hn::ShiftLeft<8>(odd));  // 256 * start is 0 modulo 2^16
+  lower = hn::InterleaveLower(D16(), even, odd);
+  upper = hn::InterleaveUpper(D16(), even, odd);
+#endif
+}
+
+// -1 where the byte is negative, else 1.
+HWY_INLINE VI8 SignOf(VI8 v) { return hn::Or(hn::BroadcastSignBit(v), hn::Set(DI8(), 1)); }
+
+// Adds entries of tables, times the signs of `signs`, none of which is 0. (With a bias of 128 the mirror image of T is
+// -T + 128 = 256 - (T + 128).)
+HWY_INLINE void AddSignedBytes(V16& lower, V16& upper, V8 bytes, VI8 signs) {
+#if HWY_ARCH_ARM_A64
+  const VI8 ones = SignOf(signs);
+  const int8x16_t entries = vreinterpretq_s8_u8(bytes.raw);
+  lower = V16(vmlal_s8(lower.raw, vget_low_s8(entries), vget_low_s8(ones.raw)));
+  upper = V16(vmlal_high_s8(upper.raw, entries, ones.raw));
+#else
+  AddBytes(lower, upper, hn::BitCast(D8(), hn::IfNegativeThenNegOrUndefIfZero(signs, hn::BitCast(DI8(), bytes))));
+#endif
 }
 
 // The adders of integers: Add adds the products of `codes` (bytes below 16, a row's four side by side) with quad kQuad

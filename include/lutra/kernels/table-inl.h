@@ -48,7 +48,7 @@ struct TableTraits {
   // Bits of a partial sum below the last one kept in the (upper) table, and what every sum starts from: half a step to
   // round, and the bias of unsigned tables.
   static constexpr int kShift = kExact ? 7 : 8;
-  static constexpr int kRoot = (1 << (kShift - 1)) + (kVectorScope ? 0 : 128 << kShift);
+  static constexpr int kRoot = (1 << (kShift - 1)) + (kTableBias << kShift);
   // The largest integer that x (kIntegers, or kInt16) is rounded to.
   static constexpr float kLimit = kExact ? static_cast<float>(ExactLimit(kInfo)) : 127.0f;
 
@@ -59,8 +59,8 @@ struct TableTraits {
   // Entries are sums from kRoot on, and one less where x[0] + 1 is subtracted: signed, or unsigned with the bias, of 16
   // bits. Without the lowest kShift bits, they are bytes.
   static constexpr int kLowest = kRoot - kMaxSum - 1, kHighest = kRoot + kMaxSum;
-  static_assert(!kInfo.looks_up() || (kVectorScope ? kLowest >= -(128 << kShift) && kHighest < 128 << kShift
-                                                   : kLowest >= 0 && kHighest < 256 << kShift));
+  static_assert(!kInfo.looks_up() || (kTableBias == 0 ? kLowest >= -(128 << kShift) && kHighest < 128 << kShift
+                                                      : kLowest >= 0 && kHighest < 256 << kShift));
   static_assert(kShift <= 8 && kMaxSum <= 32767 && (!kRatios || kFine == 1 << kShift));
   // The total of a block, in 32 bits: that of kInt8 tables is 64 indices * 31 * 32514 = 6.5e7.
   static constexpr std::int64_t kMaxTotal =
@@ -116,7 +116,7 @@ HWY_INLINE V16 JoinEntries(V16 even, V16 odd) {
   } else {  // the lower digit, less what was added to round the upper one
     const V16 digit = hn::Set(d, (1 << kShift) - 1);
     const V16 joined = hn::Or(hn::And(even, digit), hn::ShiftLeft<8>(hn::And(odd, digit)));
-    constexpr int kCentre = (kVectorScope ? 0 : 128) - (1 << (kShift - 1));
+    constexpr int kCentre = kTableBias - (1 << (kShift - 1));
     return hn::BitCast(d, hn::Add(hn::BitCast(D8(), joined), hn::Set(D8(), static_cast<std::uint8_t>(kCentre))));
   }
 }

@@ -23,6 +23,8 @@
 #define LUTRA_KERNELS_LOOKUP_BLOCK_INL_H_
 #endif
 
+#include <type_traits>
+
 #include "lutra/kernels/flush-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -42,6 +44,21 @@ inline constexpr std::size_t kStripCount = kPanelRows / kVectorBytes;
 template <class Traits>
 struct PairStep {
   static constexpr bool kPlanes = Traits::kPlanes == 2, kJoined = Traits::kInfo.mirrored();
+  using Sum = std::conditional_t<kPlanes, PlaneSums, V16>;
+  static HWY_INLINE Sum Start(V16 start) {
+    if constexpr (kPlanes) {
+      return StartPlanes(start);
+    } else {
+      return start;
+    }
+  }
+  static HWY_INLINE V16 Finish(const Sum& sum) {
+    if constexpr (kPlanes) {
+      return FinishPlanes(sum);
+    } else {
+      return sum;
+    }
+  }
   static_assert(Traits::kPlanes <= 2 && !(kPlanes && kJoined));
   static constexpr std::size_t kIndices = kPlanes ? 1 : 2, kPerChunk = kIndicesPerChunk / kIndices;
   // Of those of a run of `halves` half chunks, the ones of a chunk.
@@ -60,7 +77,8 @@ HWY_INLINE hn::Vec<DI8> PlaneWeights() { return hn::BitCast(DI8(), hn::Set(D16()
 
 // The sums of a strip, [row of x][vector], += the lookups of one step in the tables of kRows rows of x.
 template <class Traits, int kRows>
-LUTRA_INLINE void AddStep(const std::uint8_t* operands, const std::uint8_t* tables, V16 (&sums)[2 * kRows]) {
+LUTRA_INLINE void AddStep(const std::uint8_t* operands, const std::uint8_t* tables,
+                          typename PairStep<Traits>::Sum (&sums)[2 * kRows]) {
   using Step = PairStep<Traits>;
   const D8 d8;
   const V8 index0 = hn::Load(d8, operands), index1 = hn::Load(d8, operands + kVectorBytes);
@@ -84,9 +102,9 @@ LUTRA_INLINE void AddStep(const std::uint8_t* operands, const std::uint8_t* tabl
       found1 = hn::TableLookupBytes(entries, index1);
     }
     if constexpr (Step::kPlanes) {
-      sums[2 * n] = AddPlanes(sums[2 * n], found0);
+      AddPlanes(sums[2 * n], found0);
       StayInRegister(sums[2 * n]);
-      sums[2 * n + 1] = AddPlanes(sums[2 * n + 1], found1);
+      AddPlanes(sums[2 * n + 1], found1);
     } else {
       sums[2 * n] = AddPairs(sums[2 * n], found0, weights0);
       StayInRegister(sums[2 * n]);
@@ -270,9 +288,11 @@ struct UnpackedLookupKernel {
         const std::uint8_t* operands = unpacked + BiasBytes(b.chunks);
         std::size_t run = pass * kMaxRunsPerBlock;
         for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun, ++run, start += kVectorBytes) {
-          V16 sums[2 * kRows];
+          typename Step::Sum sums[2 * kRows];
           LUTRA_UNROLL
-          for (std::size_t i = 0; i < 2 * kRows; ++i) sums[i] = hn::Load(d16, start + i % 2 * (kVectorBytes / 2));
+          for (std::size_t i = 0; i < 2 * kRows; ++i) {
+            sums[i] = Step::Start(hn::Load(d16, start + i % 2 * (kVectorBytes / 2)));
+          }
           const std::size_t end = HWY_MIN(first + kChunksPerRun, b.chunks);
           LUTRA_KEEP_LOOP
           for (std::size_t chunk = first; chunk < end; ++chunk, tables += b.table_stride) {
@@ -282,7 +302,7 @@ struct UnpackedLookupKernel {
             }
           }
           LUTRA_UNROLL
-          for (std::size_t i = 0; i < 2 * kRows; ++i) runs.Store(sums[i], run, i);
+          for (std::size_t i = 0; i < 2 * kRows; ++i) runs.Store(Step::Finish(sums[i]), run, i);
         }
       }
       FlushStrip<Traits, kRows>(b, runs, strip);
@@ -329,24 +349,27 @@ struct LookupKernel {
                                 RunSums<2 * kRows> (&runs)[kStripCount], std::size_t run) {
     LUTRA_UNROLL
     for (std::size_t strip = 0; strip < kStripCount; ++strip) {
-      V16 sums[2 * kRows];
+      typename Step::Sum sums[2 * kRows];
       SumStrip<kRows, kHalves>(b, index + strip * kVectorBytes, tables, strip, sums);
       LUTRA_UNROLL
-      for (std::size_t i = 0; i < 2 * kRows; ++i) runs[strip].Store(sums[i], run, i);
-      if constexpr (kRows > 1) KeepOrder(sums[2 * kRows - 1], tables);
+      for (std::size_t i = 0; i < 2 * kRows; ++i) {
+        V16 sum = Step::Finish(sums[i]);
+        runs[strip].Store(sum, run, i);
+        if (kRows > 1 && i + 1 == 2 * kRows) KeepOrder(sum, tables);
+      }
     }
     if (Step::kJoined) b.Prefetch(index + RunIndexBytes(Traits::kInfo, kHalves));
   }
 
   template <int kRows, std::size_t kHalves>
   static HWY_INLINE void SumStrip(const BlockArgs& b, const std::uint8_t* index, const std::uint8_t* tables,
-                                  std::size_t strip, V16 (&sums)[2 * kRows]) {
+                                  std::size_t strip, typename Step::Sum (&sums)[2 * kRows]) {
     const D8 d8;
     const D16 d16;
     constexpr int kBias = -kTableBias * static_cast<int>(kIndicesPerChunk / 2) * (Step::kPlanes ? 3 : 1);
     const V16 start = hn::Set(d16, static_cast<std::int16_t>(kBias * static_cast<int>(kHalves)));
     LUTRA_UNROLL
-    for (V16& sum : sums) sum = start;
+    for (auto& sum : sums) sum = Step::Start(start);
     LUTRA_UNROLL
     for (std::size_t chunk = 0; 2 * chunk < kHalves; ++chunk, tables += b.table_stride) {
       [[maybe_unused]] Signs signs(Step::kJoined ? index + (kHalves - 2 * chunk) * (kPlaneBytes / 2) : index, chunk);
@@ -359,8 +382,8 @@ struct LookupKernel {
           LUTRA_UNROLL
           for (std::size_t n = 0; n < kRows; ++n) {
             const V8 table = hn::LoadDup128(d8, tables + n * kTableBytes + step * 16);
-            sums[2 * n] = AddPlanes(sums[2 * n], hn::TableLookupBytes(table, low));
-            sums[2 * n + 1] = AddPlanes(sums[2 * n + 1], hn::TableLookupBytes(table, high));
+            AddPlanes(sums[2 * n], hn::TableLookupBytes(table, low));
+            AddPlanes(sums[2 * n + 1], hn::TableLookupBytes(table, high));
           }
         } else {
           AddLone<kRows>(low, tables + step * 32, signs, sums);

@@ -47,12 +47,12 @@ namespace hn = hwy::HWY_NAMESPACE;
 //
 //     scope kVector   | T0 T1 T2 T3 |                the tables of four indices fill a vector           vpermb
 //           kBlock    | T | T | T | T |              each 16-byte block holds the same table            vpshufb, tbl
-//     adder quad      | b0*w0 + b1*w1 + b2*w2 + b3*w3 |        four products to 32 bits                 vpdpbusd, sdot
-//           pair      | b0*w0 + b1*w1 | b2*w2 + b3*w3 |        two to 16, those of a run to 32          vpmaddubsw, sadalp
-//           single    | b0*w0 | b1*w1 | b2*w2 | b3*w3 |        one to 16, those of a run to 32          saddw, smlal
+//     adder quad      | b0*w0 + b1*w1 + b2*w2 + b3*w3 |     four products to 32 bits              vpdpbusd, sdot
+//           pair      | b0*w0 + b1*w1 | b2*w2 + b3*w3 |     two to 16, those of a run to 32       vpmaddubsw, sadalp
+//           single    | b0*w0 | b1*w1 | b2*w2 | b3*w3 |     one to 16, those of a run to 32       saddw, smlal
 //
-// Lookups in vector scope are added by the quad adder, others by the pair adder, or the single one where rows of x are
-// few; integers by the target's BaseDot, or by its ExtensionDot where the CPU has the instruction (below).
+// Lookups in vector scope are added by the quad adder, others by the pair adder or the single one; integers by the
+// target's BaseDot, or by its ExtensionDot where the CPU has the instruction (below).
 #undef LUTRA_VECTOR_SCOPE
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
 #define LUTRA_VECTOR_SCOPE 1
@@ -137,15 +137,6 @@ HWY_INLINE V16 AddPairs(V16 sum, V8 a, hn::Vec<DI8> b) {
 #endif
 }
 
-// The same with weights 1 and 2: lane i is sum[i] + a[2i] + 2 * a[2i + 1].
-HWY_INLINE V16 AddPlanes(V16 sum, V8 a) {
-#if HWY_ARCH_ARM_A64
-  return V16(vsraq_n_s16(vpadalq_s8(sum.raw, vreinterpretq_s8_u8(a.raw)), vreinterpretq_s16_u8(a.raw), 8));
-#else
-  return AddPairs(sum, a, hn::BitCast(DI8(), hn::Set(D16(), 0x0201)));
-#endif
-}
-
 // The single adder of bytes, unsigned, or on Arm signed: a 16-bit sum of each, those of the lower half of each block in
 // `lower`; but on x86 until FinishBytes those of all bytes as 16-bit lanes, modulo 2^16, and those of the odd ones, and
 // sums start from a multiple of 256.
@@ -182,6 +173,31 @@ HWY_INLINE void AddSignedBytes(V16& lower, V16& upper, V8 bytes, VI8 signs) {
   AddBytes(lower, upper, hn::BitCast(D8(), hn::IfNegativeThenNegOrUndefIfZero(signs, hn::BitCast(DI8(), bytes))));
 #endif
 }
+
+// The pair adder with weights 1 and 2: lane i of what FinishPlanes returns is start[i] + a[2i] + 2 * a[2i + 1]. (On
+// Arm, where bytes are widened one by one by any pipe, but in pairs by one alone, and all starts are 0.)
+#if HWY_ARCH_ARM_A64
+struct PlaneSums {
+  V16 lower, upper;
+};
+HWY_INLINE PlaneSums StartPlanes(V16 zero) { return {zero, zero}; }
+HWY_INLINE void AddPlanes(PlaneSums& sums, V8 a) { AddBytes(sums.lower, sums.upper, a); }
+HWY_INLINE V16 FinishPlanes(const PlaneSums& sums) {
+  const V16 odd = hn::ConcatOdd(D16(), sums.upper, sums.lower);
+  return hn::Add(hn::ConcatEven(D16(), sums.upper, sums.lower), hn::Add(odd, odd));
+}
+HWY_INLINE void StayInRegister(PlaneSums& sums) {
+  StayInRegister(sums.lower);
+  StayInRegister(sums.upper);
+}
+#else
+using PlaneSums = V16;
+HWY_INLINE PlaneSums StartPlanes(V16 start) { return start; }
+HWY_INLINE void AddPlanes(PlaneSums& sums, V8 a) {
+  sums = AddPairs(sums, a, hn::BitCast(DI8(), hn::Set(D16(), 0x0201)));
+}
+HWY_INLINE V16 FinishPlanes(PlaneSums sums) { return sums; }
+#endif
 
 // The adders of integers: Add adds the products of `codes` (bytes below 16, a row's four side by side) with quad kQuad
 // of the chunk of 16 integers at `x`, of which Load takes what Add needs. A Sum has a lane per row, or it is the sum of

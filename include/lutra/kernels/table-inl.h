@@ -270,8 +270,10 @@ HWY_INLINE void LoadLinear(const Row& x, std::size_t begin, std::size_t count, s
   for (std::size_t i = count; i < padded; ++i) linear[i] = 0.0f;
 }
 
-// `count` floats in threes to slots of four, zero up to `size`. Reads kBlocks floats beyond those of a last vector.
-HWY_INLINE void Spread(const float* linear, std::size_t count, std::size_t size, float* slots) {
+// `count` floats in threes to slots of four, zero up to `size`. What is stored of a vector v of slots, from element i
+// on, is adjust(v, i, load), where `load` loads other floats as slots. Reads kBlocks floats beyond a last vector's.
+template <class Adjust>
+HWY_INLINE void Spread(const float* linear, std::size_t count, std::size_t size, float* slots, const Adjust& adjust) {
   const DF df;
   const D32 d32;
   constexpr std::size_t kTaken = 3 * kBlocks;
@@ -281,17 +283,18 @@ HWY_INLINE void Spread(const float* linear, std::size_t count, std::size_t size,
   StayInRegister(from);  // clang would expand, in two shuffles, what one permutes
   const auto where = hn::IndicesFromVec(df, from);
   const V32 used = hn::Dup128VecFromValues(d32, -1, -1, -1, 0);
-  const auto spread = [&](V32 lanes_used) HWY_ATTR {
-    const VF slot = hn::TableLookupLanes(hn::LoadU(df, linear), where);
+  const auto load = [&](const float* at) HWY_ATTR { return hn::TableLookupLanes(hn::LoadU(df, at), where); };
+  const auto spread = [&](std::size_t i, V32 lanes_used) HWY_ATTR {
+    const VF slot = adjust(load(linear + i), i, load);
     hn::Store(hn::IfThenElseZero(hn::MaskFromVec(hn::BitCast(df, lanes_used)), slot), df, slots);
-    linear += kTaken;
     slots += kLanesF;
   };
   float* const end = slots + size;
-  for (; count >= kTaken; count -= kTaken) spread(used);
-  if (count != 0) {
-    const V32 left = hn::Set(d32, static_cast<std::int32_t>(count));
-    spread(hn::And(used, hn::VecFromMask(d32, hn::Lt(from, left))));
+  std::size_t i = 0;
+  for (; i + kTaken <= count; i += kTaken) spread(i, used);
+  if (i < count) {
+    const V32 left = hn::Set(d32, static_cast<std::int32_t>(count - i));
+    spread(i, hn::And(used, hn::VecFromMask(d32, hn::Lt(from, left))));
   }
   VF zero = hn::Zero(df);
   StayInRegister(zero);  // no call of memset, whose narrower stores would delay loads
@@ -308,12 +311,20 @@ HWY_INLINE const float* LoadSlots(const Row& x, std::size_t begin, std::size_t c
     LoadLinear(x, begin, count, size, raw, buffer);
   } else {
     const std::size_t read = (count + 3 * kBlocks - 1) / (3 * kBlocks) * (3 * kBlocks) + kBlocks;
-    HWY_ALIGN float linear[kMaxSpans * kSpan];
-    if (!x.in_place || begin + read > x.geometry->k) {
+    const auto as_it_is = [](VF v, std::size_t, const auto&) HWY_ATTR { return v; };
+    if (x.type != DataType::kF32 || x.order != nullptr || begin + read > x.geometry->k) {
+      HWY_ALIGN float linear[kMaxSpans * kSpan];
       LoadLinear(x, begin, count, read, raw, linear);
-      in_x = linear;
+      Spread(linear, count, size, buffer, as_it_is);
+    } else if (x.norm == nullptr) {
+      Spread(in_x, count, size, buffer, as_it_is);
+    } else {  // as NormalizeLinear; not from its output, as loads that overlap two stores wait for both
+      const float* weight = x.norm->weight;
+      Spread(in_x, count, size, buffer, [&](VF v, std::size_t i, const auto& load) HWY_ATTR {
+        v = hn::Mul(v, hn::Set(DF(), x.inverse_rms));
+        return weight == nullptr ? v : hn::Mul(v, load(weight + begin + i));
+      });
     }
-    Spread(in_x, count, size, buffer);
   }
   return buffer;
 }

@@ -13,7 +13,7 @@
 // Where weights serve few rows of x, a lone plane's indices are not unpacked to pairs, for which there would be two
 // indices and two signs to compute; its lookups are added as 16-bit lanes (AddBytes).
 //
-// But on Arm, tables are biased to unsigned bytes (+128); sums start at minus the bias, so 16 bits suffice for a run:
+// Except on Arm tables are biased to unsigned bytes (+128); sums start at minus the bias, so 16 bits suffice for a run:
 //     pairs    8 indices * 255 * (1 + 2) = 6120 < 2^15
 //     lone     odd bytes  8 * 255 < 2^15;  all bytes modulo 2^16, from which the odd ones are taken away again
 #if defined(LUTRA_KERNELS_LOOKUP_BLOCK_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -137,7 +137,8 @@ HWY_INLINE V8 Map(const void* map, V8 index) {
   return hn::TableLookupBytes(hn::LoadDup128(D8(), static_cast<const std::uint8_t*>(map)), index);
 }
 
-// A strip's signs, those of the bytes of Next: of a byte's 8 those of a chunk, index by index from the top bit down.
+// A strip's signs, as those of the bytes that Next returns: of 8 bits of a byte those of a chunk, index by index from
+// the top bit down.
 struct Signs {
   V16 bits;  // the next in the top bits of the bytes, none of which is 0; bits that cross over to other bytes stay low
   HWY_INLINE Signs(const std::uint8_t* from, std::size_t chunk) : bits(hn::BitCast(D16(), hn::Load(D8(), from))) {

@@ -78,11 +78,12 @@ HWY_INLINE void LoadGroupParams(const std::uint8_t* params, const float* supers,
   constexpr float kGain = Traits::kInfo.gain, kCenter = Traits::kInfo.center;
   for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
     const VF scale = Loader::Scale(params, supers, row, kGain);
-    VF center;
     if (zero_kind == ZeroKind::kNone || zero_kind == ZeroKind::kUInt4) {
       hn::Store(scale, df, to + row);
       continue;
-    } else if (zero_kind == ZeroKind::kOffset) {
+    }
+    VF center;
+    if (zero_kind == ZeroKind::kOffset) {
       center = Loader::Offset(params, supers, row);
       if (kCenter != 0.0f) center = Fma(scale, hn::Set(df, kCenter / kGain), center);
     } else {

@@ -62,7 +62,7 @@ inline constexpr Layout kLayout{Scope::kVector, 4};
 inline constexpr Layout kLayout{Scope::kBlock, static_cast<int>(HWY_MAX_BYTES / 16)};
 #endif
 inline constexpr bool kVectorScope = kLayout.scope == Scope::kVector;
-// What is added to table entries in block scope, but on Arm: the pair adder of x86 takes unsigned bytes.
+// What is added to table entries in block scope except on Arm: the pair adder of x86 takes unsigned bytes.
 inline constexpr int kTableBias = kVectorScope || HWY_ARCH_ARM_A64 ? 0 : 128;
 
 using D8 = hn::ScalableTag<std::uint8_t>;
@@ -137,9 +137,9 @@ HWY_INLINE V16 AddPairs(V16 sum, V8 a, hn::Vec<DI8> b) {
 #endif
 }
 
-// The single adder of bytes, unsigned, or on Arm signed: a 16-bit sum of each, those of the lower half of each block in
-// `lower`; but on x86 until FinishBytes those of all bytes as 16-bit lanes, modulo 2^16, and those of the odd ones, and
-// sums start from a multiple of 256.
+// The single adder of bytes: a 16-bit sum of each, those of the lower half of each 16-byte block in `lower`. On Arm
+// bytes are signed. Elsewhere they are unsigned, sums start from a multiple of 256, and until FinishBytes `lower` is
+// the sum of all bytes as 16-bit lanes, modulo 2^16, and `upper` that of the odd ones.
 HWY_INLINE void AddBytes(V16& lower, V16& upper, V8 bytes) {
 #if HWY_ARCH_ARM_A64
   lower = V16(vaddw_s8(lower.raw, vget_low_s8(vreinterpretq_s8_u8(bytes.raw))));

@@ -356,7 +356,7 @@ struct LookupKernel {
       for (std::size_t i = 0; i < 2 * kRows; ++i) {
         V16 sum = Step::Finish(sums[i]);
         runs[strip].Store(sum, run, i);
-        if (kRows > 1 && i + 1 == 2 * kRows) KeepOrder(sum, tables);
+        if (kRows > 1 && i + 1 == 2 * kRows) KeepOrder(sum, tables);  // of sums[i], clang spills three times as much
       }
     }
     if (Step::kJoined) b.Prefetch(index + RunIndexBytes(Traits::kInfo, kHalves));

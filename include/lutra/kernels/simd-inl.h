@@ -137,6 +137,21 @@ HWY_INLINE V16 AddPairs(V16 sum, V8 a, hn::Vec<DI8> b) {
 #endif
 }
 
+#if HWY_ARCH_ARM_A64
+// 16-bit sums of single bytes, those of the lower and of the upper eight.
+struct ByteSums {
+  V16 lower, upper;
+};
+HWY_INLINE void StayInRegister(ByteSums& sums) {
+  StayInRegister(sums.lower);
+  StayInRegister(sums.upper);
+}
+template <class T>
+HWY_INLINE void KeepOrder(ByteSums& sums, const T*& pointer) {
+  KeepOrder(sums.upper, pointer);
+}
+#endif
+
 // The single adder of bytes: a 16-bit sum of each, those of the lower half of each 16-byte block in `lower`. On Arm
 // bytes are signed. Elsewhere they are unsigned, sums start from a multiple of 256, and until FinishBytes `lower` is
 // the sum of all bytes as 16-bit lanes, modulo 2^16, and `upper` that of the odd ones.
@@ -177,18 +192,12 @@ HWY_INLINE void AddSignedBytes(V16& lower, V16& upper, V8 bytes, VI8 signs) {
 // The pair adder with weights 1 and 2: lane i of what FinishPlanes returns is start[i] + a[2i] + 2 * a[2i + 1]. (On
 // Arm, where bytes are widened one by one by any pipe, but in pairs by one alone, and all starts are 0.)
 #if HWY_ARCH_ARM_A64
-struct PlaneSums {
-  V16 lower, upper;
-};
+using PlaneSums = ByteSums;
 HWY_INLINE PlaneSums StartPlanes(V16 zero) { return {zero, zero}; }
 HWY_INLINE void AddPlanes(PlaneSums& sums, V8 a) { AddBytes(sums.lower, sums.upper, a); }
 HWY_INLINE V16 FinishPlanes(const PlaneSums& sums) {
   const V16 odd = hn::ConcatOdd(D16(), sums.upper, sums.lower);
   return hn::Add(hn::ConcatEven(D16(), sums.upper, sums.lower), hn::Add(odd, odd));
-}
-HWY_INLINE void StayInRegister(PlaneSums& sums) {
-  StayInRegister(sums.lower);
-  StayInRegister(sums.upper);
 }
 #else
 using PlaneSums = V16;
@@ -229,27 +238,20 @@ struct BaseDot : QuadLoad, QuadSums {
 };
 #elif HWY_ARCH_ARM_A64
 struct BaseDot : QuadLoad {
-  struct Sum {
-    V16 low, high;  // of the lower and of the upper eight bytes
-  };
+  using Sum = ByteSums;
   static constexpr int kMaxRows = 2, kVectors = 2, kProducts = 1;
   static HWY_INLINE Sum Zero() { return {hn::Zero(D16()), hn::Zero(D16())}; }
   template <int kQuad>
   static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
     const int8x16_t w = vreinterpretq_s8_u8(codes.raw);
-    sum.low = V16(vmlal_s8(sum.low.raw, vget_low_s8(w), vget_low_s8(quad.raw)));
-    sum.high = V16(vmlal_high_s8(sum.high.raw, w, quad.raw));
-    StayInRegister(sum.low);
-    StayInRegister(sum.high);
+    sum.lower = V16(vmlal_s8(sum.lower.raw, vget_low_s8(w), vget_low_s8(quad.raw)));
+    sum.upper = V16(vmlal_high_s8(sum.upper.raw, w, quad.raw));
+    StayInRegister(sum);
   }
   static HWY_INLINE V32 Widen(V32 sum, Sum run) {
-    return V32(vaddq_s32(sum.raw, vpaddq_s32(vpaddlq_s16(run.low.raw), vpaddlq_s16(run.high.raw))));
+    return V32(vaddq_s32(sum.raw, vpaddq_s32(vpaddlq_s16(run.lower.raw), vpaddlq_s16(run.upper.raw))));
   }
 };
-template <class T>
-HWY_INLINE void KeepOrder(BaseDot::Sum& sum, const T*& pointer) {
-  KeepOrder(sum.high, pointer);
-}
 #else
 struct BaseDot : QuadLoad {
   using Sum = V16;

@@ -185,7 +185,7 @@ LUTRA_INLINE void StoreTables(const V16 (&entry)[Traits::kColumns], std::size_t 
 
 // A row of x.
 struct Row : TableArgs {
-  bool in_place;      // its floats are used where they are
+  bool in_order;      // its elements are floats, in the order of the tables
   float inverse_rms;  // if it is normalized
 };
 
@@ -261,7 +261,7 @@ HWY_INLINE void LoadLinear(const Row& x, std::size_t begin, std::size_t count, s
   const float* loaded = linear;
   if (x.order != nullptr) {
     LoadInOrder(x, begin, count, raw, linear);
-  } else if (x.norm != nullptr && x.type == DataType::kF32) {
+  } else if (x.norm != nullptr && x.in_order) {
     loaded = static_cast<const float*>(x.x) + begin;
   } else {
     LoadInRow(x, begin, count, raw, linear);
@@ -307,17 +307,15 @@ HWY_INLINE const float* LoadSlots(const Row& x, std::size_t begin, std::size_t c
                                   bool copy, float* buffer) {
   const auto* in_x = static_cast<const float*>(x.x) + begin;
   if constexpr (!Traits::kInfo.mirrored()) {
-    if (x.in_place && count == size && !copy) return in_x;
+    if (x.in_order && x.norm == nullptr && count == size && !copy) return in_x;
     LoadLinear(x, begin, count, size, raw, buffer);
   } else {
     const std::size_t read = (count + 3 * kBlocks - 1) / (3 * kBlocks) * (3 * kBlocks) + kBlocks;
-    const auto as_it_is = [](VF v, std::size_t, const auto&) HWY_ATTR { return v; };
-    if (x.type != DataType::kF32 || x.order != nullptr || begin + read > x.geometry->k) {
-      HWY_ALIGN float linear[kMaxSpans * kSpan];
-      LoadLinear(x, begin, count, read, raw, linear);
-      Spread(linear, count, size, buffer, as_it_is);
-    } else if (x.norm == nullptr) {
-      Spread(in_x, count, size, buffer, as_it_is);
+    HWY_ALIGN float linear[kMaxSpans * kSpan];
+    const bool from_x = x.in_order && begin + read <= x.geometry->k;
+    if (!from_x) LoadLinear(x, begin, count, read, raw, linear);
+    if (!from_x || x.norm == nullptr) {
+      Spread(from_x ? in_x : linear, count, size, buffer, [](VF v, std::size_t, const auto&) HWY_ATTR { return v; });
     } else {  // as NormalizeLinear; not from its output, as loads that overlap two stores wait for both
       const float* weight = x.norm->weight;
       Spread(in_x, count, size, buffer, [&](VF v, std::size_t i, const auto& load) HWY_ATTR {
@@ -613,7 +611,7 @@ bool BuildGroup(const TableArgs& a) {
   BlockOfX blocks[kGroupRows];
   Row row[kGroupRows];
   for (std::size_t n = 0; n < HWY_MIN(a.rows, kGroupRows); ++n) {  // g++ warns of more rows than there are
-    row[n] = {a, a.type == DataType::kF32 && a.order == nullptr && a.norm == nullptr, 1.0f};
+    row[n] = {a, a.type == DataType::kF32 && a.order == nullptr, 1.0f};
     row[n].x = static_cast<const std::uint8_t*>(a.x) + n * a.x_stride;
     if (a.scales != nullptr) row[n].scales += n * a.scale_stride;
     if (a.norm != nullptr) row[n].inverse_rms = InverseRms(row[n]);

@@ -44,7 +44,8 @@ struct TileTraits {
 inline constexpr std::size_t kPanelParams = 2 * kPanelRows;
 
 // One block of some panels of a set, and where a few rows of x, `kRows` at a call, begin.
-// (No member smaller than a word: with padding, which compilers copy in odd pieces, a copy waits for the one before.)
+// (Copied word by word, as it was written: a load of two words waits until both stores have reached L1, which takes as
+// long as one block of int1.)
 struct BlockArgs {
   const std::uint8_t* index;  // of panel `first`
   std::size_t set_panels, first;
@@ -57,6 +58,22 @@ struct BlockArgs {
   float* tile;               // rows of kPanelRows
   std::size_t tile_stride;   // from a panel to the next
   std::size_t ahead;
+
+  BlockArgs() = default;
+  BlockArgs(const BlockArgs& o)
+      : index(o.index),
+        set_panels(o.set_panels),
+        first(o.first),
+        chunks(o.chunks),
+        halves(o.halves),
+        params(o.params),
+        center(o.center),
+        tables(o.tables),
+        table_stride(o.table_stride),
+        scales(o.scales),
+        tile(o.tile),
+        tile_stride(o.tile_stride),
+        ahead(o.ahead) {}
 
   // Asks for two lines of packed weights after one that is read: the one `ahead` bytes on from memory into L2, and a
   // near one into L1, which waits for fewer lines than memory could send. Zen 4 and 5 reach 0.9 of memory's speed in

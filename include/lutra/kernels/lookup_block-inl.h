@@ -199,17 +199,22 @@ HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t halves, std::ui
 
 // The runs' 16-bit sums of a strip, [run][row of x][vector], to floats: sums of runs times their ratios.
 template <class Traits, int kRows>
-HWY_INLINE void FlushStrip(const BlockArgs& b, const RunSums<2 * kRows>& runs, std::size_t strip) {
+HWY_INLINE void FlushStrip(BlockArgs b, const RunSums<2 * kRows>& runs, std::size_t strip) {
   const D16 d16;
   const D32 d32;
+  constexpr std::size_t kRowsOfVector = kVectorBytes / 2;
   const std::size_t count = (b.chunks + kChunksPerRun - 1) / kChunksPerRun;
-  for (std::size_t v = 0; v < 2; ++v) {
+  b.params += 2 * strip * kRowsOfVector;
+  b.tile += 2 * strip * kRowsOfVector;
+  for (std::size_t v = 0; v < 2; ++v, b.params += kRowsOfVector, b.tile += kRowsOfVector) {
     V32 sums[2 * kRows];
     StartSums<Traits, kRows>(b, sums);
     for (int pass = 0; pass < Traits::kPasses; ++pass) {
       if (pass != 0) NextDigit<Traits, kRows>(b, sums);
       const std::size_t first = static_cast<std::size_t>(pass) * kMaxRunsPerBlock;
-      for (std::size_t run = 0; run < count; run += 2) {
+      LUTRA_UNROLL
+      for (std::size_t run = 0; run < kMaxRunsPerBlock; run += 2) {
+        if (run != 0 && run >= count) break;
         LUTRA_UNROLL
         for (std::size_t n = 0; n < kRows; ++n) {
           const V16 ratio = hn::BitCast(d16, hn::Set(d32, static_cast<std::int32_t>(b.scales[n].pair[run / 2])));
@@ -221,9 +226,7 @@ HWY_INLINE void FlushStrip(const BlockArgs& b, const RunSums<2 * kRows>& runs, s
         }
       }
     }
-    const int row = static_cast<int>((2 * strip + v) * kVectorBytes / 2);
-    FlushPanels<Traits, 1, 2, kRows>(b, sums,
-                                     [row](int half) { return row + half * static_cast<int>(kVectorBytes / 4); });
+    FlushPanels<Traits, 1, 2, kRows>(b, sums, [](int half) { return half * static_cast<int>(kVectorBytes / 4); });
   }
 }
 
@@ -242,32 +245,31 @@ template <class Traits>
 struct UnpackedLookupKernel {
   using Step = PairStep<Traits>;
   static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;  // 8 sums, 4 operands, 3 for lookups of 16
-  static constexpr std::size_t BiasBytes(std::size_t chunks) {
-    return 2 * ((chunks + kChunksPerRun - 1) / kChunksPerRun) * kVectorBytes;
-  }
+  // Of a run: what its two vectors of sums start from, then the operands of each step.
+  static constexpr std::size_t kStartBytes = 2 * kVectorBytes, kChunkBytes = Step::kPerChunk * Step::kBytes;
+  static constexpr std::size_t kUnpackedRunBytes = kStartBytes + kChunksPerRun * kChunkBytes;
   static constexpr std::size_t StripBytes(std::size_t chunks) {
-    return BiasBytes(chunks) + chunks * Step::kPerChunk * Step::kBytes;
+    return (chunks + kChunksPerRun - 1) / kChunksPerRun * kStartBytes + chunks * kChunkBytes;
   }
   // Of a block; at most, of a span (whose small blocks may be single chunks, and runs).
   static constexpr std::size_t UnpackedBytes(std::size_t chunks) { return kStripCount * StripBytes(chunks); }
   static constexpr std::size_t kUnpackedBytes =
       HWY_MAX(UnpackedBytes(kMaxChunksPerBlock), kMaxBlocksPerSpan* UnpackedBytes(kChunksPerRun));
 
-  // A block of a panel: for each strip [run][2] what sums start from, then the operands of each step.
+  // A block of a panel: the runs of each strip.
   static HWY_INLINE void Unpack(const BlockArgs& b, std::uint8_t* to) {
     const D16 d16;
     const std::uint8_t* index = b.index;
-    const std::size_t strip_bytes = StripBytes(b.chunks), bias_bytes = BiasBytes(b.chunks);
-    for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun) {
+    const std::size_t strip_bytes = StripBytes(b.chunks);
+    for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun, to += kUnpackedRunBytes) {
       const std::size_t halves = HWY_MIN(kHalvesPerRun, b.halves - 2 * first);
       const std::size_t bytes = RunBytes(Traits::kInfo, halves);
       for (std::size_t at = 0; at < bytes; at += 64) b.Prefetch(index + at);
       for (std::size_t strip = 0; strip < kStripCount; ++strip) {
-        std::uint8_t* strip_to = to + strip * strip_bytes;
+        std::uint8_t* run = to + strip * strip_bytes;
         V16 bias[2] = {hn::Zero(d16), hn::Zero(d16)};
-        UnpackRun<Traits>(index + strip * kVectorBytes, halves,
-                          strip_to + bias_bytes + first * Step::kPerChunk * Step::kBytes, bias);
-        auto* start = reinterpret_cast<std::int16_t*>(strip_to + first / kChunksPerRun * 2 * kVectorBytes);
+        UnpackRun<Traits>(index + strip * kVectorBytes, halves, run + kStartBytes, bias);
+        auto* start = reinterpret_cast<std::int16_t*>(run);
         hn::Store(hn::Neg(bias[0]), d16, start);
         hn::Store(hn::Neg(bias[1]), d16, start + kVectorBytes / 2);
       }
@@ -278,36 +280,50 @@ struct UnpackedLookupKernel {
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const BlockArgs& b) {
     static_assert(kPanels == 1);
-    const D16 d16;
     RunSums<2 * kRows> runs;
     CompletePair<Traits, kRows>(b, runs);
-    for (std::size_t strip = 0; strip < kStripCount; ++strip) {
+    const std::uint8_t* unpacked = b.index;
+    for (std::size_t strip = 0; strip < kStripCount; ++strip, unpacked += StripBytes(b.chunks)) {
       const std::uint8_t* tables = b.tables;
       for (std::size_t pass = 0; pass < Traits::kPasses; ++pass) {
-        const std::uint8_t* unpacked = b.index + strip * StripBytes(b.chunks);
-        const auto* start = reinterpret_cast<const std::int16_t*>(unpacked);
-        const std::uint8_t* operands = unpacked + BiasBytes(b.chunks);
-        std::size_t run = pass * kMaxRunsPerBlock;
-        for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun, ++run, start += kVectorBytes) {
-          typename Step::Sum sums[2 * kRows];
-          LUTRA_UNROLL
-          for (std::size_t i = 0; i < 2 * kRows; ++i) {
-            sums[i] = Step::Start(hn::Load(d16, start + i % 2 * (kVectorBytes / 2)));
-          }
-          const std::size_t end = HWY_MIN(first + kChunksPerRun, b.chunks);
-          LUTRA_KEEP_LOOP
-          for (std::size_t chunk = first; chunk < end; ++chunk, tables += b.table_stride) {
-            LUTRA_UNROLL
-            for (std::size_t step = 0; step < Step::kPerChunk; ++step, operands += Step::kBytes) {
-              AddStep<Traits, kRows>(operands, tables + step * Step::kIndices * 16, sums);
-            }
-          }
-          LUTRA_UNROLL
-          for (std::size_t i = 0; i < 2 * kRows; ++i) runs.Store(Step::Finish(sums[i]), run, i);
+        const std::uint8_t* from = unpacked;
+        const std::size_t first = pass * kMaxRunsPerBlock, end = first + b.chunks / kChunksPerRun;
+        std::size_t run = first;
+        LUTRA_KEEP_LOOP
+        for (; run < end; ++run) {
+          SumRun<kRows, kChunksPerRun>(from, tables, b.table_stride, runs, run);
+          from += kUnpackedRunBytes;
+          tables += kChunksPerRun * b.table_stride;
         }
+        if (b.chunks % kChunksPerRun == 0) continue;
+        SumRun<kRows, 1>(from, tables, b.table_stride, runs, run);
+        tables += b.table_stride;
       }
       FlushStrip<Traits, kRows>(b, runs, strip);
     }
+  }
+
+ private:
+  // (Unrolled, as on Intel counting and addressing share their ports with vectors.)
+  template <int kRows, std::size_t kChunks>
+  static HWY_INLINE void SumRun(const std::uint8_t* from, const std::uint8_t* tables, std::size_t table_stride,
+                                RunSums<2 * kRows>& runs, std::size_t run) {
+    const D16 d16;
+    const auto* start = reinterpret_cast<const std::int16_t*>(from);
+    typename Step::Sum sums[2 * kRows];
+    LUTRA_UNROLL
+    for (std::size_t i = 0; i < 2 * kRows; ++i)
+      sums[i] = Step::Start(hn::Load(d16, start + i % 2 * (kVectorBytes / 2)));
+    const std::uint8_t* operands = from + kStartBytes;
+    LUTRA_UNROLL
+    for (std::size_t chunk = 0; chunk < kChunks; ++chunk, tables += table_stride) {
+      LUTRA_UNROLL
+      for (std::size_t step = 0; step < Step::kPerChunk; ++step, operands += Step::kBytes) {
+        AddStep<Traits, kRows>(operands, tables + step * Step::kIndices * 16, sums);
+      }
+    }
+    LUTRA_UNROLL
+    for (std::size_t i = 0; i < 2 * kRows; ++i) runs.Store(Step::Finish(sums[i]), run, i);
   }
 };
 

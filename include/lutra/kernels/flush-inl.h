@@ -44,8 +44,8 @@ struct TileTraits {
 inline constexpr std::size_t kPanelParams = 2 * kPanelRows;
 
 // One block of some panels of a set, and where a few rows of x, `kRows` at a call, begin.
-// (Copied word by word, as it was written: a load of two words waits until both stores have reached L1, which takes as
-// long as one block of int1.)
+// (Copied word by word, as it was written: a load of two words waits until both stores have reached L1, some 20 cycles
+// of the 500 of a block.)
 struct BlockArgs {
   const std::uint8_t* index;  // of panel `first`
   std::size_t set_panels, first;

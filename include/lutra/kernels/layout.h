@@ -70,9 +70,8 @@ inline constexpr std::size_t kSignBytes = 32;    // of a chunk
 inline constexpr std::size_t kRunSignBytes = kChunksPerRun * kSignBytes;
 inline constexpr std::size_t kGroupRows = 4;  // rows of x whose tables alternate: what a micro-kernel takes at most
 
-inline constexpr std::size_t kSpanWeights = 128;  // that small blocks make together
+inline constexpr std::size_t kSpanWeights = 128;  // that small blocks make together at least
 inline constexpr std::size_t kMaxBlocksPerSpan = kSpanWeights / 16;
-static_assert(kSuperGroup % kSpanWeights == 0);             // so that the groups of a span share supers
 inline constexpr std::size_t kMaxIntegerChunks = 128 / 16;  // of a block
 
 // Of one chunk of one row of x, per pass: 4 tables of 16 entries, or 16 integers.
@@ -197,7 +196,7 @@ struct Geometry {
   std::size_t k, block, cut;                       // weights: BlockSize, CutSize
   std::size_t blocks_per_cut, blocks;              // `blocks` per row
   std::size_t blocks_per_group, groups_per_super;  // without supers groups_per_super is 0
-  std::size_t blocks_per_span;                     // that kernels take in one go
+  std::size_t blocks_per_span;                     // that make kSpanWeights, or 1
   Extent whole, cut_end, row_end;                  // blocks; the last of a cut, and of a row, may be shorter
   std::size_t zero_offset;                         // of the zeros in params; 0 if they have no place of their own
   std::size_t param_bytes;                         // scales and zeros of a group

@@ -19,12 +19,13 @@ namespace lutra {
 namespace internal {
 namespace HWY_NAMESPACE {
 
-// Consecutive blocks of K that rows of x take in one go, so that small groups cost little more than their scales.
+// Consecutive blocks of K that rows of x take in one go, so that calls cost little, and small groups little more than
+// their scales.
 struct SpanArgs {
   BlockArgs block;  // the first
   std::size_t blocks, last_chunks, last_halves;
-  std::size_t index_stride;  // from a block to the next
-  std::size_t group_rows;    // rows of the group of x
+  std::size_t index_stride, params_stride;  // from a block to the next
+  std::size_t group_rows;                   // rows of the group of x
 };
 
 // (A function of its own: inlined, its addresses would be prepared for each span, needed or not.)
@@ -36,7 +37,7 @@ HWY_NOINLINE void OverBlocks(const SpanArgs& span) {
     Kernel::template Run<kPanels, kRows>(b);
     if (left == 1) return;
     b.index += span.index_stride;
-    b.params += kMaxSetPanels * kPanelParams;
+    b.params += span.params_stride;
     b.tables += b.chunks * Traits::kPasses * b.table_stride;
     b.scales += span.group_rows;
   }
@@ -123,37 +124,59 @@ struct ParamFloats {
 template <class Traits>
 class PanelReader {
  public:
-  PanelReader(const TileArgs& a, ParamFloats& floats) : a_(a), g_(*a.geometry), floats_(floats), next_(a.set) {}
+  PanelReader(const TileArgs& a, ParamFloats& floats)
+      : a_(a),
+        g_(*a.geometry),
+        floats_(floats),
+        own_group_(g_.blocks_per_group == 1),
+        stride_(a.set_panels * (g_.whole.bytes + (own_group_ ? g_.param_bytes : 0))),
+        most_(a.unpack ? g_.blocks_per_span : MostBlocks()),
+        next_(a.set) {}
 
-  // Sets what a span of blocks from `block` on reads, packed: one, or small ones, each of which is a group.
+  // Sets what a span of blocks from `block` on reads, packed.
   HWY_INLINE void Next(std::size_t block, SpanArgs& span) {
     BlockArgs& b = span.block;
-    span.blocks = HWY_MIN(g_.blocks_per_span, g_.blocks - block);
+    span.blocks = BlocksFrom(block);
     const Extent& last = g_.extent(block + span.blocks - 1);
     span.last_chunks = last.chunks;
     span.last_halves = last.halves;
     b.chunks = g_.whole.chunks;
     b.halves = g_.whole.halves;
     b.params = floats_.params;
-    span.index_stride = a_.set_panels * (g_.param_bytes + g_.whole.bytes);
-    if (blocks_left_ == 0) LoadGroups(span);
-    --blocks_left_;
+    span.index_stride = stride_;
+    span.params_stride = own_group_ ? kMaxSetPanels * kPanelParams : 0;
+    if (blocks_left_ == 0) LoadGroups(span, own_group_ ? span.blocks : 1);
+    blocks_left_ -= span.blocks;
     b.index = next_ + a_.first * kPlaneBytes;
     next_ += (span.blocks - 1) * span.index_stride + a_.set_panels * last.bytes;
   }
 
  private:
-  HWY_INLINE void LoadGroups(const SpanArgs& span) {
+  // The params of a span are loaded before its codes, and should have been asked for.
+  HWY_INLINE std::size_t MostBlocks() const {
+    const std::size_t asked = a_.ahead * 3 / 4 / stride_;
+    return HWY_MAX(g_.blocks_per_span, HWY_MIN(kMaxBlocksPerSpan, 1 + asked));
+  }
+  // As many as most_ from `block` on, of which all but the last are whole, in one group or in groups of the same
+  // supers.
+  HWY_INLINE std::size_t BlocksFrom(std::size_t block) const {
+    std::size_t blocks = HWY_MIN(most_, g_.blocks - block);
+    if (g_.blocks_per_cut != 1) blocks = HWY_MIN(blocks, g_.blocks_per_cut - block % g_.blocks_per_cut);
+    if (!own_group_) return HWY_MIN(blocks, blocks_left_ != 0 ? blocks_left_ : g_.blocks_per_group);
+    return g_.groups_per_super == 0 ? blocks : HWY_MIN(blocks, g_.groups_per_super - block % g_.groups_per_super);
+  }
+
+  HWY_INLINE void LoadGroups(const SpanArgs& span, std::size_t groups) {
     if (g_.groups_per_super != 0 && groups_left_ == 0) LoadSuperGroup();
     const std::uint8_t* params = next_ + a_.first * g_.param_bytes;
     for (std::size_t i = 0; i < a_.panel_count; ++i, params += g_.param_bytes) {
-      LoadParams<Traits>(g_, span.block, {params, span.index_stride, span.blocks}, floats_.supers + i * kPanelParams,
+      LoadParams<Traits>(g_, span.block, {params, span.index_stride, groups}, floats_.supers + i * kPanelParams,
                          floats_.params + i * kPanelParams);
     }
-    if (g_.zero_kind == ZeroKind::kUInt4) LoadGroupZeros(span.blocks);
+    if (g_.zero_kind == ZeroKind::kUInt4) LoadGroupZeros(groups);
     next_ += a_.set_panels * g_.param_bytes;
-    blocks_left_ = g_.blocks_per_group;
-    groups_left_ -= span.blocks;
+    blocks_left_ = groups * g_.blocks_per_group;
+    groups_left_ -= groups;
   }
 
   HWY_INLINE void LoadSuperGroup() {
@@ -180,11 +203,13 @@ class PanelReader {
   const TileArgs& a_;
   const Geometry& g_;
   ParamFloats& floats_;
+  const bool own_group_;      // each block is a group
+  const std::size_t stride_;  // from a block of a span to the next
+  const std::size_t most_;    // blocks of a span
   const std::uint8_t* next_;
   const std::uint8_t* supers_ = nullptr;           // of the first panel
   std::size_t super_ = 0, super_bytes_ = 0;        // the next super-group; bytes from panel to panel
-  std::size_t blocks_left_ = 0, groups_left_ = 0;  // of the group (a span of groups counts as one block), and of its
-                                                   // super-group
+  std::size_t blocks_left_ = 0, groups_left_ = 0;  // whose params are loaded; of the super-group
 };
 
 template <class Traits>

@@ -58,10 +58,10 @@ struct ScaleLoader<DataType::kUInt4> {
 };
 
 // internal::CenterAt in src/scales.h, but of kOffset; the gain is a power of two: exact.
-template <class Traits>
+template <Format kFormat>
 HWY_INLINE VF CenterOf(VF scale, VF zero) {
   const DF df;
-  constexpr float kGain = Traits::kInfo.gain, kCenter = Traits::kInfo.center;
+  constexpr float kGain = Describe(kFormat).gain, kCenter = Describe(kFormat).center;
   return hn::Mul(scale, hn::Mul(hn::Sub(hn::Set(df, kCenter), zero), hn::Set(df, 1.0f / kGain)));
 }
 
@@ -71,11 +71,11 @@ struct GroupParams {
   std::size_t stride, count;
 };
 
-template <class Traits, DataType kType>
+template <Format kFormat, DataType kType>
 HWY_INLINE void LoadGroupParams(const std::uint8_t* params, const float* supers, ZeroKind zero_kind, float* to) {
   using Loader = ScaleLoader<kType>;
   const DF df;
-  constexpr float kGain = Traits::kInfo.gain, kCenter = Traits::kInfo.center;
+  constexpr float kGain = Describe(kFormat).gain, kCenter = Describe(kFormat).center;
   for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
     const VF scale = Loader::Scale(params, supers, row, kGain);
     if (zero_kind == ZeroKind::kNone || zero_kind == ZeroKind::kUInt4) {
@@ -90,58 +90,58 @@ HWY_INLINE void LoadGroupParams(const std::uint8_t* params, const float* supers,
       const std::uint8_t* zeros = params + kPanelRows * SizeOf(kType);
       const VF zero = zero_kind == ZeroKind::kInteger || !IsFloat(kType) ? LoadBytes<std::uint8_t>(zeros, row)
                                                                          : LoadFloats(df, zeros, kType, row);
-      center = CenterOf<Traits>(scale, zero);
+      center = CenterOf<kFormat>(scale, zero);
     }
     hn::Store(scale, df, to + row);
     hn::Store(center, df, to + kPanelRows + row);
   }
 }
 
-template <class Traits, DataType kType>
-HWY_INLINE void LoadParamsAs(const Geometry& g, const BlockArgs& b, const GroupParams& from, const float* supers,
+template <Format kFormat, DataType kType>
+LUTRA_INLINE void LoadParamsAs(const Geometry& g, const BlockArgs& b, const GroupParams& from, const float* supers,
                              float* to) {
   const std::uint8_t* params = from.first;
   for (std::size_t i = 0; i < from.count; ++i, params += from.stride, to += kMaxSetPanels * kPanelParams) {
     for (std::size_t at = 0; at < g.param_bytes; at += 64) b.Prefetch(params + at);
-    LoadGroupParams<Traits, kType>(params, supers, g.zero_kind, to);
+    LoadGroupParams<kFormat, kType>(params, supers, g.zero_kind, to);
   }
 }
 
 // To params of BlockArgs, one panel in groups of the same supers; but zeros of four bits (LoadZeros).
-template <class Traits>
+template <Format kFormat>
 HWY_INLINE void LoadParams(const Geometry& g, const BlockArgs& b, const GroupParams& from, const float* supers,
                            float* to) {
   switch (g.scale_type) {
     case DataType::kF32:
-      return LoadParamsAs<Traits, DataType::kF32>(g, b, from, supers, to);
+      return LoadParamsAs<kFormat, DataType::kF32>(g, b, from, supers, to);
     case DataType::kF16:
-      return LoadParamsAs<Traits, DataType::kF16>(g, b, from, supers, to);
+      return LoadParamsAs<kFormat, DataType::kF16>(g, b, from, supers, to);
     case DataType::kBF16:
-      return LoadParamsAs<Traits, DataType::kBF16>(g, b, from, supers, to);
+      return LoadParamsAs<kFormat, DataType::kBF16>(g, b, from, supers, to);
     case DataType::kInt8:
-      return LoadParamsAs<Traits, DataType::kInt8>(g, b, from, supers, to);
+      return LoadParamsAs<kFormat, DataType::kInt8>(g, b, from, supers, to);
     case DataType::kUInt4:
-      return LoadParamsAs<Traits, DataType::kUInt4>(g, b, from, supers, to);
+      return LoadParamsAs<kFormat, DataType::kUInt4>(g, b, from, supers, to);
   }
 }
 
 // Zeros of four bits of one panel's group, the first or the second of a pair, behind scales that are loaded.
-template <class Traits>
-HWY_INLINE void LoadZeros(const std::uint8_t* zeros, bool second, float* to) {
+template <Format kFormat>
+LUTRA_INLINE void LoadZeros(const std::uint8_t* zeros, bool second, float* to) {
   const DF df;
   for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
-    const VF center = CenterOf<Traits>(hn::Load(df, to + row), LoadNibbles(zeros, row, second));
+    const VF center = CenterOf<kFormat>(hn::Load(df, to + row), LoadNibbles(zeros, row, second));
     hn::Store(center, df, to + kPanelRows + row);
   }
 }
 
 // Super-scales, times the gain, and super-offsets of one panel as floats.
-template <class Traits>
-HWY_INLINE void LoadSupers(const Geometry& g, const std::uint8_t* supers, float* to) {
+template <Format kFormat>
+LUTRA_INLINE void LoadSupers(const Geometry& g, const std::uint8_t* supers, float* to) {
   const DF df;
   for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
     const VF scale = LoadFloats(df, supers, DataType::kF16, row);
-    hn::Store(hn::Mul(scale, hn::Set(df, Traits::kInfo.gain)), df, to + row);
+    hn::Store(hn::Mul(scale, hn::Set(df, Describe(kFormat).gain)), df, to + row);
     if (g.zero_kind == ZeroKind::kNone) continue;
     hn::Store(LoadFloats(df, supers, DataType::kF16, kPanelRows + row), df, to + kPanelRows + row);
   }

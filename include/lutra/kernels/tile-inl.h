@@ -170,7 +170,7 @@ class PanelReader {
     if (g_.groups_per_super != 0 && groups_left_ == 0) LoadSuperGroup();
     const std::uint8_t* params = next_ + a_.first * g_.param_bytes;
     for (std::size_t i = 0; i < a_.panel_count; ++i, params += g_.param_bytes) {
-      LoadParams<Traits>(g_, span.block, {params, span.index_stride, groups}, floats_.supers + i * kPanelParams,
+      LoadParams<Traits::kInfo.format>(g_, span.block, {params, span.index_stride, groups}, floats_.supers + i * kPanelParams,
                          floats_.params + i * kPanelParams);
     }
     if (g_.zero_kind == ZeroKind::kUInt4) LoadGroupZeros(groups);
@@ -183,7 +183,7 @@ class PanelReader {
     super_bytes_ = g_.super_bytes_in(super_++);
     supers_ = next_ + a_.first * super_bytes_;
     for (std::size_t i = 0; i < a_.panel_count && g_.zero_kind != ZeroKind::kUInt4; ++i) {
-      LoadSupers<Traits>(g_, supers_ + i * super_bytes_, floats_.supers + i * kPanelParams);
+      LoadSupers<Traits::kInfo.format>(g_, supers_ + i * super_bytes_, floats_.supers + i * kPanelParams);
     }
     next_ += a_.set_panels * super_bytes_;
     groups_left_ = g_.groups_per_super;
@@ -195,7 +195,7 @@ class PanelReader {
     for (std::size_t end = group + groups; group < end; ++group, to += kMaxSetPanels * kPanelParams) {
       for (std::size_t i = 0; i < a_.panel_count; ++i) {
         const std::uint8_t* zeros = supers_ + i * super_bytes_ + group / 2 * kPanelRows;
-        LoadZeros<Traits>(zeros, group % 2 != 0, to + i * kPanelParams);
+        LoadZeros<Traits::kInfo.format>(zeros, group % 2 != 0, to + i * kPanelParams);
       }
     }
   }

@@ -38,6 +38,11 @@ struct TileTraits {
   static constexpr std::int64_t kMaxStart =
       kTerms * (kStart < 0 ? -kStart : kStart) * (kPasses == 1 ? 128 * kMaxRatio : 128 * 128);
   static_assert(kMaxDigits + kMaxStart < std::int64_t{1} << 31);
+
+  // Sums that start from kMagicBits are floats without being converted, those of tables under kInt8. (In block scope
+  // the first products would have to be added to it, where sums start from zero.)
+  static constexpr bool kMagicSums = kVectorScope && kInfo.looks_up() && kPasses == 1;
+  static_assert(!kMagicSums || kMaxDigits + kMaxStart < std::int64_t{1} << 22);
 };
 
 // Of a panel and group, as floats: scale * gain of each row, then, if there are zeros, center[64] (params-inl.h).
@@ -94,7 +99,8 @@ struct BlockArgs {
 // What the sums of row n of x start from.
 template <class Traits>
 HWY_INLINE std::int32_t Start(const BlockArgs& b, int n) {
-  return Traits::kStart == 0 || b.center != 0 ? 0 : Traits::kStart * b.scales[n].total;
+  const std::int32_t start = Traits::kStart == 0 || b.center != 0 ? 0 : Traits::kStart * b.scales[n].total;
+  return Traits::kMagicSums ? kMagicBits + start : start;
 }
 
 // Sums in registers, [vector of rows of W][row of x], before the first and before the second digit.
@@ -129,6 +135,17 @@ class RunSums {
   HWY_ALIGN std::int16_t lanes_[kPasses * kRuns * kCount * kN];
 };
 
+// A sum in units of x: rounded once.
+template <class Traits>
+HWY_INLINE VF InUnits(V32 sum, const BlockScale& units) {
+  const DF df;
+  if constexpr (Traits::kMagicSums) {
+    return Fma(hn::BitCast(df, sum), hn::Set(df, units.scale), hn::Set(df, units.offset));
+  } else {
+    return hn::Mul(hn::ConvertTo(df, sum), hn::Set(df, units.scale));
+  }
+}
+
 // tile += scale * gain * (sum in units of x) + center * (sum of x). The sums are [panel][vector][row of x]; a vector of
 // them stands for rows of W from row_of(vector) on.
 template <class Traits, int kPanels, int kVectors, int kRows, std::size_t kSums, class RowOf>
@@ -147,7 +164,7 @@ LUTRA_INLINE void FlushPanels(const BlockArgs& b, const V32 (&sums)[kSums], cons
       for (int i = 0; i < kVectors * kRows; ++i) {
         const int v = i / kRows, n = i % kRows;
         float* to = tile + n * static_cast<int>(kPanelRows) + row_of(v);
-        const VF u = hn::Mul(hn::ConvertTo(df, sums[panel * kVectors * kRows + i]), hn::Set(df, b.scales[n].scale));
+        const VF u = InUnits<Traits>(sums[panel * kVectors * kRows + i], b.scales[n]);
         hn::Store(Fma(scale[v], u, hn::Load(df, to)), df, to);
       }
     } else {
@@ -155,7 +172,7 @@ LUTRA_INLINE void FlushPanels(const BlockArgs& b, const V32 (&sums)[kSums], cons
       for (int i = 0; i < kVectors * kRows; ++i) {
         const int v = i / kRows, n = i % kRows;
         float* to = tile + n * static_cast<int>(kPanelRows) + row_of(v);
-        const VF u = hn::Mul(hn::ConvertTo(df, sums[panel * kVectors * kRows + i]), hn::Set(df, b.scales[n].scale));
+        const VF u = InUnits<Traits>(sums[panel * kVectors * kRows + i], b.scales[n]);
         const VF center = hn::Load(df, params + kPanelRows + row_of(v));
         hn::Store(Fma(center, hn::Set(df, b.scales[n].sum), Fma(scale[v], u, hn::Load(df, to))), df, to);
       }

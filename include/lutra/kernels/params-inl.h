@@ -99,7 +99,7 @@ HWY_INLINE void LoadGroupParams(const std::uint8_t* params, const float* supers,
 
 template <Format kFormat, DataType kType>
 LUTRA_INLINE void LoadParamsAs(const Geometry& g, const BlockArgs& b, const GroupParams& from, const float* supers,
-                             float* to) {
+                               float* to) {
   const std::uint8_t* params = from.first;
   for (std::size_t i = 0; i < from.count; ++i, params += from.stride, to += kMaxSetPanels * kPanelParams) {
     for (std::size_t at = 0; at < g.param_bytes; at += 64) b.Prefetch(params + at);

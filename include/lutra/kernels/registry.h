@@ -20,9 +20,9 @@ static_assert(kMaxRatio * 8 <= 255);
 // How the integer sums of one block of one row of x turn into floats:  scale * sum,  and the sum of x for zero points.
 struct alignas(64) BlockScale {
   float scale;
-  float sum;           // of the block's x, for zero points
-  std::int32_t total;  // the same in units of scale
-  std::uint32_t unused;
+  float sum;                             // of the block's x, for zero points
+  std::int32_t total;                    // the same in units of scale
+  float offset;                          // of tables: -kMagic * scale, which is exact
   std::uint32_t quad[kMaxRunsPerBlock];  // the run's integer ratio r (1..31) in each byte: r * scale is a table's step
   std::uint32_t pair[kMaxRunsPerBlock / 2];  // the ratios of runs 2i and 2i + 1 in 16 bits each
 };

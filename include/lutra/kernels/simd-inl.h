@@ -92,6 +92,10 @@ HWY_INLINE V Fma(V a, V b, V c) {
 #endif
 }
 
+// As the bits of a float, an integer below 2^22 plus kMagicBits is that integer plus kMagic.
+inline constexpr std::int32_t kMagicBits = 0x4b400000;
+inline constexpr float kMagic = 0x1.8p23f;
+
 // Two hints to the register allocator, without instructions. Without the first, g++ 12 moves and spills the sums of a
 // tile around each dot product, and clang moves them where the tile is of several panels; without the second, clang
 // loads and unpacks more at a time than fits into registers. `pointer` is read through only after `v` was computed.

@@ -396,11 +396,7 @@ struct BlockOfX {
 };
 
 // The integer nearest to x * inverse, which is below 2^22, plus kMagicBits: its lower 16 bits are the integer's.
-inline constexpr std::int32_t kMagicBits = 0x4b400000;
-HWY_INLINE V32 RoundSmall(VF x, VF inverse) {
-  constexpr float kMagic = 0x1.8p23f;  // plus a small integer: the integer stands in the lower bits
-  return hn::BitCast(D32(), Fma(x, inverse, hn::Set(DF(), kMagic)));
-}
+HWY_INLINE V32 RoundSmall(VF x, VF inverse) { return hn::BitCast(D32(), Fma(x, inverse, hn::Set(DF(), kMagic))); }
 
 // 8 vectors of slots to the integers of weight j of as many indices as there are 16-bit lanes, in the order of
 // StoreTables; adds ratio * integers to `total`.
@@ -499,6 +495,12 @@ HWY_INLINE void SetRatios(const std::int32_t* run_bits, float largest, std::size
   }
 }
 
+// The upper 22 of its 24 bits (Veltkamp), so that its product with kMagic is a float.
+HWY_INLINE float Upper22Bits(float value) {
+  const float shifted = value * 5.0f;
+  return shifted - (shifted - value);
+}
+
 // Finds how the runs of block b are rounded.
 template <class Traits>
 HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, BlockScale& out) {
@@ -538,7 +540,7 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
   if (raw) block.finite = std::fabs(largest * x.scales[begin / x.scale_group]) <= kFloatMax;
   if constexpr (Traits::kRatios) {
     SetRatios(run_bits, largest, spans, block, out);
-    out.scale = largest / (127.0f * kMaxRatio) * restore;
+    out.scale = Upper22Bits(largest / (127.0f * kMaxRatio) * restore);
   } else {
     const float inverse = raw ? 1.0f : largest > 0.0f ? Traits::kLimit / largest : 0.0f;
     for (std::size_t r = 0; r < kMaxRunsPerBlock; ++r) {
@@ -549,6 +551,7 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
     }
     out.scale = raw ? x.scales[begin / x.scale_group] : largest / Traits::kLimit * restore;
   }
+  out.offset = -kMagic * out.scale;
 }
 
 template <class Traits>

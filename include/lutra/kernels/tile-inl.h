@@ -170,8 +170,8 @@ class PanelReader {
     if (g_.groups_per_super != 0 && groups_left_ == 0) LoadSuperGroup();
     const std::uint8_t* params = next_ + a_.first * g_.param_bytes;
     for (std::size_t i = 0; i < a_.panel_count; ++i, params += g_.param_bytes) {
-      LoadParams<Traits::kInfo.format>(g_, span.block, {params, span.index_stride, groups}, floats_.supers + i * kPanelParams,
-                         floats_.params + i * kPanelParams);
+      LoadParams<Traits::kInfo.format>(g_, span.block, {params, span.index_stride, groups},
+                                       floats_.supers + i * kPanelParams, floats_.params + i * kPanelParams);
     }
     if (g_.zero_kind == ZeroKind::kUInt4) LoadGroupZeros(groups);
     next_ += a_.set_panels * g_.param_bytes;

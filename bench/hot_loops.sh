@@ -1,9 +1,10 @@
 #!/bin/sh
 # The machine code of the hot loops, as a table: hot_loops.sh LIBRARY [TARGET], a name of Highway's. For each loop of
-# the int8 tile kernels that looks up or multiplies, the innermost of these: instructions per 64 lookups, or per 64
-# multiply-adds; moves from vector register to vector register, and vectors on the stack, which are spilled registers;
-# for NEON cycles per 64 on some cores by llvm-mca (block throughput), in brackets those of the lookups or multiply-adds
-# alone, the bound. Loops appear in the order of the code, those for fewer rows of x after those for more.
+# the int8 tile kernels that looks up or multiplies, the innermost of these, without flushes: instructions per 64
+# lookups, or per 64 multiply-adds; moves from vector register to vector register, and vectors on the stack, which are
+# spilled registers; for NEON cycles per 64 on some cores by llvm-mca (block throughput), in brackets those of the
+# lookups or multiply-adds alone, the bound. Loops appear in the order of the code, those for fewer rows of x after
+# those for more.
 # AVX3_ZEN4: fails if a loop exceeds the limits, which are those of clang 14.
 set -eu
 library=$1 target=${2:-AVX3_ZEN4}
@@ -53,6 +54,7 @@ trap 'rm -rf "$loops"' EXIT
       for (j = 0; j < loops; ++j) {
         if (j != i && is_loop(work[j], most) && first[j] >= first[i] && last[j] <= last[i]) inner = 0
       }
+      for (k = first[i]; k <= last[i]; ++k) inner = inner && code[k] !~ /^(vfmadd|fmla|vcvtdq2ps|scvtf)/  # a flush
       if (!inner) continue
       moves = stack = 0
       for (k = first[i]; k <= last[i]; ++k) {

@@ -321,6 +321,7 @@ struct UnpackedLookupKernel {
       for (std::size_t step = 0; step < Step::kPerChunk; ++step, operands += Step::kBytes) {
         AddStep<Traits, kRows>(operands, tables + step * Step::kIndices * 16, sums);
       }
+      KeepOrder(sums[2 * kRows - 1], tables);
     }
     LUTRA_UNROLL
     for (std::size_t i = 0; i < 2 * kRows; ++i) runs.Store(Step::Finish(sums[i]), run, i);

@@ -332,7 +332,7 @@ struct UnpackedLookupKernel {
 template <class Traits>
 struct LookupKernel {
   using Step = PairStep<Traits>;
-  static constexpr int kMaxRows = 2, kMaxPanels = 1, kTile = kMaxRows;
+  static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;
 
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const BlockArgs& b) {

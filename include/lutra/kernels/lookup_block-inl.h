@@ -312,8 +312,9 @@ struct UnpackedLookupKernel {
     const auto* start = reinterpret_cast<const std::int16_t*>(from);
     typename Step::Sum sums[2 * kRows];
     LUTRA_UNROLL
-    for (std::size_t i = 0; i < 2 * kRows; ++i)
+    for (std::size_t i = 0; i < 2 * kRows; ++i) {
       sums[i] = Step::Start(hn::Load(d16, start + i % 2 * (kVectorBytes / 2)));
+    }
     const std::uint8_t* operands = from + kStartBytes;
     LUTRA_UNROLL
     for (std::size_t chunk = 0; chunk < kChunks; ++chunk, tables += table_stride) {

@@ -57,8 +57,8 @@ class LUTRA_API Activations {
 //
 // No integer stands for NaN or infinity. They are refused wherever in x they are ("x.data"), in the scales of int8
 // ("x.scales"), and where an int8 times its scale exceeds the floats ("x.data"). What lies between rows is not read.
-// Zeros and subnormals are numbers like others. Magnitudes of x up to 1e32 are safe; beyond, values may be infinite on
-// their way to y.
+// Zeros and subnormals are numbers like others. Magnitudes of x up to 1e32 are safe; beyond, y may be infinite or no
+// number.
 LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, Context& context,
                          Activations* activations);
 

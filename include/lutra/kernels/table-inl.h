@@ -12,6 +12,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "lutra/kernels/registry.h"
@@ -541,6 +542,9 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
   if constexpr (Traits::kRatios) {
     SetRatios(run_bits, largest, spans, block, out);
     out.scale = Upper22Bits(largest / (127.0f * kMaxRatio) * restore);
+    out.offset = -kMagic * out.scale;
+    // From 2.6e34 on in x: no number, on any target.
+    if (out.offset < -kFloatMax) out.scale = out.offset = std::numeric_limits<float>::quiet_NaN();
   } else {
     const float inverse = raw ? 1.0f : largest > 0.0f ? Traits::kLimit / largest : 0.0f;
     for (std::size_t r = 0; r < kMaxRunsPerBlock; ++r) {
@@ -550,8 +554,8 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
       out.pair[r / 2] = 0x00010001u;
     }
     out.scale = raw ? x.scales[begin / x.scale_group] : largest / Traits::kLimit * restore;
+    out.offset = 0.0f;
   }
-  out.offset = -kMagic * out.scale;
 }
 
 template <class Traits>

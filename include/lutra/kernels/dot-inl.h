@@ -161,14 +161,21 @@ struct PackedDotKernel {
                                    V32 (&sums)[kVectors * kRows]) {
     if constexpr (kStrip < kStrips) {
       if constexpr (kRows > 1 && kStrip != 0) KeepOrder(sums[kStrip * 4 * kRows - 1], x);
-      LUTRA_UNROLL
-      for (int line = 0; kStrip == 0 && line < 2 * Traits::kPlanes; ++line) b.Prefetch(lines + line * 64);
-      AddPacked<0, kStrip * 4, kRows>(lines, x, sums);
-      AddPacked<1, kStrip * 4, kRows>(lines, x, sums);
-      AddPacked<2, kStrip * 4, kRows>(lines, x, sums);
-      AddPacked<3, kStrip * 4, kRows>(lines, x, sums);
+      AskAndAdd<0, kStrip, kRows>(b, lines, x, sums);
+      AskAndAdd<1, kStrip, kRows>(b, lines, x, sums);
+      AskAndAdd<2, kStrip, kRows>(b, lines, x, sums);
+      AskAndAdd<3, kStrip, kRows>(b, lines, x, sums);
       AddStrips<kStrip + 1, kRows>(b, lines + kStripBytes, x, sums);
     }
+  }
+  // With the first strip of a chunk, a quarter of the lines is asked for at a time: memory takes few at once. (int4 on
+  // Zen 4, read at 0.92 instead of 0.85 of memory's speed.)
+  template <int kQuad, int kStrip, int kRows>
+  static HWY_INLINE void AskAndAdd(const BlockArgs& b, const std::uint8_t* lines, const std::uint8_t* x,
+                                   V32 (&sums)[kVectors * kRows]) {
+    LUTRA_UNROLL
+    for (int line = kQuad; kStrip == 0 && line < 2 * Traits::kPlanes; line += 4) b.Prefetch(lines + line * 64);
+    AddPacked<kQuad, kStrip * 4, kRows>(lines, x, sums);
   }
   template <int kQuad, int kFirst, int kRows, std::size_t kSums>
   static HWY_INLINE void AddPacked(const std::uint8_t* lines, const std::uint8_t* x, typename Dot::Sum (&sums)[kSums]) {

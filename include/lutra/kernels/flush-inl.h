@@ -81,17 +81,16 @@ struct BlockArgs {
         ahead(o.ahead) {}
 
   // Asks for two lines of packed weights after one that is read: the one `ahead` bytes on from memory into L2, and a
-  // near one into L1, which waits for fewer lines than memory could send. Zen 4 and 5 reach 0.9 of memory's speed in
-  // one step into L1; two were measured on Intel alone, where they take 0.1 off the speed of int1 from L3.
+  // near one into L1, which waits for fewer lines than memory could send. (In one step into L1 int1 and int2 are read at
+  // 0.5 and 0.6 of that speed on Zen 4.)
   HWY_INLINE void Prefetch(const std::uint8_t* line) const {
     constexpr std::size_t kNear = 2048;
-    constexpr bool kTwoSteps = HWY_TARGET != HWY_AVX3_ZEN4;
 #if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
-    __builtin_prefetch(line + ahead, 0, kTwoSteps ? 2 : 3);
-    if (kTwoSteps) __builtin_prefetch(line + kNear, 0, 3);
+    __builtin_prefetch(line + ahead, 0, 2);
+    __builtin_prefetch(line + kNear, 0, 3);
 #else
     hwy::Prefetch(line + ahead);
-    if (kTwoSteps) hwy::Prefetch(line + kNear);
+    hwy::Prefetch(line + kNear);
 #endif
   }
 };

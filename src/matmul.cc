@@ -140,9 +140,7 @@ Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, 
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y));
   if (y.n == 0 || y.m == 0) return {};
   if (!Serves(plan, w.format(), w.target())) return Status::Invalid("plan", "is not for the format or target of w");
-  if (!HasFamily(w.format(), w.target(), plan.family)) {
-    return Status::Invalid("plan.family", "is not one of the format's");
-  }
+  if (!HasFamily(w.format(), plan.family)) return Status::Invalid("plan.family", "is not one of the format's");
   if (plan.rows == 0 || plan.rows % kGroupRows != 0) return Status::Invalid("plan.rows", "is not a multiple of 4");
   if (plan.panels == 0) return Status::Invalid("plan.panels", "is 0");
   if (plan.rows > kMaxTileRows || plan.panels > kMaxTileRows / plan.rows) {

@@ -34,9 +34,10 @@ constexpr const char* kNarrow = "byte shuffles and additions";
 constexpr Plan kPlans[] = {
     // formats           wide   N      family                         rows panels ahead   bound
     {kSums1,             true,  1,     KernelFamily::kLookup,         4,   4,     kAhead, kMemory},
-    {kSums1,             true,  kAnyN, KernelFamily::kLookup,         16,  4,     kAhead, kShuffle},
+    {kSums1,             true,  16,    KernelFamily::kLookup,         16,  4,     kAhead, kShuffle},
     {In(Format::kInt2),  true,  1,     KernelFamily::kLookup,         4,   1,     kAhead, kMemory},
-    {In(Format::kInt2),  true,  kAnyN, KernelFamily::kLookup,         16,  1,     kAhead, kShuffle},
+    {In(Format::kInt2),  true,  16,    KernelFamily::kLookup,         16,  1,     kAhead, kShuffle},
+    {kSums,              true,  kAnyN, KernelFamily::kUnpackedLookup, 32,  4,     kAhead, kShuffle},
     {kCodes,             true,  1,     KernelFamily::kDot,            4,   1,     kAhead, kMemory},
     {kCodes,             true,  32,    KernelFamily::kDot,            32,  1,     kAhead, kUnpack},
     {kCodes,             true,  kAnyN, KernelFamily::kUnpackedDot,    128, 1,     kAhead, kDotPorts},
@@ -56,10 +57,9 @@ const char* FamilyName(KernelFamily family) {
   return static_cast<std::size_t>(family) < std::size(kNames) ? kNames[static_cast<std::size_t>(family)] : "";
 }
 
-bool HasFamily(Format format, Target target, KernelFamily family) {
+bool HasFamily(Format format, KernelFamily family) {
   const bool looks_up = family == KernelFamily::kLookup || family == KernelFamily::kUnpackedLookup;
-  return family <= KernelFamily::kUnpackedDot && looks_up == Describe(format).looks_up() &&
-         target->tile(format, Precision::kInt8).micro[Unpacks(family)].rows != 0;
+  return family <= KernelFamily::kUnpackedDot && looks_up == Describe(format).looks_up();
 }
 
 PlanList Plans() { return {kPlans, std::size(kPlans)}; }

@@ -31,7 +31,7 @@ TEST_P(Selection, IsTheFirstRowThatServes) {
     const Plan& plan = SelectPlan(format, target, n);
     EXPECT_TRUE(Serves(plan, format, target));
     EXPECT_LE(n, plan.n);
-    EXPECT_TRUE(HasFamily(format, target, plan.family));
+    EXPECT_TRUE(HasFamily(format, plan.family));
     EXPECT_STRNE(FamilyName(plan.family), "");
     EXPECT_STRNE(plan.bound, "");
     for (const Plan* before = Plans().begin(); before != &plan; ++before) {
@@ -76,7 +76,7 @@ TEST_P(Selection, AnyBlockingComputesTheSame) {
   Plan plan = SelectPlan(GetParam().format, GetParam().target, 37);
   for (const KernelFamily family :
        {KernelFamily::kLookup, KernelFamily::kUnpackedLookup, KernelFamily::kDot, KernelFamily::kUnpackedDot}) {
-    if (!HasFamily(GetParam().format, GetParam().target, family)) continue;
+    if (!HasFamily(GetParam().format, family)) continue;
     plan.family = family;
     for (plan.rows = 4; plan.rows <= kMaxTileRows; plan.rows *= 2) {
       for (plan.panels = 1; plan.rows * plan.panels <= kMaxTileRows && plan.panels <= 8; ++plan.panels) {

@@ -23,9 +23,9 @@ constexpr bool Unpacks(KernelFamily family) {
   return family == KernelFamily::kUnpackedLookup || family == KernelFamily::kUnpackedDot;
 }
 
-// Whether a target computes a format so: lookup codes (FormatInfo::looks_up) have the first two families, or on wide
-// targets the first alone; formats of integers have the other two.
-LUTRA_API bool HasFamily(Format format, Target target, KernelFamily family);
+// Whether a format is computed so: lookup codes (FormatInfo::looks_up) have the first two families, formats of integers
+// the other two, on all targets.
+LUTRA_API bool HasFamily(Format format, KernelFamily family);
 
 struct Plan {
   std::uint8_t formats;  // bit f: serves Format f

@@ -106,7 +106,7 @@ class Ways {
     if (input.Flag()) plan.rows = input.Rarely(4) ? input.Below(200) : 4 * (1 + input.Below(32));
     if (input.Flag()) plan.panels = input.Below(40);
     if (input.Flag()) plan.ahead = input.Below(65536);
-    const bool valid = Serves(plan, w_.format(), w_.target()) && HasFamily(w_.format(), w_.target(), plan.family) &&
+    const bool valid = Serves(plan, w_.format(), w_.target()) && HasFamily(w_.format(), plan.family) &&
                        plan.rows != 0 && plan.rows % 4 == 0 && plan.panels != 0 &&
                        plan.rows * plan.panels <= kMaxTileRows;
     EXPECT_EQ(*FamilyName(plan.family) != 0, plan.family <= KernelFamily::kUnpackedDot);

@@ -206,8 +206,8 @@ struct UnpackedDotKernel {
   static constexpr std::size_t UnpackedBytes(std::size_t chunks) { return chunks * kChunkCodes; }
   static constexpr std::size_t kUnpackedBytes = UnpackedBytes(kMaxIntegerChunks);
 
-  // A block of a panel: [chunk][quad][row][4].
-  static HWY_INLINE void Unpack(const BlockArgs& b, std::uint8_t* to) {
+  // A block of the one panel of a set: [chunk][quad][row][4].
+  static HWY_INLINE void Unpack(const BlockArgs& b, std::size_t, std::uint8_t* to) {
     const std::uint8_t* lines = b.index;
     for (std::size_t chunk = 0; chunk < b.chunks; ++chunk) {
       for (std::size_t line = 0; line < 2 * Traits::kPlanes; ++line) b.Prefetch(lines + line * 64);

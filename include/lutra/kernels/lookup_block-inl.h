@@ -256,8 +256,8 @@ struct UnpackedLookupKernel {
   static constexpr std::size_t kUnpackedBytes =
       HWY_MAX(UnpackedBytes(kMaxChunksPerBlock), kMaxBlocksPerSpan* UnpackedBytes(kChunksPerRun));
 
-  // A block of a panel: the runs of each strip.
-  static HWY_INLINE void Unpack(const BlockArgs& b, std::uint8_t* to) {
+  // A block of the one panel of a set: the runs of each strip.
+  static HWY_INLINE void Unpack(const BlockArgs& b, std::size_t, std::uint8_t* to) {
     const D16 d16;
     const std::uint8_t* index = b.index;
     const std::size_t strip_bytes = StripBytes(b.chunks);

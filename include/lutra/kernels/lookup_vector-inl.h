@@ -25,17 +25,42 @@ inline constexpr std::size_t kTableBytes = TableBytes(Describe(Format::kInt1));
 
 inline constexpr int kQuarters = 4;  // vectors of 16 rows in a panel
 
+// Indices two to a byte, as they are packed.
+struct PackedIndices {
+  static constexpr std::size_t kBytes = 64;  // of 32 rows
+
+  // Those of the first, and of the last 16 rows, as Where takes them.
+  static HWY_INLINE void Load(const BlockArgs& b, const std::uint8_t* from, V8 (&rows)[2]) {
+    const hn::Repartition<std::uint16_t, D8> du16;
+    b.Prefetch(from);
+    rows[0] = hn::Load(D8(), from);
+    rows[1] = hn::BitCast(D8(), hn::ShiftRight<4>(hn::BitCast(du16, rows[0])));
+  }
+  static HWY_INLINE V8 Where(V8 rows) {
+    return hn::OrAnd(hn::BitCast(D8(), hn::Set(D32(), 0x30201000)), rows, hn::Set(D8(), 0x0f));
+  }
+  static HWY_INLINE void Prefetch(const BlockArgs& b, const std::uint8_t* signs) { b.Prefetch(signs); }
+};
+// A byte each, with the number of the table; otherwise in the same order, for which UnpackedLookupKernel makes room.
+struct UnpackedIndices {
+  static constexpr std::size_t kBytes = 128;
+
+  static HWY_INLINE void Load(const BlockArgs&, const std::uint8_t* from, V8 (&rows)[2]) {
+    rows[0] = hn::Load(D8(), from);
+    rows[1] = hn::Load(D8(), from + 64);
+  }
+  static HWY_INLINE V8 Where(V8 rows) { return rows; }
+  static HWY_INLINE void Prefetch(const BlockArgs&, const std::uint8_t*) {}
+};
+
 // One plane of one chunk, or of the half of one: adds 64 lookups per quarter, panel and row of x. `index` and `signs`
 // are those of the plane. sums: [panel][quarter][row of x].
-template <class Traits, int kPanels, int kRows, int kHalves>
+template <class Traits, class Indices, int kPanels, int kRows, int kHalves>
 LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs, const BlockArgs& b,
                            const std::uint8_t* tables, const V8 (&weight)[kRows],
                            V32 (&sums)[kPanels * kQuarters * kRows]) {
   const D8 d8;
   const DI8 di8;
-  const hn::Repartition<std::uint16_t, D8> du16;
-  const V8 which = hn::BitCast(d8, hn::Set(D32(), 0x30201000));
-  const V8 nibble = hn::Set(d8, 0x0f);
   // Of half a chunk, one vector of packed bytes serves 64 rows: 32 rows with the tables in their places, T2 and T3
   // being those of zeros, and 32 with their halves exchanged.
   V8 table[2][kRows];
@@ -44,21 +69,17 @@ LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs,
     table[0][n] = hn::Load(d8, tables + n * kTableBytes);
     table[1][n] = kHalves == 2 ? table[0][n] : hn::ConcatLowerUpper(d8, table[0][n], table[0][n]);
   }
-  constexpr std::size_t kPanelBytes = kPlaneBytes / 2 * kHalves, kStep = kPanelBytes - 64;
+  V8 rows[2];
   LUTRA_UNROLL
-  for (int half = 0; half < kPanels * 2; ++half) {  // 32 rows: the low nibbles are the first 16
-    const std::size_t panel_offset = static_cast<std::size_t>(half / 2) * kPanelBytes;
+  for (int half = 0; half < kPanels * 2; ++half) {  // 32 rows
     if (kRows == 1 && half % 2 == 0 && half != 0) KeepOrder(sums[half * 2 - 1], index);
-    const std::uint8_t* from = index + panel_offset + half % 2 * kStep;
-    if (kHalves == 2 || half % 2 == 0) b.Prefetch(from);
-    const V8 packed = hn::Load(d8, from);
-    const V8 nibbles[2] = {packed, hn::BitCast(d8, hn::ShiftRight<4>(hn::BitCast(du16, packed)))};
+    if (kHalves == 2 || half % 2 == 0) Indices::Load(b, index + half * kHalves / 2 * Indices::kBytes, rows);
     LUTRA_UNROLL
     for (int high = 0; high < 2; ++high) {
-      const auto where = hn::IndicesFromVec(d8, hn::OrAnd(which, nibbles[high], nibble));
+      const auto indices = hn::IndicesFromVec(d8, Indices::Where(rows[high]));
       LUTRA_UNROLL
       for (int n = 0; n < kRows; ++n) {
-        auto found = hn::BitCast(di8, hn::TableLookupLanes(table[half % 2][n], where));
+        auto found = hn::BitCast(di8, hn::TableLookupLanes(table[half % 2][n], indices));
         if constexpr (Traits::kInfo.mirrored()) {
           const std::uint8_t* negative =
               signs + static_cast<std::size_t>(half / 2) * kRunSignBytes + half % 2 * 16 + high * 8;
@@ -79,9 +100,21 @@ HWY_INLINE std::size_t SetOf(const BlockArgs& b) {
 }
 
 // Where the signs of a run of `halves` half chunks are, those of panel b.first: behind the indices of all panels.
-template <class Traits>
+template <class Traits, class Indices>
 HWY_INLINE const std::uint8_t* SignsOf(const std::uint8_t* index, const BlockArgs& b, std::size_t halves) {
-  return index + SetOf<Traits>(b) * RunIndexBytes(Traits::kInfo, halves) - b.first * (kPlaneBytes - kRunSignBytes);
+  return index + SetOf<Traits>(b) * Indices::kBytes * halves * std::size_t{Traits::kPlanes} -
+         b.first * (2 * Indices::kBytes - kRunSignBytes);
+}
+// Its half chunk in a run of three halves, where panels are half as far apart.
+template <class Traits, class Indices>
+HWY_INLINE const std::uint8_t* LastHalfOf(const std::uint8_t* index, const BlockArgs& b) {
+  return index + SetOf<Traits>(b) * 2 * Indices::kBytes - b.first * Indices::kBytes;
+}
+// Its next run.
+template <class Traits, class Indices>
+HWY_INLINE const std::uint8_t* NextRunOf(const std::uint8_t* index, const BlockArgs& b, std::size_t halves) {
+  constexpr std::size_t kSigns = Traits::kInfo.mirrored() ? kRunSignBytes : 0;
+  return index + SetOf<Traits>(b) * (Indices::kBytes * halves * std::size_t{Traits::kPlanes} + kSigns);
 }
 
 // The ratios r of a run, as weights of the adder.
@@ -94,19 +127,20 @@ HWY_INLINE void LoadRatios(const BlockArgs& b, std::size_t run, V8 (&weight)[kRo
 }
 
 // The whole chunks of a run of `halves` half chunks, whose tables share ratios.
-template <class Traits, int kPanels, int kRows, int kChunks>
+template <class Traits, class Indices, int kPanels, int kRows, int kChunks>
 LUTRA_INLINE void AddRun(const std::uint8_t* index, const BlockArgs& b, const std::uint8_t* tables, std::size_t run,
                          std::size_t halves, V32 (&sums)[kPanels * kQuarters * kRows]) {
-  const std::uint8_t* signs = SignsOf<Traits>(index, b, halves);
+  const std::uint8_t* signs = SignsOf<Traits, Indices>(index, b, halves);
   V8 weight[kRows];  // r * 2^plane
   LoadRatios(b, run, weight);
   LUTRA_UNROLL
   for (int plane = 0; plane < Traits::kPlanes; ++plane) {
     LUTRA_UNROLL
     for (int chunk = 0; chunk < kChunks; ++chunk) {
-      AddChunk<Traits, kPanels, kRows, 2>(index, signs + chunk * static_cast<int>(kSignBytes), b,
-                                          tables + static_cast<std::size_t>(chunk) * b.table_stride, weight, sums);
-      index += SetOf<Traits>(b) * kPlaneBytes;
+      AddChunk<Traits, Indices, kPanels, kRows, 2>(index, signs + chunk * static_cast<int>(kSignBytes), b,
+                                                   tables + static_cast<std::size_t>(chunk) * b.table_stride, weight,
+                                                   sums);
+      index += SetOf<Traits>(b) * 2 * Indices::kBytes;
       KeepOrder(sums[kPanels * kQuarters * kRows - 1], tables);
     }
     LUTRA_UNROLL
@@ -114,24 +148,26 @@ LUTRA_INLINE void AddRun(const std::uint8_t* index, const BlockArgs& b, const st
   }
   LUTRA_UNROLL
   for (int panel = 0; Traits::kInfo.mirrored() && panel < kPanels; ++panel) {
-    b.Prefetch(signs + static_cast<std::size_t>(panel) * kRunSignBytes);
+    Indices::Prefetch(b, signs + static_cast<std::size_t>(panel) * kRunSignBytes);
   }
 }
 
-// The half chunk after the whole one of a run that has three halves. Its panels are half as far apart.
-template <class Traits, int kPanels, int kRows>
+// The half chunk after the whole one of a run that has three halves.
+template <class Traits, class Indices, int kPanels, int kRows>
 LUTRA_INLINE void AddHalf(const std::uint8_t* index, const BlockArgs& b, const std::uint8_t* tables, std::size_t run,
                           V32 (&sums)[kPanels * kQuarters * kRows]) {
   V8 weight[kRows];
   LoadRatios(b, run, weight);
-  AddChunk<Traits, kPanels, kRows, 1>(index + SetOf<Traits>(b) * kPlaneBytes - b.first * (kPlaneBytes / 2),
-                                      SignsOf<Traits>(index, b, 3) + kSignBytes, b, tables, weight, sums);
+  AddChunk<Traits, Indices, kPanels, kRows, 1>(LastHalfOf<Traits, Indices>(index, b),
+                                               SignsOf<Traits, Indices>(index, b, 3) + kSignBytes, b, tables, weight,
+                                               sums);
 }
 
-// 16 sums + 4 tables + 4 weights + 2 constants + 1 index + 1 lookup of 32 registers.
-template <class Traits>
-struct LookupKernel {
+// 16 sums + 4 tables + 4 weights + 2 constants + 2 indices + 1 lookup of 32 registers.
+template <class Traits, class Indices>
+struct IndexKernel {
   static constexpr int kMaxRows = 4, kMaxPanels = 4, kTile = 4;  // panels * rows <= kTile
+  static constexpr std::size_t kPanelBytes = 2 * Indices::kBytes;
 
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const BlockArgs& b) {
@@ -144,20 +180,68 @@ struct LookupKernel {
       const std::size_t runs = b.halves / kHalvesPerRun, last = b.halves % kHalvesPerRun;
       LUTRA_KEEP_LOOP
       for (std::size_t run = 0; run < runs; ++run) {
-        AddRun<Traits, kPanels, kRows, kChunksPerRun>(index, b, tables, run, kHalvesPerRun, sums);
-        index += SetOf<Traits>(b) * RunBytes(Traits::kInfo, kHalvesPerRun);
+        AddRun<Traits, Indices, kPanels, kRows, kChunksPerRun>(index, b, tables, run, kHalvesPerRun, sums);
+        index = NextRunOf<Traits, Indices>(index, b, kHalvesPerRun);
         tables += kChunksPerRun * b.table_stride;
       }
       if (last == 0) continue;
-      AddRun<Traits, kPanels, kRows, 1>(index, b, tables, runs, last, sums);
+      AddRun<Traits, Indices, kPanels, kRows, 1>(index, b, tables, runs, last, sums);
       tables += b.table_stride;
       if constexpr (Traits::kInfo.mirrored()) {
         if (last == 2) continue;
-        AddHalf<Traits, kPanels, kRows>(index, b, tables, runs, sums);
+        AddHalf<Traits, Indices, kPanels, kRows>(index, b, tables, runs, sums);
         tables += b.table_stride;
       }
     }
     FlushPanels<Traits, kPanels, kQuarters, kRows>(b, sums, [](int quarter) { return quarter * 16; });
+  }
+};
+template <class Traits>
+using LookupKernel = IndexKernel<Traits, PackedIndices>;
+
+// Indices unpacked by Unpack: b.index points to them.
+template <class Traits>
+struct UnpackedLookupKernel : IndexKernel<Traits, UnpackedIndices> {
+  // Of a block of a panel; at most, of a span of panels (whose small blocks may be single chunks, and runs).
+  static constexpr std::size_t UnpackedBytes(std::size_t chunks) {
+    const std::size_t signs = Traits::kInfo.mirrored() ? (chunks + 1) / kChunksPerRun * kRunSignBytes : 0;
+    return chunks * std::size_t{Traits::kPlanes} * 2 * UnpackedIndices::kBytes + signs;
+  }
+  static constexpr std::size_t kUnpackedBytes =
+      SetPanels(kLayout, Traits::kInfo) *
+      HWY_MAX(UnpackedBytes(kMaxChunksPerBlock), kMaxBlocksPerSpan* UnpackedBytes(kChunksPerRun));
+
+  // A block of `panels` panels of a set, from b.first on, to a set of their own.
+  static HWY_INLINE void Unpack(const BlockArgs& b, std::size_t panels, std::uint8_t* to) {
+    const std::uint8_t* index = b.index;
+    for (std::size_t left = b.halves, halves; left != 0; left -= halves) {
+      halves = HWY_MIN(kHalvesPerRun, left);
+      const std::uint8_t* plane = index;
+      for (std::size_t i = halves / 2 * std::size_t{Traits::kPlanes}; i != 0; --i) {
+        UnpackLines(b, plane, 2 * panels, to);
+        plane += SetOf<Traits>(b) * kPlaneBytes;
+      }
+      if constexpr (Traits::kInfo.mirrored()) {
+        if (halves % 2 != 0) UnpackLines(b, LastHalfOf<Traits, PackedIndices>(index, b), panels, to);
+        const std::uint8_t* signs = SignsOf<Traits, PackedIndices>(index, b, halves);
+        for (std::size_t i = 0; i < panels; ++i, signs += kRunSignBytes, to += kRunSignBytes) {
+          b.Prefetch(signs);
+          hn::Store(hn::Load(D8(), signs), D8(), to);
+        }
+      }
+      index = NextRunOf<Traits, PackedIndices>(index, b, halves);
+    }
+  }
+
+ private:
+  static HWY_INLINE void UnpackLines(const BlockArgs& b, const std::uint8_t* from, std::size_t lines,
+                                     std::uint8_t*& to) {
+    for (; lines != 0; --lines, from += PackedIndices::kBytes, to += UnpackedIndices::kBytes) {
+      V8 rows[2];
+      PackedIndices::Load(b, from, rows);
+      hn::Store(PackedIndices::Where(rows[0]), D8(), to);
+      hn::Store(PackedIndices::Where(rows[1]), D8(), to + 64);
+    }
   }
 };
 

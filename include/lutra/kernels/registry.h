@@ -79,7 +79,7 @@ struct MicroShape {
 struct TileKernel {
   Format format;
   Precision precision;
-  MicroShape micro[2];  // without and with TileArgs::unpack; no rows: there is none
+  MicroShape micro[2];  // without and with TileArgs::unpack
   TileFunction function;
 };
 

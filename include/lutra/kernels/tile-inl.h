@@ -43,33 +43,41 @@ HWY_NOINLINE void OverBlocks(const SpanArgs& span) {
   }
 }
 
-// All panels times kRows rows of x, as many panels in one micro-kernel as its registers hold.
+// All panels times kRows rows of x, as many panels in one micro-kernel as its registers hold. Leaves the span as it
+// was.
 template <class Traits, class Kernel, int kRows>
-HWY_INLINE void OverPanels(SpanArgs span, std::size_t panel_count) {
-  constexpr int kPanels = HWY_MIN(Kernel::kMaxPanels, Kernel::kTile / kRows);
-  const auto next = [&](std::size_t panels) {
+HWY_INLINE void OverPanels(SpanArgs& span, std::size_t panel_count) {
+  if constexpr (SetPanels(kLayout, Traits::kInfo) == 1) {
+    OverBlocks<Traits, Kernel, 1, kRows>(span);
+  } else {
+    constexpr int kPanels = HWY_MIN(Kernel::kMaxPanels, Kernel::kTile / kRows);
     BlockArgs& b = span.block;
-    b.index += panels * kPlaneBytes;
-    b.first += panels;
-    b.params += panels * kPanelParams;
-    b.tile += panels * b.tile_stride;
-    panel_count -= panels;
-  };
-  while (panel_count >= kPanels) {
-    OverBlocks<Traits, Kernel, kPanels, kRows>(span);
-    next(kPanels);
-  }
-  if constexpr (kPanels > 1) {
-    while (panel_count != 0) {
+    const BlockArgs first = b;
+    const auto next = [&](std::size_t panels) {
+      b.index += panels * Kernel::kPanelBytes;
+      b.first += panels;
+      b.params += panels * kPanelParams;
+      b.tile += panels * b.tile_stride;
+      panel_count -= panels;
+    };
+    while (panel_count >= kPanels) {
+      OverBlocks<Traits, Kernel, kPanels, kRows>(span);
+      next(kPanels);
+    }
+    while (kPanels > 1 && panel_count != 0) {
       OverBlocks<Traits, Kernel, 1, kRows>(span);
       next(1);
     }
+    b.index = first.index;
+    b.first = first.first;
+    b.params = first.params;
+    b.tile = first.tile;
   }
 }
 
-// Some rows of one group of x, kRows or, for the last ones, fewer at a time.
+// Some rows of one group of x, kRows or, for the last ones, fewer at a time. The span moves along with them.
 template <class Traits, class Kernel, int kRows>
-HWY_INLINE void OverRows(SpanArgs span, std::size_t panel_count, std::size_t rows) {
+HWY_INLINE void OverRows(SpanArgs& span, std::size_t panel_count, std::size_t rows) {
   for (; rows >= kRows; rows -= kRows) {
     OverPanels<Traits, Kernel, kRows>(span, panel_count);
     span.block.tables += kRows * TableBytes(Traits::kInfo);
@@ -81,9 +89,9 @@ HWY_INLINE void OverRows(SpanArgs span, std::size_t panel_count, std::size_t row
   }
 }
 
-// All rows of x, group by group. The tile is that of the first row; `block` counts along K.
+// All rows of x, group by group. `block` counts along K.
 template <class Traits, class Kernel>
-HWY_INLINE void OverGroups(const TileArgs& a, SpanArgs span, std::size_t block, std::size_t panel_count) {
+HWY_INLINE void OverGroups(const TileArgs& a, SpanArgs& span, std::size_t block, std::size_t panel_count) {
   const Geometry& g = *a.geometry;
   BlockArgs& b = span.block;
   for (std::size_t row = 0; row < a.rows; row += kGroupRows) {
@@ -92,20 +100,16 @@ HWY_INLINE void OverGroups(const TileArgs& a, SpanArgs span, std::size_t block, 
     b.table_stride = rows * TableBytes(Traits::kInfo);
     b.tables = a.x.tables + row * a.x.row_bytes + g.chunks_before(block) * Traits::kPasses * b.table_stride;
     b.scales = a.x.scales + row * g.blocks + block * rows;
+    b.tile = a.tile + row * kPanelRows;
     OverRows<Traits, Kernel, Kernel::kMaxRows>(span, panel_count, rows);
-    b.tile += rows * kPanelRows;
   }
 }
 
-// The micro-kernels of a format: from packed bytes, and from what is unpacked to memory (void: there is none).
+// The micro-kernels of a format: from packed bytes, and from what is unpacked to memory.
 template <class Traits, bool kLooksUp = Traits::kInfo.looks_up()>
 struct Kernels {
   using Packed = LookupKernel<Traits>;
-#if LUTRA_VECTOR_SCOPE
-  using Unpacked = void;
-#else
   using Unpacked = UnpackedLookupKernel<Traits>;
-#endif
 };
 template <class Traits>
 struct Kernels<Traits, false> {
@@ -223,32 +227,30 @@ void Tile(const TileArgs& a) {
   b.set_panels = a.set_panels;
   b.first = a.first;
   b.center = g.zero_kind == ZeroKind::kNone ? 0 : kPanelRows;
-  b.tile = a.tile;
   b.tile_stride = a.rows * kPanelRows;
   b.ahead = a.ahead;
   ParamFloats floats;
   PanelReader<Traits> reader(a, floats);
   for (std::size_t block = 0; block < g.blocks; block += span.blocks) {
     reader.Next(block, span);
-    if (!a.unpack || std::is_void_v<Unpacked>) {
+    if (!a.unpack) {
       OverGroups<Traits, Packed>(a, span, block, a.panel_count);
-    } else if constexpr (!std::is_void_v<Unpacked>) {
-      HWY_ALIGN std::uint8_t unpacked[Unpacked::kUnpackedBytes];
-      SpanArgs panel = span;
-      for (std::size_t i = 0; i < a.panel_count; ++i) {
-        panel.index_stride = Unpacked::UnpackedBytes(g.whole.chunks);
-        for (std::size_t j = 0; j < span.blocks; ++j) {
-          BlockArgs from = b;
-          from.index += i * kPlaneBytes + j * span.index_stride;
-          if (j + 1 == span.blocks) from.chunks = span.last_chunks, from.halves = span.last_halves;
-          Unpacked::Unpack(from, unpacked + j * panel.index_stride);
-        }
-        panel.block.index = unpacked;
-        OverGroups<Traits, Unpacked>(a, panel, block, 1);
-        panel.block.params += kPanelParams;
-        panel.block.tile += b.tile_stride;
-      }
+      continue;
     }
+    HWY_ALIGN std::uint8_t unpacked[Unpacked::kUnpackedBytes];
+    const std::size_t stride = a.panel_count * Unpacked::UnpackedBytes(g.whole.chunks);
+    for (std::size_t i = 0; i < span.blocks; ++i) {
+      BlockArgs from = b;
+      from.index += i * span.index_stride;
+      if (i + 1 == span.blocks) from.chunks = span.last_chunks, from.halves = span.last_halves;
+      Unpacked::Unpack(from, a.panel_count, unpacked + i * stride);
+    }
+    SpanArgs panels = span;
+    panels.index_stride = stride;
+    panels.block.index = unpacked;
+    panels.block.set_panels = a.panel_count;
+    panels.block.first = 0;
+    OverGroups<Traits, Unpacked>(a, panels, block, a.panel_count);
   }
 }
 
@@ -270,11 +272,7 @@ inline void StoreTile(const float* tile, const float* bias, std::size_t count, D
 
 template <class Kernel>
 constexpr MicroShape ShapeOf() {
-  if constexpr (std::is_void_v<Kernel>) {
-    return {0, 0, 0};
-  } else {
-    return {Kernel::kMaxRows, Kernel::kMaxPanels, Kernel::kTile};
-  }
+  return {Kernel::kMaxRows, Kernel::kMaxPanels, Kernel::kTile};
 }
 template <Format kFormat, Precision kPrecision, class Dot = BaseDot>
 constexpr TileKernel TileRow() {

@@ -117,6 +117,15 @@ struct Kernels<Traits, false> {
   using Unpacked = UnpackedDotKernel<Traits>;
 };
 
+// A block of some panels unpacked; what a span of them takes of L1 (if a single one does not take more), and at most.
+template <class Traits>
+HWY_INLINE std::size_t UnpackedStride(const TileArgs& a) {
+  return a.panel_count * Kernels<Traits>::Unpacked::UnpackedBytes(a.geometry->whole.chunks);
+}
+inline constexpr std::size_t kUnpackedSpanBytes = 8192;
+template <class Traits>
+inline constexpr std::size_t kMaxUnpackedBytes = HWY_MAX(kUnpackedSpanBytes, Kernels<Traits>::Unpacked::kUnpackedBytes);
+
 // The params of a span, and the supers they are multiplied with, as floats. (Not members of PanelReader, which would be
 // kept in memory with them.)
 struct ParamFloats {
@@ -134,7 +143,7 @@ class PanelReader {
         floats_(floats),
         own_group_(g_.blocks_per_group == 1),
         stride_(a.set_panels * (g_.whole.bytes + (own_group_ ? g_.param_bytes : 0))),
-        most_(a.unpack ? g_.blocks_per_span : MostBlocks()),
+        most_(HWY_MAX(g_.blocks_per_span, HWY_MIN(kMaxBlocksPerSpan, BlocksAtOnce()))),
         next_(a.set) {}
 
   // Sets what a span of blocks from `block` on reads, packed.
@@ -156,10 +165,10 @@ class PanelReader {
   }
 
  private:
-  // The params of a span are loaded before its codes, and should have been asked for.
-  HWY_INLINE std::size_t MostBlocks() const {
-    const std::size_t asked = a_.ahead * 3 / 4 / stride_;
-    return HWY_MAX(g_.blocks_per_span, HWY_MIN(kMaxBlocksPerSpan, 1 + asked));
+  // Unpacked blocks stay in L1. Of packed ones the params of a span are loaded before its codes, and should have been
+  // asked for.
+  HWY_INLINE std::size_t BlocksAtOnce() const {
+    return a_.unpack ? kUnpackedSpanBytes / UnpackedStride<Traits>(a_) : 1 + a_.ahead * 3 / 4 / stride_;
   }
   // As many as most_ from `block` on, of which all but the last are whole, in one group or in groups of the same
   // supers.
@@ -237,8 +246,8 @@ void Tile(const TileArgs& a) {
       OverGroups<Traits, Packed>(a, span, block, a.panel_count);
       continue;
     }
-    HWY_ALIGN std::uint8_t unpacked[Unpacked::kUnpackedBytes];
-    const std::size_t stride = a.panel_count * Unpacked::UnpackedBytes(g.whole.chunks);
+    HWY_ALIGN std::uint8_t unpacked[kMaxUnpackedBytes<Traits>];
+    const std::size_t stride = UnpackedStride<Traits>(a);
     for (std::size_t i = 0; i < span.blocks; ++i) {
       BlockArgs from = b;
       from.index += i * span.index_stride;

@@ -20,10 +20,12 @@ constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
 // Weights are read from memory once per pass, as one address stream; lines are asked for 8 KB ahead, as many as memory
 // has on their way at a time (4 KB and 16 KB: 0 to 3 % slower; int1 on Zen 5: 0.43 of the speed at N = 4 from 1.1 KB,
 // 0.9 at N = 1 from 24 KB). Sums: 16 rows of tables (256 KB of L2 at K = 4096) meet the panels of a set (SetPanels), so
-// that each table that reaches L1 serves up to 256 rows of W; y takes up to 16 KB of L1. Codes: x is small, so 128 rows
-// share what is read or unpacked. (Packed int4 at N = 128: 0.8 of the speed of unpacked on an Intel Xeon, where
-// unpacking and dot products share their ports. On AVX2 packed lookups of four rows of x are 1.04 to 1.46 times as fast
-// as unpacked ones at N = 3 and 4, and 0.8 to 0.9 at N = 8, but those of int2 1.03.)
+// that each table that reaches L1 serves up to 256 rows of W; y takes up to 16 KB of L1. Unpacking pays from two passes
+// of 16 rows on, and 32 rows share it (int1, int2 on Zen 4: 0.95 to 0.99 of the speed of packed at N = 12 and 16, 1.04
+// to 1.06 from 32 on; 16 rows per pass 0.96 of that). Codes: x is small, so 128 rows share what is read or unpacked.
+// (Packed int4 at N = 128: 0.8 of the speed of unpacked on an Intel Xeon, where unpacking and dot products share their
+// ports. On AVX2 packed lookups of four rows of x are 1.04 to 1.46 times as fast as unpacked ones at N = 3 and 4, and
+// 0.8 to 0.9 at N = 8, but those of int2 1.03.)
 constexpr std::size_t kAhead = 8192;
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";

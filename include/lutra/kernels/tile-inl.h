@@ -91,7 +91,7 @@ HWY_INLINE void OverRows(SpanArgs& span, std::size_t panel_count, std::size_t ro
 
 // All rows of x, group by group. `block` counts along K.
 template <class Traits, class Kernel>
-HWY_INLINE void OverGroups(const TileArgs& a, SpanArgs& span, std::size_t block, std::size_t panel_count) {
+HWY_INLINE void OverGroups(const TileArgs& a, SpanArgs& span, std::size_t block) {
   const Geometry& g = *a.geometry;
   BlockArgs& b = span.block;
   for (std::size_t row = 0; row < a.rows; row += kGroupRows) {
@@ -101,7 +101,7 @@ HWY_INLINE void OverGroups(const TileArgs& a, SpanArgs& span, std::size_t block,
     b.tables = a.x.tables + row * a.x.row_bytes + g.chunks_before(block) * Traits::kPasses * b.table_stride;
     b.scales = a.x.scales + row * g.blocks + block * rows;
     b.tile = a.tile + row * kPanelRows;
-    OverRows<Traits, Kernel, Kernel::kMaxRows>(span, panel_count, rows);
+    OverRows<Traits, Kernel, Kernel::kMaxRows>(span, a.panel_count, rows);
   }
 }
 
@@ -243,7 +243,7 @@ void Tile(const TileArgs& a) {
   for (std::size_t block = 0; block < g.blocks; block += span.blocks) {
     reader.Next(block, span);
     if (!a.unpack) {
-      OverGroups<Traits, Packed>(a, span, block, a.panel_count);
+      OverGroups<Traits, Packed>(a, span, block);
       continue;
     }
     HWY_ALIGN std::uint8_t unpacked[kMaxUnpackedBytes<Traits>];
@@ -259,7 +259,7 @@ void Tile(const TileArgs& a) {
     panels.block.index = unpacked;
     panels.block.set_panels = a.panel_count;
     panels.block.first = 0;
-    OverGroups<Traits, Unpacked>(a, panels, block, a.panel_count);
+    OverGroups<Traits, Unpacked>(a, panels, block);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "activation_access.h"
+#include "lutra/kernels/prefetch.h"
 #include "lutra/selection.h"
 #include "validate.h"
 
@@ -61,6 +62,21 @@ struct Problem {
         unpack(Unpacks(plan_.family)) {}
 };
 
+std::uint8_t* At(const OutputView& y, std::size_t n, std::size_t m) {
+  return static_cast<std::uint8_t*>(y.data) + (n * y.row_stride + m) * SizeOf(y.type);
+}
+
+// Asks for the lines of y that a tile will be stored to, so that they are in L2 when it is. Few rows are there anyway.
+// (N = 32 to 512 on Zen 4: 1.01 to 1.03 times as fast.)
+void Prefetch(const OutputView& y, std::size_t n, std::size_t rows, std::size_t m_begin, std::size_t m_end) {
+  if (rows <= kGroupRows) return;
+  for (const std::size_t end = n + rows; n < end; ++n) {
+    for (const std::uint8_t* line = At(y, n, m_begin); line < At(y, n, m_end); line += 64) {
+      internal::PrefetchToL2(line);
+    }
+  }
+}
+
 // Writes the part of a tile that lies in columns [m_begin, m_end) of y, with the bias.
 void Store(const Problem& p, const float* tile, std::size_t panel, std::size_t n, std::size_t rows, std::size_t m_begin,
            std::size_t m_end) {
@@ -68,8 +84,8 @@ void Store(const Problem& p, const float* tile, std::size_t panel, std::size_t n
   const std::size_t begin = std::max(first, m_begin), end = std::min(first + kPanelRows, m_end);
   const float* bias = p.w.bias() == nullptr ? nullptr : p.w.bias() + begin;
   for (std::size_t row = 0; row < rows; ++row) {
-    auto* y = static_cast<std::uint8_t*>(p.y.data) + ((n + row) * p.y.row_stride + begin) * SizeOf(p.y.type);
-    p.w.target()->store(tile + row * kPanelRows + (begin - first), bias, end - begin, p.y.type, y);
+    p.w.target()->store(tile + row * kPanelRows + (begin - first), bias, end - begin, p.y.type,
+                        At(p.y, n + row, begin));
   }
 }
 
@@ -83,6 +99,7 @@ void MultiplyPass(const Problem& p, std::size_t n, std::size_t m_begin, std::siz
   while (panel < panel_end) {  // panels of a set, side by side
     const internal::Place place(p.set, panel, panels);
     const std::size_t count = std::min({p.plan.panels, place.set_panels - place.in_set, panel_end - panel});
+    Prefetch(p.y, n, rows, std::max(panel * kPanelRows, m_begin), std::min((panel + count) * kPanelRows, m_end));
     // For each block of K: tile += scale * (sums looked up) + (center - zero) * (sum of x).
     p.kernel.function({&p.geometry, p.w.data() + place.set_begin * p.geometry.panel_bytes, place.set_panels,
                        place.in_set, count, x, rows, p.unpack, p.plan.ahead, tile});

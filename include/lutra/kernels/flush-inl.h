@@ -6,7 +6,7 @@
 #define LUTRA_KERNELS_FLUSH_INL_H_
 #endif
 
-#include "hwy/cache_control.h"
+#include "lutra/kernels/prefetch.h"
 #include "lutra/kernels/registry.h"
 #include "lutra/kernels/simd-inl.h"
 
@@ -85,13 +85,8 @@ struct BlockArgs {
   // at 0.5 and 0.6 of that speed on Zen 4.)
   HWY_INLINE void Prefetch(const std::uint8_t* line) const {
     constexpr std::size_t kNear = 2048;
-#if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
-    __builtin_prefetch(line + ahead, 0, 2);
-    __builtin_prefetch(line + kNear, 0, 3);
-#else
-    hwy::Prefetch(line + ahead);
-    hwy::Prefetch(line + kNear);
-#endif
+    PrefetchToL2(line + ahead);
+    PrefetchToL1(line + kNear);
   }
 };
 

@@ -1,0 +1,22 @@
+// Hints that a line of memory will be read or written: in L1, or not before in L2.
+#pragma once
+
+#include <cstdint>
+
+#include "hwy/base.h"
+#include "hwy/cache_control.h"
+
+namespace lutra {
+namespace internal {
+
+HWY_INLINE void PrefetchToL1(const std::uint8_t* line) { hwy::Prefetch(line); }
+HWY_INLINE void PrefetchToL2(const std::uint8_t* line) {
+#if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
+  __builtin_prefetch(line, 0, 2);
+#else
+  hwy::Prefetch(line);
+#endif
+}
+
+}  // namespace internal
+}  // namespace lutra

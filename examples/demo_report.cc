@@ -67,7 +67,8 @@ void PrintPlans(const Options& options) {
       const MicroTile tile = TileOf(plan, format, options.target, n);
       fmt::print("  {:<8} {:>5}  {:<15} {:>11} {:>13} {:>10}  {}\n", Describe(format).name, n, FamilyName(plan.family),
                  fmt::format("{} x {}", 64 * tile.panels, tile.rows),
-                 fmt::format("{} x {}", 64 * plan.panels, plan.rows), fmt::format("{} bytes", plan.ahead), plan.bound);
+                 fmt::format("{} x {}", 64 * plan.panels, plan.rows),
+                 plan.ahead == 0 ? "none" : fmt::format("{} bytes", plan.ahead), plan.bound);
     }
   }
 }

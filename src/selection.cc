@@ -2,6 +2,7 @@
 #include "lutra/selection.h"
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 
 #include "lutra/kernels/registry.h"
@@ -19,36 +20,42 @@ constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
 
 // Weights are read from memory once per pass, as one address stream; lines are asked for 8 KB ahead, as many as memory
 // has on their way at a time (4 KB and 16 KB: 0 to 3 % slower; int1 on Zen 5: 0.43 of the speed at N = 4 from 1.1 KB,
-// 0.9 at N = 1 from 24 KB). Sums: 16 rows of tables (256 KB of L2 at K = 4096) meet the panels of a set (SetPanels), so
-// that each table that reaches L1 serves up to 256 rows of W; y takes up to 16 KB of L1. Unpacking pays from two passes
-// of 16 rows on, and 32 rows share it (int1, int2 on Zen 4: 0.95 to 0.99 of the speed of packed at N = 12 and 16, 1.04
-// to 1.06 from 32 on; 16 rows per pass 0.96 of that). Codes: x is small, so 128 rows share what is read or unpacked.
-// (Packed int4 at N = 128: 0.8 of the speed of unpacked on an Intel Xeon, where unpacking and dot products share their
-// ports. On AVX2 packed lookups of four rows of x are 1.04 to 1.46 times as fast as unpacked ones at N = 3 and 4, and
-// 0.8 to 0.9 at N = 8, but those of int2 1.03.)
+// 0.9 at N = 1 from 24 KB). But one row of integers takes so few instructions per line that Zen 4 reads far enough
+// ahead by itself (int4 1.25 to 1.4 times as fast, int3 1.05; two rows of int3 0.6, sums 0.4 to 0.9).
+//
+// Sums: 16 rows of tables (256 KB of L2 at K = 4096) meet the panels of a set (SetPanels), so that each table that
+// reaches L1 serves up to 256 rows of W; y takes up to 16 KB of L1. Unpacking pays from two passes of 16 rows on, and
+// 32 rows share it (int1, int2 on Zen 4: 0.95 to 0.99 of the speed of packed at N = 12 and 16, 1.04 to 1.06 from 32 on;
+// 16 rows per pass 0.96 of that). On AVX2 packed lookups of four rows of x are 1.04 to 1.46 times as fast as unpacked
+// ones at N = 3 and 4, and 0.8 to 0.9 at N = 8, but those of int2 1.03.
+//
+// Codes: x is small, so 128 rows share what is read or unpacked. (Packed int4 at N = 128: 0.8 of the speed of unpacked
+// on an Intel Xeon, where unpacking and dot products share their ports.)
 constexpr std::size_t kAhead = 8192;
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
 constexpr const char* kDotPorts = "dot products";
 constexpr const char* kUnpack = "unpacking codes, and dot products";
-constexpr const char* kNarrow = "byte shuffles and additions";
+constexpr const char* kShuffleAdd = "byte shuffles and additions";
+constexpr TargetKind kZen = TargetKind::kZen, kWide = TargetKind::kWide, kNarrow = TargetKind::kNarrow;
 // clang-format off
 constexpr Plan kPlans[] = {
-    // formats           wide   N      family                         rows panels ahead   bound
-    {kSums1,             true,  1,     KernelFamily::kLookup,         4,   4,     kAhead, kMemory},
-    {kSums1,             true,  16,    KernelFamily::kLookup,         16,  4,     kAhead, kShuffle},
-    {In(Format::kInt2),  true,  1,     KernelFamily::kLookup,         4,   1,     kAhead, kMemory},
-    {In(Format::kInt2),  true,  16,    KernelFamily::kLookup,         16,  1,     kAhead, kShuffle},
-    {kSums,              true,  kAnyN, KernelFamily::kUnpackedLookup, 32,  4,     kAhead, kShuffle},
-    {kCodes,             true,  1,     KernelFamily::kDot,            4,   1,     kAhead, kMemory},
-    {kCodes,             true,  32,    KernelFamily::kDot,            32,  1,     kAhead, kUnpack},
-    {kCodes,             true,  kAnyN, KernelFamily::kUnpackedDot,    128, 1,     kAhead, kDotPorts},
-    {kSums,              false, 2,     KernelFamily::kLookup,         4,   1,     kAhead, kMemory},
-    {kSums1,             false, 4,     KernelFamily::kLookup,         4,   1,     kAhead, kNarrow},
-    {In(Format::kInt2),  false, 12,    KernelFamily::kLookup,         16,  1,     kAhead, kNarrow},
-    {kSums,              false, kAnyN, KernelFamily::kUnpackedLookup, 64,  1,     kAhead, kNarrow},
-    {kCodes,             false, 2,     KernelFamily::kDot,            4,   1,     kAhead, kMemory},
-    {kCodes,             false, kAnyN, KernelFamily::kUnpackedDot,    128, 1,     kAhead, kDotPorts},
+    // formats           targets  N      family                         rows panels ahead   bound
+    {kSums1,             kWide,   1,     KernelFamily::kLookup,         4,   4,     kAhead, kMemory},
+    {kSums1,             kWide,   16,    KernelFamily::kLookup,         16,  4,     kAhead, kShuffle},
+    {In(Format::kInt2),  kWide,   1,     KernelFamily::kLookup,         4,   1,     kAhead, kMemory},
+    {In(Format::kInt2),  kWide,   16,    KernelFamily::kLookup,         16,  1,     kAhead, kShuffle},
+    {kSums,              kWide,   kAnyN, KernelFamily::kUnpackedLookup, 32,  4,     kAhead, kShuffle},
+    {kCodes,             kZen,    1,     KernelFamily::kDot,            4,   1,     0,      kMemory},
+    {kCodes,             kWide,   1,     KernelFamily::kDot,            4,   1,     kAhead, kMemory},
+    {kCodes,             kWide,   32,    KernelFamily::kDot,            32,  1,     kAhead, kUnpack},
+    {kCodes,             kWide,   kAnyN, KernelFamily::kUnpackedDot,    128, 1,     kAhead, kDotPorts},
+    {kSums,              kNarrow, 2,     KernelFamily::kLookup,         4,   1,     kAhead, kMemory},
+    {kSums1,             kNarrow, 4,     KernelFamily::kLookup,         4,   1,     kAhead, kShuffleAdd},
+    {In(Format::kInt2),  kNarrow, 12,    KernelFamily::kLookup,         16,  1,     kAhead, kShuffleAdd},
+    {kSums,              kNarrow, kAnyN, KernelFamily::kUnpackedLookup, 64,  1,     kAhead, kShuffleAdd},
+    {kCodes,             kNarrow, 2,     KernelFamily::kDot,            4,   1,     kAhead, kMemory},
+    {kCodes,             kNarrow, kAnyN, KernelFamily::kUnpackedDot,    128, 1,     kAhead, kDotPorts},
 };
 // clang-format on
 
@@ -68,7 +75,9 @@ PlanList Plans() { return {kPlans, std::size(kPlans)}; }
 
 bool Serves(const Plan& plan, Format format, Target target) {
   const bool wide = target != nullptr && target->layout.scope == internal::Scope::kVector;
-  return plan.wide == wide && (plan.formats >> static_cast<unsigned>(format) & 1) != 0;
+  const bool zen = wide && std::strcmp(target->name, "AVX3_ZEN4") == 0;
+  const bool of_targets = plan.targets == TargetKind::kZen ? zen : wide == (plan.targets == TargetKind::kWide);
+  return of_targets && (plan.formats >> static_cast<unsigned>(format) & 1) != 0;
 }
 
 const Plan& SelectPlan(Format format, Target target, std::size_t n) {

@@ -101,7 +101,9 @@ TEST_P(Selection, RefusesPlansThatCannotBe) {
     EXPECT_TRUE(y.Untouched());
   };
   refused([](Plan& plan) { plan.formats = 0; }, "plan");
-  refused([](Plan& plan) { plan.wide = !plan.wide; }, "plan");
+  refused(
+      [](Plan& plan) { plan.targets = plan.targets == TargetKind::kNarrow ? TargetKind::kWide : TargetKind::kNarrow; },
+      "plan");
   refused(
       [&](Plan& plan) {
         plan.family =
@@ -122,18 +124,18 @@ INSTANTIATE_TEST_SUITE_P(Sweep, Selection, ::testing::ValuesIn(Kernels()), Kerne
 // Of those for this machine's kinds of targets.
 TEST(Plans, AreAllTaken) {
   std::set<const Plan*> taken;
-  std::set<bool> kinds;
+  std::set<TargetKind> kinds;
   for (const Target target : RunnableTargets()) {
     for (const FormatInfo& f : kFormats) {
       for (const Plan& plan : Plans()) {
         if (!Serves(plan, f.format, target)) continue;
-        kinds.insert(plan.wide);
+        kinds.insert(plan.targets);
         taken.insert(&SelectPlan(f.format, target, plan.n));
       }
     }
   }
   for (const Plan& plan : Plans()) {
-    if (kinds.count(plan.wide) == 1) {
+    if (kinds.count(plan.targets) == 1) {
       EXPECT_EQ(taken.count(&plan), 1u) << "row " << &plan - Plans().begin();
     }
   }

@@ -27,14 +27,17 @@ constexpr bool Unpacks(KernelFamily family) {
 // the other two, on all targets.
 LUTRA_API bool HasFamily(Format format, KernelFamily family);
 
+// What a row of the table is for: AVX3_ZEN4; that and others with vpermb and vpdpbusd (AVX3_DL, AVX3_SPR); the rest.
+enum class TargetKind : std::uint8_t { kZen, kWide, kNarrow };
+
 struct Plan {
   std::uint8_t formats;  // bit f: serves Format f
-  bool wide;             // for targets with vpermb and vpdpbusd: AVX3_DL, AVX3_ZEN4, AVX3_SPR; or for all others
-  std::size_t n;         // for up to so many rows of x
+  TargetKind targets;
+  std::size_t n;  // for up to so many rows of x
   KernelFamily family;
   std::size_t rows, panels;  // at most: rows of x per pass over the weights, and panels of 64 rows of W side by side,
                              // which are never more than alternate in memory (SetPanels in kernels/layout.h)
-  std::size_t ahead;         // bytes from a line of weights that is read to the one that is prefetched
+  std::size_t ahead;         // bytes from a line of weights that is read to the one that is prefetched; 0: none is
   const char* bound;         // what limits the speed
 };
 

@@ -194,7 +194,7 @@ void BenchmarkMatMul(benchmark::State& state, const Case& c) {
   state.counters["of_dot_peak"] = gmac_s / DotPeakGMacS(TargetName(c.target));
   state.counters["bits_per_weight"] = w.bits_per_weight();
   state.counters["nmse"] = nmse;
-  const Plan& plan = SelectPlan(c.format, c.target, c.n);
+  const Plan& plan = SelectPlan(c.format, c.target, c.n, c.params.group);
   const MicroTile tile = TileOf(plan, c.format, c.target, c.n);
   state.SetLabel(std::string(FamilyName(plan.family)) + ", tile " + std::to_string(64 * tile.panels) + "x" +
                  std::to_string(tile.rows) + ", " + std::to_string(64 * plan.panels) + "x" + std::to_string(plan.rows) +

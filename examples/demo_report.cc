@@ -63,7 +63,7 @@ void PrintPlans(const Options& options) {
              "prefetch", "bound by");
   for (const Format format : options.formats) {
     for (const std::size_t n : options.tokens) {
-      const Plan& plan = SelectPlan(format, options.target, n);
+      const Plan& plan = SelectPlan(format, options.target, n, options.group);
       const MicroTile tile = TileOf(plan, format, options.target, n);
       fmt::print("  {:<8} {:>5}  {:<15} {:>11} {:>13} {:>10}  {}\n", Describe(format).name, n, FamilyName(plan.family),
                  fmt::format("{} x {}", 64 * tile.panels, tile.rows),

@@ -144,13 +144,13 @@ Status MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView
   if (m_end > w.m()) return Status::Invalid("m_end", "is beyond the rows of w");
   if (m_begin > m_end) return Status::Invalid("m_begin", "is beyond m_end");
   if (m_begin == m_end || y.n == 0) return {};
-  const Problem problem(w, x, y, SelectPlan(w.format(), w.target(), y.n));
+  const Problem problem(w, x, y, SelectPlan(w.format(), w.target(), y.n, w.group()));
   for (std::size_t n = 0; n < y.n; n += problem.rows_per_pass) MultiplyPass(problem, n, m_begin, m_end);
   return {};
 }
 
 Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, Context& context) {
-  return MatMul(w, x, y, SelectPlan(w.format(), w.target(), y.n), context);
+  return MatMul(w, x, y, SelectPlan(w.format(), w.target(), y.n, w.group()), context);
 }
 
 Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, const Plan& plan, Context& context) {

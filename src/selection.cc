@@ -21,7 +21,8 @@ constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
 // Weights are read from memory once per pass, as one address stream; lines are asked for 8 KB ahead, as many as memory
 // has on their way at a time (4 KB and 16 KB: 0 to 3 % slower; int1 on Zen 5: 0.43 of the speed at N = 4 from 1.1 KB,
 // 0.9 at N = 1 from 24 KB). But one row of integers takes so few instructions per line that Zen 4 reads far enough
-// ahead by itself (int4 1.25 to 1.4 times as fast, int3 1.05; two rows of int3 0.6, sums 0.4 to 0.9).
+// ahead by itself (int4 1.25 to 1.4 times as fast, int3 1.05; groups of 32 and 64 0.6 to 0.9, two rows of int3 0.6,
+// sums 0.4 to 0.9).
 //
 // Sums: 16 rows of tables (256 KB of L2 at K = 4096) meet the panels of a set (SetPanels), so that each table that
 // reaches L1 serves up to 256 rows of W; y takes up to 16 KB of L1. Unpacking pays from two passes of 16 rows on, and
@@ -40,22 +41,22 @@ constexpr const char* kShuffleAdd = "byte shuffles and additions";
 constexpr TargetKind kZen = TargetKind::kZen, kWide = TargetKind::kWide, kNarrow = TargetKind::kNarrow;
 // clang-format off
 constexpr Plan kPlans[] = {
-    // formats           targets  N      family                         rows panels ahead   bound
-    {kSums1,             kWide,   1,     KernelFamily::kLookup,         4,   4,     kAhead, kMemory},
-    {kSums1,             kWide,   16,    KernelFamily::kLookup,         16,  4,     kAhead, kShuffle},
-    {In(Format::kInt2),  kWide,   1,     KernelFamily::kLookup,         4,   1,     kAhead, kMemory},
-    {In(Format::kInt2),  kWide,   16,    KernelFamily::kLookup,         16,  1,     kAhead, kShuffle},
-    {kSums,              kWide,   kAnyN, KernelFamily::kUnpackedLookup, 32,  4,     kAhead, kShuffle},
-    {kCodes,             kZen,    1,     KernelFamily::kDot,            4,   1,     0,      kMemory},
-    {kCodes,             kWide,   1,     KernelFamily::kDot,            4,   1,     kAhead, kMemory},
-    {kCodes,             kWide,   32,    KernelFamily::kDot,            32,  1,     kAhead, kUnpack},
-    {kCodes,             kWide,   kAnyN, KernelFamily::kUnpackedDot,    128, 1,     kAhead, kDotPorts},
-    {kSums,              kNarrow, 2,     KernelFamily::kLookup,         4,   1,     kAhead, kMemory},
-    {kSums1,             kNarrow, 4,     KernelFamily::kLookup,         4,   1,     kAhead, kShuffleAdd},
-    {In(Format::kInt2),  kNarrow, 12,    KernelFamily::kLookup,         16,  1,     kAhead, kShuffleAdd},
-    {kSums,              kNarrow, kAnyN, KernelFamily::kUnpackedLookup, 64,  1,     kAhead, kShuffleAdd},
-    {kCodes,             kNarrow, 2,     KernelFamily::kDot,            4,   1,     kAhead, kMemory},
-    {kCodes,             kNarrow, kAnyN, KernelFamily::kUnpackedDot,    128, 1,     kAhead, kDotPorts},
+    // formats           targets  N      group family                         rows panels ahead   bound
+    {kSums1,             kWide,   1,     0,    KernelFamily::kLookup,         4,   4,     kAhead, kMemory},
+    {kSums1,             kWide,   16,    0,    KernelFamily::kLookup,         16,  4,     kAhead, kShuffle},
+    {In(Format::kInt2),  kWide,   1,     0,    KernelFamily::kLookup,         4,   1,     kAhead, kMemory},
+    {In(Format::kInt2),  kWide,   16,    0,    KernelFamily::kLookup,         16,  1,     kAhead, kShuffle},
+    {kSums,              kWide,   kAnyN, 0,    KernelFamily::kUnpackedLookup, 32,  4,     kAhead, kShuffle},
+    {kCodes,             kZen,    1,     128,  KernelFamily::kDot,            4,   1,     0,      kMemory},
+    {kCodes,             kWide,   1,     0,    KernelFamily::kDot,            4,   1,     kAhead, kMemory},
+    {kCodes,             kWide,   32,    0,    KernelFamily::kDot,            32,  1,     kAhead, kUnpack},
+    {kCodes,             kWide,   kAnyN, 0,    KernelFamily::kUnpackedDot,    128, 1,     kAhead, kDotPorts},
+    {kSums,              kNarrow, 2,     0,    KernelFamily::kLookup,         4,   1,     kAhead, kMemory},
+    {kSums1,             kNarrow, 4,     0,    KernelFamily::kLookup,         4,   1,     kAhead, kShuffleAdd},
+    {In(Format::kInt2),  kNarrow, 12,    0,    KernelFamily::kLookup,         16,  1,     kAhead, kShuffleAdd},
+    {kSums,              kNarrow, kAnyN, 0,    KernelFamily::kUnpackedLookup, 64,  1,     kAhead, kShuffleAdd},
+    {kCodes,             kNarrow, 2,     0,    KernelFamily::kDot,            4,   1,     kAhead, kMemory},
+    {kCodes,             kNarrow, kAnyN, 0,    KernelFamily::kUnpackedDot,    128, 1,     kAhead, kDotPorts},
 };
 // clang-format on
 
@@ -80,9 +81,11 @@ bool Serves(const Plan& plan, Format format, Target target) {
   return of_targets && (plan.formats >> static_cast<unsigned>(format) & 1) != 0;
 }
 
-const Plan& SelectPlan(Format format, Target target, std::size_t n) {
-  return *std::find_if(std::begin(kPlans), std::end(kPlans) - 1,
-                       [&](const Plan& plan) { return n <= plan.n && Serves(plan, format, target); });
+const Plan& SelectPlan(Format format, Target target, std::size_t n, std::size_t group) {
+  const std::size_t block = BlockSize(Describe(format), group);
+  return *std::find_if(std::begin(kPlans), std::end(kPlans) - 1, [&](const Plan& plan) {
+    return n <= plan.n && block >= plan.group && Serves(plan, format, target);
+  });
 }
 
 MicroTile TileOf(const Plan& plan, Format format, Target target, std::size_t n) {

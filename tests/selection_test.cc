@@ -1,4 +1,5 @@
 // The selection table: complete, without rows that nothing takes, and any row computes the same bits.
+#include <algorithm>
 #include <gtest/gtest.h>
 
 #include <cstddef>
@@ -27,15 +28,18 @@ class Selection : public KernelTest {};
 
 TEST_P(Selection, IsTheFirstRowThatServes) {
   const auto [format, target] = GetParam();
-  for (const std::size_t n : kTokens) {
-    const Plan& plan = SelectPlan(format, target, n);
+  for (std::size_t i = 0; i < std::size(kTokens) * std::size(kGroups); ++i) {
+    const std::size_t n = kTokens[i % std::size(kTokens)], group = kGroups[i / std::size(kTokens)];
+    const std::size_t block = BlockSize(Describe(format), group);
+    const Plan& plan = SelectPlan(format, target, n, group);
     EXPECT_TRUE(Serves(plan, format, target));
     EXPECT_LE(n, plan.n);
+    EXPECT_GE(block, plan.group);
     EXPECT_TRUE(HasFamily(format, plan.family));
     EXPECT_STRNE(FamilyName(plan.family), "");
     EXPECT_STRNE(plan.bound, "");
     for (const Plan* before = Plans().begin(); before != &plan; ++before) {
-      EXPECT_FALSE(Serves(*before, format, target) && n <= before->n);
+      EXPECT_FALSE(Serves(*before, format, target) && n <= before->n && block >= before->group);
     }
     const MicroTile tile = TileOf(plan, format, target, n);
     EXPECT_LE(static_cast<std::size_t>(tile.rows), n);
@@ -130,7 +134,7 @@ TEST(Plans, AreAllTaken) {
       for (const Plan& plan : Plans()) {
         if (!Serves(plan, f.format, target)) continue;
         kinds.insert(plan.targets);
-        taken.insert(&SelectPlan(f.format, target, plan.n));
+        taken.insert(&SelectPlan(f.format, target, plan.n, std::max<std::size_t>(plan.group, 16)));
       }
     }
   }

@@ -33,7 +33,8 @@ enum class TargetKind : std::uint8_t { kZen, kWide, kNarrow };
 struct Plan {
   std::uint8_t formats;  // bit f: serves Format f
   TargetKind targets;
-  std::size_t n;  // for up to so many rows of x
+  std::size_t n;      // for up to so many rows of x
+  std::size_t group;  // for scales of at least so many weights
   KernelFamily family;
   std::size_t rows, panels;  // at most: rows of x per pass over the weights, and panels of 64 rows of W side by side,
                              // which are never more than alternate in memory (SetPanels in kernels/layout.h)
@@ -51,7 +52,8 @@ struct PlanList {
 // The whole table; the first row that serves a case is taken.
 LUTRA_API PlanList Plans();
 LUTRA_API bool Serves(const Plan& plan, Format format, Target target);
-LUTRA_API const Plan& SelectPlan(Format format, Target target, std::size_t n);
+// group: that of w, 128 if not said otherwise.
+LUTRA_API const Plan& SelectPlan(Format format, Target target, std::size_t n, std::size_t group = 128);
 
 // The micro-kernel's tile: panels of 64 rows of W times rows of x, for the first rows of N.
 struct MicroTile {

@@ -1,7 +1,7 @@
 // The selection table: complete, without rows that nothing takes, and any row computes the same bits.
-#include <algorithm>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <set>
 #include <vector>

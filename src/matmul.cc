@@ -70,10 +70,9 @@ std::uint8_t* At(const OutputView& y, std::size_t n, std::size_t m) {
 // (N = 32 to 512 on Zen 4: 1.01 to 1.03 times as fast.)
 void Prefetch(const OutputView& y, std::size_t n, std::size_t rows, std::size_t m_begin, std::size_t m_end) {
   if (rows <= kGroupRows) return;
+  const std::size_t row_bytes = (m_end - m_begin) * SizeOf(y.type);
   for (const std::size_t end = n + rows; n < end; ++n) {
-    for (const std::uint8_t* line = At(y, n, m_begin); line < At(y, n, m_end); line += 64) {
-      internal::PrefetchToL2(line);
-    }
+    for (std::size_t at = 0; at < row_bytes; at += 64) internal::PrefetchToL2(At(y, n, m_begin) + at);
   }
 }
 

@@ -1,4 +1,4 @@
-// Hints that a line of memory will be read or written: in L1, or not before in L2.
+// Hints that a line of memory will be read or written: into L1, or into L2 alone.
 #pragma once
 
 #include <cstdint>

@@ -122,6 +122,10 @@ constexpr lutra_format ToC(lutra::Format format) {
       return LUTRA_FORMAT_INT4;
     case lutra::Format::kTernary:
       return LUTRA_FORMAT_TERNARY;
+    case lutra::Format::kIq4nl:
+      return LUTRA_FORMAT_IQ4NL;
+    case lutra::Format::kFp4:
+      return LUTRA_FORMAT_FP4;
   }
   return kNone;
 }
@@ -138,6 +142,10 @@ constexpr lutra_data_type ToC(lutra::DataType type) {
       return LUTRA_TYPE_INT8;
     case lutra::DataType::kUInt4:
       return LUTRA_TYPE_UINT4;
+    case lutra::DataType::kUInt8:
+      return LUTRA_TYPE_UINT8;
+    case lutra::DataType::kE8M0:
+      return LUTRA_TYPE_E8M0;
   }
   return kNone;
 }

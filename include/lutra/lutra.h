@@ -26,7 +26,7 @@
 #include "lutra/packed_matrix.h"
 #include "lutra/quantize.h"
 #include "lutra/reference.h"
-#include "lutra/selection.h"
+#include "lutra/plan.h"
 #include "lutra/status.h"
 #include "lutra/targets.h"
 #include "lutra/version.h"

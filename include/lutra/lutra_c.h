@@ -123,7 +123,9 @@ enum {
   LUTRA_FORMAT_INT2 = 1,
   LUTRA_FORMAT_INT3 = 2,
   LUTRA_FORMAT_INT4 = 3,
-  LUTRA_FORMAT_TERNARY = 4
+  LUTRA_FORMAT_TERNARY = 4,
+  LUTRA_FORMAT_IQ4NL = 5,  // ggml's table of 16 values
+  LUTRA_FORMAT_FP4 = 6     // E2M1
 };
 
 // The type of array elements.
@@ -133,7 +135,9 @@ enum {
   LUTRA_TYPE_F16 = 1,   // IEEE binary16, 2 bytes
   LUTRA_TYPE_BF16 = 2,  // upper half of a binary32, 2 bytes
   LUTRA_TYPE_INT8 = 3,  // activations, and scales of two levels
-  LUTRA_TYPE_UINT4 = 4  // scales of two levels only: 0 .. 15, a byte each in views
+  LUTRA_TYPE_UINT4 = 4, // scales of two levels only: 0 .. 15, a byte each in views
+  LUTRA_TYPE_UINT8 = 5,  // zero points
+  LUTRA_TYPE_E8M0 = 6    // scales: a byte e is 2^(e - 127)
 };
 
 // What zeros[] holds.

@@ -14,6 +14,8 @@ enum class DataType : std::uint8_t {
   kBF16,   // upper half of a binary32, 2 bytes
   kInt8,   // activations, and scales of two levels
   kUInt4,  // scales of two levels only: 0 .. 15, a byte each in views, four bits when packed
+  kUInt8,  // zero points
+  kE8M0,   // scales: a byte e is 2^(e - 127) (OCP Microscaling Formats); 255, its NaN, is refused
 };
 constexpr bool IsFloat(DataType type) { return type <= DataType::kBF16; }
 constexpr std::size_t SizeOf(DataType type) { return type == DataType::kF32 ? 4 : IsFloat(type) ? 2 : 1; }
@@ -86,7 +88,9 @@ inline constexpr std::size_t kSuperGroup = 256;
 // The column of x that column j of the codes multiplies.
 constexpr std::size_t ColumnOfX(const QuantizedView& w, std::size_t j) { return w.order != nullptr ? w.order[j] : j; }
 
-constexpr bool HasTwoLevels(DataType scale_type) { return !IsFloat(scale_type); }
+constexpr bool HasTwoLevels(DataType scale_type) {
+  return scale_type == DataType::kInt8 || scale_type == DataType::kUInt4;
+}
 constexpr std::size_t ScaleCount(const QuantizedView& w) {
   return w.group == kPerMatrix ? 1 : w.m * GroupsPerRow(w.k, w.group);
 }

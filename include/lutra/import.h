@@ -71,6 +71,17 @@ enum class GptqZeros : std::uint8_t {
   kAsStored,  // z: "gptq_v2"
 };
 
+// "minus_one" or "as_stored"; "?" for a value that is none of these.
+constexpr const char* Name(GptqZeros zeros) noexcept {
+  switch (zeros) {
+    case GptqZeros::kMinusOne:
+      return "minus_one";
+    case GptqZeros::kAsStored:
+      return "as_stored";
+  }
+  return "?";
+}
+
 // G = ceil(K / group_size) groups; 1 if group_size is -1.
 struct GptqView {
   int bits = 4;                            // 2, 3 or 4; of 3 bits, some lie across two words

@@ -3,10 +3,27 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 
 #include "lutra/format.h"
 
 namespace lutra {
+
+// "int4", "ternary", ...: FormatInfo::name. "?" for a value that is none of the enum's, here and below.
+constexpr const char* Name(Format format) noexcept {
+  return static_cast<std::size_t>(format) < std::size(kFormats) ? Describe(format).name : "?";
+}
+
+// "int8" or "int16".
+constexpr const char* Name(Precision precision) noexcept {
+  switch (precision) {
+    case Precision::kInt8:
+      return "int8";
+    case Precision::kInt16:
+      return "int16";
+  }
+  return "?";
+}
 
 enum class DataType : std::uint8_t {
   kF32,
@@ -15,6 +32,22 @@ enum class DataType : std::uint8_t {
   kInt8,   // activations, and scales of two levels
   kUInt4,  // scales of two levels only: 0 .. 15, a byte each in views, four bits when packed
 };
+// "f32", "f16", "bf16", "int8" or "uint4".
+constexpr const char* Name(DataType type) noexcept {
+  switch (type) {
+    case DataType::kF32:
+      return "f32";
+    case DataType::kF16:
+      return "f16";
+    case DataType::kBF16:
+      return "bf16";
+    case DataType::kInt8:
+      return "int8";
+    case DataType::kUInt4:
+      return "uint4";
+  }
+  return "?";
+}
 constexpr bool IsFloat(DataType type) { return type <= DataType::kBF16; }
 constexpr std::size_t SizeOf(DataType type) { return type == DataType::kF32 ? 4 : IsFloat(type) ? 2 : 1; }
 
@@ -55,6 +88,22 @@ enum class ZeroKind : std::uint8_t {
 };
 inline constexpr ZeroKind kZeroKinds[] = {ZeroKind::kNone, ZeroKind::kInteger, ZeroKind::kFloat, ZeroKind::kOffset,
                                           ZeroKind::kUInt4};
+// "none", "integer", "float", "offset" or "uint4".
+constexpr const char* Name(ZeroKind kind) noexcept {
+  switch (kind) {
+    case ZeroKind::kNone:
+      return "none";
+    case ZeroKind::kInteger:
+      return "integer";
+    case ZeroKind::kFloat:
+      return "float";
+    case ZeroKind::kOffset:
+      return "offset";
+    case ZeroKind::kUInt4:
+      return "uint4";
+  }
+  return "?";
+}
 constexpr bool IsInteger(ZeroKind kind) { return kind == ZeroKind::kInteger || kind == ZeroKind::kUInt4; }
 
 // A quantized W[M x K]: W(m, k) = scale * (value(codes[m * code_stride + k]) - zero), see FormatInfo.

@@ -34,6 +34,19 @@ enum class Loaded : std::uint8_t {
   kRepacked,  // they were packed for a layout that options.target does not have
 };
 
+// "in_place", "copied" or "repacked"; "?" for a value that is none of these.
+constexpr const char* Name(Loaded loaded) noexcept {
+  switch (loaded) {
+    case Loaded::kInPlace:
+      return "in_place";
+    case Loaded::kCopied:
+      return "copied";
+    case Loaded::kRepacked:
+      return "repacked";
+  }
+  return "?";
+}
+
 // Makes w of what SavePacked wrote. In place, `bytes` must outlive w and all that is moved from it, unchanged. All
 // bytes are read and checked: fails, with w untouched, on anything that is damaged, truncated or too long, with
 // kUnsupported on what another version or byte order wrote. The checksums do not protect from malice, but whatever the

@@ -7,8 +7,8 @@
 //
 //     lutra::Context context;                                                     // every call
 //     lutra::Activations x;
-//     lutra::Prepare({x_data, lutra::DataType::kF32, N, K, K}, w, lutra::Precision::kInt8, context, &x);
-//     lutra::MatMul(w, x, {y_data, lutra::DataType::kF32, N, M, M}, context);     // y[N x M] = x * W^T
+//     lutra::Prepare({x_data, N, K}, w, lutra::Precision::kInt8, context, &x);
+//     lutra::MatMul(w, x, {y_data, N, M}, context);                               // y[N x M] = x * W^T
 //
 // Each function returns a Status; check it.
 #pragma once

@@ -19,8 +19,7 @@
 //
 // Handles: what creates one writes it to *out, whose old value does not matter. What destroys one takes a pointer to
 // the handle and makes it NULL, so that a second call does nothing, as with NULL. A handle that is NULL or of another
-// kind is refused; so, as long as its memory is not used for something else, is a copy of a destroyed one, but do not
-// count on that.
+// kind is refused. A destroyed handle, or a copy of one, must not be used.
 //
 // Threads: any number may use a handle at the same time where it is passed as const, and a context wherever it is
 // passed; create, destroy and lutra_prepare need the handle that they change to themselves.

@@ -5,10 +5,10 @@
 #include <cstring>
 
 #include "activation_access.h"
-#include "checksum.h"
 #include "load_float.h"
 #include "lutra/packed_matrix.h"
 #include "lutra/reference.h"
+#include "memory/checksum.h"
 #include "packed_access.h"
 #include "validate.h"
 

@@ -16,10 +16,6 @@
 
 namespace lutra {
 
-namespace internal {
-struct GgufBlock;
-}
-
 // --- GGUF (ggml, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). gguf_file.h finds the tensors of a file.
 
 // A type of blocks: `weights` consecutive weights of one row take `bytes`. All that ggml has are known by name and
@@ -34,7 +30,6 @@ struct GgufType {
   std::size_t group = 0;                 // kTernary: one scale per row or matrix, where these are all the same
   DataType scale_type = DataType::kF16;  // an integer's: with super-scales
   ZeroKind zero_kind = ZeroKind::kNone;  // kTernary with a code for 2: int2, whose zero points are 1 (kInteger)
-  void (*decode)(const std::uint8_t* block, const internal::GgufBlock& to) = nullptr;  // the library's own
 };
 
 struct GgufTypeList {

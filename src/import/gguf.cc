@@ -1,157 +1,50 @@
-// GGUF's block types: one table, and for each a function that takes a block apart.
+// GGUF's types of blocks in one table, and the import of tensors.
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
 #include <utility>
 
-#include "little_endian.h"
+#include "import/gguf_blocks.h"
 #include "lutra/import.h"
 #include "validate.h"
 
 namespace lutra {
-
-// Where the contents of a block go.
-struct internal::GgufBlock {
-  std::uint8_t* codes;
-  std::uint16_t *scale, *offset;  // f16: of the only group; with two levels the super-scale and super-offset
-  std::uint8_t *group_scales, *group_offsets;  // with two levels
-};
-
 namespace {
-
-// --- Blocks. The places of the fields are ggml's; what the fields mean is in the table below.
-
-using Block = internal::GgufBlock;
-
-std::uint16_t LoadF16(const std::uint8_t* bytes) { return internal::LoadLittleEndian<std::uint16_t>(bytes); }
-
-// ggml subtracts where Lutra adds.
-std::uint16_t NegatedF16(std::uint16_t bits) { return bits ^ 0x8000; }
-
-// Codes of kBits bits: the lowest field of each of kRun bytes, then the next of each; then the same for the next run.
-template <std::size_t kRun, int kBits>
-void UnpackFields(const std::uint8_t* bytes, std::size_t size, std::uint8_t* codes) {
-  constexpr int kMask = (1 << kBits) - 1;
-  for (const std::uint8_t* const end = bytes + size; bytes != end; bytes += kRun) {
-    for (int shift = 0; shift < 8; shift += kBits) {
-      for (std::size_t i = 0; i < kRun; ++i) codes[i] = static_cast<std::uint8_t>(bytes[i] >> shift & kMask);
-      codes += kRun;
-    }
-  }
-}
-
-void DecodeQ1_0(const std::uint8_t* from, const Block& to) {
-  *to.scale = LoadF16(from);
-  UnpackFields<1, 1>(from + 2, 16, to.codes);
-}
-
-void DecodeQ2_0(const std::uint8_t* from, const Block& to) {
-  *to.scale = LoadF16(from);
-  UnpackFields<1, 2>(from + 2, 16, to.codes);
-}
-
-void DecodeQ4_0(const std::uint8_t* from, const Block& to) {
-  *to.scale = LoadF16(from);
-  UnpackFields<16, 4>(from + 2, 16, to.codes);
-}
-
-void DecodeQ4_1(const std::uint8_t* from, const Block& to) {
-  *to.scale = LoadF16(from);
-  *to.offset = LoadF16(from + 2);
-  UnpackFields<16, 4>(from + 4, 16, to.codes);
-}
-
-void DecodeQ2_K(const std::uint8_t* from, const Block& to) {
-  for (std::size_t g = 0; g < 16; ++g) {
-    to.group_scales[g] = from[g] & 15;
-    to.group_offsets[g] = from[g] >> 4;
-  }
-  UnpackFields<32, 2>(from + 16, 64, to.codes);
-  *to.scale = LoadF16(from + 80);
-  *to.offset = NegatedF16(LoadF16(from + 82));
-}
-
-void DecodeQ3_K(const std::uint8_t* from, const Block& to) {
-  const std::uint8_t *const high_bits = from, *const low_bits = from + 32, *const scales = from + 96;
-  std::uint8_t high[kSuperGroup];
-  UnpackFields<32, 1>(high_bits, 32, high);
-  UnpackFields<32, 2>(low_bits, 64, to.codes);
-  std::uint8_t* const codes = to.codes;
-  for (std::size_t k = 0; k < kSuperGroup; ++k) codes[k] = static_cast<std::uint8_t>(codes[k] | high[k] << 2);
-  for (std::size_t g = 0; g < 16; ++g) {  // four low bits in bytes 0 to 7, two high bits in bytes 8 to 11
-    const int low = scales[g % 8] >> (g < 8 ? 0 : 4) & 15, top = scales[8 + g % 4] >> (g / 4 * 2) & 3;
-    to.group_scales[g] = static_cast<std::uint8_t>((low | top << 4) - 32);
-  }
-  *to.scale = LoadF16(from + 108);
-}
-
-void DecodeQ4_K(const std::uint8_t* from, const Block& to) {
-  *to.scale = LoadF16(from);
-  *to.offset = NegatedF16(LoadF16(from + 2));
-  const std::uint8_t* const s = from + 4;  // 6 bits each: of groups 0 to 3 whole, of 4 to 7 in two parts
-  for (std::size_t g = 0; g < 4; ++g) {
-    to.group_scales[g] = s[g] & 63;
-    to.group_offsets[g] = s[g + 4] & 63;
-    to.group_scales[g + 4] = static_cast<std::uint8_t>((s[g + 8] & 15) | s[g] >> 6 << 4);
-    to.group_offsets[g + 4] = static_cast<std::uint8_t>(s[g + 8] >> 4 | s[g + 4] >> 6 << 4);
-  }
-  UnpackFields<32, 4>(from + 16, 128, to.codes);
-}
-
-// A byte is a fraction of 256 whose digits in base 3, five of them or four, are the codes of each of `run` bytes.
-std::uint8_t* UnpackDigits(const std::uint8_t* bytes, std::size_t run, int digits, std::uint8_t* codes) {
-  std::uint8_t rest[32];
-  std::copy_n(bytes, run, rest);
-  for (int digit = 0; digit < digits; ++digit) {
-    for (std::size_t i = 0; i < run; ++i) {
-      const int times_3 = rest[i] * 3;
-      *codes++ = static_cast<std::uint8_t>(times_3 >> 8);
-      rest[i] = static_cast<std::uint8_t>(times_3);
-    }
-  }
-  return codes;
-}
-
-void DecodeTQ1_0(const std::uint8_t* from, const Block& to) {
-  std::uint8_t* codes = UnpackDigits(from, 32, 5, to.codes);
-  codes = UnpackDigits(from + 32, 16, 5, codes);
-  UnpackDigits(from + 48, 4, 4, codes);
-  *to.scale = LoadF16(from + 52);
-}
-
-void DecodeTQ2_0(const std::uint8_t* from, const Block& to) {
-  UnpackFields<32, 2>(from, 64, to.codes);
-  *to.scale = LoadF16(from + 64);
-}
 
 // --- The table.
 
-constexpr GgufType Refused(std::uint32_t id, const char* name, std::size_t weights, std::size_t bytes,
-                           const char* refusal) {
-  return {id, name, weights, bytes, refusal};
+// A row of the table: the public type, and the function that decodes it, null if the type is refused.
+struct GgufCodec {
+  GgufType type;
+  internal::GgufDecode* decode;
+};
+
+constexpr GgufCodec Refused(std::uint32_t id, const char* name, std::size_t weights, std::size_t bytes,
+                            const char* refusal) {
+  return {{id, name, weights, bytes, refusal}, nullptr};
 }
-constexpr GgufType Imported(std::uint32_t id, const char* name, std::size_t weights, std::size_t bytes, Format format,
-                            std::size_t group, DataType scale_type, ZeroKind zero_kind,
-                            void (*decode)(const std::uint8_t*, const Block&)) {
-  return {id, name, weights, bytes, nullptr, format, group, scale_type, zero_kind, decode};
+constexpr GgufCodec Imported(std::uint32_t id, const char* name, std::size_t weights, std::size_t bytes, Format format,
+                             std::size_t group, DataType scale_type, ZeroKind zero_kind, internal::GgufDecode* decode) {
+  return {{id, name, weights, bytes, nullptr, format, group, scale_type, zero_kind}, decode};
 }
 
 constexpr DataType kF16 = DataType::kF16, kInt8 = DataType::kInt8, kUInt4 = DataType::kUInt4;
 constexpr ZeroKind kNone = ZeroKind::kNone, kOffset = ZeroKind::kOffset;
 
-constexpr GgufType kTypes[] = {
+constexpr GgufCodec kCodecs[] = {
     Refused(0, "f32", 1, 4, "is f32, which is not quantized; Quantize makes codes of it"),
     Refused(1, "f16", 1, 2, "is f16, which is not quantized"),
-    Imported(2, "q4_0", 32, 18, Format::kInt4, 32, kF16, kNone, DecodeQ4_0),
-    Imported(3, "q4_1", 32, 20, Format::kInt4, 32, kF16, kOffset, DecodeQ4_1),
+    Imported(2, "q4_0", 32, 18, Format::kInt4, 32, kF16, kNone, internal::DecodeQ4_0),
+    Imported(3, "q4_1", 32, 20, Format::kInt4, 32, kF16, kOffset, internal::DecodeQ4_1),
     Refused(6, "q5_0", 32, 22, "is q5_0, whose codes have 5 bits; Lutra's have up to 4"),
     Refused(7, "q5_1", 32, 24, "is q5_1, whose codes have 5 bits; Lutra's have up to 4"),
     Refused(8, "q8_0", 32, 34, "is q8_0, whose codes have 8 bits; Lutra's have up to 4"),
     Refused(9, "q8_1", 32, 36, "is q8_1, whose codes have 8 bits; Lutra's have up to 4"),
-    Imported(10, "q2_K", 256, 84, Format::kInt2, 16, kUInt4, kOffset, DecodeQ2_K),
-    Imported(11, "q3_K", 256, 110, Format::kInt3, 16, kInt8, kNone, DecodeQ3_K),
-    Imported(12, "q4_K", 256, 144, Format::kInt4, 32, kInt8, kOffset, DecodeQ4_K),
+    Imported(10, "q2_K", 256, 84, Format::kInt2, 16, kUInt4, kOffset, internal::DecodeQ2_K),
+    Imported(11, "q3_K", 256, 110, Format::kInt3, 16, kInt8, kNone, internal::DecodeQ3_K),
+    Imported(12, "q4_K", 256, 144, Format::kInt4, 32, kInt8, kOffset, internal::DecodeQ4_K),
     Refused(13, "q5_K", 256, 176, "is q5_K, whose codes have 5 bits; Lutra's have up to 4"),
     Refused(14, "q6_K", 256, 210, "is q6_K, whose codes have 6 bits; Lutra's have up to 4"),
     Refused(15, "q8_K", 256, 292, "is q8_K, whose codes have 8 bits; Lutra's have up to 4"),
@@ -170,13 +63,22 @@ constexpr GgufType kTypes[] = {
     Refused(28, "f64", 1, 8, "is f64, which is not quantized"),
     Refused(29, "iq1_m", 256, 56, "is iq1_m, whose codes are entries of a codebook"),
     Refused(30, "bf16", 1, 2, "is bf16, which is not quantized"),
-    Imported(34, "tq1_0", 256, 54, Format::kTernary, 256, kF16, kNone, DecodeTQ1_0),
-    Imported(35, "tq2_0", 256, 66, Format::kTernary, 256, kF16, kNone, DecodeTQ2_0),
+    Imported(34, "tq1_0", 256, 54, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ1_0),
+    Imported(35, "tq2_0", 256, 66, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ2_0),
     Refused(39, "mxfp4", 32, 17, "is mxfp4, whose codes are floats"),
     Refused(40, "nvfp4", 64, 36, "is nvfp4, whose codes are floats"),
-    Imported(41, "q1_0", 128, 18, Format::kInt1, 128, kF16, kNone, DecodeQ1_0),
-    Imported(42, "q2_0", 64, 18, Format::kTernary, 64, kF16, kNone, DecodeQ2_0),
+    Imported(41, "q1_0", 128, 18, Format::kInt1, 128, kF16, kNone, internal::DecodeQ1_0),
+    Imported(42, "q2_0", 64, 18, Format::kTernary, 64, kF16, kNone, internal::DecodeQ2_0),
 };
+
+// The public list has the same rows.
+constexpr std::size_t kTypeCount = std::size(kCodecs);
+constexpr std::array<GgufType, kTypeCount> PublicTypes() {
+  std::array<GgufType, kTypeCount> types = {};
+  for (std::size_t i = 0; i < kTypeCount; ++i) types[i] = kCodecs[i].type;
+  return types;
+}
+constexpr std::array<GgufType, kTypeCount> kTypes = PublicTypes();
 
 // --- Tensors.
 
@@ -209,6 +111,7 @@ class CommonScale {
 // The blocks of W[M x K].
 struct Blocks {
   const GgufType& type;
+  internal::GgufDecode* decode;
   const std::uint8_t* data;
   std::size_t m, per_row;
 
@@ -228,7 +131,7 @@ void ChooseTernary(const Blocks& blocks, QuantizedView* shape) {
   for (std::size_t row = 0; row < blocks.m; ++row) {
     CommonScale of_row;
     for (std::size_t i = 0; i < blocks.per_row; ++i) {
-      blocks.type.decode(blocks.At(row, i), {codes, &scale, nullptr, nullptr, nullptr});
+      blocks.decode(blocks.At(row, i), {codes, &scale, nullptr, nullptr, nullptr});
       for (std::size_t k = 0; k < blocks.type.weights; ++k) highest = std::max(highest, codes[k]);
       of_row.Add(scale, AllZeros(blocks.type, codes));
     }
@@ -261,8 +164,8 @@ Status Decode(const Blocks& blocks, QuantizedMatrix* w) {
       const std::size_t at = row * blocks.per_row + i;
       std::uint8_t* const codes = w->codes() + at * weights;
       std::uint16_t scale = 0, offset = 0;
-      blocks.type.decode(blocks.At(row, i), {codes, &scale, &offset, levels ? group_scales + at * groups : nullptr,
-                                             levels && offsets != nullptr ? group_offsets + at * groups : nullptr});
+      blocks.decode(blocks.At(row, i), {codes, &scale, &offset, levels ? group_scales + at * groups : nullptr,
+                                        levels && offsets != nullptr ? group_offsets + at * groups : nullptr});
       if (!internal::AllFinite(&scale, kF16, 1) || !internal::AllFinite(&offset, kF16, 1)) {
         return Status::Invalid("data", "holds a scale that is not finite");
       }
@@ -283,7 +186,7 @@ Status Decode(const Blocks& blocks, QuantizedMatrix* w) {
 
 }  // namespace
 
-GgufTypeList GgufTypes() { return {kTypes, std::size(kTypes)}; }
+GgufTypeList GgufTypes() { return {kTypes.data(), kTypes.size()}; }
 
 const GgufType* FindGgufType(std::uint32_t id) {
   for (const GgufType& type : kTypes) {
@@ -308,7 +211,8 @@ Status ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std
   constexpr const char* kNames[][2] = {{"w.m", "m"}, {"w.k", "k"}};
   LUTRA_RETURN_IF_ERROR(internal::Renamed(internal::ValidateShape(shape), kNames));
   if (k % type->weights != 0) return Status::Invalid("k", "is not a multiple of the weights in a block of the type");
-  const Blocks blocks{*type, static_cast<const std::uint8_t*>(data), m, k / type->weights};
+  const Blocks blocks{*type, kCodecs[type - kTypes.data()].decode, static_cast<const std::uint8_t*>(data), m,
+                      k / type->weights};
   if (size != m * blocks.per_row * type->bytes) return Status::Invalid("size", "is not that of M x K weights");
   if (size != 0 && data == nullptr) return Status::Invalid("data", "is null");
 

@@ -7,7 +7,7 @@
 #include <limits>
 #include <new>
 
-#include "little_endian.h"
+#include "memory/little_endian.h"
 #include "validate.h"
 
 namespace lutra {

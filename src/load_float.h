@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "lutra/float16.h"
 #include "lutra/matrix.h"
-#include "lutra/reference.h"
 
 namespace lutra {
 namespace internal {

@@ -9,7 +9,7 @@
 #include "lutra/buffer.h"
 #include "lutra/export.h"
 #include "lutra/import.h"
-#include "lutra/quantize.h"
+#include "lutra/quantized_matrix.h"
 #include "lutra/status.h"
 
 namespace lutra {

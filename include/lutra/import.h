@@ -11,7 +11,7 @@
 
 #include "lutra/export.h"
 #include "lutra/matrix.h"
-#include "lutra/quantize.h"
+#include "lutra/quantized_matrix.h"
 #include "lutra/status.h"
 
 namespace lutra {

@@ -25,7 +25,7 @@
 // passed; create, destroy and lutra_prepare need the handle that they change to themselves.
 //
 // Structures are views of the caller's memory, and are read during the call only. They have no defaults; start from
-// zeros. lutra/matrix.h and lutra/quantize.h say more about those of the same names.
+// zeros. lutra/matrix.h and lutra/quantize.h say more about the structures of the same names.
 #pragma once
 
 #include <stdbool.h>

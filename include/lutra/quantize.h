@@ -3,36 +3,12 @@
 
 #include <cstddef>
 
-#include "lutra/buffer.h"
 #include "lutra/export.h"
 #include "lutra/matrix.h"
+#include "lutra/quantized_matrix.h"
 #include "lutra/status.h"
 
 namespace lutra {
-
-// Owns what a QuantizedView points to.
-class LUTRA_API QuantizedMatrix {
- public:
-  // Valid as long as this object lives and is not allocated or assigned anew.
-  const QuantizedView& view() const { return view_; }
-
-  // Makes room for a matrix of the format, shape, group and types of `shape`, with an order if shape.order is not null
-  // and with `bias` for M floats; its other pointers and code_stride (here: k) do not matter. The contents are
-  // undefined.
-  Status Allocate(const QuantizedView& shape, bool bias = false);
-
-  std::uint8_t* codes() { return codes_.data(); }
-  void* scales() { return scales_.data(); }
-  void* zeros() { return view_.zero_kind == ZeroKind::kNone ? nullptr : zeros_.data(); }
-  std::uint16_t* super_scales() { return super_scales_.as<std::uint16_t>(); }    // null if scales have one level
-  std::uint16_t* super_offsets() { return super_offsets_.as<std::uint16_t>(); }  // null besides if there are no offsets
-  float* bias() { return view_.bias == nullptr ? nullptr : bias_.as<float>(); }
-  std::uint32_t* order() { return view_.order == nullptr ? nullptr : order_.as<std::uint32_t>(); }
-
- private:
-  QuantizedView view_;
-  Buffer codes_, scales_, zeros_, super_scales_, super_offsets_, bias_, order_;
-};
 
 struct QuantizeOptions {
   Format format = Format::kInt4;

@@ -12,9 +12,9 @@
 #include <cstring>
 
 #include "hwy/highway.h"
+#include "lutra/float16.h"
 #include "lutra/kernels/layout.h"
 #include "lutra/matrix.h"
-#include "lutra/reference.h"
 
 // Before a loop over registers, which must not remain a loop: arrays of vectors live in registers only if every index
 // is a constant. And before one that copies of would only add register moves to. And for a function that is called from

@@ -149,32 +149,43 @@ void ChooseTernary(const Blocks& blocks, QuantizedView* shape) {
   }
 }
 
+// Where block number `at` is written in *w. Its scale and offset (two levels: super-scale and super-offset) go to
+// *scale and *offset first, as several blocks may share a scale.
+internal::GgufBlock PlaceOf(std::size_t at, std::size_t weights, QuantizedMatrix* w, std::uint16_t* scale,
+                            std::uint16_t* offset) {
+  internal::GgufBlock to{w->codes() + at * weights, scale, offset, nullptr, nullptr};
+  const QuantizedView& v = w->view();
+  if (HasTwoLevels(v.scale_type)) {
+    const std::size_t group = at * (weights / v.group);
+    to.group_scales = static_cast<std::uint8_t*>(w->scales()) + group;
+    if (v.zero_kind == kOffset) to.group_offsets = static_cast<std::uint8_t*>(w->zeros()) + group;
+  }
+  return to;
+}
+
+// Fills *w, which is allocated for the blocks.
 Status Decode(const Blocks& blocks, QuantizedMatrix* w) {
   const QuantizedView& v = w->view();
-  const bool levels = HasTwoLevels(v.scale_type);
-  const std::size_t weights = blocks.type.weights, groups = levels ? weights / v.group : 0;
-  auto* const scales = levels ? w->super_scales() : static_cast<std::uint16_t*>(w->scales());
-  auto* const offsets = levels ? w->super_offsets() : static_cast<std::uint16_t*>(w->zeros());
-  auto* const group_scales = static_cast<std::uint8_t*>(w->scales());
-  auto* const group_offsets = static_cast<std::uint8_t*>(w->zeros());
+  const bool two_levels = HasTwoLevels(v.scale_type);
+  auto* const scales = two_levels ? w->super_scales() : static_cast<std::uint16_t*>(w->scales());
+  auto* const offsets = two_levels ? w->super_offsets() : static_cast<std::uint16_t*>(w->zeros());
   CommonScale of_matrix;
   for (std::size_t row = 0; row < v.m; ++row) {
     CommonScale of_row;
     for (std::size_t i = 0; i < blocks.per_row; ++i) {
       const std::size_t at = row * blocks.per_row + i;
-      std::uint8_t* const codes = w->codes() + at * weights;
       std::uint16_t scale = 0, offset = 0;
-      blocks.decode(blocks.At(row, i), {codes, &scale, &offset, levels ? group_scales + at * groups : nullptr,
-                                        levels && offsets != nullptr ? group_offsets + at * groups : nullptr});
+      const internal::GgufBlock to = PlaceOf(at, blocks.type.weights, w, &scale, &offset);
+      blocks.decode(blocks.At(row, i), to);
       if (!internal::AllFinite(&scale, kF16, 1) || !internal::AllFinite(&offset, kF16, 1)) {
         return Status::Invalid("data", "holds a scale that is not finite");
       }
       if (!HasRowScales(v.group)) {
         scales[at] = scale;
       } else {
-        of_row.Add(scale, AllZeros(blocks.type, codes));
+        of_row.Add(scale, AllZeros(blocks.type, to.codes));
       }
-      if (v.zero_kind == ZeroKind::kOffset) offsets[at] = offset;
+      if (v.zero_kind == kOffset) offsets[at] = offset;
     }
     if (v.group == kPerRow) scales[row] = of_row.scale();
     of_matrix.Add(of_row);

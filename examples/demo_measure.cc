@@ -120,7 +120,7 @@ std::string LoadLayer(const std::string& file, const Shape& shape, Layer* layer)
   }
   layer->shape = shape;
   if (!Allocate("weights", count, &layer->weights).ok()) return fmt::format("{} does not fit into memory", file);
-  float* const weights = layer->weights.as<float>();
+  auto* const weights = layer->weights.as<float>();
   std::ifstream stream(file, std::ios::binary);
   if (!stream.read(reinterpret_cast<char*>(weights), static_cast<std::streamsize>(size))) {
     return fmt::format("{} cannot be read", file);

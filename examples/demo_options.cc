@@ -175,7 +175,7 @@ std::string ParseOptions(int argc, const char* const* argv, Options* options) {
   std::string error = ParseArguments(argc, argv, &draft);
   if (error.empty() && !draft.help) error = CheckWeights(draft);
   AddDefaults(&draft);
-  *options = draft;
+  *options = static_cast<const Options&>(draft);
   return error;
 }
 

@@ -1,4 +1,4 @@
-// See float16.h.
+// Converts floats of 16 bits by their bits, in plain code.
 #include "lutra/float16.h"
 
 #include <cmath>

@@ -71,7 +71,7 @@ ScaleAndZero Fit(const FormatInfo& f, const Group& group, ZeroKind zero_kind) {
   }
   low = std::min(low, 0.0f);  // zero stays exact
   high = std::max(high, 0.0f);
-  const float scale = static_cast<float>((static_cast<double>(high) - low) / (f.levels - 1));
+  const auto scale = static_cast<float>((static_cast<double>(high) - low) / (f.levels - 1));
   float zero = scale > 0 ? -low / scale : 0.0f;
   if (IsInteger(zero_kind)) zero = std::clamp(std::nearbyint(zero), 0.0f, static_cast<float>(f.levels - 1));
   return {scale, zero, low};

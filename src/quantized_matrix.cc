@@ -1,4 +1,4 @@
-// See quantized_matrix.h.
+// Allocates the arrays of quantized weights.
 #include "lutra/quantized_matrix.h"
 
 #include <utility>

@@ -105,8 +105,8 @@ RmsNorm NormOf(const float* weight, float epsilon);
 lutra_status ToC(const Status& status);
 lutra_quantized_view ToC(const QuantizedView& w);
 
-// `target` is the name of a target, or null: the best.
-Status MakeOptions(const char* target, const lutra_context* context, PackOptions* options);
+// `name` is that of a target, or null: the best.
+Status MakeOptions(const char* name, const lutra_context* context, PackOptions* options);
 
 }  // namespace c_api
 }  // namespace lutra

@@ -167,8 +167,7 @@ Status GgufFile::Parse(const void* bytes, std::size_t size) {
 
   if (tensors > reader.left() / kMinTensorBytes) return kTruncated;
   file.size_ = static_cast<std::size_t>(tensors);
-  if (!file.tensors_.Reserve(file.size_ * sizeof(GgufTensor)) ||
-      !file.by_name_.Reserve(file.size_ * sizeof(void*))) {
+  if (!file.tensors_.Reserve(file.size_ * sizeof(GgufTensor)) || !file.by_name_.Reserve(file.size_ * sizeof(void*))) {
     return Status::OutOfMemory("bytes");
   }
   auto* const tensor = file.tensors_.as<GgufTensor>();

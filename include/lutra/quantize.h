@@ -1,4 +1,4 @@
-// A simple quantizer, so that examples and tests can start from float weights. Models bring better codes of their own.
+// A simple quantizer, so that examples and tests can start from float weights. Quantized models have better codes.
 #pragma once
 
 #include <cstddef>
@@ -24,12 +24,14 @@ struct QuantizeOptions {
 //   int2..4  round to nearest: without zero points scale = max|w| / 2^(b-1), the sign chosen so that the extreme is
 //            exact (as ggml does); with zero points the range [min, max] is spread over all codes.
 // For int1 and ternary a zero point is the group's mean (float, offset) or 0 (integer).
-// The scale is rounded to scale_type first, then codes are chosen against the rounded one.
+// The scale is rounded to scale_type first; codes are chosen for the rounded scale. Thread-safe. Fails, with *w
+// untouched, on weights that are null or not finite, a stride below K, options that no format has, sizes that overflow,
+// and short memory.
 LUTRA_API Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride,
                           const QuantizeOptions& options, QuantizedMatrix* w);
 
-// out[M x K] = W in float, column j of the codes in column ColumnOfX(w, j) (double is not needed: value and zero are
-// small integers, or rounded here to nearest).
+// out[M x K] = W in float, rounded to nearest; row_stride elements from row to row. Column j of the codes goes to
+// column ColumnOfX(w, j). Thread-safe. Fails, with out untouched, on what Pack refuses, null out and a stride below K.
 LUTRA_API Status Dequantize(const QuantizedView& w, float* out, std::size_t row_stride);
 
 }  // namespace lutra

@@ -82,8 +82,8 @@ constexpr std::array<GgufType, kTypeCount> kTypes = PublicTypes();
 
 // --- Tensors.
 
-// One scale for several blocks or rows. A scale of nothing but zeros may be any other of the same sign, which is that
-// of the zeros.
+// Finds whether several blocks or rows can share one scale. The scale of a block of zeros may change, but not its sign,
+// which is the sign of the zeros.
 class CommonScale {
  public:
   void Add(std::uint16_t scale, bool zeros) {
@@ -122,7 +122,7 @@ bool AllZeros(const GgufType& type, const std::uint8_t* codes) {
   return std::all_of(codes, codes + type.weights, [](std::uint8_t code) { return code == 1; });
 }
 
-// Chooses what holds these ternary blocks in the fewest bytes.
+// Chooses the format and the group that hold these ternary blocks in the fewest bytes.
 void ChooseTernary(const Blocks& blocks, QuantizedView* shape) {
   std::uint8_t codes[kSuperGroup], highest = 0;
   std::uint16_t scale;

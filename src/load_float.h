@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "lutra/float16.h"
 #include "lutra/matrix.h"
-#include "lutra/reference.h"
 
 namespace lutra {
 namespace internal {

@@ -7,7 +7,7 @@
 #include <iterator>
 
 #include "activation_access.h"
-#include "checksum.h"
+#include "memory/checksum.h"
 #include "packed_access.h"
 #include "validate.h"
 

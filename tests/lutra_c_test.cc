@@ -390,9 +390,9 @@ class LutraCStatus : public ::testing::Test {
   void ExpectOnly(H* good, const char* argument, const Call& call) {
     EXPECT_TRUE(COk(call(good)));
     EXPECT_TRUE(CRefused(call(nullptr), argument));
-    static const std::uint64_t cleared[64] = {};  // as destroyed handles are
+    static const std::uint64_t zeros[64] = {};
     void* const others[] = {context_.As<void>(), quantized_.As<void>(), packed_.As<void>(), x_.As<void>(),
-                            const_cast<std::uint64_t*>(cleared)};
+                            const_cast<std::uint64_t*>(zeros)};
     for (void* const other : others) {
       if (other == good) continue;
       EXPECT_TRUE(CRefused(call(static_cast<H*>(other)), argument));

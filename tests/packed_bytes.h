@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "../src/checksum.h"
+#include "../src/memory/checksum.h"
 #include "lutra/lutra.h"
 #include "red_zone.h"
 #include "testing.h"

@@ -39,7 +39,7 @@ inline constexpr ActivationInfo kActivationKinds[] = {
 constexpr const ActivationInfo& Describe(ActivationKind kind) {
   return kActivationKinds[static_cast<std::size_t>(kind)];
 }
-constexpr const char* Name(ActivationKind kind) {
+constexpr const char* Name(ActivationKind kind) noexcept {
   return kind <= ActivationKind::kIntegers ? Describe(kind).name : "?";
 }
 
@@ -48,6 +48,9 @@ constexpr const char* Name(ActivationKind kind) {
 //     K-block straddles two activation scales, and, with an order of columns, x has one per row), for others after
 //     rounding x to a multiple of max|x| / ExactLimit per K-block.
 enum class Precision : std::uint8_t { kInt8, kInt16 };
+constexpr const char* Name(Precision precision) noexcept {
+  return precision == Precision::kInt8 ? "int8" : precision == Precision::kInt16 ? "int16" : "?";
+}
 inline constexpr Precision kPrecisions[] = {Precision::kInt8, Precision::kInt16};
 constexpr int Limbs(Precision precision) { return precision == Precision::kInt16 ? 2 : 1; }
 
@@ -133,7 +136,7 @@ inline constexpr std::size_t kFormatCount = sizeof(kFormats) / sizeof(kFormats[0
 
 constexpr const FormatInfo& Describe(Format format) { return kFormats[static_cast<std::size_t>(format)]; }
 constexpr bool IsFormat(Format format) { return static_cast<std::size_t>(format) < kFormatCount; }
-constexpr const char* Name(Format format) { return IsFormat(format) ? Describe(format).name : "?"; }
+constexpr const char* Name(Format format) noexcept { return IsFormat(format) ? Describe(format).name : "?"; }
 
 // --- Methods: a format multiplied with an activation kind, its encoding's or kIntegers. Kernels sum L(q) * x in
 // integers, where

@@ -30,10 +30,4 @@ LUTRA_API Status ReferenceErrorBound(const QuantizedView& w, const ActivationVie
 // Fails as PrepareRmsNorm does.
 LUTRA_API Status ReferenceRmsNorm(const ActivationView& x, const RmsNorm& norm, float* out);
 
-// IEEE conversions, to the nearest, ties to even.
-LUTRA_API float F16ToF32(std::uint16_t bits);
-LUTRA_API std::uint16_t F32ToF16(float value);
-LUTRA_API float BF16ToF32(std::uint16_t bits);
-LUTRA_API std::uint16_t F32ToBF16(float value);
-
 }  // namespace lutra

@@ -3,7 +3,7 @@
 #include <atomic>
 #include <cstring>
 
-#include "checksum.h"
+#include "memory/checksum.h"
 #include "lutra/kernels/registry.h"
 #include "lutra/packed_matrix.h"
 #include "pack/parts.h"

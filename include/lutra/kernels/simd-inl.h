@@ -22,8 +22,8 @@
 #endif
 
 #include "hwy/highway.h"
+#include "lutra/float16.h"
 #include "lutra/matrix.h"
-#include "lutra/reference.h"
 
 // All are included for each target, as their guards ask; one of the first three has content.
 #include "lutra/kernels/simd/arm-inl.h"

@@ -11,10 +11,10 @@
 #include <utility>
 #include <vector>
 
-#include "gguf_writer.h"
 #include "lutra/lutra.h"
-#include "problem.h"
-#include "testing.h"
+#include "support/gguf_writer.h"
+#include "support/problem.h"
+#include "support/testing.h"
 
 namespace lutra::test {
 namespace {

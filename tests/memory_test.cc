@@ -14,11 +14,11 @@
 #include <utility>
 #include <vector>
 
-#include "allocator.h"
 #include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
-#include "problem.h"
-#include "testing.h"
+#include "support/allocator.h"
+#include "support/problem.h"
+#include "support/testing.h"
 
 namespace {
 

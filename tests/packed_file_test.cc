@@ -13,9 +13,10 @@
 
 #include "lutra/kernels/registry.h"
 #include "lutra/lutra.h"
-#include "packed_bytes.h"
-#include "problem.h"
-#include "testing.h"
+#include "support/packed_bytes.h"
+#include "support/problem.h"
+#include "support/testing.h"
+#include "support/xxh64.h"
 
 namespace lutra::test {
 namespace {
@@ -330,17 +331,33 @@ TEST(PackedBytes, AreThoseOfTheVersion) {
       c.scale_type = kind.scale_type;
       const PackedMatrix w = Packed(Problem(c), kernel.target);
       const std::uint32_t layout = internal::LayoutId(kernel.target->layout, f);
-      EXPECT_EQ(internal::Checksum(w.data(), w.bytes()),
-                kSums[&kind - kKinds][static_cast<std::size_t>(kernel.format)][layout])
-          << std::hex << "0x" << internal::Checksum(w.data(), w.bytes()) << " for kind " << &kind - kKinds << " of "
-          << f.name << " in layout " << layout;
+      EXPECT_EQ(Xxh64::Of(w.data(), w.bytes()), kSums[&kind - kKinds][static_cast<std::size_t>(kernel.format)][layout])
+          << std::hex << "0x" << Xxh64::Of(w.data(), w.bytes()) << " for kind " << &kind - kKinds << " of " << f.name
+          << " in layout " << layout;
     }
   }
 }
 
-// The vectors of the specification of XXH64.
+// A saved file has the checksums that the tests compute, over every length of an order up to three times the 32 bytes
+// that XXH64 takes at a time.
+TEST(Checksum, IsTheOneInSavedFiles) {
+  for (std::size_t k = 0; k <= 24; ++k) {
+    Case c = NewCase(Format::kInt4, BestTarget(), 16, ZeroKind::kInteger);
+    c.k = k;
+    c.order = true;
+    SCOPED_TRACE(c);
+    Bytes saved(Packed(Problem(c), BestTarget()));
+    const std::vector<std::uint8_t> before(saved.data(), saved.data() + saved.size());
+    std::uint8_t* const checksums[] = {saved.data() + 56, saved.data() + 64, saved.data() + kPage - 8};
+    for (std::uint8_t* const checksum : checksums) std::memset(checksum, 0, sizeof(std::uint64_t));
+    saved.Seal();
+    EXPECT_TRUE(std::equal(before.begin(), before.end(), saved.data()));
+  }
+}
+
+// The vectors of the specification.
 TEST(Checksum, IsXxh64) {
-  const auto of = [](const std::string& text) { return internal::Checksum(text.data(), text.size()); };
+  const auto of = [](const std::string& text) { return Xxh64::Of(text.data(), text.size()); };
   EXPECT_EQ(of(""), 0xEF46DB3751D8E999u);
   EXPECT_EQ(of("a"), 0xD24EC4F1A98C6E5Bu);
   EXPECT_EQ(of("abc"), 0x44BC2CF5AD770999u);

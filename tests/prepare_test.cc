@@ -7,11 +7,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "faults.h"
 #include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
-#include "problem.h"
-#include "testing.h"
+#include "support/faults.h"
+#include "support/problem.h"
+#include "support/testing.h"
 
 namespace lutra::test {
 namespace {

@@ -7,10 +7,10 @@
 #include <utility>
 #include <vector>
 
-#include "faults.h"
 #include "lutra/lutra.h"
-#include "problem.h"
-#include "testing.h"
+#include "support/faults.h"
+#include "support/problem.h"
+#include "support/testing.h"
 
 // Memory that cannot be had is an answer to test, not an error of the test.
 extern "C" const char* __asan_default_options();
@@ -103,7 +103,7 @@ TEST_F(WeightStatus, ParametersThatAreNotFinite) {
   for (const DataType type : kFloatTypes) {
     for (const float bad : kNotFinite) {
       for (const std::size_t at : {std::size_t{0}, std::size_t{3}, std::size_t{5}}) {
-        SCOPED_TRACE(::testing::Message() << bad << " at " << at << " in " << NameOf(type, kDataTypeNames));
+        SCOPED_TRACE(::testing::Message() << bad << " at " << at << " in " << NameOf(type));
         Case c = SmallCase();
         c.scale_type = type;
         const Problem problem(c);
@@ -242,7 +242,7 @@ TEST_F(ActivationStatus, ValuesThatAreNotFinite) {
     for (const float bad : kNotFinite) {
       for (const std::size_t at : {std::size_t{0}, std::size_t{127}, std::size_t{149}, std::size_t{299}}) {
         for (const Precision precision : kPrecisions) {
-          SCOPED_TRACE(::testing::Message() << bad << " at " << at << " in " << NameOf(type, kDataTypeNames));
+          SCOPED_TRACE(::testing::Message() << bad << " at " << at << " in " << NameOf(type));
           Case c = SmallCase();
           c.x.type = type;
           const Problem problem(c);

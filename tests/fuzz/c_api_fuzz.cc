@@ -13,14 +13,14 @@
 #include <tuple>
 #include <vector>
 
-#include "../c_views.h"
-#include "../faults.h"
-#include "../packed_bytes.h"
-#include "../problem.h"
-#include "../testing.h"
-#include "input.h"
+#include "fuzz/input.h"
 #include "lutra/lutra.h"
 #include "lutra/lutra_c.h"
+#include "support/c_views.h"
+#include "support/faults.h"
+#include "support/packed_bytes.h"
+#include "support/problem.h"
+#include "support/testing.h"
 
 namespace lutra::test {
 namespace {

@@ -9,10 +9,10 @@
 #include <memory>
 #include <vector>
 
-#include "../problem.h"
-#include "../testing.h"
-#include "input.h"
+#include "fuzz/input.h"
 #include "lutra/lutra.h"
+#include "support/problem.h"
+#include "support/testing.h"
 
 namespace lutra::test {
 namespace {

@@ -7,8 +7,8 @@
 #include <cstring>
 #include <vector>
 
-#include "../problem.h"
-#include "../shapes.h"
+#include "support/problem.h"
+#include "support/shapes.h"
 
 namespace lutra::test {
 

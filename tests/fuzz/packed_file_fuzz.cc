@@ -7,11 +7,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "../packed_bytes.h"
-#include "../problem.h"
-#include "../testing.h"
-#include "input.h"
+#include "fuzz/input.h"
 #include "lutra/lutra.h"
+#include "support/packed_bytes.h"
+#include "support/problem.h"
+#include "support/testing.h"
 
 namespace lutra::test {
 namespace {

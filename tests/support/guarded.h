@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "red_zone.h"
+#include "support/red_zone.h"
 
 namespace lutra::test {
 

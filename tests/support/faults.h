@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "lutra/lutra.h"
-#include "problem.h"
+#include "support/problem.h"
 
 namespace lutra::test {
 

@@ -1,17 +1,17 @@
-// What the tests share: the sweep over formats and targets, the calls with their checks, comparisons that say where.
+// What the tests share: comparisons that say where values differ, and the calls with their checks.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <string>
 #include <vector>
 
 #include "lutra/lutra.h"
-#include "problem.h"
-#include "shapes.h"
+#include "support/problem.h"
+#include "support/shapes.h"
+#include "support/sweep.h"
 
 namespace lutra {
 
@@ -20,44 +20,7 @@ inline void PrintTo(const Status& status, std::ostream* out) { *out << status.me
 
 namespace test {
 
-// --- The parameters of sweeps.
-
 inline std::string FormatName(const ::testing::TestParamInfo<FormatInfo>& info) { return info.param.name; }
-
-struct Kernel {
-  Format format;
-  Target target;
-};
-inline void PrintTo(const Kernel& kernel, std::ostream* out) {
-  *out << Describe(kernel.format).name << " on " << TargetName(kernel.target);
-}
-inline std::string KernelName(const ::testing::TestParamInfo<Kernel>& info) {
-  return std::string(Describe(info.param.format).name) + "_" + TargetName(info.param.target);
-}
-// Every format on the best targets.
-inline std::vector<Kernel> Kernels(std::size_t best = std::numeric_limits<std::size_t>::max()) {
-  std::vector<Kernel> kernels;
-  const TargetList targets = RunnableTargets();
-  for (const FormatInfo& f : kFormats) {
-    for (std::size_t i = 0; i < targets.size && i < best; ++i) kernels.push_back({f.format, targets.data[i]});
-  }
-  return kernels;
-}
-inline Target BestTarget() { return *RunnableTargets().begin(); }
-
-class KernelTest : public ::testing::TestWithParam<Kernel> {
- protected:
-  Case NewCase(const Shape& shape, std::uint64_t seed) const {
-    Case c;
-    c.format = GetParam().format;
-    c.target = GetParam().target;
-    c.m = shape.m;
-    c.n = shape.n;
-    c.k = shape.k;
-    c.seed = seed;
-    return c;
-  }
-};
 
 // --- Comparisons.
 

@@ -1,12 +1,12 @@
 // Buffer with the memory that allocator.h describes, in place of the library's src/buffer.cc.
-#include "allocator.h"
+#include "support/allocator.h"
 
 #include <sanitizer/asan_interface.h>
 
 #include <cstring>
 
 #include "lutra/buffer.h"
-#include "red_zone.h"
+#include "support/red_zone.h"
 
 #if defined(LUTRA_MEMCHECK)
 #include <valgrind/memcheck.h>

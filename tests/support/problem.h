@@ -11,8 +11,9 @@
 #include <random>
 #include <vector>
 
-#include "guarded.h"
 #include "lutra/lutra.h"
+#include "support/guarded.h"
+#include "support/names.h"
 
 namespace lutra::test {
 
@@ -60,15 +61,9 @@ inline constexpr XKind kXKinds[] = {
     {DataType::kInt8, 16},     {DataType::kInt8, 128},           {DataType::kInt8, 192},     {DataType::kInt8, 7},
     {DataType::kInt8, 100},    {DataType::kInt8, kPerMatrix - 1}};
 
-inline constexpr const char* kDataTypeNames[] = {"f32", "f16", "bf16", "int8", "uint4"};
-inline constexpr const char* kZeroKindNames[] = {"none", "integer", "float", "offset", "uint4"};
-inline constexpr const char* kPrecisionNames[] = {"kInt8", "kInt16"};
-inline constexpr const char* kDataNames[] = {"gaussian", "equal", "zero",    "outlier",
-                                             "denormal", "huge",  "extreme", "low digit"};
-
-template <class Enum, std::size_t kCount>
-const char* NameOf(Enum value, const char* const (&names)[kCount]) {
-  return static_cast<std::size_t>(value) < kCount ? names[static_cast<std::size_t>(value)] : "?";
+inline const char* NameOf(Data data) {
+  constexpr const char* kNames[] = {"gaussian", "equal", "zero", "outlier", "denormal", "huge", "extreme", "low_digit"};
+  return NameIn(kNames, data);
 }
 
 struct Case {
@@ -89,16 +84,12 @@ struct Case {
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Case& c) {
-  const auto group = [](std::size_t g) {
-    return g == kPerRow ? std::string("row") : g == kPerMatrix ? std::string("matrix") : std::to_string(g);
-  };
-  return out << Describe(c.format).name << " on " << (c.target == nullptr ? "any target" : TargetName(c.target))
-             << ", M " << c.m << " N " << c.n << " K " << c.k << ", group " << group(c.group) << ", zeros "
-             << NameOf(c.zero_kind, kZeroKindNames) << ", scales " << NameOf(c.scale_type, kDataTypeNames)
-             << (c.bias ? ", bias" : "") << (c.order ? ", order, " : ", ") << NameOf(c.precision, kPrecisionNames)
-             << ", x " << NameOf(c.x.type, kDataTypeNames) << " per " << group(c.x.scale_group) << ", y "
-             << NameOf(c.y_type, kDataTypeNames) << ", gap " << c.gap << ", data " << NameOf(c.data, kDataNames)
-             << (c.scales.empty() ? "" : ", special scales") << ", seed " << c.seed;
+  return out << NameOf(c.format) << " on " << (c.target == nullptr ? "any target" : TargetName(c.target)) << ", M "
+             << c.m << " N " << c.n << " K " << c.k << ", group " << GroupName(c.group) << ", zeros "
+             << NameOf(c.zero_kind) << ", scales " << NameOf(c.scale_type) << (c.bias ? ", bias" : "")
+             << (c.order ? ", order, " : ", ") << NameOf(c.precision) << ", x " << NameOf(c.x.type) << " per "
+             << GroupName(c.x.scale_group) << ", y " << NameOf(c.y_type) << ", gap " << c.gap << ", data "
+             << NameOf(c.data) << (c.scales.empty() ? "" : ", special scales") << ", seed " << c.seed;
 }
 
 class Random {

@@ -15,6 +15,7 @@
 #include "lutra/lutra.h"
 #include "support/packed_bytes.h"
 #include "support/problem.h"
+#include "support/sweep.h"
 #include "support/testing.h"
 #include "support/xxh64.h"
 
@@ -34,7 +35,7 @@ class PackedFile : public ::testing::Test {
   const std::string path_ = ::testing::TempDir() + "lutra_packed_" + std::to_string(getpid());
 };
 
-Case NewCase(Format format, Target target, std::size_t group, ZeroKind zero_kind) {
+Case FileCase(Format format, Target target, std::size_t group, ZeroKind zero_kind) {
   Case c;
   c.format = format;
   c.target = target;
@@ -61,40 +62,39 @@ void ExpectSame(const PackedMatrix& w, const PackedMatrix& expected, const Probl
                        Multiplied(expected, Prepared(problem, expected), DataType::kF32, 0), w.m()));
 }
 
-// Every format, group size, kind of zeros and types of scales, from every target to every target.
-TEST_F(PackedFile, RoundTrip) {
-  for (const Kernel& from : Kernels()) {
-    for (const std::size_t group : kGroups) {
-      for (const ParamKind& kind : kParamKinds) {
-        if (!Exists(group, kind)) continue;
-        for (const Target target : RunnableTargets()) {
-          Case c = NewCase(from.format, from.target, group, kind.zero_kind);
-          c.scale_type = kind.scale_type;
-          c.bias = kind.zero_kind != ZeroKind::kNone;
-          c.order = kind.zero_kind == ZeroKind::kNone || group == 64;
-          SCOPED_TRACE(c);
-          SCOPED_TRACE(TargetName(target));
-          const Problem problem(c);
-          const PackedMatrix saved = Packed(problem, from.target), expected = Packed(problem, target);
-          const FormatInfo& f = Describe(from.format);
-          const bool same = internal::LayoutId(from.target->layout, f) == internal::LayoutId(target->layout, f);
+// Every format, group size and qparam scheme, from every target to every target.
+class PackedFileRoundTrip : public SweepTest<GroupedScheme> {};
 
-          Bytes bytes(saved);
-          PackedMatrix w;
-          Loaded loaded;
-          ASSERT_TRUE(Ok(LoadPacked(bytes.data(), bytes.size(), {target, nullptr}, &w, &loaded)));
-          EXPECT_EQ(loaded, same ? Loaded::kInPlace : Loaded::kRepacked);
-          EXPECT_EQ(w.data() == bytes.data() + kPage, same);
-          ExpectSame(w, expected, problem);
-        }
-      }
-    }
+TEST_P(PackedFileRoundTrip, ToEveryTarget) {
+  const ParamKind& kind = part().kind;
+  for (const Target to : RunnableTargets()) {
+    Case c = FileCase(format(), target(), part().group, kind.zero_kind);
+    c.scale_type = kind.scale_type;
+    c.bias = kind.zero_kind != ZeroKind::kNone;
+    c.order = kind.zero_kind == ZeroKind::kNone || part().group == 64;
+    SCOPED_TRACE(c);
+    SCOPED_TRACE(TargetName(to));
+    const Problem problem(c);
+    const PackedMatrix saved = Packed(problem, target()), expected = Packed(problem, to);
+    const FormatInfo& f = Describe(format());
+    const bool same = internal::LayoutId(target()->layout, f) == internal::LayoutId(to->layout, f);
+
+    Bytes bytes(saved);
+    PackedMatrix w;
+    Loaded loaded;
+    ASSERT_TRUE(Ok(LoadPacked(bytes.data(), bytes.size(), {to, nullptr}, &w, &loaded)));
+    EXPECT_EQ(loaded, same ? Loaded::kInPlace : Loaded::kRepacked);
+    EXPECT_EQ(w.data() == bytes.data() + kPage, same);
+    ExpectSame(w, expected, problem);
   }
 }
 
+INSTANTIATE_TEST_SUITE_P(Sweep, PackedFileRoundTrip, ::testing::ValuesIn(Sweep(Kernels(), GroupedSchemes())),
+                         SweepName());
+
 TEST_F(PackedFile, RoundTripThroughAFile) {
   for (const FormatInfo& f : kFormats) {
-    const Problem problem(NewCase(f.format, BestTarget(), 64, ZeroKind::kUInt4));
+    const Problem problem(FileCase(f.format, BestTarget(), 64, ZeroKind::kUInt4));
     const PackedMatrix saved = Packed(problem, BestTarget());
     ASSERT_TRUE(Ok(SavePacked(saved, path_.c_str())));
     PackedMatrix w;
@@ -104,7 +104,7 @@ TEST_F(PackedFile, RoundTripThroughAFile) {
     ExpectSame(w, saved, problem);
 
     // It stays what it is when its file is replaced, when it is moved, and when it is saved over its own file.
-    const Problem other(NewCase(f.format, BestTarget(), 32, ZeroKind::kNone));
+    const Problem other(FileCase(f.format, BestTarget(), 32, ZeroKind::kNone));
     ASSERT_TRUE(Ok(SavePacked(Packed(other, BestTarget()), path_.c_str())));
     PackedMatrix moved = std::move(w);
     ExpectSame(moved, saved, problem);
@@ -116,7 +116,7 @@ TEST_F(PackedFile, RoundTripThroughAFile) {
 }
 
 TEST_F(PackedFile, WhatIsMovedFromIsEmpty) {
-  const Problem problem(NewCase(Format::kTernary, BestTarget(), 128, ZeroKind::kNone));
+  const Problem problem(FileCase(Format::kTernary, BestTarget(), 128, ZeroKind::kNone));
   PackedMatrix w = Packed(problem, BestTarget());
   const PackedMatrix moved = std::move(w);
   EXPECT_EQ(w.m(), 0u);  // NOLINT: what is moved from is defined
@@ -131,7 +131,7 @@ TEST_F(PackedFile, WhatIsMovedFromIsEmpty) {
 
 TEST_F(PackedFile, EmptyMatricesAndOddAddresses) {
   for (const std::pair<std::size_t, std::size_t> shape : {std::pair{0, 0}, {0, 5}, {5, 0}, {1, 1}, {65, 1}}) {
-    Case c = NewCase(Format::kInt2, BestTarget(), 128, ZeroKind::kFloat);
+    Case c = FileCase(Format::kInt2, BestTarget(), 128, ZeroKind::kFloat);
     c.m = shape.first;
     c.k = shape.second;
     c.order = true;
@@ -155,7 +155,7 @@ TEST_F(PackedFile, EmptyMatricesAndOddAddresses) {
 
 // A small file with something in every part.
 Bytes SmallFile() {
-  Case c = NewCase(Format::kTernary, BestTarget(), 16, ZeroKind::kInteger);
+  Case c = FileCase(Format::kTernary, BestTarget(), 16, ZeroKind::kInteger);
   c.m = 2;
   c.k = 20;
   c.order = true;
@@ -163,7 +163,7 @@ Bytes SmallFile() {
 }
 
 ::testing::AssertionResult RefusedUnchanged(const std::uint8_t* bytes, std::size_t size) {
-  const Problem problem(NewCase(Format::kInt4, BestTarget(), 128, ZeroKind::kNone));
+  const Problem problem(FileCase(Format::kInt4, BestTarget(), 128, ZeroKind::kNone));
   PackedMatrix w = Packed(problem, BestTarget());
   const std::uint8_t* const data = w.data();
   Loaded loaded = Loaded::kCopied;
@@ -262,7 +262,7 @@ TEST_F(PackedFile, ForgedOrdersAreRefused) {
 TEST_F(PackedFile, RowsOfNoColumnsCostNothing) {
   constexpr std::uint64_t kM = std::uint64_t{1} << 50;
   for (const FormatInfo& f : kFormats) {
-    Case c = NewCase(f.format, BestTarget(), kPerRow, ZeroKind::kNone);
+    Case c = FileCase(f.format, BestTarget(), kPerRow, ZeroKind::kNone);
     c.m = 64;
     c.k = 0;
     c.bias = c.order = false;
@@ -327,7 +327,7 @@ TEST(PackedBytes, AreThoseOfTheVersion) {
   for (const ParamKind& kind : kKinds) {
     for (const Kernel& kernel : Kernels()) {
       const FormatInfo& f = Describe(kernel.format);
-      Case c = NewCase(kernel.format, kernel.target, 64, kind.zero_kind);
+      Case c = FileCase(kernel.format, kernel.target, 64, kind.zero_kind);
       c.scale_type = kind.scale_type;
       const PackedMatrix w = Packed(Problem(c), kernel.target);
       const std::uint32_t layout = internal::LayoutId(kernel.target->layout, f);
@@ -342,7 +342,7 @@ TEST(PackedBytes, AreThoseOfTheVersion) {
 // that XXH64 takes at a time.
 TEST(Checksum, IsTheOneInSavedFiles) {
   for (std::size_t k = 0; k <= 24; ++k) {
-    Case c = NewCase(Format::kInt4, BestTarget(), 16, ZeroKind::kInteger);
+    Case c = FileCase(Format::kInt4, BestTarget(), 16, ZeroKind::kInteger);
     c.k = k;
     c.order = true;
     SCOPED_TRACE(c);

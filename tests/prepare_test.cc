@@ -1,4 +1,4 @@
-// What Prepare reads: columns in the order of a matrix, rows that are normalized on the way, and who shares the result.
+// Prepare reads columns in the order of a matrix, normalizes rows on request, and refuses values that are not finite.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include "lutra/lutra.h"
 #include "support/faults.h"
 #include "support/problem.h"
+#include "support/sweep.h"
 #include "support/testing.h"
 
 namespace lutra::test {
@@ -23,10 +24,11 @@ std::vector<float> Weight(std::size_t k, std::uint64_t seed) {
   return weight;
 }
 
-class Preparing : public KernelTest {
+// Rows that are normalized on the way, from every type of x.
+class PreparingRmsNorm : public SweepTest<XPart> {
  protected:
   // Preparing x normalized on the way is the same as preparing the normalized x.
-  void Check(const Case& c, const RmsNorm& norm, Executor* executor = nullptr) const {
+  static void Check(const Case& c, const RmsNorm& norm, Executor* executor) {
     SCOPED_TRACE(c);
     const Problem problem(c);
     const PackedMatrix w = Packed(problem, c.target);
@@ -43,26 +45,27 @@ class Preparing : public KernelTest {
   }
 };
 
-TEST_P(Preparing, RmsNormIsThatOfTheReference) {
+TEST_P(PreparingRmsNorm, EqualsTheReference) {
   ThreadPool pool(2);
-  std::uint64_t seed = 0;
-  for (const XKind& x : kXKinds) {
-    for (const std::size_t k : {std::size_t{1}, std::size_t{31}, std::size_t{33}, std::size_t{127}, std::size_t{257},
-                                std::size_t{640}, std::size_t{1001}}) {
-      Random random(++seed);
-      Case c = NewCase({3, 1 + seed % 9, k}, seed);
-      c.group = random.Pick(kGroups);
-      c.precision = kPrecisions[seed % 2];
-      c.order = random.Below(2) == 1;
-      c.x = x;
-      c.gap = seed % 3;
-      c.data = random.Pick({Data::kGaussian, Data::kEqual, Data::kZero, Data::kOutlier, Data::kHuge, Data::kDenormal});
-      const std::vector<float> weight = Weight(k, seed);
-      Check(c, {random.Below(3) == 0 ? nullptr : weight.data(), 1e-6f}, seed % 2 == 0 ? &pool : nullptr);
-      if (HasFailure()) return;
-    }
+  constexpr std::size_t kColumns[] = {1, 31, 33, 127, 257, 640, 1001};
+  std::uint64_t seed = std::size(kColumns) * part().index;
+  for (const std::size_t k : kColumns) {
+    Random random(++seed);
+    Case c = NewCase({3, 1 + seed % 9, k}, seed);
+    c.group = random.Pick(kGroups);
+    c.precision = kPrecisions[seed % 2];
+    c.order = random.Below(2) == 1;
+    c.x = part().x;
+    c.gap = seed % 3;
+    c.data = random.Pick({Data::kGaussian, Data::kEqual, Data::kZero, Data::kOutlier, Data::kHuge, Data::kDenormal});
+    const std::vector<float> weight = Weight(k, seed);
+    Check(c, {random.Below(3) == 0 ? nullptr : weight.data(), 1e-6f}, seed % 2 == 0 ? &pool : nullptr);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Sweep, PreparingRmsNorm, ::testing::ValuesIn(Sweep(Kernels(), XParts())), SweepName());
+
+class Preparing : public KernelTest {};
 
 TEST_P(Preparing, MatricesOfOneOrderShareActivations) {
   Case c = NewCase({70, 3, 300}, 1);

@@ -57,7 +57,7 @@ class KernelTest : public ::testing::TestWithParam<Kernel> {
   Case NewCase(const Shape& shape, std::uint64_t seed) const { return CaseFor(GetParam(), shape, seed); }
 };
 
-// --- What else a sweep visits. `index` numbers the values of a list; cases take shapes and seeds from it.
+// --- What else a sweep visits, as the middle part of the names. `index` counts a list; it chooses shapes and seeds.
 
 struct GroupSize {
   std::size_t index, size;
@@ -99,6 +99,50 @@ inline std::vector<GroupedScheme> GroupedSchemes() {
     }
   }
   return schemes;
+}
+
+struct XPart {
+  std::size_t index;
+  XKind x;
+};
+inline std::string PartName(const XKind& x) {
+  const std::string type = std::string("x_") + NameOf(x.type);
+  if (x.type != DataType::kInt8) return type;
+  return type + "_per_" + (x.scale_group == kPerMatrix - 1 ? "huge_group" : GroupName(x.scale_group));
+}
+inline std::string PartName(const XPart& part) { return PartName(part.x); }
+inline std::vector<XPart> XParts() {
+  std::vector<XPart> parts;
+  for (const XKind& x : kXKinds) parts.push_back({parts.size(), x});
+  return parts;
+}
+
+struct DataPart {
+  std::size_t index;
+  Data data;
+  XKind x;
+};
+inline std::string PartName(const DataPart& part) { return PartName(part.x) + "_" + NameOf(part.data); }
+inline std::vector<DataPart> DataParts() {
+  std::vector<DataPart> parts;
+  for (const Data data : kDataKinds) {
+    for (const XKind& x : kXKinds) parts.push_back({parts.size(), data, x});
+  }
+  return parts;
+}
+
+struct ShapePart {
+  std::size_t index;
+  Shape shape;
+};
+inline std::string PartName(const ShapePart& part) {
+  return "m" + std::to_string(part.shape.m) + "_n" + std::to_string(part.shape.n) + "_k" + std::to_string(part.shape.k);
+}
+template <std::size_t kCount>
+std::vector<ShapePart> ShapeParts(const Shape (&shapes)[kCount]) {
+  std::vector<ShapePart> parts;
+  for (const Shape& shape : shapes) parts.push_back({parts.size(), shape});
+  return parts;
 }
 
 // --- Cases.

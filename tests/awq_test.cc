@@ -59,7 +59,7 @@ TEST(Awq, IsBitForBitTheMatrix) {
   }
 }
 
-TEST(Awq, PacksIntoAsManyBytes) {
+TEST(Awq, PacksIntoBarelyMoreBytes) {
   for (const std::ptrdiff_t group_size : {-1, 16, 32, 64, 128, 256}) {
     const Grouped grouped(4, 64, 352, group_size, false, false);
     const AwqTensors tensors(grouped, group_size);

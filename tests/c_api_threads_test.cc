@@ -37,7 +37,7 @@ TEST(LutraCTargets, AreTheRunnableOnes) {
   EXPECT_FALSE(lutra_target_exists(nullptr));
 }
 
-TEST(LutraCThreads, AreAsManyAsAskedFor) {
+TEST(LutraCThreads, AreAsManyAsRequested) {
   for (const std::size_t threads : {1u, 2u, 5u}) {
     CContext context;
     ASSERT_TRUE(COk(lutra_context_create(threads, &context)));
@@ -52,7 +52,7 @@ TEST(LutraCThreads, AreAsManyAsAskedFor) {
   EXPECT_EQ(none, nullptr);
 }
 
-// A caller's pool: counts what it is given, and runs it from the end.
+// A caller's pool: counts the calls, and runs the tasks from the last to the first.
 struct Pool {
   std::atomic<int> calls{0};
   static void ParallelFor(void* state, std::size_t count, lutra_task task, void* context) {

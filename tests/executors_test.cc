@@ -1,4 +1,4 @@
-// The executors for thread pools: every task runs once, callers may share one, a product stays what it is.
+// The executors for thread pools: every task runs once, callers may share an executor, and products do not change.
 #include <gtest/gtest.h>
 
 #include <atomic>

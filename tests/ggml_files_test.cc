@@ -38,7 +38,7 @@ class GgmlFile : public ::testing::TestWithParam<Pair> {};
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GgmlFile);
 INSTANTIATE_TEST_SUITE_P(Data, GgmlFile, ::testing::ValuesIn(GgmlFiles()), FileName);
 
-TEST_P(GgmlFile, IsBitForBitWhatGgmlHas) {
+TEST_P(GgmlFile, EqualsGgmlBitForBit) {
   MappedFile mapped;
   GgufFile file;
   ASSERT_TRUE(Ok(mapped.Open(GetParam().gguf.c_str())));

@@ -50,7 +50,7 @@ class Gguf : public ::testing::TestWithParam<GgufType> {
   }
 };
 
-TEST_P(Gguf, IsBitForBitWhatGgmlHas) {
+TEST_P(Gguf, EqualsGgmlBitForBit) {
   const GgmlBlocks blocks = Blocks(kM);
   const QuantizedMatrix w = Imported(type().id, blocks.bytes, kM, k());
   EXPECT_EQ(w.view().format, type().format);
@@ -74,7 +74,7 @@ TEST_P(Gguf, MultipliesWithinTheBound) {
   ExpectRightProducts(Imported(type().id, Blocks(m).bytes, m, k()).view());
 }
 
-TEST_P(Gguf, PacksIntoAsManyBytes) {
+TEST_P(Gguf, PacksIntoBarelyMoreBytes) {
   const std::size_t m = 64;
   Random random(1);
   for (const float scale : {0.0f, 0.5f}) {
@@ -120,7 +120,7 @@ TEST_P(Gguf, TakesEmptyMatrices) {
   }
 }
 
-// Exactly where a type has f16 scales, infinities and NaNs are refused.
+// Infinities and NaNs are refused at exactly the bytes where a type has f16 scales.
 TEST_P(Gguf, RefusesScalesThatAreNotFinite) {
   const std::vector<std::uint8_t> bytes = Blocks(kM).bytes;
   QuantizedMatrix w;
@@ -177,8 +177,8 @@ void Append(const GgmlBlocks& from, GgmlBlocks* to) {
   to->weights.insert(to->weights.end(), from.weights.begin(), from.weights.end());
 }
 
-// A block of zeros may have any scale of the sign of the others, wherever it stands.
-TEST_P(Ternary, OneScaleServesWhatHasNoOther) {
+// A block of zeros, anywhere in the matrix, may have any scale with the sign of the other scales.
+TEST_P(Ternary, OneScaleServesZerosToo) {
   for (const float zero_scale : {0x1p-10f, 2.0f, -2.0f}) {
     for (std::size_t zeros_at = 0; zeros_at < 8; ++zeros_at) {
       for (const bool rows_differ : {false, true}) {

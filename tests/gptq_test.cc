@@ -57,7 +57,7 @@ TEST_P(Gptq, MultipliesWithinTheBound) {
   ASSERT_TRUE(Ok(ImportGptq(GptqTensors(expected, bits, group_size, version).view, &w)));
   ExpectRightProducts(w.view());
 
-  // And the reference multiplies the columns of the checkpoint with those of x.
+  // The reference multiplies column k of the checkpoint with column k of x.
   std::vector<float> x(kK);
   for (std::size_t column = 0; column < kK; ++column) x[column] = static_cast<float>(column % 7) - 2;
   std::vector<double> y(kM);
@@ -144,9 +144,9 @@ TEST(GptqView, RefusesFaultyArguments) {
   EXPECT_TRUE(Refused(ImportGptq(good, nullptr), "w"));
 }
 
-// The order of columns does not count: g_idx has 32 bits per column, too. Rows of 288 end with a part of 256, those of
-// 352 with an odd number of groups. (Below 128 weights a row may take a byte more than that.)
-TEST(GptqView, PacksIntoAsManyBytes) {
+// The order of columns does not count, as g_idx has 32 bits per column, too. Rows of 288 end with a part of 256, and
+// rows of 352 with an odd number of groups. (A row of less than 128 weights may take one byte more.)
+TEST(GptqView, PacksIntoBarelyMoreBytes) {
   for (const unsigned bits : {2u, 3u, 4u}) {
     for (const std::ptrdiff_t group_size : {-1, 16, 32, 64, 128, 256}) {
       for (const std::size_t k : {std::size_t{128}, std::size_t{288}, std::size_t{352}, std::size_t{4096}}) {

@@ -115,7 +115,7 @@ TEST_P(MatMulLimits, OfAccumulators) {
   std::uint64_t seed = 100 * part().index;
   for (const Data data : {Data::kExtreme, Data::kLowDigit}) {
     for (const std::size_t k : {Random(seed).Below(2) == 0 ? std::size_t{640} : 1000, std::size_t{11008}}) {
-      if (k == 11008 && !HasRowScales(part().size)) continue;  // sums end with their block
+      if (k == 11008 && !HasRowScales(part().size)) continue;  // sums end with their K-block
       for (const Precision precision : kPrecisions) {
         for (const XKind& x : {kXKinds[0], kXKinds[3]}) {
           Case c = NewCase({9, 3, k}, seed += 2);
@@ -134,7 +134,7 @@ TEST_P(MatMulLimits, OfAccumulators) {
 
 INSTANTIATE_TEST_SUITE_P(Sweep, MatMulLimits, ::testing::ValuesIn(Sweep(Kernels(), GroupSizes())), SweepName());
 
-// The same at the end of the longest block and one weight behind it, and where one scale serves very long rows.
+// The same at the end of the longest K-block and one weight behind it, and where one scale serves very long rows.
 constexpr Shape kLongRows[] = {
     {2, 1, 128}, {2, 1, 129}, {2, 1, 192}, {2, 1, 193}, {2, 1, 256}, {2, 1, 257}, {2, 1, std::size_t{1} << 20}};
 
@@ -238,9 +238,9 @@ TEST_P(MatMulError, OfInt8IsSmall) {
   EXPECT_LE(Nmse(q.view()), kLargestNmse);
 }
 
-// Rounding of table entries weighs each plane by 4^p, whatever the weights are; the signal is what they are. Gaussian
-// weights crowd around zero, where the planes of a code cancel each other, so that their signal is smaller. Rounding of
-// x to integers weighs what the weights weigh.
+// The error of rounded table entries grows with 4^p per plane and does not depend on the weights; the signal does. It
+// is smaller for Gaussian weights, which crowd around zero, where the planes of a code cancel each other. The error of
+// rounding x to integers shrinks with the signal.
 TEST_P(MatMulError, OfInt8FollowsTheSignal) {
   const FormatInfo& f = Describe(GetParam().format);
   for (const ZeroKind zero_kind : kZeroKinds) {

@@ -23,7 +23,7 @@
 
 namespace {
 
-// What operator new counts, and from which call on it throws.
+// The calls of operator new so far, and the call from which on it throws.
 std::atomic<std::size_t> new_calls{0}, new_refused{lutra::test::Allocator::kNever};
 
 }  // namespace
@@ -337,8 +337,8 @@ INSTANTIATE_TEST_SUITE_P(Sweep, GarbageInMemory, ::testing::ValuesIn(Sweep(Kerne
 
 class GarbageOfEarlierCalls : public KernelTest {};
 
-// One Activations for all, in a random sequence of sizes, formats, precisions and types of x: what an earlier call has
-// left in it, longer rows among them, does not matter. y is computed in ranges by threads.
+// One Activations serves a random sequence of sizes, formats, precisions and types of x. Whatever an earlier call left
+// in it, such as longer rows, does not change y, which is computed in ranges by threads.
 TEST_P(GarbageOfEarlierCalls, ChangesNothing) {
   ThreadPool pool(2);
   Activations x;
@@ -366,7 +366,7 @@ INSTANTIATE_TEST_SUITE_P(Sweep, GarbageOfEarlierCalls, ::testing::ValuesIn(Kerne
 
 // --- The guards.
 
-TEST(GuardsDeathTest, StopWhoReadsOrWritesBeyondTheEnd) {
+TEST(GuardsDeathTest, StopAccessBeyondTheEnd) {
   for (const std::size_t size : {std::size_t{64}, std::size_t{4096}, std::size_t{5056}}) {
     Guarded guarded(size);
     EXPECT_DEATH(++*const_cast<volatile std::uint8_t*>(guarded.data() + size), "");

@@ -1,4 +1,4 @@
-// Packed matrices in files: they come back bit for bit, from any layout, and damage never gets through.
+// Packed matrices in files: they load bit for bit on any target, and damaged files are refused.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -103,7 +103,7 @@ TEST_F(PackedFile, RoundTripThroughAFile) {
     EXPECT_EQ(loaded, Loaded::kInPlace);
     ExpectSame(w, saved, problem);
 
-    // It stays what it is when its file is replaced, when it is moved, and when it is saved over its own file.
+    // The matrix does not change when its file is replaced, when it is moved, or when it is saved over its own file.
     const Problem other(FileCase(f.format, BestTarget(), 32, ZeroKind::kNone));
     ASSERT_TRUE(Ok(SavePacked(Packed(other, BestTarget()), path_.c_str())));
     PackedMatrix moved = std::move(w);
@@ -115,7 +115,7 @@ TEST_F(PackedFile, RoundTripThroughAFile) {
   }
 }
 
-TEST_F(PackedFile, WhatIsMovedFromIsEmpty) {
+TEST_F(PackedFile, MovedFromIsEmpty) {
   const Problem problem(FileCase(Format::kTernary, BestTarget(), 128, ZeroKind::kNone));
   PackedMatrix w = Packed(problem, BestTarget());
   const PackedMatrix moved = std::move(w);
@@ -206,7 +206,7 @@ TEST_F(PackedFile, EveryOtherLengthIsRefused) {
   EXPECT_TRUE(Refused(LoadPacked(path_.c_str(), {}, &w), "path"));
 }
 
-// With checksums that fit, anything may be accepted, but it must be harmless; sanitizers watch.
+// A forged file with right checksums may be accepted, but it must be harmless; sanitizers watch.
 TEST_F(PackedFile, ForgedBytesAreHarmless) {
   Random random(7);
   std::size_t accepted = 0;
@@ -233,7 +233,7 @@ TEST_F(PackedFile, ForgedBytesAreHarmless) {
   EXPECT_GT(accepted, 100u);
 }
 
-// An order is what Prepare reads x by: nothing but a permutation is accepted, whatever the checksums say.
+// Prepare indexes x by the order, so an order that is no permutation is refused even if the checksums are right.
 TEST_F(PackedFile, ForgedOrdersAreRefused) {
   Bytes bytes = SmallFile();
   auto* const order = reinterpret_cast<std::uint32_t*>(bytes.data() + bytes.size()) - 20;
@@ -304,8 +304,8 @@ TEST_F(PackedFile, BadArgumentsAreRefused) {
   EXPECT_EQ(SavePacked(w, (path_ + "/below").c_str()).code(), StatusCode::kIo);
 }
 
-// The packed bytes that version 4 of files means. Where they change, kPackedVersion must, and then these.
-TEST(PackedBytes, AreThoseOfTheVersion) {
+// The packed bytes of version 4 of files. A change of the bytes needs another kPackedVersion, and then other sums here.
+TEST(PackedBytes, DoNotChangeWithinAVersion) {
   static_assert(internal::kPackedVersion == 4);
   constexpr std::uint64_t kSums[][std::size(kFormats)][std::size(internal::kLayouts)] = {
       {

@@ -96,9 +96,9 @@ TEST_P(Preparing, MatricesOfOneOrderShareActivations) {
   }
 }
 
-// One value anywhere in x: rows of a group and of the next, blocks, runs, vectors and their tails; in the order of x
-// and in another; normalized on the way or not.
-TEST_P(Preparing, WhatIsNotFiniteIsRefusedWhereverItIs) {
+// One bad value at each place of x, so in each K-block, scale run, vector and tail; in the order of x and in another;
+// normalized on the way or not.
+TEST_P(Preparing, ValuesThatAreNotFiniteAreRefusedAnywhere) {
   std::uint64_t seed = 0;
   for (const Precision precision : kPrecisions) {
     for (const DataType type : kFloatTypes) {
@@ -113,8 +113,8 @@ TEST_P(Preparing, WhatIsNotFiniteIsRefusedWhereverItIs) {
         const Problem problem(c);
         const PackedMatrix w = Packed(problem, c.target);
         ActivationView x = problem.x();
-        const std::size_t span = (c.n - 1) * x.row_stride + c.k;
-        std::vector<std::uint8_t> copy = With(0.0f, 0, type, x.data, span);
+        const std::size_t elements = (c.n - 1) * x.row_stride + c.k;
+        std::vector<std::uint8_t> copy = With(0.0f, 0, type, x.data, elements);
         x.data = copy.data();
         Context context;
         Activations prepared;
@@ -237,7 +237,7 @@ TEST(RmsNorm, IsTheFormula) {
   }
 }
 
-// Refused by both, which leave their outputs untouched.
+// PrepareRmsNorm and ReferenceRmsNorm refuse the argument and leave their outputs untouched.
 void ExpectRefused(const ActivationView& x, const RmsNorm& norm, const char* argument) {
   Case c;
   c.n = 2;
@@ -255,7 +255,7 @@ void ExpectRefused(const ActivationView& x, const RmsNorm& norm, const char* arg
   EXPECT_EQ(out, std::vector<float>(out.size(), -1.0f));
 }
 
-TEST(RmsNorm, WhatIsNotFiniteIsRefused) {
+TEST(RmsNorm, ValuesThatAreNotFiniteAreRefused) {
   std::vector<float> data(300, 1.0f);
   const ActivationView x{data.data(), DataType::kF32, 2, 150, 150};
   const std::vector<float> weight(150, 1.0f);

@@ -18,8 +18,8 @@ foreach(source IN LISTS sources)
   add_executable(${name} ${source})
   lutra_compile_options(${name})
   target_link_libraries(${name} PRIVATE lutra::lutra GTest::gtest_main Threads::Threads)
-  # These two test the library's own buffers.
-  if(NOT BUILD_SHARED_LIBS AND NOT name MATCHES "^(executors|status)_test$")
+  # These test the library's own buffers.
+  if(NOT BUILD_SHARED_LIBS AND NOT name MATCHES "^(executors|status|status_weights)_test$")
     target_link_libraries(${name} PRIVATE lutra_allocator)
   endif()
   set(label unit)

@@ -145,7 +145,7 @@ class Machine {
     handles_.Make<lutra_quantized>(input_,
                                    [&](lutra_quantized** out) { return lutra_import_awq(null ? nullptr : &awq, out); });
   }
-  // The arrays of the view, or rarely what is wrong with them.
+  // Fills in the arrays of the view, and rarely spoils them.
   template <class View>
   void SpoilImport(View* view, const std::vector<std::uint32_t>& zeros, const std::vector<std::uint16_t>& scales) {
     view->qzeros = zeros.data();

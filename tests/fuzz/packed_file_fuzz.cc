@@ -1,5 +1,5 @@
-// Packed files as they are written, damaged and forged: what is loaded multiplies within its bytes, and what nobody
-// damaged comes back.
+// Packed files, whole, damaged and forged: a loaded matrix multiplies within its bytes, and an undamaged one equals the
+// saved one.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -47,7 +47,7 @@ struct Placed {
   std::uint8_t* at;
 };
 
-// Loads, and uses what is loaded in every way. True if it is loaded.
+// Loads a matrix and uses it in every way. True if it was loaded.
 bool Loads(Input& input, const std::vector<std::uint8_t>& bytes) {
   const std::size_t offset = input.Rarely(4) ? 1 + input.Below(63) : 0;
   const Placed placed(bytes, offset);

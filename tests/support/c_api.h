@@ -90,7 +90,7 @@ inline void ExpectInfo(const lutra_packed* w, const PackedMatrix& expected) {
   EXPECT_EQ(info.file_size, PackedFileSize(expected));
 }
 
-// y by both functions.
+// lutra_matmul and lutra_matmul_range both compute the expected y.
 inline void ExpectProducts(const lutra_packed* w, const lutra_activations* x, const Problem& problem,
                            lutra_context* context, const std::vector<float>& expected) {
   Output whole(problem->n, problem->m, problem->gap, problem->y_type);

@@ -51,7 +51,8 @@ struct Grouped {
   }
 };
 
-// As GPTQ's tools pack: of 3 bits, ten values and two bits of one, the third bit and ten, and so on.
+// Packs as GPTQ's tools do. Of 3-bit values, a word holds ten and two bits of the next; the next word starts with the
+// third bit.
 inline std::vector<std::uint32_t> PackedWords(const std::vector<unsigned>& values, unsigned bits) {
   std::vector<std::uint32_t> words;
   if (bits != 3) {
@@ -77,7 +78,7 @@ inline std::vector<std::uint32_t> PackedWords(const std::vector<unsigned>& value
   return words;
 }
 
-// What a checkpoint has of it.
+// The tensors of a matrix in a GPTQ checkpoint.
 struct GptqTensors {
   std::vector<std::uint32_t> qweight, qzeros;
   GptqView view;

@@ -1,4 +1,4 @@
-// What the tests of all importers check: the weights, the products, and the size of the packed bytes.
+// Checks of imported weights: their values, their products, and the size of their packed bytes.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -52,7 +52,7 @@ inline void ExpectRightProducts(const QuantizedView& w) {
   }
 }
 
-// Packed bytes of whole panels per byte in the file, and the most that is promised.
+// Packed bytes of whole panels per byte in the file, and the promised limit.
 inline constexpr double kMostBytes = 1.05;
 inline double PackedPerFile(const QuantizedMatrix& w, std::size_t bytes, Target target) {
   PackedMatrix packed;

@@ -29,8 +29,8 @@ inline void Seal(std::uint8_t* file, std::size_t size) {
   put(kPage - 8, file, kPage - 8);
 }
 
-// Bytes of a file, aligned to 64; what follows, less than 64 bytes to an unmapped page, cannot be read
-// under AddressSanitizer.
+// Bytes of a file, aligned to 64. Less than 64 bytes lie between them and an unmapped page, and AddressSanitizer
+// reports access to those.
 class Bytes {
  public:
   explicit Bytes(std::size_t size) : rounded_((size + 63) / 64 * 64), size_(size), zone_(rounded_) {

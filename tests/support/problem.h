@@ -33,7 +33,7 @@ inline constexpr Data kDataKinds[] = {Data::kGaussian, Data::kEqual, Data::kZero
 inline constexpr std::size_t kGroups[] = {16, 32, 64, 128, 256, kPerRow, kPerMatrix};
 inline constexpr DataType kFloatTypes[] = {DataType::kF32, DataType::kF16, DataType::kBF16};
 
-// Scales and zeros as they come.
+// The types of scales and zeros: a qparam scheme.
 struct ParamKind {
   DataType scale_type;
   ZeroKind zero_kind;
@@ -51,7 +51,8 @@ constexpr bool Exists(std::size_t group, ParamKind kind) {
   return !HasTwoLevels(kind.scale_type) || !HasRowScales(group);
 }
 
-// How activations come: int8 with scales that fit blocks, that cut them, and that outlast any K.
+// Types of activations: int8 has scale groups that are whole K-blocks, that cut K-blocks, and that are longer than any
+// K.
 struct XKind {
   DataType type;
   std::size_t scale_group;
@@ -130,8 +131,8 @@ inline void Store(DataType type, float value, void* data, std::size_t i) {
   std::memcpy(at, from, SizeOf(type));
 }
 
-// The inputs of a case. What views must not show (gaps, surroundings) is filled with bytes that read as NaN or as codes
-// out of range.
+// The inputs of a case. Memory outside of the views (gaps, surroundings) holds bytes that read as NaN or as codes out
+// of range.
 class Problem {
  public:
   explicit Problem(const Case& c) : case_(c), random_(c.seed) {
@@ -163,7 +164,7 @@ class Problem {
   const Case* operator->() const { return &case_; }
   const QuantizedView& w() const { return w_; }
   const ActivationView& x() const { return x_; }
-  // What the views show, to be changed: Seal it again then.
+  // The memory of the views. After a change it must be sealed again.
   std::array<Guarded*, 9> Inputs() {
     return {&codes_, &scales_, &zeros_, &super_scales_, &super_offsets_, &bias_, &order_, &data_, &x_scales_};
   }
@@ -174,13 +175,13 @@ class Problem {
   }
 
  private:
-  static std::size_t Span(std::size_t rows, std::size_t width, std::size_t stride) {
+  static std::size_t Elements(std::size_t rows, std::size_t width, std::size_t stride) {
     return rows == 0 ? 0 : (rows - 1) * stride + width;
   }
 
   void MakeCodes() {
     const auto levels = static_cast<unsigned>(Describe(w_.format).levels);
-    codes_ = Guarded(Span(w_.m, w_.k, w_.code_stride));
+    codes_ = Guarded(Elements(w_.m, w_.k, w_.code_stride));
     w_.codes = codes_.data();
     const bool extreme = case_.data == Data::kExtreme || case_.data == Data::kLowDigit;
     for (std::size_t m = 0; m < w_.m; ++m) {
@@ -237,15 +238,15 @@ class Problem {
   }
 
   void MakeTwoLevels(float magnitude) {
-    const auto make = [&](Guarded& integers, Guarded& supers, float largest) {
+    const auto make = [&](Guarded& integers, Guarded& super_scales, float largest) {
       for (std::size_t i = 0; i < integers.size(); ++i) {
         integers.data()[i] = static_cast<std::uint8_t>(random_.Below(w_.scale_type == DataType::kUInt4 ? 16 : 256));
       }
-      supers = Guarded(SuperScaleCount(w_) * sizeof(std::uint16_t));
+      super_scales = Guarded(SuperScaleCount(w_) * sizeof(std::uint16_t));
       for (std::size_t i = 0; i < SuperScaleCount(w_); ++i) {
-        Store(DataType::kF16, AnyScale(largest / 16), supers.data(), i);
+        Store(DataType::kF16, AnyScale(largest / 16), super_scales.data(), i);
       }
-      return Halves(supers);
+      return Halves(super_scales);
     };
     w_.super_scales = make(scales_, super_scales_, magnitude);
     if (w_.zero_kind == ZeroKind::kOffset) w_.super_offsets = make(zeros_, super_offsets_, magnitude * 4);
@@ -307,7 +308,7 @@ class Problem {
   }
 
   void MakeX() {
-    data_ = Guarded(Span(x_.n, x_.k, x_.row_stride) * SizeOf(x_.type));
+    data_ = Guarded(Elements(x_.n, x_.k, x_.row_stride) * SizeOf(x_.type));
     x_.data = data_.data();
     std::vector<float> row(x_.k);
     for (std::size_t n = 0; n < x_.n; ++n) {

@@ -58,7 +58,7 @@ inline ::testing::AssertionResult SameBits(const std::vector<float>& actual, con
                                        << expected[first];
 }
 
-// |actual - expected| <= bound, and the bound says something.
+// |actual - expected| <= bound, and the bound is finite.
 inline ::testing::AssertionResult Within(const std::vector<float>& actual, const std::vector<double>& expected,
                                          const std::vector<double>& bound, std::size_t m) {
   std::size_t beyond = 0, first = 0;
@@ -81,7 +81,7 @@ inline void ExpectSame(const QuantizedView& actual, const QuantizedView& expecte
   ASSERT_EQ(actual.group, expected.group);
   ASSERT_EQ(actual.scale_type, expected.scale_type);
   ASSERT_EQ(actual.zero_kind, expected.zero_kind);
-  // What is empty is not packed: scales where there are no weights, an order where K = 0, a bias where M = 0.
+  // Pack drops empty parts: scales where there are no weights, an order where K = 0, a bias where M = 0.
   const bool empty = expected.m == 0 || expected.k == 0;
   for (std::size_t m = 0; m < expected.m && !empty; ++m) {
     ASSERT_EQ(std::memcmp(actual.codes + m * actual.code_stride, expected.codes + m * expected.code_stride, expected.k),
@@ -111,9 +111,9 @@ inline void ExpectSame(const QuantizedView& actual, const QuantizedView& expecte
   }
 }
 
-// --- The calls. Failures are recorded; what they return is then not meaningful.
+// --- The calls. They record failures; their results are then meaningless.
 
-// Promises threads, has none, and starts at the end.
+// Claims to have threads, has none, and starts with the last task.
 class BackwardExecutor : public Executor {
  public:
   explicit BackwardExecutor(std::size_t concurrency) : concurrency_(concurrency) {}
@@ -194,7 +194,7 @@ inline std::vector<float> Multiplied(const Problem& problem, Target target) {
   return Multiplied(w, Prepared(problem, w), DataType::kF32, problem->gap);
 }
 
-// What a store as `type` leaves of y.
+// y rounded to `type`.
 inline std::vector<float> Rounded(std::vector<float> y, DataType type) {
   for (float& value : y) {
     std::uint32_t stored;

@@ -1,4 +1,4 @@
-// The executors for thread pools: every task runs once, callers may share one, a product stays what it is.
+// The executors for thread pools: every task runs once, callers may share an executor, and products do not change.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -15,8 +15,8 @@
 #include "lutra/executors/tbb.h"
 #include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
-#include "problem.h"
-#include "testing.h"
+#include "support/problem.h"
+#include "support/testing.h"
 
 namespace lutra::test {
 namespace {
@@ -95,12 +95,13 @@ TEST_P(Executors, CallersShareAMatrix) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sweep, Executors,
-                         ::testing::Values(PoolOf<ThreadPool>("ThreadPoolOf1", 1),
-                                           PoolOf<ThreadPool>("ThreadPoolOf2", 2),
-                                           PoolOf<ThreadPool>("ThreadPoolOf5", 5), PoolOf<OpenMpExecutor>("OpenMP", 2),
-                                           PoolOf<TbbExecutor>("TBB", 2)),
+// CI leaves out OpenMP and TBB by name under the thread sanitizer, which does not see how they synchronize.
+INSTANTIATE_TEST_SUITE_P(ThreadPool, Executors,
+                         ::testing::Values(PoolOf<ThreadPool>("Of1", 1), PoolOf<ThreadPool>("Of2", 2),
+                                           PoolOf<ThreadPool>("Of5", 5)),
                          PoolName);
+INSTANTIATE_TEST_SUITE_P(OpenMP, Executors, ::testing::Values(PoolOf<OpenMpExecutor>("Of2", 2)), PoolName);
+INSTANTIATE_TEST_SUITE_P(TBB, Executors, ::testing::Values(PoolOf<TbbExecutor>("Of2", 2)), PoolName);
 
 TEST(ThreadPool, RunsTasksThatCallIt) {
   ThreadPool pool(3);

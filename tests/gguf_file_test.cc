@@ -1,4 +1,4 @@
-// GgufFile: what files say of their tensors, and that nothing they say is believed.
+// GgufFile lists the tensors of a file. Files are untrusted: malformed ones are refused, never read out of bounds.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -11,10 +11,10 @@
 #include <utility>
 #include <vector>
 
-#include "gguf_writer.h"
 #include "lutra/lutra.h"
-#include "problem.h"
-#include "testing.h"
+#include "support/gguf_writer.h"
+#include "support/problem.h"
+#include "support/testing.h"
 
 namespace lutra::test {
 namespace {
@@ -137,7 +137,7 @@ TEST(GgufFile, HoldsNothingInAnEmptyFile) {
   EXPECT_EQ(GgufFile().Find(""), nullptr);
 }
 
-TEST(GgufFile, MovesAndStaysWhatItIsOnFailure) {
+TEST(GgufFile, MovesAndDoesNotChangeOnFailure) {
   Parsed parsed(NewFile().Bytes());
   GgufFile moved = std::move(parsed.file);
   EXPECT_EQ(parsed.file.size(), 0u);  // NOLINT: what is moved from is defined
@@ -160,7 +160,7 @@ TEST(GgufFile, RefusesEveryTruncation) {
   EXPECT_TRUE(Ok(Parsed(Bytes(bytes.begin(), bytes.end() - padding)).status));
 }
 
-// Whatever a byte becomes: refused, or tensors that lie within the file.
+// A file with a flipped byte is refused, or its tensors lie within the file.
 TEST(GgufFile, SurvivesEveryFlippedByte) {
   const Bytes bytes = NewFile().Bytes();
   const std::size_t head = bytes.size() - 32 - 6 * 144 - 6 * 18;
@@ -188,9 +188,9 @@ TEST(GgufFile, SurvivesEveryFlippedByte) {
   EXPECT_GT(refused, head);  // of 3 * head; names and values may be anything
 }
 
-// --- Lies.
+// --- Malformed files.
 
-struct Lie {
+struct Malformed {
   const char* what;
   StatusCode code;
   std::function<Bytes()> bytes;
@@ -229,7 +229,7 @@ Bytes Nested(int depth) {
 constexpr StatusCode kInvalid = StatusCode::kInvalidArgument, kUnsupported = StatusCode::kUnsupported;
 constexpr std::uint64_t kHuge = std::uint64_t{1} << 60, kAll = ~std::uint64_t{0};
 
-const Lie kLies[] = {
+const Malformed kMalformed[] = {
     {"another magic", kInvalid, [] { return WithNumber(NewFile().Bytes(), 0, 0x4655, 4); }},
     {"version 1", kUnsupported, [] { return NewFile(1).Bytes(); }},
     {"version 4", kUnsupported, [] { return NewFile(4).Bytes(); }},
@@ -325,15 +325,15 @@ const Lie kLies[] = {
     {"two tensors of one name", kInvalid, [] { return WithTensor("a", {32}, 0); }},
 };
 
-TEST(GgufFile, RefusesLies) {
-  for (const Lie& lie : kLies) {
-    SCOPED_TRACE(lie.what);
-    const Parsed parsed(lie.bytes());
-    EXPECT_EQ(parsed.status.code(), lie.code) << parsed.status.message();
+TEST(GgufFile, RefusesMalformedFiles) {
+  for (const Malformed& malformed : kMalformed) {
+    SCOPED_TRACE(malformed.what);
+    const Parsed parsed(malformed.bytes());
+    EXPECT_EQ(parsed.status.code(), malformed.code) << parsed.status.message();
     EXPECT_STREQ(parsed.status.argument(), "bytes");
     EXPECT_EQ(parsed.file.size(), 0u);
   }
-  EXPECT_TRUE(Ok(Parsed(WithTensor("b", {32}, 32)).status));  // what the lies began with
+  EXPECT_TRUE(Ok(Parsed(WithTensor("b", {32}, 32)).status));  // the same, well-formed
   EXPECT_TRUE(Ok(Parsed(Nested(7)).status));
   GgufFile file;
   EXPECT_TRUE(Refused(file.Parse(nullptr, 8), "bytes"));

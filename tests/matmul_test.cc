@@ -7,54 +7,193 @@
 #include <vector>
 
 #include "lutra/lutra.h"
-#include "problem.h"
-#include "shapes.h"
-#include "testing.h"
+#include "support/problem.h"
+#include "support/shapes.h"
+#include "support/sweep.h"
+#include "support/testing.h"
 
 namespace lutra::test {
 namespace {
 
-class MatMul : public KernelTest {
- protected:
-  // kInt16 equals its reference. kInt8 equals what the best target computes. Both lie within the bound of the true
-  // product, and outputs of other types are the f32 output rounded.
-  static void Check(const Case& c) {
-    SCOPED_TRACE(c);
-    const Problem problem(c);
-    const PackedMatrix w = Packed(problem, c.target);
-    const Activations x = Prepared(problem, w);
-    const std::vector<float> y = Multiplied(w, x, DataType::kF32, c.gap);
-    const Reference reference(problem);
-    EXPECT_TRUE(Within(y, reference.y, reference.bound, c.m));
-    const bool exact = c.precision == Precision::kInt16;
-    EXPECT_TRUE(SameBits(y, exact ? reference.exact : Multiplied(problem, BestTarget()), c.m));
-    EXPECT_TRUE(SameBits(Multiplied(w, x, c.y_type, c.gap), Rounded(y, c.y_type), c.m));
-    EXPECT_TRUE(problem.Intact());
-  }
+// kInt16 equals its reference. kInt8 equals what the best target computes. Both lie within the bound of the true
+// product, and outputs of other types are the f32 output rounded.
+void Check(const Case& c) {
+  SCOPED_TRACE(c);
+  const Problem problem(c);
+  const PackedMatrix w = Packed(problem, c.target);
+  const Activations x = Prepared(problem, w);
+  const std::vector<float> y = Multiplied(w, x, DataType::kF32, c.gap);
+  const Reference reference(problem);
+  EXPECT_TRUE(Within(y, reference.y, reference.bound, c.m));
+  const bool exact = c.precision == Precision::kInt16;
+  EXPECT_TRUE(SameBits(y, exact ? reference.exact : Multiplied(problem, BestTarget()), c.m));
+  EXPECT_TRUE(SameBits(Multiplied(w, x, c.y_type, c.gap), Rounded(y, c.y_type), c.m));
+  EXPECT_TRUE(problem.Intact());
+}
 
-  // Every group size and kind of scales and zeros, over the mixed shapes; the rest is drawn.
-  void Sweep(Precision precision) const {
-    std::size_t i = 0;
-    for (const std::size_t group : kGroups) {
-      for (const ParamKind& kind : kParamKinds) {
-        if (!Exists(group, kind)) continue;
-        Case c = NewCase(MixedShape(i), i);
-        Random random(++i);
-        c.group = group;
-        c.zero_kind = kind.zero_kind;
-        c.scale_type = kind.scale_type;
-        c.precision = precision;
-        c.bias = random.Below(2) == 1;
-        c.order = random.Below(3) == 0;
-        c.x = random.Pick(kXKinds);
-        c.y_type = random.Pick(kFloatTypes);
-        c.gap = random.Below(2) * random.Below(20);
-        Check(c);
-        if (HasFailure()) return;
+// Every group size and qparam scheme, each with one of the mixed shapes; the rest is random.
+class MatMul : public SweepTest<GroupedScheme> {
+ protected:
+  Case CaseOf(Precision precision) const {
+    Case c = NewCase(MixedShape(part().index), part().index);
+    Random random(part().index + 1);
+    c.group = part().group;
+    c.zero_kind = part().kind.zero_kind;
+    c.scale_type = part().kind.scale_type;
+    c.precision = precision;
+    c.bias = random.Below(2) == 1;
+    c.order = random.Below(3) == 0;
+    c.x = random.Pick(kXKinds);
+    c.y_type = random.Pick(kFloatTypes);
+    c.gap = random.Below(2) * random.Below(20);
+    return c;
+  }
+};
+
+TEST_P(MatMul, Exact) { Check(CaseOf(Precision::kInt16)); }
+
+TEST_P(MatMul, Int8) { Check(CaseOf(Precision::kInt8)); }
+
+INSTANTIATE_TEST_SUITE_P(Sweep, MatMul, ::testing::ValuesIn(Sweep(Kernels(), GroupedSchemes())), SweepName());
+
+// Every kind of data in every type of x.
+class MatMulData : public SweepTest<DataPart> {};
+
+TEST_P(MatMulData, InBothPrecisions) {
+  std::uint64_t seed = std::size(kPrecisions) * part().index;
+  for (const Precision precision : kPrecisions) {
+    Random random(++seed);
+    Case c = NewCase({66 + random.Below(5), 2 + random.Below(2), 250 + random.Below(100)}, seed);
+    c.group = random.Pick(kGroups);
+    c.zero_kind = random.Pick(kZeroKinds);
+    c.scale_type = random.Pick(kFloatTypes);
+    c.bias = part().data != Data::kDenormal && random.Below(2) == 1;
+    c.order = random.Below(2) == 1;
+    c.precision = precision;
+    c.x = part().x;
+    c.y_type = random.Pick(kFloatTypes);
+    c.data = part().data;
+    Check(c);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sweep, MatMulData, ::testing::ValuesIn(Sweep(Kernels(), DataParts())), SweepName());
+
+// Scales that are zero, subnormal (of f16 and bf16, and of f32) or as large as f16 holds, of either sign. x has zero
+// rows and blocks, one value, subnormal values, or Gaussian ones. Zeros of two levels are multiplied by such scales,
+// too.
+class MatMulSpecialScales : public SweepTest<Scheme> {};
+
+TEST_P(MatMulSpecialScales, WithAnyData) {
+  const ParamKind& kind = part().kind;
+  std::uint64_t seed = part().index + 1;
+  for (const Data data : {Data::kZero, Data::kEqual, Data::kDenormal, Data::kGaussian}) {
+    Random random(seed);
+    Case c = NewCase({60 + random.Below(10), 1 + random.Below(6), 130 + random.Below(200)}, seed);
+    do c.group = random.Pick(kGroups);
+    while (!Exists(c.group, kind));
+    c.zero_kind = kind.zero_kind;
+    c.scale_type = kind.scale_type;
+    c.precision = kPrecisions[seed % 2];
+    c.order = random.Below(3) == 0;
+    c.x = random.Pick(kXKinds);
+    c.data = data;
+    c.scales = {0.0f, -0.0f, 65504.0f, -65504.0f, 6e-8f, -6e-8f, 3e-5f, 1e-8f};
+    if (kind.scale_type != DataType::kF16) c.scales.insert(c.scales.end(), {1e-40f, -1e-40f, 0x1p-149f});
+    Check(c);
+    seed += std::size(kParamKinds);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sweep, MatMulSpecialScales, ::testing::ValuesIn(Sweep(Kernels(), Schemes())), SweepName());
+
+// Each sum of integers goes to its bound, even rows to one and odd rows to the other, with x of one sign (even seeds)
+// and with signs that change from weight to weight (odd seeds).
+class MatMulLimits : public SweepTest<GroupSize> {};
+
+TEST_P(MatMulLimits, OfAccumulators) {
+  std::uint64_t seed = 100 * part().index;
+  for (const Data data : {Data::kExtreme, Data::kLowDigit}) {
+    for (const std::size_t k : {Random(seed).Below(2) == 0 ? std::size_t{640} : 1000, std::size_t{11008}}) {
+      if (k == 11008 && !HasRowScales(part().size)) continue;  // sums end with their K-block
+      for (const Precision precision : kPrecisions) {
+        for (const XKind& x : {kXKinds[0], kXKinds[3]}) {
+          Case c = NewCase({9, 3, k}, seed += 2);
+          c.group = part().size;
+          c.precision = precision;
+          c.x = x;
+          c.data = data;
+          Check(c);
+          ++c.seed;
+          Check(c);
+        }
       }
     }
   }
+}
 
+INSTANTIATE_TEST_SUITE_P(Sweep, MatMulLimits, ::testing::ValuesIn(Sweep(Kernels(), GroupSizes())), SweepName());
+
+// The same at the end of the longest K-block and one weight behind it, and where one scale serves very long rows.
+constexpr Shape kLongRows[] = {
+    {2, 1, 128}, {2, 1, 129}, {2, 1, 192}, {2, 1, 193}, {2, 1, 256}, {2, 1, 257}, {2, 1, std::size_t{1} << 20}};
+
+class MatMulLimitsInLongRows : public SweepTest<ShapePart> {};
+
+TEST_P(MatMulLimitsInLongRows, OfAccumulators) {
+  const std::size_t k = part().shape.k;
+  std::uint64_t seed = 4 * part().index;
+  for (const Precision precision : kPrecisions) {
+    for (const Data data : {Data::kExtreme, Data::kLowDigit}) {
+      Case c = NewCase(part().shape, data == Data::kExtreme ? 2 : 3);
+      c.group = k % 2 == 0 ? kPerRow : 256;
+      c.precision = precision;
+      c.zero_kind = ++seed / 2 % 2 == 0 ? ZeroKind::kNone : ZeroKind::kInteger;
+      c.x = kXKinds[c.zero_kind == ZeroKind::kNone ? 3 : 0];
+      c.data = data;
+      Check(c);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sweep, MatMulLimitsInLongRows, ::testing::ValuesIn(Sweep(Kernels(), ShapeParts(kLongRows))),
+                         SweepName());
+
+// Whole layers, of which the references see a few rows.
+class ModelShapes : public SweepTest<ShapePart> {};
+
+TEST_P(ModelShapes, SampledRows) {
+  const std::uint64_t seed = part().index + 1;
+  Case c = NewCase(part().shape, seed);
+  c.precision = kPrecisions[seed % 2];
+  c.zero_kind = kZeroKinds[seed % std::size(kZeroKinds)];
+  c.order = seed == 2;
+  SCOPED_TRACE(c);
+  const Problem problem(c);
+  const PackedMatrix w = Packed(problem, c.target);
+  const std::vector<float> y = Multiplied(w, Prepared(problem, w), DataType::kF32, 0);
+  constexpr std::size_t kRows = 5;
+  for (const std::size_t begin : {std::size_t{0}, c.m / 2 - 2, c.m - kRows}) {
+    std::vector<float> sample;
+    for (std::size_t n = 0; n < c.n; ++n) {
+      const auto row = y.begin() + static_cast<std::ptrdiff_t>(n * c.m + begin);
+      sample.insert(sample.end(), row, row + kRows);
+    }
+    const Reference reference(problem, Rows(problem.w(), begin, begin + kRows));
+    EXPECT_TRUE(Within(sample, reference.y, reference.bound, kRows));
+    if (c.precision == Precision::kInt16) {
+      EXPECT_TRUE(SameBits(sample, reference.exact, kRows));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sweep, ModelShapes, ::testing::ValuesIn(Sweep(Kernels(2), ShapeParts(kModelShapes))),
+                         SweepName());
+
+// --- The error of kInt8.
+
+class MatMulError : public KernelTest {
+ protected:
   // The normalized mean square error of Gaussian x at the default settings, against W in double.
   double Nmse(const QuantizedView& q) const {
     const std::size_t n = 16;
@@ -79,109 +218,11 @@ class MatMul : public KernelTest {
   }
 };
 
-TEST_P(MatMul, Exact) { Sweep(Precision::kInt16); }
-
-TEST_P(MatMul, Int8) { Sweep(Precision::kInt8); }
-
-TEST_P(MatMul, AnyActivationsAndData) {
-  std::uint64_t seed = 0;
-  for (const Data data : kDataKinds) {
-    for (const XKind& x : kXKinds) {
-      for (const Precision precision : kPrecisions) {
-        Random random(++seed);
-        Case c = NewCase({66 + random.Below(5), 2 + random.Below(2), 250 + random.Below(100)}, seed);
-        c.group = random.Pick(kGroups);
-        c.zero_kind = random.Pick(kZeroKinds);
-        c.scale_type = random.Pick(kFloatTypes);
-        c.bias = data != Data::kDenormal && random.Below(2) == 1;
-        c.order = random.Below(2) == 1;
-        c.precision = precision;
-        c.x = x;
-        c.y_type = random.Pick(kFloatTypes);
-        c.data = data;
-        Check(c);
-        if (HasFailure()) return;
-      }
-    }
-  }
-}
-
-// Scales that are zero, subnormal (of f16 and bf16, and of f32) or as large as f16 holds, of either sign, with x of
-// zero rows and blocks, of one value, subnormal, and as it comes; zeros of two levels are multiplied by such scales as
-// well.
-TEST_P(MatMul, SpecialScales) {
-  std::uint64_t seed = 0;
-  for (const Data data : {Data::kZero, Data::kEqual, Data::kDenormal, Data::kGaussian}) {
-    for (const ParamKind& kind : kParamKinds) {
-      Random random(++seed);
-      Case c = NewCase({60 + random.Below(10), 1 + random.Below(6), 130 + random.Below(200)}, seed);
-      do c.group = random.Pick(kGroups);
-      while (!Exists(c.group, kind));
-      c.zero_kind = kind.zero_kind;
-      c.scale_type = kind.scale_type;
-      c.precision = kPrecisions[seed % 2];
-      c.order = random.Below(3) == 0;
-      c.x = random.Pick(kXKinds);
-      c.data = data;
-      c.scales = {0.0f, -0.0f, 65504.0f, -65504.0f, 6e-8f, -6e-8f, 3e-5f, 1e-8f};
-      if (kind.scale_type != DataType::kF16) c.scales.insert(c.scales.end(), {1e-40f, -1e-40f, 0x1p-149f});
-      Check(c);
-      if (HasFailure()) return;
-    }
-  }
-}
-
-// Each sum of integers goes to its bound, even rows to one and odd rows to the other, with x of one sign (even seeds)
-// and with signs that change from weight to weight (odd seeds).
-TEST_P(MatMul, AccumulatorsAtTheirLimits) {
-  std::uint64_t seed = 0;
-  for (const Data data : {Data::kExtreme, Data::kLowDigit}) {
-    for (const std::size_t group : kGroups) {
-      for (const std::size_t k : {Random(seed).Below(2) == 0 ? std::size_t{640} : 1000, std::size_t{11008}}) {
-        if (k == 11008 && !HasRowScales(group)) continue;  // sums end with their block
-        for (const Precision precision : kPrecisions) {
-          for (const XKind& x : {kXKinds[0], kXKinds[3]}) {
-            Case c = NewCase({9, 3, k}, seed += 2);
-            c.group = group;
-            c.precision = precision;
-            c.x = x;
-            c.data = data;
-            Check(c);
-            ++c.seed;
-            Check(c);
-            if (HasFailure()) return;
-          }
-        }
-      }
-    }
-  }
-}
-
-// The same at the end of the longest block and one weight behind it, and where one scale serves very long rows.
-TEST_P(MatMul, AccumulatorsAtTheirLimitsInLongRows) {
-  std::uint64_t seed = 0;
-  for (const std::size_t k : {std::size_t{128}, std::size_t{129}, std::size_t{192}, std::size_t{193}, std::size_t{256},
-                              std::size_t{257}, std::size_t{1} << 20}) {
-    for (const Precision precision : kPrecisions) {
-      for (const Data data : {Data::kExtreme, Data::kLowDigit}) {
-        Case c = NewCase({2, 1, k}, data == Data::kExtreme ? 2 : 3);
-        c.group = k % 2 == 0 ? kPerRow : 256;
-        c.precision = precision;
-        c.zero_kind = ++seed / 2 % 2 == 0 ? ZeroKind::kNone : ZeroKind::kInteger;
-        c.x = kXKinds[c.zero_kind == ZeroKind::kNone ? 3 : 0];
-        c.data = data;
-        Check(c);
-        if (HasFailure()) return;
-      }
-    }
-  }
-}
-
-// What a table scale per 64 Gaussian activations gives in a code without zeros, whose digits are used evenly; and what
-// an int8 scale per 128 gives.
+// The error of a table scale per 64 Gaussian activations in a code without zeros, whose digits are used evenly, and of
+// an int8 scale per 128.
 constexpr double kLargestNmse = 4.5e-5;
 
-TEST_P(MatMul, ErrorOfInt8IsSmall) {
+TEST_P(MatMulError, OfInt8IsSmall) {
   const FormatInfo& f = Describe(GetParam().format);
   QuantizedView shape;
   shape.format = f.format;
@@ -197,10 +238,10 @@ TEST_P(MatMul, ErrorOfInt8IsSmall) {
   EXPECT_LE(Nmse(q.view()), kLargestNmse);
 }
 
-// Rounding of table entries weighs each plane by 4^p, whatever the weights are; the signal is what they are. Gaussian
-// weights crowd around zero, where the planes of a code cancel each other, so that their signal is smaller. Rounding of
-// x to integers weighs what the weights weigh.
-TEST_P(MatMul, ErrorOfInt8FollowsTheSignal) {
+// The error of rounded table entries grows with 4^p per plane and does not depend on the weights; the signal does. It
+// is smaller for Gaussian weights, which crowd around zero, where the planes of a code cancel each other. The error of
+// rounding x to integers shrinks with the signal.
+TEST_P(MatMulError, OfInt8FollowsTheSignal) {
   const FormatInfo& f = Describe(GetParam().format);
   for (const ZeroKind zero_kind : kZeroKinds) {
     const std::size_t m = 256, k = 1024;
@@ -225,40 +266,7 @@ TEST_P(MatMul, ErrorOfInt8FollowsTheSignal) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sweep, MatMul, ::testing::ValuesIn(Kernels()), KernelName);
-
-// Whole layers, of which the references see a few rows.
-class ModelShapes : public KernelTest {};
-
-TEST_P(ModelShapes, SampledRows) {
-  std::uint64_t seed = 0;
-  for (const Shape& shape : kModelShapes) {
-    Case c = NewCase(shape, ++seed);
-    c.precision = kPrecisions[seed % 2];
-    c.zero_kind = kZeroKinds[seed % std::size(kZeroKinds)];
-    c.order = seed == 2;
-    SCOPED_TRACE(c);
-    const Problem problem(c);
-    const PackedMatrix w = Packed(problem, c.target);
-    const std::vector<float> y = Multiplied(w, Prepared(problem, w), DataType::kF32, 0);
-    constexpr std::size_t kRows = 5;
-    for (const std::size_t begin : {std::size_t{0}, c.m / 2 - 2, c.m - kRows}) {
-      std::vector<float> sample;
-      for (std::size_t n = 0; n < c.n; ++n) {
-        const auto row = y.begin() + static_cast<std::ptrdiff_t>(n * c.m + begin);
-        sample.insert(sample.end(), row, row + kRows);
-      }
-      const Reference reference(problem, Rows(problem.w(), begin, begin + kRows));
-      EXPECT_TRUE(Within(sample, reference.y, reference.bound, kRows));
-      if (c.precision == Precision::kInt16) {
-        EXPECT_TRUE(SameBits(sample, reference.exact, kRows));
-      }
-    }
-    if (HasFailure()) return;
-  }
-}
-
-INSTANTIATE_TEST_SUITE_P(Sweep, ModelShapes, ::testing::ValuesIn(Kernels(2)), KernelName);
+INSTANTIATE_TEST_SUITE_P(Sweep, MatMulError, ::testing::ValuesIn(Kernels()), KernelName);
 
 }  // namespace
 }  // namespace lutra::test

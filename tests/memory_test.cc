@@ -14,15 +14,16 @@
 #include <utility>
 #include <vector>
 
-#include "allocator.h"
 #include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
-#include "problem.h"
-#include "testing.h"
+#include "support/allocator.h"
+#include "support/problem.h"
+#include "support/sweep.h"
+#include "support/testing.h"
 
 namespace {
 
-// What operator new counts, and from which call on it throws.
+// The calls of operator new so far, and the call from which on it throws.
 std::atomic<std::size_t> new_calls{0}, new_refused{lutra::test::Allocator::kNever};
 
 }  // namespace
@@ -285,60 +286,60 @@ TEST(ShortMemory, ThreadPool) {
 
 // --- Garbage.
 
-class Garbage : public KernelTest {
- protected:
-  ~Garbage() override { TheAllocator().garbage = 0xff; }
+// Fills the stack below with garbage.
+[[gnu::noinline]] void SoilStack(std::uint8_t garbage) {
+  volatile std::uint8_t soil[std::size_t{256} << 10];
+  for (volatile std::uint8_t& byte : soil) byte = garbage;
+}
 
-  // Fills the stack below with garbage.
-  [[gnu::noinline]] static void SoilStack(std::uint8_t garbage) {
-    volatile std::uint8_t soil[std::size_t{256} << 10];
-    for (volatile std::uint8_t& byte : soil) byte = garbage;
-  }
-
-  struct Result {
-    std::vector<std::uint8_t> packed;
-    std::vector<float> y;
-  };
-  static Result Multiply(const Case& c, const Problem& problem, std::uint8_t garbage, Executor* executor) {
-    TheAllocator().garbage = garbage;
-    SoilStack(garbage);
-    const PackedMatrix w = Packed(problem, c.target, executor);
-    SoilStack(garbage);
-    const Activations x = Prepared(problem, w, executor);
-    SoilStack(garbage);
-    std::vector<float> y = Multiplied(w, x, DataType::kF32, 0, executor);
-    return {{w.data(), w.data() + w.bytes()}, std::move(y)};
-  }
+// The packed bytes and y, where new memory and the stack hold this garbage.
+struct Result {
+  std::vector<std::uint8_t> packed;
+  std::vector<float> y;
 };
+Result MultiplyAmid(std::uint8_t garbage, const Case& c, const Problem& problem, Executor* executor) {
+  TheAllocator().garbage = garbage;
+  SoilStack(garbage);
+  const PackedMatrix w = Packed(problem, c.target, executor);
+  SoilStack(garbage);
+  const Activations x = Prepared(problem, w, executor);
+  SoilStack(garbage);
+  std::vector<float> y = Multiplied(w, x, DataType::kF32, 0, executor);
+  TheAllocator().garbage = 0xff;
+  return {{w.data(), w.data() + w.bytes()}, std::move(y)};
+}
 
-TEST_P(Garbage, InNewMemoryAndOnTheStackChangesNothing) {
+class GarbageInMemory : public SweepTest<GroupSize> {};
+
+TEST_P(GarbageInMemory, ChangesNothing) {
   ThreadPool pool(3);
-  std::uint64_t seed = 0;
-  for (const std::size_t group : kGroups) {
-    for (const Precision precision : kPrecisions) {
-      Random random(++seed);
-      Case c = NewCase({random.Pick(kSizes) % 200 + 1, random.Pick(kSizes) % 70 + 1, random.Pick(kSizes)}, seed);
-      c.group = group;
-      c.precision = precision;
-      c.zero_kind = random.Pick(kZeroKinds);
-      c.x = random.Pick(kXKinds);
-      c.order = random.Below(2) == 1;
-      SCOPED_TRACE(c);
-      const Problem problem(c);
-      const Result zeros = Multiply(c, problem, 0, nullptr);
-      for (const std::uint8_t garbage : {std::uint8_t{0xff}, std::uint8_t{0x7f}, std::uint8_t{0x80}}) {
-        const Result other = Multiply(c, problem, garbage, garbage == 0x7f ? &pool : nullptr);
-        EXPECT_EQ(other.packed, zeros.packed);
-        EXPECT_TRUE(SameBits(other.y, zeros.y, c.m));
-      }
-      if (HasFailure()) return;
+  std::uint64_t seed = std::size(kPrecisions) * part().index;
+  for (const Precision precision : kPrecisions) {
+    Random random(++seed);
+    Case c = NewCase({random.Pick(kSizes) % 200 + 1, random.Pick(kSizes) % 70 + 1, random.Pick(kSizes)}, seed);
+    c.group = part().size;
+    c.precision = precision;
+    c.zero_kind = random.Pick(kZeroKinds);
+    c.x = random.Pick(kXKinds);
+    c.order = random.Below(2) == 1;
+    SCOPED_TRACE(c);
+    const Problem problem(c);
+    const Result zeros = MultiplyAmid(0, c, problem, nullptr);
+    for (const std::uint8_t garbage : {std::uint8_t{0xff}, std::uint8_t{0x7f}, std::uint8_t{0x80}}) {
+      const Result other = MultiplyAmid(garbage, c, problem, garbage == 0x7f ? &pool : nullptr);
+      EXPECT_EQ(other.packed, zeros.packed);
+      EXPECT_TRUE(SameBits(other.y, zeros.y, c.m));
     }
   }
 }
 
-// One Activations for all, in a random sequence of sizes, formats, precisions and types of x: what an earlier call has
-// left in it, longer rows among them, does not matter. y is computed in ranges by threads.
-TEST_P(Garbage, OfEarlierCallsChangesNothing) {
+INSTANTIATE_TEST_SUITE_P(Sweep, GarbageInMemory, ::testing::ValuesIn(Sweep(Kernels(), GroupSizes())), SweepName());
+
+class GarbageOfEarlierCalls : public KernelTest {};
+
+// One Activations serves a random sequence of sizes, formats, precisions and types of x. Whatever an earlier call left
+// in it, such as longer rows, does not change y, which is computed in ranges by threads.
+TEST_P(GarbageOfEarlierCalls, ChangesNothing) {
   ThreadPool pool(2);
   Activations x;
   Random random(1);
@@ -357,16 +358,15 @@ TEST_P(Garbage, OfEarlierCallsChangesNothing) {
     const std::size_t middle = random.Below(c.m + 1);
     ASSERT_TRUE(Ok(MatMulRange(w, x, y.view(), middle, c.m)));
     ASSERT_TRUE(Ok(MatMulRange(w, x, y.view(), 0, middle)));
-    EXPECT_TRUE(SameBits(y.Floats(), Multiplied(problem, c.target), c.m));
-    if (HasFailure()) return;
+    ASSERT_TRUE(SameBits(y.Floats(), Multiplied(problem, c.target), c.m));
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sweep, Garbage, ::testing::ValuesIn(Kernels()), KernelName);
+INSTANTIATE_TEST_SUITE_P(Sweep, GarbageOfEarlierCalls, ::testing::ValuesIn(Kernels()), KernelName);
 
 // --- The guards.
 
-TEST(GuardsDeathTest, StopWhoReadsOrWritesBeyondTheEnd) {
+TEST(GuardsDeathTest, StopAccessBeyondTheEnd) {
   for (const std::size_t size : {std::size_t{64}, std::size_t{4096}, std::size_t{5056}}) {
     Guarded guarded(size);
     EXPECT_DEATH(++*const_cast<volatile std::uint8_t*>(guarded.data() + size), "");

@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "lutra/lutra.h"
-#include "problem.h"
-#include "shapes.h"
-#include "testing.h"
+#include "support/problem.h"
+#include "support/shapes.h"
+#include "support/testing.h"
 
 namespace lutra::test {
 namespace {

@@ -1,4 +1,4 @@
-// Packed matrices in files: they come back bit for bit, from any layout, and damage never gets through.
+// Packed matrices in files: they load bit for bit on any target, and damaged files are refused.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -13,9 +13,11 @@
 
 #include "lutra/kernels/registry.h"
 #include "lutra/lutra.h"
-#include "packed_bytes.h"
-#include "problem.h"
-#include "testing.h"
+#include "support/packed_bytes.h"
+#include "support/problem.h"
+#include "support/sweep.h"
+#include "support/testing.h"
+#include "support/xxh64.h"
 
 namespace lutra::test {
 namespace {
@@ -33,7 +35,7 @@ class PackedFile : public ::testing::Test {
   const std::string path_ = ::testing::TempDir() + "lutra_packed_" + std::to_string(getpid());
 };
 
-Case NewCase(Format format, Target target, std::size_t group, ZeroKind zero_kind) {
+Case FileCase(Format format, Target target, std::size_t group, ZeroKind zero_kind) {
   Case c;
   c.format = format;
   c.target = target;
@@ -60,40 +62,39 @@ void ExpectSame(const PackedMatrix& w, const PackedMatrix& expected, const Probl
                        Multiplied(expected, Prepared(problem, expected), DataType::kF32, 0), w.m()));
 }
 
-// Every format, group size, kind of zeros and types of scales, from every target to every target.
-TEST_F(PackedFile, RoundTrip) {
-  for (const Kernel& from : Kernels()) {
-    for (const std::size_t group : kGroups) {
-      for (const ParamKind& kind : kParamKinds) {
-        if (!Exists(group, kind)) continue;
-        for (const Target target : RunnableTargets()) {
-          Case c = NewCase(from.format, from.target, group, kind.zero_kind);
-          c.scale_type = kind.scale_type;
-          c.bias = kind.zero_kind != ZeroKind::kNone;
-          c.order = kind.zero_kind == ZeroKind::kNone || group == 64;
-          SCOPED_TRACE(c);
-          SCOPED_TRACE(TargetName(target));
-          const Problem problem(c);
-          const PackedMatrix saved = Packed(problem, from.target), expected = Packed(problem, target);
-          const FormatInfo& f = Describe(from.format);
-          const bool same = internal::LayoutId(from.target->layout, f) == internal::LayoutId(target->layout, f);
+// Every format, group size and qparam scheme, from every target to every target.
+class PackedFileRoundTrip : public SweepTest<GroupedScheme> {};
 
-          Bytes bytes(saved);
-          PackedMatrix w;
-          Loaded loaded;
-          ASSERT_TRUE(Ok(LoadPacked(bytes.data(), bytes.size(), {target, nullptr}, &w, &loaded)));
-          EXPECT_EQ(loaded, same ? Loaded::kInPlace : Loaded::kRepacked);
-          EXPECT_EQ(w.data() == bytes.data() + kPage, same);
-          ExpectSame(w, expected, problem);
-        }
-      }
-    }
+TEST_P(PackedFileRoundTrip, ToEveryTarget) {
+  const ParamKind& kind = part().kind;
+  for (const Target to : RunnableTargets()) {
+    Case c = FileCase(format(), target(), part().group, kind.zero_kind);
+    c.scale_type = kind.scale_type;
+    c.bias = kind.zero_kind != ZeroKind::kNone;
+    c.order = kind.zero_kind == ZeroKind::kNone || part().group == 64;
+    SCOPED_TRACE(c);
+    SCOPED_TRACE(TargetName(to));
+    const Problem problem(c);
+    const PackedMatrix saved = Packed(problem, target()), expected = Packed(problem, to);
+    const FormatInfo& f = Describe(format());
+    const bool same = internal::LayoutId(target()->layout, f) == internal::LayoutId(to->layout, f);
+
+    Bytes bytes(saved);
+    PackedMatrix w;
+    Loaded loaded;
+    ASSERT_TRUE(Ok(LoadPacked(bytes.data(), bytes.size(), {to, nullptr}, &w, &loaded)));
+    EXPECT_EQ(loaded, same ? Loaded::kInPlace : Loaded::kRepacked);
+    EXPECT_EQ(w.data() == bytes.data() + kPage, same);
+    ExpectSame(w, expected, problem);
   }
 }
 
+INSTANTIATE_TEST_SUITE_P(Sweep, PackedFileRoundTrip, ::testing::ValuesIn(Sweep(Kernels(), GroupedSchemes())),
+                         SweepName());
+
 TEST_F(PackedFile, RoundTripThroughAFile) {
   for (const FormatInfo& f : kFormats) {
-    const Problem problem(NewCase(f.format, BestTarget(), 64, ZeroKind::kUInt4));
+    const Problem problem(FileCase(f.format, BestTarget(), 64, ZeroKind::kUInt4));
     const PackedMatrix saved = Packed(problem, BestTarget());
     ASSERT_TRUE(Ok(SavePacked(saved, path_.c_str())));
     PackedMatrix w;
@@ -102,8 +103,8 @@ TEST_F(PackedFile, RoundTripThroughAFile) {
     EXPECT_EQ(loaded, Loaded::kInPlace);
     ExpectSame(w, saved, problem);
 
-    // It stays what it is when its file is replaced, when it is moved, and when it is saved over its own file.
-    const Problem other(NewCase(f.format, BestTarget(), 32, ZeroKind::kNone));
+    // The matrix does not change when its file is replaced, when it is moved, or when it is saved over its own file.
+    const Problem other(FileCase(f.format, BestTarget(), 32, ZeroKind::kNone));
     ASSERT_TRUE(Ok(SavePacked(Packed(other, BestTarget()), path_.c_str())));
     PackedMatrix moved = std::move(w);
     ExpectSame(moved, saved, problem);
@@ -114,8 +115,8 @@ TEST_F(PackedFile, RoundTripThroughAFile) {
   }
 }
 
-TEST_F(PackedFile, WhatIsMovedFromIsEmpty) {
-  const Problem problem(NewCase(Format::kTernary, BestTarget(), 128, ZeroKind::kNone));
+TEST_F(PackedFile, MovedFromIsEmpty) {
+  const Problem problem(FileCase(Format::kTernary, BestTarget(), 128, ZeroKind::kNone));
   PackedMatrix w = Packed(problem, BestTarget());
   const PackedMatrix moved = std::move(w);
   EXPECT_EQ(w.m(), 0u);  // NOLINT: what is moved from is defined
@@ -130,7 +131,7 @@ TEST_F(PackedFile, WhatIsMovedFromIsEmpty) {
 
 TEST_F(PackedFile, EmptyMatricesAndOddAddresses) {
   for (const std::pair<std::size_t, std::size_t> shape : {std::pair{0, 0}, {0, 5}, {5, 0}, {1, 1}, {65, 1}}) {
-    Case c = NewCase(Format::kInt2, BestTarget(), 128, ZeroKind::kFloat);
+    Case c = FileCase(Format::kInt2, BestTarget(), 128, ZeroKind::kFloat);
     c.m = shape.first;
     c.k = shape.second;
     c.order = true;
@@ -154,7 +155,7 @@ TEST_F(PackedFile, EmptyMatricesAndOddAddresses) {
 
 // A small file with something in every part.
 Bytes SmallFile() {
-  Case c = NewCase(Format::kTernary, BestTarget(), 16, ZeroKind::kInteger);
+  Case c = FileCase(Format::kTernary, BestTarget(), 16, ZeroKind::kInteger);
   c.m = 2;
   c.k = 20;
   c.order = true;
@@ -162,7 +163,7 @@ Bytes SmallFile() {
 }
 
 ::testing::AssertionResult RefusedUnchanged(const std::uint8_t* bytes, std::size_t size) {
-  const Problem problem(NewCase(Format::kInt4, BestTarget(), 128, ZeroKind::kNone));
+  const Problem problem(FileCase(Format::kInt4, BestTarget(), 128, ZeroKind::kNone));
   PackedMatrix w = Packed(problem, BestTarget());
   const std::uint8_t* const data = w.data();
   Loaded loaded = Loaded::kCopied;
@@ -205,7 +206,7 @@ TEST_F(PackedFile, EveryOtherLengthIsRefused) {
   EXPECT_TRUE(Refused(LoadPacked(path_.c_str(), {}, &w), "path"));
 }
 
-// With checksums that fit, anything may be accepted, but it must be harmless; sanitizers watch.
+// A forged file with right checksums may be accepted, but it must be harmless; sanitizers watch.
 TEST_F(PackedFile, ForgedBytesAreHarmless) {
   Random random(7);
   std::size_t accepted = 0;
@@ -232,7 +233,7 @@ TEST_F(PackedFile, ForgedBytesAreHarmless) {
   EXPECT_GT(accepted, 100u);
 }
 
-// An order is what Prepare reads x by: nothing but a permutation is accepted, whatever the checksums say.
+// Prepare indexes x by the order, so an order that is no permutation is refused even if the checksums are right.
 TEST_F(PackedFile, ForgedOrdersAreRefused) {
   Bytes bytes = SmallFile();
   auto* const order = reinterpret_cast<std::uint32_t*>(bytes.data() + bytes.size()) - 20;
@@ -261,7 +262,7 @@ TEST_F(PackedFile, ForgedOrdersAreRefused) {
 TEST_F(PackedFile, RowsOfNoColumnsCostNothing) {
   constexpr std::uint64_t kM = std::uint64_t{1} << 50;
   for (const FormatInfo& f : kFormats) {
-    Case c = NewCase(f.format, BestTarget(), kPerRow, ZeroKind::kNone);
+    Case c = FileCase(f.format, BestTarget(), kPerRow, ZeroKind::kNone);
     c.m = 64;
     c.k = 0;
     c.bias = c.order = false;
@@ -303,8 +304,8 @@ TEST_F(PackedFile, BadArgumentsAreRefused) {
   EXPECT_EQ(SavePacked(w, (path_ + "/below").c_str()).code(), StatusCode::kIo);
 }
 
-// The packed bytes that version 4 of files means. Where they change, kPackedVersion must, and then these.
-TEST(PackedBytes, AreThoseOfTheVersion) {
+// The packed bytes of version 4 of files. A change of the bytes needs another kPackedVersion, and then other sums here.
+TEST(PackedBytes, DoNotChangeWithinAVersion) {
   static_assert(internal::kPackedVersion == 4);
   constexpr std::uint64_t kSums[][std::size(kFormats)][std::size(internal::kLayouts)] = {
       {
@@ -326,21 +327,37 @@ TEST(PackedBytes, AreThoseOfTheVersion) {
   for (const ParamKind& kind : kKinds) {
     for (const Kernel& kernel : Kernels()) {
       const FormatInfo& f = Describe(kernel.format);
-      Case c = NewCase(kernel.format, kernel.target, 64, kind.zero_kind);
+      Case c = FileCase(kernel.format, kernel.target, 64, kind.zero_kind);
       c.scale_type = kind.scale_type;
       const PackedMatrix w = Packed(Problem(c), kernel.target);
       const std::uint32_t layout = internal::LayoutId(kernel.target->layout, f);
-      EXPECT_EQ(internal::Checksum(w.data(), w.bytes()),
-                kSums[&kind - kKinds][static_cast<std::size_t>(kernel.format)][layout])
-          << std::hex << "0x" << internal::Checksum(w.data(), w.bytes()) << " for kind " << &kind - kKinds << " of "
-          << f.name << " in layout " << layout;
+      EXPECT_EQ(Xxh64::Of(w.data(), w.bytes()), kSums[&kind - kKinds][static_cast<std::size_t>(kernel.format)][layout])
+          << std::hex << "0x" << Xxh64::Of(w.data(), w.bytes()) << " for kind " << &kind - kKinds << " of " << f.name
+          << " in layout " << layout;
     }
   }
 }
 
-// The vectors of the specification of XXH64.
+// A saved file has the checksums that the tests compute, over every length of an order up to three times the 32 bytes
+// that XXH64 takes at a time.
+TEST(Checksum, IsTheOneInSavedFiles) {
+  for (std::size_t k = 0; k <= 24; ++k) {
+    Case c = FileCase(Format::kInt4, BestTarget(), 16, ZeroKind::kInteger);
+    c.k = k;
+    c.order = true;
+    SCOPED_TRACE(c);
+    Bytes saved(Packed(Problem(c), BestTarget()));
+    const std::vector<std::uint8_t> before(saved.data(), saved.data() + saved.size());
+    std::uint8_t* const checksums[] = {saved.data() + 56, saved.data() + 64, saved.data() + kPage - 8};
+    for (std::uint8_t* const checksum : checksums) std::memset(checksum, 0, sizeof(std::uint64_t));
+    saved.Seal();
+    EXPECT_TRUE(std::equal(before.begin(), before.end(), saved.data()));
+  }
+}
+
+// The vectors of the specification.
 TEST(Checksum, IsXxh64) {
-  const auto of = [](const std::string& text) { return internal::Checksum(text.data(), text.size()); };
+  const auto of = [](const std::string& text) { return Xxh64::Of(text.data(), text.size()); };
   EXPECT_EQ(of(""), 0xEF46DB3751D8E999u);
   EXPECT_EQ(of("a"), 0xD24EC4F1A98C6E5Bu);
   EXPECT_EQ(of("abc"), 0x44BC2CF5AD770999u);

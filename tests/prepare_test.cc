@@ -1,4 +1,4 @@
-// What Prepare reads: columns in the order of a matrix, rows that are normalized on the way, and who shares the result.
+// Prepare reads columns in the order of a matrix, normalizes rows on request, and refuses values that are not finite.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,11 +7,12 @@
 #include <cstdint>
 #include <vector>
 
-#include "faults.h"
 #include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
-#include "problem.h"
-#include "testing.h"
+#include "support/faults.h"
+#include "support/problem.h"
+#include "support/sweep.h"
+#include "support/testing.h"
 
 namespace lutra::test {
 namespace {
@@ -23,10 +24,11 @@ std::vector<float> Weight(std::size_t k, std::uint64_t seed) {
   return weight;
 }
 
-class Preparing : public KernelTest {
+// Rows that are normalized on the way, from every type of x.
+class PreparingRmsNorm : public SweepTest<XPart> {
  protected:
   // Preparing x normalized on the way is the same as preparing the normalized x.
-  void Check(const Case& c, const RmsNorm& norm, Executor* executor = nullptr) const {
+  static void Check(const Case& c, const RmsNorm& norm, Executor* executor) {
     SCOPED_TRACE(c);
     const Problem problem(c);
     const PackedMatrix w = Packed(problem, c.target);
@@ -43,26 +45,27 @@ class Preparing : public KernelTest {
   }
 };
 
-TEST_P(Preparing, RmsNormIsThatOfTheReference) {
+TEST_P(PreparingRmsNorm, EqualsTheReference) {
   ThreadPool pool(2);
-  std::uint64_t seed = 0;
-  for (const XKind& x : kXKinds) {
-    for (const std::size_t k : {std::size_t{1}, std::size_t{31}, std::size_t{33}, std::size_t{127}, std::size_t{257},
-                                std::size_t{640}, std::size_t{1001}}) {
-      Random random(++seed);
-      Case c = NewCase({3, 1 + seed % 9, k}, seed);
-      c.group = random.Pick(kGroups);
-      c.precision = kPrecisions[seed % 2];
-      c.order = random.Below(2) == 1;
-      c.x = x;
-      c.gap = seed % 3;
-      c.data = random.Pick({Data::kGaussian, Data::kEqual, Data::kZero, Data::kOutlier, Data::kHuge, Data::kDenormal});
-      const std::vector<float> weight = Weight(k, seed);
-      Check(c, {random.Below(3) == 0 ? nullptr : weight.data(), 1e-6f}, seed % 2 == 0 ? &pool : nullptr);
-      if (HasFailure()) return;
-    }
+  constexpr std::size_t kColumns[] = {1, 31, 33, 127, 257, 640, 1001};
+  std::uint64_t seed = std::size(kColumns) * part().index;
+  for (const std::size_t k : kColumns) {
+    Random random(++seed);
+    Case c = NewCase({3, 1 + seed % 9, k}, seed);
+    c.group = random.Pick(kGroups);
+    c.precision = kPrecisions[seed % 2];
+    c.order = random.Below(2) == 1;
+    c.x = part().x;
+    c.gap = seed % 3;
+    c.data = random.Pick({Data::kGaussian, Data::kEqual, Data::kZero, Data::kOutlier, Data::kHuge, Data::kDenormal});
+    const std::vector<float> weight = Weight(k, seed);
+    Check(c, {random.Below(3) == 0 ? nullptr : weight.data(), 1e-6f}, seed % 2 == 0 ? &pool : nullptr);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Sweep, PreparingRmsNorm, ::testing::ValuesIn(Sweep(Kernels(), XParts())), SweepName());
+
+class Preparing : public KernelTest {};
 
 TEST_P(Preparing, MatricesOfOneOrderShareActivations) {
   Case c = NewCase({70, 3, 300}, 1);
@@ -93,9 +96,9 @@ TEST_P(Preparing, MatricesOfOneOrderShareActivations) {
   }
 }
 
-// One value anywhere in x: rows of a group and of the next, blocks, runs, vectors and their tails; in the order of x
-// and in another; normalized on the way or not.
-TEST_P(Preparing, WhatIsNotFiniteIsRefusedWhereverItIs) {
+// One bad value at each place of x, so in each K-block, scale run, vector and tail; in the order of x and in another;
+// normalized on the way or not.
+TEST_P(Preparing, ValuesThatAreNotFiniteAreRefusedAnywhere) {
   std::uint64_t seed = 0;
   for (const Precision precision : kPrecisions) {
     for (const DataType type : kFloatTypes) {
@@ -110,8 +113,8 @@ TEST_P(Preparing, WhatIsNotFiniteIsRefusedWhereverItIs) {
         const Problem problem(c);
         const PackedMatrix w = Packed(problem, c.target);
         ActivationView x = problem.x();
-        const std::size_t span = (c.n - 1) * x.row_stride + c.k;
-        std::vector<std::uint8_t> copy = With(0.0f, 0, type, x.data, span);
+        const std::size_t elements = (c.n - 1) * x.row_stride + c.k;
+        std::vector<std::uint8_t> copy = With(0.0f, 0, type, x.data, elements);
         x.data = copy.data();
         Context context;
         Activations prepared;
@@ -234,7 +237,7 @@ TEST(RmsNorm, IsTheFormula) {
   }
 }
 
-// Refused by both, which leave their outputs untouched.
+// PrepareRmsNorm and ReferenceRmsNorm refuse the argument and leave their outputs untouched.
 void ExpectRefused(const ActivationView& x, const RmsNorm& norm, const char* argument) {
   Case c;
   c.n = 2;
@@ -252,7 +255,7 @@ void ExpectRefused(const ActivationView& x, const RmsNorm& norm, const char* arg
   EXPECT_EQ(out, std::vector<float>(out.size(), -1.0f));
 }
 
-TEST(RmsNorm, WhatIsNotFiniteIsRefused) {
+TEST(RmsNorm, ValuesThatAreNotFiniteAreRefused) {
   std::vector<float> data(300, 1.0f);
   const ActivationView x{data.data(), DataType::kF32, 2, 150, 150};
   const std::vector<float> weight(150, 1.0f);

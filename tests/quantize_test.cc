@@ -9,10 +9,10 @@
 #include <tuple>
 #include <vector>
 
-#include "faults.h"
 #include "lutra/lutra.h"
-#include "problem.h"
-#include "testing.h"
+#include "support/faults.h"
+#include "support/problem.h"
+#include "support/testing.h"
 
 namespace lutra::test {
 namespace {
@@ -64,7 +64,7 @@ class Quantizing : public ::testing::TestWithParam<std::tuple<FormatInfo, ZeroKi
 TEST_P(Quantizing, CodesAreTheNearest) {
   for (const std::size_t group : kGroups) {
     for (const DataType scale_type : kFloatTypes) {
-      SCOPED_TRACE(::testing::Message() << "group " << group << " scales " << NameOf(scale_type, kDataTypeNames));
+      SCOPED_TRACE(::testing::Message() << "group " << group << " scales " << NameOf(scale_type));
       const std::vector<float> weights = Weights(0.25f);
       const QuantizedMatrix q = Quantized(weights, group, scale_type);
       const QuantizedView& v = q.view();
@@ -121,7 +121,7 @@ TEST_P(Quantizing, ScalesAreTheDocumentedOnes) {
 TEST_P(Quantizing, DegenerateWeights) {
   for (const float value : {0.0f, 1.0f, -1.0f, 1e-30f, -1e-42f, 1e30f, -3e38f}) {
     for (const DataType scale_type : kFloatTypes) {
-      SCOPED_TRACE(::testing::Message() << value << " scales " << NameOf(scale_type, kDataTypeNames));
+      SCOPED_TRACE(::testing::Message() << value << " scales " << NameOf(scale_type));
       const QuantizedMatrix q = Quantized(std::vector<float>(kM * kStride, value), 128, scale_type);
       std::vector<float> w(kM * kK);
       ASSERT_TRUE(Ok(Dequantize(q.view(), w.data(), kK)));
@@ -170,7 +170,7 @@ TEST_P(Quantizing, DequantizeFollowsTheFormula) {
 }
 
 std::string QuantizingName(const ::testing::TestParamInfo<Quantizing::ParamType>& info) {
-  return std::string(std::get<0>(info.param).name) + "_" + NameOf(std::get<1>(info.param), kZeroKindNames);
+  return std::string(std::get<0>(info.param).name) + "_" + NameOf(std::get<1>(info.param));
 }
 INSTANTIATE_TEST_SUITE_P(Each, Quantizing,
                          ::testing::Combine(::testing::ValuesIn(kFormats), ::testing::ValuesIn(kZeroKinds)),

@@ -1,6 +1,7 @@
 // The references against still simpler code, and the conversions against their definition.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -10,71 +11,62 @@
 #include <vector>
 
 #include "lutra/lutra.h"
-#include "problem.h"
-#include "shapes.h"
-#include "testing.h"
+#include "support/problem.h"
+#include "support/shapes.h"
+#include "support/sweep.h"
+#include "support/testing.h"
 
 namespace lutra::test {
 namespace {
 
-class Referring : public ::testing::TestWithParam<FormatInfo> {
+class Referring : public SweepTest<GroupedScheme> {
  protected:
-  // Mixed cases; the data are Gaussian unless a test says otherwise.
+  // Two shapes of x and W; the data are Gaussian unless a test says otherwise.
   std::vector<Case> Cases() const {
     std::vector<Case> cases;
-    for (int repetition = 0; repetition < 2; ++repetition) {
-      for (const std::size_t group : kGroups) {
-        for (const ParamKind& kind : kParamKinds) {
-          if (!Exists(group, kind)) continue;
-          Case c;
-          c.format = GetParam().format;
-          c.seed = cases.size();
-          const Shape shape = MixedShape(c.seed);
-          c.m = shape.m;
-          c.n = std::min<std::size_t>(shape.n, 33);
-          c.k = shape.k;
-          c.group = group;
-          c.zero_kind = kind.zero_kind;
-          c.scale_type = kind.scale_type;
-          c.bias = c.seed % 2 == 1;
-          c.order = c.seed % 3 == 1;
-          c.x = kXKinds[(cases.size() + cases.size() / 16) % std::size(kXKinds)];
-          c.gap = c.seed % 4;
-          cases.push_back(c);
-        }
-      }
+    for (const std::size_t seed : {part().index, part().index + GroupedSchemes().size()}) {
+      const Shape shape = MixedShape(seed);
+      Case c = NewCase({shape.m, std::min<std::size_t>(shape.n, 33), shape.k}, seed);
+      c.group = part().group;
+      c.zero_kind = part().kind.zero_kind;
+      c.scale_type = part().kind.scale_type;
+      c.bias = seed % 2 == 1;
+      c.order = seed % 3 == 1;
+      c.x = kXKinds[(seed + seed / 16) % std::size(kXKinds)];
+      c.gap = seed % 4;
+      cases.push_back(c);
     }
     return cases;
   }
-
-  static double XAt(const ActivationView& x, std::size_t n, std::size_t k) {
-    const double value = Load(x.type, x.data, n * x.row_stride + k);
-    if (x.type != DataType::kInt8) return value;
-    const std::size_t groups = x.scale_group == kPerRow ? 1 : (x.k - 1) / x.scale_group + 1;
-    return value * x.scales[n * groups + (x.scale_group == kPerRow ? 0 : k / x.scale_group)];
-  }
-
-  struct Product {
-    std::vector<double> y, magnitudes;  // sums of w * x, and of their moduli, both with bias
-  };
-  static Product Multiply(const Problem& problem) {
-    const QuantizedView& v = problem.w();
-    std::vector<float> w(v.m * v.k);
-    EXPECT_TRUE(Ok(Dequantize(v, w.data(), v.k)));
-    Product product{std::vector<double>(problem->n * v.m), std::vector<double>(problem->n * v.m)};
-    for (std::size_t i = 0; i < product.y.size(); ++i) {
-      const std::size_t n = i / v.m, m = i % v.m;
-      double& sum = product.y[i] = v.bias == nullptr ? 0.0 : static_cast<double>(v.bias[m]);
-      double& magnitude = product.magnitudes[i] = std::abs(sum);
-      for (std::size_t k = 0; k < v.k; ++k) {
-        const double term = w[m * v.k + k] * XAt(problem.x(), n, k);
-        sum += term;
-        magnitude += std::abs(term);
-      }
-    }
-    return product;
-  }
 };
+
+double XAt(const ActivationView& x, std::size_t n, std::size_t k) {
+  const double value = Load(x.type, x.data, n * x.row_stride + k);
+  if (x.type != DataType::kInt8) return value;
+  const std::size_t groups = x.scale_group == kPerRow ? 1 : (x.k - 1) / x.scale_group + 1;
+  return value * x.scales[n * groups + (x.scale_group == kPerRow ? 0 : k / x.scale_group)];
+}
+
+struct Product {
+  std::vector<double> y, magnitudes;  // sums of w * x, and of their moduli, both with bias
+};
+Product Multiply(const Problem& problem) {
+  const QuantizedView& v = problem.w();
+  std::vector<float> w(v.m * v.k);
+  EXPECT_TRUE(Ok(Dequantize(v, w.data(), v.k)));
+  Product product{std::vector<double>(problem->n * v.m), std::vector<double>(problem->n * v.m)};
+  for (std::size_t i = 0; i < product.y.size(); ++i) {
+    const std::size_t n = i / v.m, m = i % v.m;
+    double& sum = product.y[i] = v.bias == nullptr ? 0.0 : static_cast<double>(v.bias[m]);
+    double& magnitude = product.magnitudes[i] = std::abs(sum);
+    for (std::size_t k = 0; k < v.k; ++k) {
+      const double term = w[m * v.k + k] * XAt(problem.x(), n, k);
+      sum += term;
+      magnitude += std::abs(term);
+    }
+  }
+  return product;
+}
 
 TEST_P(Referring, MatMulIsDequantizeAndALoop) {
   for (const Case& c : Cases()) {
@@ -132,8 +124,12 @@ TEST_P(Referring, ExactMatMulLiesWithinItsBound) {
   }
 }
 
+INSTANTIATE_TEST_SUITE_P(Each, Referring, ::testing::ValuesIn(SweepFormats(GroupedSchemes())), SweepName());
+
 // A bound that is too generous would hide errors.
-TEST_P(Referring, BoundsAreTight) {
+class ReferringBounds : public ::testing::TestWithParam<FormatInfo> {};
+
+TEST_P(ReferringBounds, AreTight) {
   Case c;
   c.format = GetParam().format;
   c.m = 8;
@@ -158,7 +154,7 @@ TEST_P(Referring, BoundsAreTight) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Each, Referring, ::testing::ValuesIn(kFormats), FormatName);
+INSTANTIATE_TEST_SUITE_P(Each, ReferringBounds, ::testing::ValuesIn(kFormats), FormatName);
 
 float FloatOf(std::uint32_t bits) {
   float value;

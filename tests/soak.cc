@@ -1,6 +1,6 @@
-// What an engine does all day, at random and for as long as one likes: soak [--seconds 5] [--seed 1]. In each round
-// four threads pack, prepare and multiply matrices that they share, each result is compared bit for bit, and then
-// everything is given back: the memory in use must not grow from round to round.
+// Runs random multiplications as an engine does, for as long as one likes: soak [--seconds 5] [--seed 1]. In each round
+// four threads pack, prepare and multiply matrices that they share, compare each result bit for bit, and then free
+// everything: the memory in use must not grow from round to round.
 #include <gtest/gtest.h>
 #include <malloc.h>
 #include <unistd.h>
@@ -19,8 +19,8 @@
 
 #include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
-#include "problem.h"
-#include "testing.h"
+#include "support/problem.h"
+#include "support/testing.h"
 
 namespace lutra::test {
 namespace {
@@ -62,7 +62,7 @@ Case AnyCase(Random& random) {
   return c;
 }
 
-// A multiplication that all threads may do, and what it must give.
+// A multiplication that all threads may do, and its expected result.
 class Product {
  public:
   explicit Product(Random& random) : problem_(AnyCase(random)), normalizes_(random.Below(3) == 0) {
@@ -108,7 +108,7 @@ class Product {
     return PrepareRmsNorm(problem_.x(), {weight_.data(), 1e-6f}, w, problem_->precision, context, x);
   }
 
-  // kInt16: the reference. kInt8: what the best target makes of it. Either from activations that were normalized
+  // The result of the reference for kInt16 and of the best target for kInt8, from activations that were normalized
   // before.
   void Expect() {
     ActivationView x = problem_.x();
@@ -198,8 +198,8 @@ Memory MemoryNow() {
   return {info.uordblks + info.hblkhd, pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE))};
 }
 
-// What malloc's caches may still take after the first quarter of the time; and besides the tests' own store of guarded
-// pages, and an emulator for the code that it translates.
+// Memory that malloc's caches may still take after the first quarter of the time. The resident margin also holds the
+// tests' own pool of guarded pages and the code that an emulator translates.
 constexpr std::size_t kInUseMargin = std::size_t{256} << 10, kResidentMargin = std::size_t{64} << 20;
 
 TEST(Soak, SameBitsAndNoMoreMemory) {
@@ -218,7 +218,7 @@ TEST(Soak, SameBitsAndNoMoreMemory) {
               static_cast<unsigned long long>(round), elapsed(), warm.in_use >> 10, later.in_use >> 10,
               warm.resident >> 10, later.resident >> 10);
   EXPECT_LE(later.in_use, warm.in_use + kInUseMargin);
-  // A sanitizer's malloc has no statistics, and keeps for a while what is freed.
+  // A sanitizer's malloc has no statistics, and keeps freed memory for a while.
   if (warm.in_use != 0) {
     EXPECT_LE(later.resident, warm.resident + kResidentMargin);
   }

@@ -11,21 +11,23 @@
 
 #include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
-#include "problem.h"
-#include "testing.h"
+#include "support/problem.h"
+#include "support/sweep.h"
+#include "support/testing.h"
 
 namespace lutra::test {
 namespace {
 
+Case OddCase(Case c, Precision precision) {
+  c.precision = precision;
+  c.zero_kind = ZeroKind::kFloat;
+  c.bias = true;
+  return c;
+}
+
 class Threads : public KernelTest {
  protected:
-  Case OddCase(const Shape& shape, Precision precision) const {
-    Case c = NewCase(shape, 1);
-    c.precision = precision;
-    c.zero_kind = ZeroKind::kFloat;
-    c.bias = true;
-    return c;
-  }
+  Case NewOddCase(const Shape& shape, Precision precision) const { return OddCase(NewCase(shape, 1), precision); }
 };
 
 TEST_P(Threads, AnySplitIntoRangesEqualsTheWhole) {
@@ -39,7 +41,7 @@ TEST_P(Threads, AnySplitIntoRangesEqualsTheWhole) {
   };
   for (const Precision precision : kPrecisions) {
     for (const DataType y_type : kFloatTypes) {
-      Case c = OddCase({333, 7, 300}, precision);
+      Case c = NewOddCase({333, 7, 300}, precision);
       c.y_type = y_type;
       SCOPED_TRACE(c);
       const Problem problem(c);
@@ -64,7 +66,7 @@ TEST_P(Threads, AnyExecutorEqualsSerial) {
   ThreadPool two(2), three(3);
   BackwardExecutor backward(7), none(0), most(kMost), many(kMost / 4 + 1);
   for (const Precision precision : kPrecisions) {
-    const Case c = OddCase({1000, 33, 257}, precision);
+    const Case c = NewOddCase({1000, 33, 257}, precision);
     SCOPED_TRACE(c);
     const Problem problem(c);
     const PackedMatrix w = Packed(problem, c.target);
@@ -82,7 +84,7 @@ TEST_P(Threads, AnyExecutorEqualsSerial) {
 }
 
 TEST_P(Threads, CallersShareMatricesAndActivations) {
-  const Case c = OddCase({500, 9, 400}, Precision::kInt8);
+  const Case c = NewOddCase({500, 9, 400}, Precision::kInt8);
   SCOPED_TRACE(c);
   const Problem problem(c);
   const PackedMatrix w = Packed(problem, c.target);
@@ -101,54 +103,13 @@ TEST_P(Threads, CallersShareMatricesAndActivations) {
   EXPECT_TRUE(SameBits(shared.Floats(), expected, c.m));
 }
 
-// What Fits says is what MatMul accepts, and accepted activations are as good as those made for the matrix.
-TEST_P(Threads, ActivationsServeEveryMatrixTheyFit) {
-  const Target target = GetParam().target;
-  for (const std::size_t group : kGroups) {
-    Case c = OddCase({70, 3, 500}, Precision::kInt8);
-    c.group = group;
-    const Problem problem(c);
-    const FormatInfo& f = Describe(c.format);
-    const Activations x = Prepared(problem, Packed(problem, target));
-    for (const Kernel& kernel : Kernels()) {
-      for (const std::size_t other_group : kGroups) {
-        Case other = c;
-        other.format = kernel.format;
-        other.target = kernel.target;
-        other.group = other_group;
-        SCOPED_TRACE(c);
-        SCOPED_TRACE(other);
-        const Problem weights(other);
-        const PackedMatrix w = Packed(weights, other.target);
-        const FormatInfo& other_f = Describe(other.format);
-        if (kernel.target == target) {
-          EXPECT_EQ(x.Fits(w), f.prepared == other_f.prepared &&
-                                   BlockSize(f, group) == BlockSize(other_f, other_group) &&
-                                   CutSize(f, group) == CutSize(other_f, other_group));
-        }
-        Output y(c.n, c.m, 1, DataType::kF32);
-        Context context;
-        if (x.Fits(w)) {
-          const std::vector<float> own = Multiplied(w, Prepared(problem, w), DataType::kF32, 1);
-          EXPECT_TRUE(SameBits(Multiplied(w, x, DataType::kF32, 1), own, c.m));
-        } else {
-          EXPECT_TRUE(Refused(MatMul(w, x, y.view(), context), "x"));
-          EXPECT_TRUE(Refused(MatMulRange(w, x, y.view(), 0, c.m), "x"));
-          EXPECT_TRUE(y.Untouched());
-        }
-        if (HasFailure()) return;
-      }
-    }
-  }
-}
-
 // One object for calls of all sizes and both precisions, as an engine keeps it.
 TEST_P(Threads, ActivationsCanBePreparedAgain) {
   Activations x;
   Context context;
   for (const Shape& shape : {Shape{65, 2, 100}, Shape{65, 40, 1000}, Shape{3, 1, 7}, Shape{65, 8, 512}}) {
     for (const Precision precision : kPrecisions) {
-      const Case c = OddCase(shape, precision);
+      const Case c = NewOddCase(shape, precision);
       SCOPED_TRACE(c);
       const Problem problem(c);
       const PackedMatrix w = Packed(problem, c.target);
@@ -162,6 +123,48 @@ TEST_P(Threads, ActivationsCanBePreparedAgain) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sweep, Threads, ::testing::ValuesIn(Kernels()), KernelName);
+
+// MatMul accepts exactly the activations that Fits accepts, and computes with them what it computes with activations
+// that were prepared for the matrix.
+class SharedActivations : public SweepTest<GroupSize> {};
+
+TEST_P(SharedActivations, ServeEveryMatrixTheyFit) {
+  Case c = OddCase(NewCase({70, 3, 500}, 1), Precision::kInt8);
+  c.group = part().size;
+  const Problem problem(c);
+  const FormatInfo& f = Describe(c.format);
+  const Activations x = Prepared(problem, Packed(problem, target()));
+  for (const Kernel& kernel : Kernels()) {
+    for (const std::size_t other_group : kGroups) {
+      Case other = c;
+      other.format = kernel.format;
+      other.target = kernel.target;
+      other.group = other_group;
+      SCOPED_TRACE(c);
+      SCOPED_TRACE(other);
+      const Problem weights(other);
+      const PackedMatrix w = Packed(weights, other.target);
+      const FormatInfo& other_f = Describe(other.format);
+      if (kernel.target == target()) {
+        EXPECT_EQ(x.Fits(w), f.prepared == other_f.prepared &&
+                                 BlockSize(f, part().size) == BlockSize(other_f, other_group) &&
+                                 CutSize(f, part().size) == CutSize(other_f, other_group));
+      }
+      Output y(c.n, c.m, 1, DataType::kF32);
+      Context context;
+      if (x.Fits(w)) {
+        const std::vector<float> own = Multiplied(w, Prepared(problem, w), DataType::kF32, 1);
+        EXPECT_TRUE(SameBits(Multiplied(w, x, DataType::kF32, 1), own, c.m));
+      } else {
+        EXPECT_TRUE(Refused(MatMul(w, x, y.view(), context), "x"));
+        EXPECT_TRUE(Refused(MatMulRange(w, x, y.view(), 0, c.m), "x"));
+        EXPECT_TRUE(y.Untouched());
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sweep, SharedActivations, ::testing::ValuesIn(Sweep(Kernels(), GroupSizes())), SweepName());
 
 TEST(Executors, SerialRunsInOrder) {
   EXPECT_EQ(SerialExecutor().Concurrency(), 1u);

@@ -7,7 +7,7 @@
 static_assert(__cplusplus >= 201703L);
 static_assert(LUTRA_VERSION_MAJOR == 0 && LUTRA_VERSION_MINOR >= 1);
 static_assert(std::string_view(INCLUDE_PATH).find(':') == std::string_view::npos,
-              "Lutra passes on an include path besides its own: " INCLUDE_PATH);
+              "Lutra passes on a foreign include path: " INCLUDE_PATH);
 #ifdef HWY_MAJOR
 #error "A public header includes Highway."
 #endif

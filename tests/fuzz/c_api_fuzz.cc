@@ -1,5 +1,5 @@
-// Calls of the C API in any order, over a few handles that may be null or of another kind, and over views with faults:
-// each succeeds or says why not, and then leaves its outputs alone.
+// Calls of the C API in any order, with a few handles that may be null or of another kind, and with faulty views: each
+// call succeeds, or says why it failed and leaves its outputs as they are.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -10,164 +10,26 @@
 #include <cstring>
 #include <deque>
 #include <string>
-#include <tuple>
 #include <vector>
 
-#include "../c_views.h"
-#include "../faults.h"
-#include "../packed_bytes.h"
-#include "../problem.h"
-#include "../testing.h"
-#include "input.h"
+#include "fuzz/c_arguments.h"
+#include "fuzz/c_handles.h"
+#include "fuzz/input.h"
 #include "lutra/lutra.h"
 #include "lutra/lutra_c.h"
+#include "support/c_views.h"
+#include "support/faults.h"
+#include "support/packed_bytes.h"
+#include "support/problem.h"
+#include "support/testing.h"
 
 namespace lutra::test {
 namespace {
 
 constexpr std::size_t kProducts = 10000;
 constexpr std::size_t kCalls = 40;
-constexpr std::size_t kHandles = 3;  // of each kind
-
-// True if the call succeeded. A status has its texts exactly if it did not.
-bool Succeeded(const lutra_status& status) {
-  const bool ok = status.code == LUTRA_OK;
-  EXPECT_GE(status.code, LUTRA_OK);
-  EXPECT_LE(status.code, LUTRA_IO);
-  EXPECT_EQ(*status.argument == 0, ok);
-  EXPECT_EQ(*status.reason == 0, ok);
-  char message[8];
-  const std::size_t length = lutra_status_message(status, message, sizeof(message));
-  EXPECT_EQ(std::strlen(message), std::min(length, sizeof(message) - 1));
-  return ok;
-}
-
-lutra_status Destroy(lutra_context** handle) { return lutra_context_destroy(handle); }
-lutra_status Destroy(lutra_quantized** handle) { return lutra_quantized_destroy(handle); }
-lutra_status Destroy(lutra_packed** handle) { return lutra_packed_destroy(handle); }
-lutra_status Destroy(lutra_activations** handle) { return lutra_activations_destroy(handle); }
-
-// The handles that are alive; null where there is none.
-class Handles {
- public:
-  Handles() = default;
-  Handles(const Handles&) = delete;
-  ~Handles() {
-    const auto destroy = [](auto& handles) {
-      for (auto& handle : handles) EXPECT_TRUE(Succeeded(Destroy(&handle)));
-    };
-    std::apply([&](auto&... handles) { (destroy(handles), ...); }, all_);
-  }
-
-  template <class H>
-  H*& Slot(Input& input) {
-    return std::get<H* [kHandles]>(all_)[input.Below(kHandles)];
-  }
-  // Of the kind, or null; rarely of any kind, as a binding without types may pass it.
-  template <class H>
-  H* Pick(Input& input) {
-    if (!input.Rarely(16)) return Slot<H>(input);
-    switch (input.Below(4)) {
-      case 0:
-        return Disguised<H>(Slot<lutra_context>(input));
-      case 1:
-        return Disguised<H>(Slot<lutra_quantized>(input));
-      case 2:
-        return Disguised<H>(Slot<lutra_packed>(input));
-      default:
-        return Disguised<H>(Slot<lutra_activations>(input));
-    }
-  }
-  // Makes a handle by create(H** out), in the place of another.
-  template <class H, class Create>
-  void Make(Input& input, const Create& create) {
-    if (input.Rarely(32)) {
-      EXPECT_FALSE(Succeeded(create(static_cast<H**>(nullptr))));
-      return;
-    }
-    H* const untouched = reinterpret_cast<H*>(this);
-    H* made = untouched;
-    if (!Succeeded(create(&made))) {
-      EXPECT_EQ(made, untouched);
-      return;
-    }
-    H*& slot = Slot<H>(input);
-    EXPECT_TRUE(Succeeded(Destroy(&slot)));
-    slot = made;
-  }
-  // Twice, or what is of another kind: that stays.
-  template <class H>
-  void Unmake(Input& input) {
-    if (input.Rarely(8)) {
-      EXPECT_TRUE(Succeeded(Destroy(static_cast<H**>(nullptr))));
-      H* other = Disguised<H>(static_cast<void*>(std::is_same_v<H, lutra_packed>
-                                                     ? static_cast<void*>(Slot<lutra_activations>(input))
-                                                     : Slot<lutra_packed>(input)));
-      H* const before = other;
-      EXPECT_EQ(Succeeded(Destroy(&other)), before == nullptr);
-      EXPECT_EQ(other, before);
-      return;
-    }
-    H*& slot = Slot<H>(input);
-    for (int i = 0; i < 2; ++i) {
-      EXPECT_TRUE(Succeeded(Destroy(&slot)));
-      EXPECT_EQ(slot, nullptr);
-    }
-  }
-
- private:
-  template <class H>
-  static H* Disguised(void* handle) {
-    return static_cast<H*>(handle);
-  }
-
-  std::tuple<lutra_context* [kHandles], lutra_quantized* [kHandles], lutra_packed* [kHandles],
-             lutra_activations* [kHandles]>
-      all_ = {};
-};
-
-// --- Arguments.
-
-void RunBackwards(void* /*state*/, std::size_t count, lutra_task task, void* context) {
-  while (count-- > 0) task(context, count);
-}
-
-const char* PickTargetName(Input& input) {
-  if (input.Rarely(16)) return "ABACUS";
-  return lutra_target_name(input.Below(lutra_target_count() + 1));  // NULL behind the last
-}
 
 Case SmallCase(Input& input) { return PickCase(input, kProducts); }
-
-// A value of an enum, or rarely any number.
-std::int32_t PickEnum(Input& input, std::size_t end) {
-  return input.Rarely(32) ? input.Number<std::int32_t>() : static_cast<std::int32_t>(input.Below(end));
-}
-
-// What a fault does to x or y whose data it is not.
-template <class View>
-void SpoilView(Input& input, View* view) {
-  switch (input.Below(8)) {
-    case 0:
-      view->data = nullptr;
-      break;
-    case 1:
-      view->type = PickEnum(input, 8);
-      if (view->type >= LUTRA_TYPE_F32 && view->type <= LUTRA_TYPE_BF16) view->type = -1;  // may be wider than the data
-      break;
-    case 2:
-      view->row_stride = std::min(view->row_stride, input.Below(3));
-      break;
-    case 3:
-      view->row_stride = kMax / 2;
-      break;
-    case 4:
-      view->n = kMax;
-      break;
-    default:
-      break;
-  }
-}
 
 // --- Calls. Each takes what it needs from the bytes.
 
@@ -208,8 +70,8 @@ class Machine {
 
   void Quantize() {
     const std::size_t m = input_.Size(70), k = input_.Size(300), stride = k + input_.Below(3);
-    const lutra_quantize_options options = {PickEnum(input_, 5), input_.Pick(kGroups), PickEnum(input_, 3),
-                                            PickEnum(input_, 4)};
+    const lutra_quantize_options options = {PickEnum(input_, std::size(kFormats)), input_.Pick(kGroups),
+                                            PickEnum(input_, 3), PickEnum(input_, 4)};
     std::vector<float> weights(m * stride);
     Random random(input_.Byte());
     for (float& weight : weights) weight = random.Uniform(-1.0f, 1.0f);
@@ -283,7 +145,7 @@ class Machine {
     handles_.Make<lutra_quantized>(input_,
                                    [&](lutra_quantized** out) { return lutra_import_awq(null ? nullptr : &awq, out); });
   }
-  // The arrays of the view, or rarely what is wrong with them.
+  // Fills in the arrays of the view, and rarely spoils them.
   template <class View>
   void SpoilImport(View* view, const std::vector<std::uint32_t>& zeros, const std::vector<std::uint16_t>& scales) {
     view->qzeros = zeros.data();
@@ -476,11 +338,11 @@ class Machine {
     if (!multiplied) return;
     EXPECT_EQ(first && second, cut <= m);
     if (first && second) {
-      EXPECT_EQ(std::memcmp(y.data, whole.view().data, Span(y)), 0);
+      EXPECT_EQ(std::memcmp(y.data, whole.view().data, BytesOf(y)), 0);
     }
   }
   // Bytes of y up to the end of its last row.
-  static std::size_t Span(const lutra_output_view& y) {
+  static std::size_t BytesOf(const lutra_output_view& y) {
     return y.n == 0 ? 0 : ((y.n - 1) * y.row_stride + y.m) * SizeOf(static_cast<DataType>(y.type));
   }
 

@@ -1,4 +1,4 @@
-// Weights of other tools, from any bytes: what is imported is a valid matrix, which comes back from Pack; what is found
+// Imports weights of other tools from any bytes. An imported matrix is valid and survives Pack; a tensor that is found
 // in a file lies in it.
 #include <gtest/gtest.h>
 
@@ -9,10 +9,10 @@
 #include <memory>
 #include <vector>
 
-#include "../problem.h"
-#include "../testing.h"
-#include "input.h"
+#include "fuzz/input.h"
 #include "lutra/lutra.h"
+#include "support/problem.h"
+#include "support/testing.h"
 
 namespace lutra::test {
 namespace {
@@ -45,7 +45,7 @@ std::vector<float> Dequantized(const QuantizedView& w) {
   return weights;
 }
 
-// What is imported has the shape that was asked for, and survives Pack; what is refused leaves w untouched.
+// An imported matrix has shape m x k and survives Pack; a refusal leaves w untouched.
 void CheckImported(Input& input, const Status& status, const QuantizedMatrix& w, std::size_t m, std::size_t k) {
   if (!status.ok()) {
     EXPECT_TRUE(*status.argument() != 0 && *status.reason() != 0);
@@ -86,7 +86,7 @@ std::size_t Groups(std::size_t k, std::ptrdiff_t group_size) {
   return group_size <= 0 || size >= k ? 1 : k / size + (k % size != 0);
 }
 
-// Makes f16 finite where the input does not rarely say otherwise.
+// Makes f16 finite unless the input, rarely, keeps it.
 void KeepFinite(Input& input, Array<std::uint16_t>* scales) {
   if (input.Rarely(8)) return;
   for (std::size_t i = 0; i < scales->size(); ++i) (*scales)[i] &= 0xbfff;

@@ -1,4 +1,4 @@
-// What a fuzzer makes of its bytes: numbers and choices, zeros where the bytes end.
+// Reads numbers and choices from the bytes of a fuzzer; after their end it reads zeros.
 #pragma once
 
 #include <algorithm>
@@ -7,8 +7,8 @@
 #include <cstring>
 #include <vector>
 
-#include "../problem.h"
-#include "../shapes.h"
+#include "support/problem.h"
+#include "support/shapes.h"
 
 namespace lutra::test {
 
@@ -38,7 +38,7 @@ class Input {
   const T& Pick(const T (&list)[kCount]) {
     return list[Below(kCount)];
   }
-  // Where sizes change what is computed, or any up to `most`.
+  // A size from kSizes, a small one, or any up to `most`.
   std::size_t Size(std::size_t most) {
     const std::size_t i = Below(256);
     return std::min(i < kSizeCount ? kSizes[i] : i < 2 * kSizeCount ? i - kSizeCount : Below(most + 1), most);

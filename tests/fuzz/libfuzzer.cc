@@ -1,4 +1,4 @@
-// Makes a failed expectation an exception, which nobody catches: a crash, so that libFuzzer keeps its input.
+// Turns a failed expectation into an uncaught exception: a crash, so that libFuzzer keeps its input.
 #include <gtest/gtest.h>
 
 extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv);

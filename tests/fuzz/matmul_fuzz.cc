@@ -9,11 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "../problem.h"
-#include "../testing.h"
-#include "input.h"
+#include "fuzz/input.h"
 #include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
+#include "support/problem.h"
+#include "support/testing.h"
 
 namespace lutra::test {
 namespace {

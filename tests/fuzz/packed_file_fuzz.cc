@@ -1,5 +1,5 @@
-// Packed files as they are written, damaged and forged: what is loaded multiplies within its bytes, and what nobody
-// damaged comes back.
+// Packed files, whole, damaged and forged: a loaded matrix multiplies within its bytes, and an undamaged one equals the
+// saved one.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -7,11 +7,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "../packed_bytes.h"
-#include "../problem.h"
-#include "../testing.h"
-#include "input.h"
+#include "fuzz/input.h"
 #include "lutra/lutra.h"
+#include "support/packed_bytes.h"
+#include "support/problem.h"
+#include "support/testing.h"
 
 namespace lutra::test {
 namespace {
@@ -47,7 +47,7 @@ struct Placed {
   std::uint8_t* at;
 };
 
-// Loads, and uses what is loaded in every way. True if it is loaded.
+// Loads a matrix and uses it in every way. True if it was loaded.
 bool Loads(Input& input, const std::vector<std::uint8_t>& bytes) {
   const std::size_t offset = input.Rarely(4) ? 1 + input.Below(63) : 0;
   const Placed placed(bytes, offset);

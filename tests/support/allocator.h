@@ -12,13 +12,13 @@ namespace lutra::test {
 struct Allocator {
   static constexpr std::size_t kNever = std::numeric_limits<std::size_t>::max();
 
-  std::atomic<std::size_t> calls{0};         // that asked for memory
-  std::atomic<std::size_t> live{0};          // blocks that are not yet free
+  std::atomic<std::size_t> calls{0};         // of Buffer::Reserve that need memory
+  std::atomic<std::size_t> live{0};          // buffers that are not yet free
   std::atomic<std::size_t> refused{kNever};  // from this call on, counted from 0, there is no memory
-  std::atomic<std::uint8_t> garbage{0xff};   // in every byte of a new block; 0xff: NaN, -1, codes out of range
+  std::atomic<std::uint8_t> garbage{0xff};   // in every byte of a new buffer; 0xff: NaN, -1, codes out of range
 };
 
-// Of all buffers in the process.
+// The allocator of all buffers in the process.
 Allocator& TheAllocator();
 
 }  // namespace lutra::test

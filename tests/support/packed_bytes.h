@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <cstring>
 
-#include "../src/memory/checksum.h"
 #include "lutra/lutra.h"
-#include "red_zone.h"
-#include "testing.h"
+#include "support/red_zone.h"
+#include "support/testing.h"
+#include "support/xxh64.h"
 
 namespace lutra::test {
 
@@ -17,7 +17,7 @@ inline constexpr std::size_t kPage = 4096;
 // Makes the checksums of a file right, as a forger does. It has at least a page.
 inline void Seal(std::uint8_t* file, std::size_t size) {
   const auto put = [&](std::size_t at, const std::uint8_t* from, std::size_t count) {
-    const std::uint64_t sum = internal::Checksum(from, count);
+    const std::uint64_t sum = Xxh64::Of(from, count);
     std::memcpy(file + at, &sum, sizeof(sum));
   };
   std::uint64_t bytes;
@@ -29,8 +29,8 @@ inline void Seal(std::uint8_t* file, std::size_t size) {
   put(kPage - 8, file, kPage - 8);
 }
 
-// Bytes of a file, aligned to 64; what follows, less than 64 bytes to an unmapped page, cannot be read
-// under AddressSanitizer.
+// Bytes of a file, aligned to 64. Less than 64 bytes lie between them and an unmapped page, and AddressSanitizer
+// reports access to those.
 class Bytes {
  public:
   explicit Bytes(std::size_t size) : rounded_((size + 63) / 64 * 64), size_(size), zone_(rounded_) {

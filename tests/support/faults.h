@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "lutra/lutra.h"
-#include "problem.h"
+#include "support/problem.h"
 
 namespace lutra::test {
 
@@ -17,7 +17,7 @@ inline constexpr std::size_t kMax = std::numeric_limits<std::size_t>::max();
 inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 inline constexpr float kNotFinite[] = {kInfinity, -kInfinity, std::numeric_limits<float>::quiet_NaN()};
 
-// A fault in one argument, and the name by which it must be refused; "" for sizes where several names are right.
+// A fault in one argument, and the name that the refusal must give; "" for sizes where several names are right.
 template <class View>
 struct Fault {
   const char* argument;

@@ -11,8 +11,9 @@
 #include <random>
 #include <vector>
 
-#include "guarded.h"
 #include "lutra/lutra.h"
+#include "support/guarded.h"
+#include "support/names.h"
 
 namespace lutra::test {
 
@@ -32,7 +33,7 @@ inline constexpr Data kDataKinds[] = {Data::kGaussian, Data::kEqual, Data::kZero
 inline constexpr std::size_t kGroups[] = {16, 32, 64, 128, 256, kPerRow, kPerMatrix};
 inline constexpr DataType kFloatTypes[] = {DataType::kF32, DataType::kF16, DataType::kBF16};
 
-// Scales and zeros as they come.
+// The types of scales and zeros: a qparam scheme.
 struct ParamKind {
   DataType scale_type;
   ZeroKind zero_kind;
@@ -50,7 +51,8 @@ constexpr bool Exists(std::size_t group, ParamKind kind) {
   return !HasTwoLevels(kind.scale_type) || !HasRowScales(group);
 }
 
-// How activations come: int8 with scales that fit blocks, that cut them, and that outlast any K.
+// Types of activations: int8 has scale groups that are whole K-blocks, that cut K-blocks, and that are longer than any
+// K.
 struct XKind {
   DataType type;
   std::size_t scale_group;
@@ -60,15 +62,9 @@ inline constexpr XKind kXKinds[] = {
     {DataType::kInt8, 16},     {DataType::kInt8, 128},           {DataType::kInt8, 192},     {DataType::kInt8, 7},
     {DataType::kInt8, 100},    {DataType::kInt8, kPerMatrix - 1}};
 
-inline constexpr const char* kDataTypeNames[] = {"f32", "f16", "bf16", "int8", "uint4"};
-inline constexpr const char* kZeroKindNames[] = {"none", "integer", "float", "offset", "uint4"};
-inline constexpr const char* kPrecisionNames[] = {"kInt8", "kInt16"};
-inline constexpr const char* kDataNames[] = {"gaussian", "equal", "zero",    "outlier",
-                                             "denormal", "huge",  "extreme", "low digit"};
-
-template <class Enum, std::size_t kCount>
-const char* NameOf(Enum value, const char* const (&names)[kCount]) {
-  return static_cast<std::size_t>(value) < kCount ? names[static_cast<std::size_t>(value)] : "?";
+inline const char* NameOf(Data data) {
+  constexpr const char* kNames[] = {"gaussian", "equal", "zero", "outlier", "denormal", "huge", "extreme", "low_digit"};
+  return NameIn(kNames, data);
 }
 
 struct Case {
@@ -89,16 +85,12 @@ struct Case {
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Case& c) {
-  const auto group = [](std::size_t g) {
-    return g == kPerRow ? std::string("row") : g == kPerMatrix ? std::string("matrix") : std::to_string(g);
-  };
-  return out << Describe(c.format).name << " on " << (c.target == nullptr ? "any target" : TargetName(c.target))
-             << ", M " << c.m << " N " << c.n << " K " << c.k << ", group " << group(c.group) << ", zeros "
-             << NameOf(c.zero_kind, kZeroKindNames) << ", scales " << NameOf(c.scale_type, kDataTypeNames)
-             << (c.bias ? ", bias" : "") << (c.order ? ", order, " : ", ") << NameOf(c.precision, kPrecisionNames)
-             << ", x " << NameOf(c.x.type, kDataTypeNames) << " per " << group(c.x.scale_group) << ", y "
-             << NameOf(c.y_type, kDataTypeNames) << ", gap " << c.gap << ", data " << NameOf(c.data, kDataNames)
-             << (c.scales.empty() ? "" : ", special scales") << ", seed " << c.seed;
+  return out << NameOf(c.format) << " on " << (c.target == nullptr ? "any target" : TargetName(c.target)) << ", M "
+             << c.m << " N " << c.n << " K " << c.k << ", group " << GroupName(c.group) << ", zeros "
+             << NameOf(c.zero_kind) << ", scales " << NameOf(c.scale_type) << (c.bias ? ", bias" : "")
+             << (c.order ? ", order, " : ", ") << NameOf(c.precision) << ", x " << NameOf(c.x.type) << " per "
+             << GroupName(c.x.scale_group) << ", y " << NameOf(c.y_type) << ", gap " << c.gap << ", data "
+             << NameOf(c.data) << (c.scales.empty() ? "" : ", special scales") << ", seed " << c.seed;
 }
 
 class Random {
@@ -139,8 +131,8 @@ inline void Store(DataType type, float value, void* data, std::size_t i) {
   std::memcpy(at, from, SizeOf(type));
 }
 
-// The inputs of a case. What views must not show (gaps, surroundings) is filled with bytes that read as NaN or as codes
-// out of range.
+// The inputs of a case. Memory outside of the views (gaps, surroundings) holds bytes that read as NaN or as codes out
+// of range.
 class Problem {
  public:
   explicit Problem(const Case& c) : case_(c), random_(c.seed) {
@@ -172,7 +164,7 @@ class Problem {
   const Case* operator->() const { return &case_; }
   const QuantizedView& w() const { return w_; }
   const ActivationView& x() const { return x_; }
-  // What the views show, to be changed: Seal it again then.
+  // The memory of the views. After a change it must be sealed again.
   std::array<Guarded*, 9> Inputs() {
     return {&codes_, &scales_, &zeros_, &super_scales_, &super_offsets_, &bias_, &order_, &data_, &x_scales_};
   }
@@ -183,13 +175,13 @@ class Problem {
   }
 
  private:
-  static std::size_t Span(std::size_t rows, std::size_t width, std::size_t stride) {
+  static std::size_t Elements(std::size_t rows, std::size_t width, std::size_t stride) {
     return rows == 0 ? 0 : (rows - 1) * stride + width;
   }
 
   void MakeCodes() {
     const auto levels = static_cast<unsigned>(Describe(w_.format).levels);
-    codes_ = Guarded(Span(w_.m, w_.k, w_.code_stride));
+    codes_ = Guarded(Elements(w_.m, w_.k, w_.code_stride));
     w_.codes = codes_.data();
     const bool extreme = case_.data == Data::kExtreme || case_.data == Data::kLowDigit;
     for (std::size_t m = 0; m < w_.m; ++m) {
@@ -246,15 +238,15 @@ class Problem {
   }
 
   void MakeTwoLevels(float magnitude) {
-    const auto make = [&](Guarded& integers, Guarded& supers, float largest) {
+    const auto make = [&](Guarded& integers, Guarded& super_scales, float largest) {
       for (std::size_t i = 0; i < integers.size(); ++i) {
         integers.data()[i] = static_cast<std::uint8_t>(random_.Below(w_.scale_type == DataType::kUInt4 ? 16 : 256));
       }
-      supers = Guarded(SuperScaleCount(w_) * sizeof(std::uint16_t));
+      super_scales = Guarded(SuperScaleCount(w_) * sizeof(std::uint16_t));
       for (std::size_t i = 0; i < SuperScaleCount(w_); ++i) {
-        Store(DataType::kF16, AnyScale(largest / 16), supers.data(), i);
+        Store(DataType::kF16, AnyScale(largest / 16), super_scales.data(), i);
       }
-      return Halves(supers);
+      return Halves(super_scales);
     };
     w_.super_scales = make(scales_, super_scales_, magnitude);
     if (w_.zero_kind == ZeroKind::kOffset) w_.super_offsets = make(zeros_, super_offsets_, magnitude * 4);
@@ -316,7 +308,7 @@ class Problem {
   }
 
   void MakeX() {
-    data_ = Guarded(Span(x_.n, x_.k, x_.row_stride) * SizeOf(x_.type));
+    data_ = Guarded(Elements(x_.n, x_.k, x_.row_stride) * SizeOf(x_.type));
     x_.data = data_.data();
     std::vector<float> row(x_.k);
     for (std::size_t n = 0; n < x_.n; ++n) {

@@ -1,4 +1,4 @@
-// Memory that ends where nothing is mapped: who reads or writes one byte more is stopped by the processor.
+// Memory that ends at an unmapped page: the processor stops a read or write of one byte more.
 #pragma once
 
 #include <sanitizer/asan_interface.h>
@@ -14,14 +14,14 @@
 
 namespace lutra::test {
 
-// Readable pages before one that is not. They are kept for the next who asks, since mapping them takes longer than most
-// tests; large ones are given back. Thread-safe.
+// Readable pages before an unmapped one. Small ones go to a pool and are used again, since mapping them takes longer
+// than most tests; large ones are unmapped. Thread-safe.
 class RedZone {
  public:
   RedZone() = default;
   // At least `size` bytes, of any content; none (see end()) if memory is short.
   explicit RedZone(std::size_t size) : pages_(PagesFor(size)), begin_(Take(pages_)) {}
-  // Those that end() and `size` say.
+  // The pages that another RedZone of this end and size released.
   RedZone(std::uint8_t* end, std::size_t size) : pages_(PagesFor(size)), begin_(end - pages_ * PageBytes()) {}
   ~RedZone() {
     if (begin_ != nullptr) Give(begin_, pages_);

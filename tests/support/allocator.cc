@@ -1,12 +1,12 @@
 // Buffer with the memory that allocator.h describes, in place of the library's src/memory/buffer.cc.
-#include "allocator.h"
+#include "support/allocator.h"
 
 #include <sanitizer/asan_interface.h>
 
 #include <cstring>
 
 #include "lutra/buffer.h"
-#include "red_zone.h"
+#include "support/red_zone.h"
 
 #if defined(LUTRA_MEMCHECK)
 #include <valgrind/memcheck.h>
@@ -26,8 +26,8 @@ test::Allocator& test::TheAllocator() {
   return allocator;
 }
 
-// What lies between the last byte and the unmapped page, because the first must be aligned, cannot be touched under the
-// address sanitizer.
+// The first byte is aligned, so some bytes lie between the last one and the unmapped page. The address sanitizer
+// reports access to them.
 bool Buffer::Reserve(std::size_t size) {
   if (size <= size_) return true;
   test::Allocator& allocator = test::TheAllocator();
@@ -41,7 +41,7 @@ bool Buffer::Reserve(std::size_t size) {
   size_ = size;
   std::memset(data_, allocator.garbage.load(), aligned);
 #if defined(LUTRA_MEMCHECK)
-  (void)VALGRIND_MAKE_MEM_UNDEFINED(data_, aligned);  // whoever uses the garbage is reported
+  (void)VALGRIND_MAKE_MEM_UNDEFINED(data_, aligned);  // valgrind reports its use
 #endif
   ASAN_POISON_MEMORY_REGION(data_ + size, aligned - size);
   ++allocator.live;

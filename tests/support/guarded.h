@@ -10,12 +10,12 @@
 #include <utility>
 #include <vector>
 
-#include "red_zone.h"
+#include "support/red_zone.h"
 
 namespace lutra::test {
 
-// Bytes of which the last is the last one before a page that is not mapped; so they have the alignment that their
-// elements need, and often no more. Before them stands a known pattern; under the address sanitizer it cannot be read.
+// Bytes that end at a page that is not mapped, so that they have the alignment that their elements need and often no
+// more. Before them stands a known pattern, which the address sanitizer does not let anyone read.
 class Guarded {
  public:
   static constexpr std::size_t kGuard = 64;

@@ -12,7 +12,7 @@ case $(${OBJDUMP:-objdump} -f "$1" | sed -n 's/^architecture: \([^,]*\).*/\1/p' 
 esac
 ${OBJDUMP:-objdump} --disassemble --demangle --wide --show-raw-insn "$1" | awk -v arm=$arm '
   BEGIN {
-    # Beyond SSE2, besides what its encoding shows.
+    # Beyond SSE2, in addition to instructions whose encoding shows it.
     later = "^(popcnt|lzcnt|lddqu|mov(d|s[lh])dup|(addsub|hadd|hsub)p[sd])$"
     # Of AVX-512, what Skylake-X lacks.
     deep = "^v(p?perm[bit2]*b|pdp[a-z]+|popcnt[bwdq]|gf2p8[a-z]+|p(compress|expand)[bw]|psh[rl]dv?[wdq]|pmultishiftqb|" \

@@ -1,17 +1,17 @@
-// What the tests share: the sweep over formats and targets, the calls with their checks, comparisons that say where.
+// What the tests share: comparisons that say where values differ, and the calls with their checks.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <string>
 #include <vector>
 
 #include "lutra/lutra.h"
-#include "problem.h"
-#include "shapes.h"
+#include "support/problem.h"
+#include "support/shapes.h"
+#include "support/sweep.h"
 
 namespace lutra {
 
@@ -20,44 +20,7 @@ inline void PrintTo(const Status& status, std::ostream* out) { *out << status.me
 
 namespace test {
 
-// --- The parameters of sweeps.
-
 inline std::string FormatName(const ::testing::TestParamInfo<FormatInfo>& info) { return info.param.name; }
-
-struct Kernel {
-  Format format;
-  Target target;
-};
-inline void PrintTo(const Kernel& kernel, std::ostream* out) {
-  *out << Describe(kernel.format).name << " on " << TargetName(kernel.target);
-}
-inline std::string KernelName(const ::testing::TestParamInfo<Kernel>& info) {
-  return std::string(Describe(info.param.format).name) + "_" + TargetName(info.param.target);
-}
-// Every format on the best targets.
-inline std::vector<Kernel> Kernels(std::size_t best = std::numeric_limits<std::size_t>::max()) {
-  std::vector<Kernel> kernels;
-  const TargetList targets = RunnableTargets();
-  for (const FormatInfo& f : kFormats) {
-    for (std::size_t i = 0; i < targets.size && i < best; ++i) kernels.push_back({f.format, targets.data[i]});
-  }
-  return kernels;
-}
-inline Target BestTarget() { return *RunnableTargets().begin(); }
-
-class KernelTest : public ::testing::TestWithParam<Kernel> {
- protected:
-  Case NewCase(const Shape& shape, std::uint64_t seed) const {
-    Case c;
-    c.format = GetParam().format;
-    c.target = GetParam().target;
-    c.m = shape.m;
-    c.n = shape.n;
-    c.k = shape.k;
-    c.seed = seed;
-    return c;
-  }
-};
 
 // --- Comparisons.
 
@@ -95,7 +58,7 @@ inline ::testing::AssertionResult SameBits(const std::vector<float>& actual, con
                                        << expected[first];
 }
 
-// |actual - expected| <= bound, and the bound says something.
+// |actual - expected| <= bound, and the bound is finite.
 inline ::testing::AssertionResult Within(const std::vector<float>& actual, const std::vector<double>& expected,
                                          const std::vector<double>& bound, std::size_t m) {
   std::size_t beyond = 0, first = 0;
@@ -118,7 +81,7 @@ inline void ExpectSame(const QuantizedView& actual, const QuantizedView& expecte
   ASSERT_EQ(actual.group, expected.group);
   ASSERT_EQ(actual.scale_type, expected.scale_type);
   ASSERT_EQ(actual.zero_kind, expected.zero_kind);
-  // What is empty is not packed: scales where there are no weights, an order where K = 0, a bias where M = 0.
+  // Pack drops empty parts: scales where there are no weights, an order where K = 0, a bias where M = 0.
   const bool empty = expected.m == 0 || expected.k == 0;
   for (std::size_t m = 0; m < expected.m && !empty; ++m) {
     ASSERT_EQ(std::memcmp(actual.codes + m * actual.code_stride, expected.codes + m * expected.code_stride, expected.k),
@@ -148,9 +111,9 @@ inline void ExpectSame(const QuantizedView& actual, const QuantizedView& expecte
   }
 }
 
-// --- The calls. Failures are recorded; what they return is then not meaningful.
+// --- The calls. They record failures; their results are then meaningless.
 
-// Promises threads, has none, and starts at the end.
+// Claims to have threads, has none, and starts with the last task.
 class BackwardExecutor : public Executor {
  public:
   explicit BackwardExecutor(std::size_t concurrency) : concurrency_(concurrency) {}
@@ -231,7 +194,7 @@ inline std::vector<float> Multiplied(const Problem& problem, Target target) {
   return Multiplied(w, Prepared(problem, w), DataType::kF32, problem->gap);
 }
 
-// What a store as `type` leaves of y.
+// y rounded to `type`.
 inline std::vector<float> Rounded(std::vector<float> y, DataType type) {
   for (float& value : y) {
     std::uint32_t stored;

@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "gguf_writer.h"
-#include "problem.h"
+#include "support/gguf_writer.h"
+#include "support/problem.h"
 
 int main(int argc, char** argv) {
   using namespace lutra::test;

@@ -1,5 +1,4 @@
-// GGUF files and the blocks in them, written as ggml's documents say, one weight at a time: nothing here is the
-// library's.
+// Writes GGUF files and the blocks in them, one weight at a time, from ggml's documents and without the library's code.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,20 +11,20 @@
 #include <vector>
 
 #include "lutra/lutra.h"
-#include "problem.h"
+#include "support/problem.h"
 
 namespace lutra::test {
 
 // --- Blocks.
 
-// Random blocks of one type, and the weights that ggml makes of them in float.
+// Random blocks of one type, and the weights that ggml dequantizes from them.
 struct GgmlBlocks {
   std::vector<std::uint8_t> bytes;
   std::vector<float> weights;
 };
 
 struct BlockOptions {
-  std::size_t levels = 0;  // codes are below; 0: those that ggml's quantizer gives
+  std::size_t levels = 0;  // of codes; 0: as many as ggml's quantizer uses
   float scale = 0.0f;      // of blocks with one level of scales; 0: a random one, of any sign
   bool zeros = false;      // ternary: no other weights
 };

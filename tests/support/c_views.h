@@ -1,4 +1,4 @@
-// Views of the C++ API as those of the C API.
+// Converts views of the C++ API to views of the C API.
 #pragma once
 
 #include "lutra/lutra.h"

@@ -1,0 +1,68 @@
+# consumer: other people's projects, built with this build's compiler and flags, but unoptimized to save time.
+set(consumer_options
+  -DCMAKE_BUILD_TYPE=Debug
+  -DCMAKE_C_COMPILER=${CMAKE_C_COMPILER}
+  -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER}
+  -DCMAKE_CXX_FLAGS=${CMAKE_CXX_FLAGS}
+  -DCMAKE_DISABLE_FIND_PACKAGE_hwy=${CMAKE_DISABLE_FIND_PACKAGE_hwy}
+  -DCMAKE_TOOLCHAIN_FILE=${CMAKE_TOOLCHAIN_FILE}
+  -DLUTRA_DEPS_DIR=${LUTRA_DEPS_DIR}
+  -Dhwy_DIR=${hwy_DIR})
+
+function(lutra_consumer name)
+  add_test(NAME consumer_${name} COMMAND ${CMAKE_CTEST_COMMAND}
+    --build-and-test ${CMAKE_CURRENT_SOURCE_DIR}/consumer/${name} ${CMAKE_CURRENT_BINARY_DIR}/consumer/${name}
+    --build-generator ${CMAKE_GENERATOR}
+    --build-noclean
+    --build-options ${consumer_options} ${ARGN}
+    --test-command ${CMAKE_CROSSCOMPILING_EMULATOR} ./consumer)
+  set_tests_properties(consumer_${name} PROPERTIES LABELS consumer)
+endfunction()
+# This one also shows what a shared library exports, which does not depend on its targets.
+lutra_consumer(add_subdirectory -DBUILD_SHARED_LIBS=ON
+  "-DLUTRA_DISABLED_TARGETS=HWY_AVX3_SPR|HWY_AVX3_ZEN4|HWY_AVX3_DL|HWY_AVX3")
+set_tests_properties(consumer_add_subdirectory PROPERTIES FIXTURES_SETUP shared)
+set(shared ${CMAKE_CURRENT_BINARY_DIR}/consumer/add_subdirectory/lutra/liblutra.so)
+add_test(NAME exports COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/support/exports.sh
+  ${shared} ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c.h)
+set_tests_properties(exports PROPERTIES LABELS consumer FIXTURES_REQUIRED shared)
+find_program(LUTRA_PYTHON python3)
+if(LUTRA_PYTHON AND NOT CMAKE_CROSSCOMPILING)
+  add_test(NAME ctypes COMMAND ${LUTRA_PYTHON} ${PROJECT_SOURCE_DIR}/examples/ctypes_matmul.py ${shared})
+  set_tests_properties(ctypes PROPERTIES LABELS consumer FIXTURES_REQUIRED shared)
+endif()
+
+if(LUTRA_INSTALL)
+  set(prefix ${CMAKE_CURRENT_BINARY_DIR}/prefix)
+  add_test(NAME install COMMAND ${CMAKE_COMMAND} --install ${PROJECT_BINARY_DIR} --prefix ${prefix})
+  set_tests_properties(install PROPERTIES LABELS consumer FIXTURES_SETUP installed)
+  lutra_consumer(find_package -Dlutra_ROOT=${prefix})
+  lutra_consumer(find_package_c -Dlutra_ROOT=${prefix})
+  set_tests_properties(consumer_find_package consumer_find_package_c PROPERTIES FIXTURES_REQUIRED installed)
+
+  find_program(LUTRA_PKG_CONFIG pkg-config REQUIRED)
+  string(CONFIGURE [[
+    export PKG_CONFIG_PATH="@prefix@/@CMAKE_INSTALL_LIBDIR@/pkgconfig" LD_LIBRARY_PATH="@prefix@/@CMAKE_INSTALL_LIBDIR@"
+    "@LUTRA_PKG_CONFIG@" --exact-version=@PROJECT_VERSION@ lutra
+    "@CMAKE_CXX_COMPILER@" -std=c++17 @CMAKE_CXX_FLAGS@ "-DINCLUDE_PATH=\"\"" "@CMAKE_CURRENT_SOURCE_DIR@/consumer/main.cc" \
+      $("@LUTRA_PKG_CONFIG@" --static --cflags --libs lutra) -o consumer_pkg_config
+    @CMAKE_CROSSCOMPILING_EMULATOR@ ./consumer_pkg_config
+    "@CMAKE_C_COMPILER@" -std=c11 "@PROJECT_SOURCE_DIR@/examples/c_matmul.c" \
+      $("@LUTRA_PKG_CONFIG@" --static --cflags --libs lutra) -o consumer_pkg_config_c
+    @CMAKE_CROSSCOMPILING_EMULATOR@ ./consumer_pkg_config_c pkg_config_c.lutra]] script @ONLY)
+  add_test(NAME consumer_pkg_config COMMAND sh -euxc "${script}")
+  set_tests_properties(consumer_pkg_config PROPERTIES LABELS consumer FIXTURES_REQUIRED installed)
+endif()
+
+# An older Highway that is installed is refused, with advice (where a newer one is, that one is taken).
+if(NOT hwy_FOUND AND NOT CMAKE_CROSSCOMPILING)
+  include(CMakePackageConfigHelpers)
+  set(old ${CMAKE_CURRENT_BINARY_DIR}/old_highway)
+  write_basic_package_version_file(${old}/hwy-config-version.cmake VERSION 1.0.3 COMPATIBILITY SameMajorVersion)
+  file(TOUCH ${old}/hwy-config.cmake)
+  add_test(NAME old_highway_is_refused
+    COMMAND ${CMAKE_COMMAND} -S ${PROJECT_SOURCE_DIR} -B ${old}/build -G ${CMAKE_GENERATOR} -Dhwy_ROOT=${old})
+  set_tests_properties(old_highway_is_refused PROPERTIES
+    LABELS consumer
+    PASS_REGULAR_EXPRESSION "Highway 1\\.0\\.3 is installed.*apt-get[ \n]+remove[ \n]+libhwy-dev")
+endif()

@@ -1,0 +1,94 @@
+# example: each runs, for every format and type that the library lists; README's only C++ is the quickstart.
+
+# lutra_example(name COMMAND ...): a test of an example.
+function(lutra_example name)
+  add_test(NAME ${name} ${ARGN})
+  set_tests_properties(${name} PROPERTIES LABELS example)
+endfunction()
+
+# A test that a program refuses these arguments, as bad usage or a bad file.
+function(lutra_refused program name)
+  add_test(NAME ${program}_refuses_${name}
+    COMMAND sh -c "\"$@\"; test $? -eq 2" sh ${CMAKE_CROSSCOMPILING_EMULATOR} $<TARGET_FILE:${program}> ${ARGN})
+  set_tests_properties(${program}_refuses_${name} PROPERTIES LABELS example)
+endfunction()
+
+# --- Small programs.
+lutra_example(quickstart COMMAND quickstart)
+set_tests_properties(quickstart PROPERTIES PASS_REGULAR_EXPRESSION "^ok, y\\[0\\] = 256\n$")
+lutra_example(engine_threads COMMAND engine_threads)
+lutra_example(c_matmul COMMAND c_matmul)
+
+set(quickstart ${PROJECT_SOURCE_DIR}/examples/quickstart.cc)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/README.md ${quickstart})
+file(READ ${PROJECT_SOURCE_DIR}/README.md readme)
+file(READ ${quickstart} quickstart)
+string(REGEX REPLACE "^//[^\n]*\n" "\n```cpp\n" quickstart "${quickstart}")
+string(REGEX MATCHALL "\n```cpp\n" openings "${readme}")
+string(FIND "${readme}" "${quickstart}```\n" found)
+list(LENGTH openings count)
+if(NOT count EQUAL 1 OR found EQUAL -1)
+  message(FATAL_ERROR "README.md must hold examples/quickstart.cc, without its first line, and no other C++.")
+endif()
+
+# --- gguf_matmul: a file that is written here, with a tensor of every type that is imported, and ggml's files where
+# there are some. multiply_all.sh multiplies every tensor that gguf_matmul lists as imported; it must refuse the others.
+add_executable(write_gguf support/write_gguf.cc)
+target_link_libraries(write_gguf PRIVATE lutra::lutra GTest::gtest)
+lutra_compile_options(write_gguf)
+set(model ${CMAKE_CURRENT_BINARY_DIR}/model.gguf)
+lutra_example(write_gguf COMMAND write_gguf ${model})
+lutra_example(gguf_matmul_lists COMMAND gguf_matmul ${model})
+set_tests_properties(gguf_matmul_lists PROPERTIES
+  PASS_REGULAR_EXPRESSION "up\\.k +q3_K +768 x 512 +0\\.17 +yes, as int3\n.*\\?\\[31mred.*new +type 99.*no: ")
+set(multiply_all ${CMAKE_CURRENT_SOURCE_DIR}/support/multiply_all.sh)
+set(gguf_matmul ${CMAKE_CROSSCOMPILING_EMULATOR} $<TARGET_FILE:gguf_matmul>)
+lutra_example(gguf_matmul_every_type COMMAND ${multiply_all} ${model} ${gguf_matmul})
+lutra_refused(gguf_matmul no_tensor ${model} no-such-tensor)
+lutra_refused(gguf_matmul no_file no-such-file.gguf)
+lutra_refused(gguf_matmul no_gguf ${CMAKE_CURRENT_LIST_FILE})
+lutra_refused(gguf_matmul nothing)
+file(GLOB files CONFIGURE_DEPENDS ${LUTRA_GGUF_DATA}/*.gguf)
+foreach(file IN LISTS files)
+  cmake_path(GET file STEM type)
+  lutra_example(gguf_matmul_of_ggml_${type} COMMAND ${multiply_all} ${file} ${gguf_matmul})
+endforeach()
+
+# --- mlp_block: every format, and tensors of the model.
+add_executable(list_formats support/list_formats.cc)
+target_link_libraries(list_formats PRIVATE lutra::lutra)
+lutra_compile_options(list_formats)
+list(JOIN CMAKE_CROSSCOMPILING_EMULATOR " " emulator)
+# Without a format from the list, xargs runs mlp_block once, and that refuses an option without a value.
+lutra_example(mlp_block_every_format COMMAND sh -c "${emulator} $<TARGET_FILE:list_formats> | xargs -n 1 \
+  ${emulator} $<TARGET_FILE:mlp_block> --width 512 --hidden 1376 --prompt 9 --format")
+lutra_example(mlp_block_one_level COMMAND mlp_block --threads 2 --prompt 3 ${model} gate up down)
+lutra_example(mlp_block_two_levels COMMAND mlp_block ${model} gate.k up.k down.k)
+lutra_refused(mlp_block no_block ${model} gate up up)
+lutra_refused(mlp_block norm ${model} gate up norm)
+lutra_refused(mlp_block no_file no-such-file.gguf gate up down)
+lutra_refused(mlp_block two_tensors ${model} gate up)
+lutra_refused(mlp_block no_value --prompt)
+lutra_refused(mlp_block unknown_option --no-such-option 1)
+lutra_refused(mlp_block unknown_format --format int5)
+lutra_refused(mlp_block no_number --width 4k)
+
+set_tests_properties(write_gguf PROPERTIES FIXTURES_SETUP model)
+set_tests_properties(gguf_matmul_lists gguf_matmul_every_type gguf_matmul_refuses_no_tensor mlp_block_one_level
+  mlp_block_two_levels mlp_block_refuses_no_block mlp_block_refuses_norm mlp_block_refuses_two_tensors
+  PROPERTIES FIXTURES_REQUIRED model)
+
+# --- The demo: real weights where there are some, and options it must refuse.
+set(LUTRA_REAL_DATA ${PROJECT_SOURCE_DIR}/../shared/data/real CACHE PATH "A folder of matrices: <name>_<M>x<K>.f32")
+file(GLOB matrices CONFIGURE_DEPENDS ${LUTRA_REAL_DATA}/*.f32)
+foreach(matrix IN LISTS matrices)
+  string(REGEX MATCH "([0-9]+)x([0-9]+)\\.f32$" shape ${matrix})
+  cmake_path(GET matrix STEM name)
+  lutra_example(demo_${name} COMMAND demo --weights ${matrix} --rows ${CMAKE_MATCH_1} --cols ${CMAKE_MATCH_2})
+endforeach()
+lutra_refused(demo unknown_option --no-such-option)
+lutra_refused(demo unknown_format --formats int5)
+lutra_refused(demo unknown_target --target ABACUS)
+lutra_refused(demo no_number --threads many)
+lutra_refused(demo no_value --weights)
+lutra_refused(demo no_file --weights no-such-file.f32 --rows 1 --cols 1)

@@ -1,0 +1,53 @@
+# unit, threads: a program for each *_test.cc.
+
+# Buffers come from the tests' own allocator (support/allocator.h), which a shared library cannot take: it has its own.
+add_library(lutra_allocator OBJECT support/allocator.cc)
+target_link_libraries(lutra_allocator PRIVATE lutra::lutra)
+lutra_compile_options(lutra_allocator)
+find_path(LUTRA_MEMCHECK valgrind/memcheck.h)
+if(LUTRA_MEMCHECK AND NOT CMAKE_CROSSCOMPILING)
+  target_compile_definitions(lutra_allocator PRIVATE LUTRA_MEMCHECK)
+endif()
+
+file(GLOB sources CONFIGURE_DEPENDS *_test.cc)
+if(BUILD_SHARED_LIBS OR CMAKE_CXX_FLAGS MATCHES "-fsanitize=thread")  # which brings an operator new of its own
+  list(FILTER sources EXCLUDE REGEX "/memory_test\\.cc$")
+endif()
+foreach(source IN LISTS sources)
+  cmake_path(GET source STEM name)
+  add_executable(${name} ${source})
+  lutra_compile_options(${name})
+  target_link_libraries(${name} PRIVATE lutra::lutra GTest::gtest_main Threads::Threads)
+  # These test the library's own buffers.
+  if(NOT BUILD_SHARED_LIBS AND NOT name MATCHES "^(executors|status|status_weights)_test$")
+    target_link_libraries(${name} PRIVATE lutra_allocator)
+  endif()
+  set(label unit)
+  if(name MATCHES "^(executors|threads)_test$")
+    set(label threads)
+  endif()
+  lutra_discover_tests(${name} LABEL ${label})
+endforeach()
+
+lutra_use_highway(simd_test .)
+target_link_libraries(executors_test PRIVATE OpenMP::OpenMP_CXX TBB::tbb)
+set(LUTRA_GGUF_DATA ${PROJECT_SOURCE_DIR}/../shared/data/gguf CACHE PATH
+  "A folder of tensors in ggml's types: <type>.gguf, and what ggml dequantizes them to: <type>.f32")
+target_compile_definitions(ggml_files_test PRIVATE LUTRA_GGUF_DATA="${LUTRA_GGUF_DATA}")
+
+# MappedFile as it works where there is no mmap: the library's source, compiled for such a system, takes the place of
+# the library's object. (A shared library's own is private to it.)
+if(NOT BUILD_SHARED_LIBS)
+  add_executable(packed_file_no_mmap_test packed_file_test.cc ${PROJECT_SOURCE_DIR}/src/memory/mapped_file.cc)
+  target_compile_definitions(packed_file_no_mmap_test PRIVATE LUTRA_NO_MMAP)
+  target_link_libraries(packed_file_no_mmap_test PRIVATE lutra::lutra lutra_allocator GTest::gtest_main)
+  lutra_compile_options(packed_file_no_mmap_test)
+  lutra_discover_tests(packed_file_no_mmap_test LABEL unit PREFIX NoMmap.)
+endif()
+
+# For 5 seconds here; `soak --seconds 600` is for before a release.
+add_executable(soak soak.cc)
+lutra_compile_options(soak)
+target_link_libraries(soak PRIVATE lutra::lutra GTest::gtest Threads::Threads)
+add_test(NAME soak COMMAND soak --seconds 5)
+set_tests_properties(soak PROPERTIES LABELS threads)

@@ -1,0 +1,5 @@
+// A failed allocation is a result to test, not an error of the test. To be included once in a program.
+#pragma once
+
+extern "C" const char* __asan_default_options();
+extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }

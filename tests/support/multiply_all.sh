@@ -1,0 +1,21 @@
+#!/bin/sh
+# Multiplies every tensor of a GGUF file that gguf_matmul lists as imported; it must refuse the others with status 2:
+# multiply_all.sh FILE GGUF_MATMUL...
+set -eu
+file=$1
+shift
+tensors=$("$@" "$file" | sed 1d)
+test -n "$tensors"
+echo "$tensors" | {
+  while read -r name line; do
+    case $name in *'?'*) continue ;; esac  # gguf_matmul prints ? for what a terminal should not show
+    expected=2
+    case $line in *' yes, as '*) expected=0 ;; esac
+    status=0
+    "$@" "$file" "$name" < /dev/null || status=$?
+    if [ $status -ne $expected ]; then
+      echo "$name: status $status instead of $expected"
+      exit 1
+    fi
+  done
+}

@@ -1,0 +1,197 @@
+// Sweeps over formats, targets and something else. Each part of a case's name is one thing to filter by, and the target
+// is the last: int4_g32_f16_offset_AVX3 is int4 in groups of 32, with f16 scales and offsets, on AVX3.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <ostream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lutra/lutra.h"
+#include "support/problem.h"
+#include "support/shapes.h"
+
+namespace lutra::test {
+
+// --- Formats on targets.
+
+struct Kernel {
+  Format format;
+  Target target;
+};
+inline void PrintTo(const Kernel& kernel, std::ostream* out) {
+  *out << NameOf(kernel.format) << " on " << TargetName(kernel.target);
+}
+inline std::string KernelName(const ::testing::TestParamInfo<Kernel>& info) {
+  return std::string(NameOf(info.param.format)) + "_" + TargetName(info.param.target);
+}
+// Every format on the best targets.
+inline std::vector<Kernel> Kernels(std::size_t best = std::numeric_limits<std::size_t>::max()) {
+  std::vector<Kernel> kernels;
+  const TargetList targets = RunnableTargets();
+  for (const FormatInfo& f : kFormats) {
+    for (std::size_t i = 0; i < targets.size && i < best; ++i) kernels.push_back({f.format, targets.data[i]});
+  }
+  return kernels;
+}
+inline Target BestTarget() { return *RunnableTargets().begin(); }
+
+inline Case CaseFor(const Kernel& kernel, const Shape& shape, std::uint64_t seed) {
+  Case c;
+  c.format = kernel.format;
+  c.target = kernel.target;
+  c.m = shape.m;
+  c.n = shape.n;
+  c.k = shape.k;
+  c.seed = seed;
+  return c;
+}
+
+class KernelTest : public ::testing::TestWithParam<Kernel> {
+ protected:
+  Case NewCase(const Shape& shape, std::uint64_t seed) const { return CaseFor(GetParam(), shape, seed); }
+};
+
+// --- What else a sweep visits, as the middle part of the names. `index` counts a list; it chooses shapes and seeds.
+
+struct GroupSize {
+  std::size_t index, size;
+};
+inline std::string PartName(const GroupSize& group) { return "g" + GroupName(group.size); }
+inline std::vector<GroupSize> GroupSizes() {
+  std::vector<GroupSize> groups;
+  for (const std::size_t size : kGroups) groups.push_back({groups.size(), size});
+  return groups;
+}
+
+struct Scheme {
+  std::size_t index;
+  ParamKind kind;
+};
+inline std::string PartName(const ParamKind& kind) {
+  return std::string(NameOf(kind.scale_type)) + "_" + NameOf(kind.zero_kind);
+}
+inline std::string PartName(const Scheme& scheme) { return PartName(scheme.kind); }
+inline std::vector<Scheme> Schemes() {
+  std::vector<Scheme> schemes;
+  for (const ParamKind& kind : kParamKinds) schemes.push_back({schemes.size(), kind});
+  return schemes;
+}
+
+// A qparam scheme in groups that it may have.
+struct GroupedScheme {
+  std::size_t index, group;
+  ParamKind kind;
+};
+inline std::string PartName(const GroupedScheme& scheme) {
+  return "g" + GroupName(scheme.group) + "_" + PartName(scheme.kind);
+}
+inline std::vector<GroupedScheme> GroupedSchemes() {
+  std::vector<GroupedScheme> schemes;
+  for (const std::size_t group : kGroups) {
+    for (const ParamKind& kind : kParamKinds) {
+      if (Exists(group, kind)) schemes.push_back({schemes.size(), group, kind});
+    }
+  }
+  return schemes;
+}
+
+struct XPart {
+  std::size_t index;
+  XKind x;
+};
+inline std::string PartName(const XKind& x) {
+  const std::string type = std::string("x_") + NameOf(x.type);
+  if (x.type != DataType::kInt8) return type;
+  return type + "_per_" + (x.scale_group == kPerMatrix - 1 ? "huge_group" : GroupName(x.scale_group));
+}
+inline std::string PartName(const XPart& part) { return PartName(part.x); }
+inline std::vector<XPart> XParts() {
+  std::vector<XPart> parts;
+  for (const XKind& x : kXKinds) parts.push_back({parts.size(), x});
+  return parts;
+}
+
+struct DataPart {
+  std::size_t index;
+  Data data;
+  XKind x;
+};
+inline std::string PartName(const DataPart& part) { return PartName(part.x) + "_" + NameOf(part.data); }
+inline std::vector<DataPart> DataParts() {
+  std::vector<DataPart> parts;
+  for (const Data data : kDataKinds) {
+    for (const XKind& x : kXKinds) parts.push_back({parts.size(), data, x});
+  }
+  return parts;
+}
+
+struct ShapePart {
+  std::size_t index;
+  Shape shape;
+};
+inline std::string PartName(const ShapePart& part) {
+  return "m" + std::to_string(part.shape.m) + "_n" + std::to_string(part.shape.n) + "_k" + std::to_string(part.shape.k);
+}
+template <std::size_t kCount>
+std::vector<ShapePart> ShapeParts(const Shape (&shapes)[kCount]) {
+  std::vector<ShapePart> parts;
+  for (const Shape& shape : shapes) parts.push_back({parts.size(), shape});
+  return parts;
+}
+
+// --- Cases.
+
+template <class Part>
+struct SweepCase {
+  Kernel kernel;
+  Part part;
+};
+template <class Part>
+std::string CaseName(const SweepCase<Part>& c) {
+  const std::string name = std::string(NameOf(c.kernel.format)) + "_" + PartName(c.part);
+  return c.kernel.target == nullptr ? name : name + "_" + TargetName(c.kernel.target);
+}
+template <class Part>
+void PrintTo(const SweepCase<Part>& c, std::ostream* out) {
+  *out << CaseName(c);
+}
+struct SweepName {
+  template <class Part>
+  std::string operator()(const ::testing::TestParamInfo<SweepCase<Part>>& info) const {
+    return CaseName(info.param);
+  }
+};
+
+// Every part on every kernel.
+template <class Part>
+std::vector<SweepCase<Part>> Sweep(const std::vector<Kernel>& kernels, const std::vector<Part>& parts) {
+  std::vector<SweepCase<Part>> cases;
+  for (const Kernel& kernel : kernels) {
+    for (const Part& part : parts) cases.push_back({kernel, part});
+  }
+  return cases;
+}
+// Every part in every format, for tests that use no kernel.
+template <class Part>
+std::vector<SweepCase<Part>> SweepFormats(const std::vector<Part>& parts) {
+  std::vector<Kernel> formats;
+  for (const FormatInfo& f : kFormats) formats.push_back({f.format, nullptr});
+  return Sweep(formats, parts);
+}
+
+template <class Part>
+class SweepTest : public ::testing::TestWithParam<SweepCase<Part>> {
+ protected:
+  const Part& part() const { return this->GetParam().part; }
+  Format format() const { return this->GetParam().kernel.format; }
+  Target target() const { return this->GetParam().kernel.target; }
+  Case NewCase(const Shape& shape, std::uint64_t seed) const { return CaseFor(this->GetParam().kernel, shape, seed); }
+};
+
+}  // namespace lutra::test

@@ -16,7 +16,7 @@
 // second; of_stream and of_dot_peak relate them to what this machine can read (with as many threads) and multiply (with
 // one), see machine_limits.h; nmse is the error against the double reference. Where two ways are compared, seconds and
 // apart_seconds are those of the first and of the second, and saved is the share of the second that the first does
-// without. The label says which plan served the case (selection.h).
+// without. The label says which plan served the case (plan.h).
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -194,11 +194,12 @@ void BenchmarkMatMul(benchmark::State& state, const Case& c) {
   state.counters["of_dot_peak"] = gmac_s / DotPeakGMacS(TargetName(c.target));
   state.counters["bits_per_weight"] = w.bits_per_weight();
   state.counters["nmse"] = nmse;
-  const Plan& plan = SelectPlan(c.format, c.target, c.n, c.params.group);
-  const MicroTile tile = TileOf(plan, c.format, c.target, c.n);
-  state.SetLabel(std::string(FamilyName(plan.family)) + ", tile " + std::to_string(64 * tile.panels) + "x" +
-                 std::to_string(tile.rows) + ", " + std::to_string(64 * plan.panels) + "x" + std::to_string(plan.rows) +
-                 " a pass; bound by " + plan.bound);
+  const PlanCase what{c.format, c.target, c.n, c.params.group};
+  const Plan& plan = SelectPlan(what);
+  const MicroTile tile = TileOf(plan, what);
+  state.SetLabel(std::string(Name(plan)) + ", tile " + std::to_string(64 * tile.panels) + "x" +
+                 std::to_string(tile.rows) + ", " + std::to_string(64 * plan.panels) + "x" + std::to_string(plan.token_block) +
+                 " a sweep; bound by " + plan.bound);
 }
 
 // As small as can be: for Prepare only its K and its format matter.

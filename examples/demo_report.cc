@@ -58,16 +58,17 @@ void ProgressLine::Clear() {
 
 void PrintPlans(const Options& options) {
   fmt::print("Kernels of {}, by format and number of tokens N (rows of x):\n\n", TargetName(options.target));
-  fmt::print("  {:<8} {:>5}  {:<15} {:>11} {:>13} {:>10}  {}\n", "format", "N", "family", "tile M x N", "a pass M x N",
+  fmt::print("  {:<8} {:>5}  {:<15} {:>11} {:>13} {:>10}  {}\n", "format", "N", "method", "tile M x N", "a sweep M x N",
              "prefetch", "bound by");
   for (const Format format : options.formats) {
     for (const std::size_t n : options.tokens) {
-      const Plan& plan = SelectPlan(format, options.target, n, options.group);
-      const MicroTile tile = TileOf(plan, format, options.target, n);
-      fmt::print("  {:<8} {:>5}  {:<15} {:>11} {:>13} {:>10}  {}\n", Name(format), n, FamilyName(plan.family),
+      const PlanCase what{format, options.target, n, options.group};
+      const Plan& plan = SelectPlan(what);
+      const MicroTile tile = TileOf(plan, what);
+      fmt::print("  {:<8} {:>5}  {:<15} {:>11} {:>13} {:>10}  {}\n", Name(format), n, Name(plan),
                  fmt::format("{} x {}", 64 * tile.panels, tile.rows),
-                 fmt::format("{} x {}", 64 * plan.panels, plan.rows),
-                 plan.ahead == 0 ? "none" : fmt::format("{} bytes", plan.ahead), plan.bound);
+                 fmt::format("{} x {}", 64 * plan.panels, plan.token_block),
+                 plan.prefetch == 0 ? "none" : fmt::format("{} bytes", plan.prefetch), plan.bound);
     }
   }
 }

@@ -26,7 +26,7 @@ class ProgressLine {
   std::size_t step_ = 0, steps_;
 };
 
-// Which rows of the selection table serve these formats and numbers of tokens.
+// Which rows of the table of plans serve these formats and numbers of tokens.
 void PrintPlans(const Options& options);
 // Target and machine in a line, what is multiplied in the next.
 void PrintHeading(const Options& options, const Machine& machine);

@@ -31,8 +31,8 @@ struct ActivationAccess {
   }
 
   // Of x, or, unless `norm` is null, of x normalized.
-  static Status Prepare(const ActivationView& x, const RmsNorm* norm, const PackedMatrix& w,
-                        const PrepareOptions& options, Context& context, Activations* activations);
+  static Status Prepare(const ActivationView& x, const RmsNorm* norm, const PackedMatrix& w, Precision precision,
+                        ActivationKind kind, Context& context, Activations* activations);
 };
 
 inline internal::Geometry GeometryOf(const PackedMatrix& w, ActivationKind kind) {

@@ -50,19 +50,17 @@ internal::PrepareArgs ArgsOf(const ActivationView& x, const RmsNorm* norm, const
 }  // namespace
 
 Status ActivationAccess::Prepare(const ActivationView& x, const RmsNorm* norm, const PackedMatrix& w,
-                                 const PrepareOptions& options, Context& context, Activations* activations) {
+                                 Precision precision, ActivationKind kind, Context& context,
+                                 Activations* activations) {
   if (activations == nullptr) return Status::Invalid("activations", "is null");
   activations->n_ = 0;
-  if (options.precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
-  if (options.choice > Choice::kFastest) return Status::Invalid("choice", "is not a Choice");
+  if (precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
   if (x.k != w.k()) return Status::Invalid("x.k", "differs from K of w");
   LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
   if (norm != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(*norm));
 
-  const Plan& plan = SelectPlan({w.format(), w.target(), x.n, w.group()}, options.choice);
-  const ActivationKind kind = KindOf(plan.method, w.format());
   const internal::Geometry geometry = GeometryOf(w, kind);
-  const std::size_t row_bytes = RowBytes(Describe(kind), geometry, options.precision);
+  const std::size_t row_bytes = RowBytes(Describe(kind), geometry, precision);
   if (!activations->data_.Reserve(x.n * row_bytes) ||
       !activations->scales_.Reserve(x.n * geometry.blocks * sizeof(internal::BlockScale))) {
     return Status::OutOfMemory("activations");
@@ -73,7 +71,7 @@ Status ActivationAccess::Prepare(const ActivationView& x, const RmsNorm* norm, c
     work.all = ArgsOf(x, norm, w, geometry);
     work.all.prepared = activations->data_.data();
     work.all.block_scales = activations->scales_.as<internal::BlockScale>();
-    work.prepare = w.target()->prepare[static_cast<std::size_t>(kind)][static_cast<std::size_t>(options.precision)];
+    work.prepare = w.target()->prepare[static_cast<std::size_t>(kind)][static_cast<std::size_t>(precision)];
     work.row_bytes = row_bytes;
     Executor& executor = context.executor != nullptr ? *context.executor : SerialExecutor();
     executor.ParallelFor(
@@ -84,19 +82,40 @@ Status ActivationAccess::Prepare(const ActivationView& x, const RmsNorm* norm, c
       return Status::Invalid("x.data", "holds a value that is not finite");
     }
   }
-  activations->key_ = KeyFor(w, kind, options.precision);
+  activations->key_ = KeyFor(w, kind, precision);
   activations->n_ = x.n;
   return {};
 }
 
+namespace {
+
+// Of x, or, unless `norm` is null, of x normalized, as the kind that the options choose.
+Status PrepareBy(const ActivationView& x, const RmsNorm* norm, const PackedMatrix& w, const PrepareOptions& options,
+                 Context& context, Activations* activations) {
+  if (options.choice > Choice::kFastest) {
+    if (activations != nullptr) *activations = {};
+    return Status::Invalid("choice", "is not a Choice");
+  }
+  const Plan& plan = SelectPlan({w.format(), w.target(), x.n, w.group()}, options.choice);
+  return ActivationAccess::Prepare(x, norm, w, options.precision, KindOf(plan.method, w.format()), context, activations);
+}
+
+}  // namespace
+
 Status Prepare(const ActivationView& x, const PackedMatrix& w, const PrepareOptions& options, Context& context,
                Activations* activations) {
-  return ActivationAccess::Prepare(x, nullptr, w, options, context, activations);
+  return PrepareBy(x, nullptr, w, options, context, activations);
 }
 
 Status PrepareRmsNorm(const ActivationView& x, const RmsNorm& norm, const PackedMatrix& w,
                       const PrepareOptions& options, Context& context, Activations* activations) {
-  return ActivationAccess::Prepare(x, &norm, w, options, context, activations);
+  return PrepareBy(x, &norm, w, options, context, activations);
+}
+
+Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, const Plan& plan, Context& context,
+               Activations* activations) {
+  if (!HasMethod(w.format(), plan.method)) return Status::Invalid("plan.method", "is not one of the format's");
+  return ActivationAccess::Prepare(x, nullptr, w, precision, KindOf(plan.method, w.format()), context, activations);
 }
 
 }  // namespace lutra

@@ -44,6 +44,16 @@ struct ScaleAndZero {
   float scale, zero, offset;  // offset = -scale * zero
 };
 
+// A table's lowest value stands for the extreme weight; or, with a free zero point, its values spread over [low, high].
+ScaleAndZero FitTable(const FormatInfo& f, float extreme, float low, float high, bool free_zero) {
+  const MethodInfo integers{f.format, ActivationKind::kIntegers};
+  const float lowest = f.unit * static_cast<float>(integers.lowest());
+  if (!free_zero) return {extreme / lowest, 0.0f, 0.0f};
+  const float spread = f.unit * static_cast<float>(integers.highest()) - lowest;
+  const auto scale = static_cast<float>((static_cast<double>(high) - low) / spread);
+  return {scale, scale > 0 ? lowest - low / scale : 0.0f, low - scale * lowest};
+}
+
 // The scale and zero point that suit the group, before they are rounded to their types.
 ScaleAndZero Fit(const FormatInfo& f, const Group& group, ZeroKind zero_kind) {
   float low = group.weights[0], high = low;
@@ -65,8 +75,9 @@ ScaleAndZero Fit(const FormatInfo& f, const Group& group, ZeroKind zero_kind) {
     const auto scale = static_cast<float>(deviations / count);
     return {scale, scale > 0 ? static_cast<float>(-mean / scale) : 0.0f, static_cast<float>(mean)};
   }
-  if (zero_kind == ZeroKind::kNone) {
-    const float extreme = -low > high ? low : high;  // is code 0, exactly
+  const float extreme = -low > high ? low : high;
+  if (f.values != nullptr) return FitTable(f, extreme, std::min(low, 0.0f), std::max(high, 0.0f), free_mean);
+  if (zero_kind == ZeroKind::kNone) {  // the extreme is code 0, exactly
     return {-extreme / f.default_zero, f.default_zero, extreme};
   }
   low = std::min(low, 0.0f);  // zero stays exact
@@ -82,6 +93,13 @@ std::uint8_t Nearest(const FormatInfo& f, float w, float scale, float zero) {
   if (scale == 0.0f) w = 0.0f, scale = 1.0f;
   const float value = w / scale + zero;
   if (f.levels == 2) return value >= 0.0f ? 1 : 0;
+  if (f.values != nullptr) {
+    int nearest = 0;
+    for (int q = 1; q < f.levels; ++q) {
+      if (std::fabs(f.value(q) - value) < std::fabs(f.value(nearest) - value)) nearest = q;
+    }
+    return static_cast<std::uint8_t>(nearest);
+  }
   const float code = std::nearbyint((value - f.value(0)) / (f.value(1) - f.value(0)));
   return static_cast<std::uint8_t>(std::clamp(code, 0.0f, static_cast<float>(f.levels - 1)));
 }

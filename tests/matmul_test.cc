@@ -243,6 +243,7 @@ TEST_P(MatMulError, OfInt8IsSmall) {
 // rounding x to integers shrinks with the signal.
 TEST_P(MatMulError, OfInt8FollowsTheSignal) {
   const FormatInfo& f = Describe(GetParam().format);
+  const MethodInfo method = MethodOf(f.format);
   for (const ZeroKind zero_kind : kZeroKinds) {
     const std::size_t m = 256, k = 1024;
     Random random(3);
@@ -260,8 +261,8 @@ TEST_P(MatMulError, OfInt8FollowsTheSignal) {
       const double value = dequantized[i] / F16ToF32(scales[i / options.group]);
       signal += value * value / static_cast<double>(m * k);
     }
-    const double planes = double{f.gain} * f.gain * ((1 << (2 * f.planes)) - 1) / 3;  // gain^2 * sum of 4^p
-    EXPECT_LE(Nmse(q.view()), f.looks_up() ? kLargestNmse * planes / signal : kLargestNmse)
+    const double planes = double{method.gain()} * method.gain() * ((1 << (2 * f.stored().planes)) - 1) / 3;  // gain^2 * sum of 4^p
+    EXPECT_LE(Nmse(q.view()), method.looks_up() ? kLargestNmse * planes / signal : kLargestNmse)
         << "zeros " << static_cast<int>(zero_kind);
   }
 }

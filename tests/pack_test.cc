@@ -64,60 +64,16 @@ TEST_P(Packing, IsDense) {
   Case c = NewCase({128, 0, 3840}, 1);
   c.group = kPerRow;
   const double per_row = Packed(Problem(c), c.target).bits_per_weight();
-  EXPECT_GE(per_row, f.index_bits());
-  EXPECT_LE(per_row, f.index_bits() + 0.01);
+  EXPECT_GE(per_row, f.stored().bits_per_weight());
+  EXPECT_LE(per_row, f.stored().bits_per_weight() + 0.01);
   c.group = 128;
   c.zero_kind = ZeroKind::kFloat;
   const double per_group = Packed(Problem(c), c.target).bits_per_weight();
-  EXPECT_GE(per_group, f.index_bits() + 32.0 / 128);
-  EXPECT_LE(per_group, f.index_bits() + 32.0 / 128 + 0.2);  // mirrored signs are padded
+  EXPECT_GE(per_group, f.stored().bits_per_weight() + 32.0 / 128);
+  EXPECT_LE(per_group, f.stored().bits_per_weight() + 32.0 / 128 + 0.2);  // signs are padded
 }
 
 INSTANTIATE_TEST_SUITE_P(Sweep, Packing, ::testing::ValuesIn(Kernels()), KernelName);
-
-class FormatDescription : public ::testing::TestWithParam<FormatInfo> {};
-
-// Each combination of digits has one index and is got back from it; a mirrored table leaves out the negative half.
-// Integers have no digits but their bits.
-TEST_P(FormatDescription, IndexesEnumerateDigits) {
-  const FormatInfo& f = GetParam();
-  if (!f.looks_up()) {
-    EXPECT_EQ(f.g, 1);
-    EXPECT_EQ(f.levels, 1 << f.planes);
-    return;
-  }
-  int combinations = 1;
-  for (int j = 0; j < f.g; ++j) combinations *= f.base();
-  EXPECT_EQ(f.mirrored() ? 2 * f.entries() - 1 : f.entries(), combinations);
-  for (int index = 0; index < f.entries(); ++index) {
-    std::vector<int> digits;
-    for (int rest = index; digits.size() < static_cast<std::size_t>(f.g); rest = DropLowDigit(f, rest)) {
-      digits.push_back(LowDigit(f, rest));
-    }
-    int again = 0, mirrored = 0;
-    for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit) {
-      EXPECT_TRUE(*digit == 1 || *digit == -1 || (*digit == 0 && f.base() == 3));
-      again = AppendDigit(f, again, *digit);
-      mirrored = AppendDigit(f, mirrored, -*digit);
-    }
-    EXPECT_EQ(again, index);
-    EXPECT_EQ(mirrored, f.mirrored() ? -index : f.entries() - 1 - index);
-  }
-}
-
-// Values are spaced by 1 in the order of the codes, around the default zero.
-TEST_P(FormatDescription, ValuesAreWhatUsersExpect) {
-  const FormatInfo& f = GetParam();
-  EXPECT_EQ(&Describe(f.format) - kFormats, static_cast<std::ptrdiff_t>(f.format));
-  EXPECT_EQ(Describe(f.format).name, std::string(f.name));
-  const bool binary = f.format == Format::kInt1, ternary = f.format == Format::kTernary;
-  EXPECT_EQ(f.default_zero, binary || ternary ? 0.0f : static_cast<float>(f.levels / 2));
-  for (int q = 0; q < f.levels; ++q) {
-    EXPECT_EQ(f.value(q), static_cast<float>(binary ? 2 * q - 1 : ternary ? q - 1 : q));
-  }
-}
-
-INSTANTIATE_TEST_SUITE_P(Each, FormatDescription, ::testing::ValuesIn(kFormats), FormatName);
 
 TEST(Targets, AreListedByName) {
   const TargetList targets = RunnableTargets();

@@ -76,8 +76,8 @@ TEST_P(PackedFileRoundTrip, ToEveryTarget) {
     SCOPED_TRACE(TargetName(to));
     const Problem problem(c);
     const PackedMatrix saved = Packed(problem, target()), expected = Packed(problem, to);
-    const FormatInfo& f = Describe(format());
-    const bool same = internal::LayoutId(target()->layout, f) == internal::LayoutId(to->layout, f);
+    const EncodingInfo& e = Describe(format()).stored();
+    const bool same = internal::LayoutId(target()->info.layout, e) == internal::LayoutId(to->info.layout, e);
 
     Bytes bytes(saved);
     PackedMatrix w;
@@ -330,7 +330,7 @@ TEST(PackedBytes, DoNotChangeWithinAVersion) {
       Case c = FileCase(kernel.format, kernel.target, 64, kind.zero_kind);
       c.scale_type = kind.scale_type;
       const PackedMatrix w = Packed(Problem(c), kernel.target);
-      const std::uint32_t layout = internal::LayoutId(kernel.target->layout, f);
+      const std::uint32_t layout = internal::LayoutId(kernel.target->info.layout, f.stored());
       EXPECT_EQ(Xxh64::Of(w.data(), w.bytes()), kSums[&kind - kKinds][static_cast<std::size_t>(kernel.format)][layout])
           << std::hex << "0x" << Xxh64::Of(w.data(), w.bytes()) << " for kind " << &kind - kKinds << " of " << f.name
           << " in layout " << layout;

@@ -24,7 +24,7 @@ class Quantizing : public ::testing::TestWithParam<std::tuple<FormatInfo, ZeroKi
   const FormatInfo& f() const { return std::get<0>(GetParam()); }
   ZeroKind zero_kind() const { return std::get<1>(GetParam()); }
   bool HasFreeZero() const { return zero_kind() != ZeroKind::kNone && !IsInteger(zero_kind()); }
-  bool HasMeanScale() const { return f().planes == 1; }
+  bool HasMeanScale() const { return f().format == Format::kInt1 || f().format == Format::kTernary; }
 
   // [kM x kK] around `mean`, with gaps that must not be read as weights.
   static std::vector<float> Weights(float mean) {

@@ -39,6 +39,11 @@ struct Plan {
   const char* bound;        // what limits the speed
 };
 
+// "lookup", "unpacked lookup", "dot" or "unpacked dot".
+constexpr const char* Name(const Plan& plan) {
+  return !plan.unpack ? Name(plan.method) : plan.method == Method::kLookup ? "unpacked lookup" : "unpacked dot";
+}
+
 // What a plan is selected for.
 struct PlanCase {
   Format format = Format::kInt4;
@@ -72,5 +77,10 @@ LUTRA_API MicroTile TileOf(const Plan& plan, const PlanCase& what);
 inline constexpr std::size_t kMaxTileRows = 128;
 LUTRA_API Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, const Plan& plan,
                         Context& context);
+
+// Prepares x for such a plan: as the activation kind that plan.method multiplies. Fails, in addition to Prepare's errors,
+// if the format does not have plan.method.
+LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, const Plan& plan,
+                         Context& context, Activations* activations);
 
 }  // namespace lutra

@@ -14,7 +14,7 @@ if(CMAKE_BUILD_TYPE STREQUAL Release AND CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64 
     set(nehalem ${LUTRA_QEMU_X86} -cpu Nehalem)
     set(haswell ${LUTRA_QEMU_X86} -cpu Haswell)
     # "Program filter".
-    set(runs "selection_test Sweep/Selection.AnyRow*" "prepare_test Sweep/PreparingRmsNorm.*" "simd_test *" "c_api_matmul_test *"
+    set(runs "plan_test Sweep/PlanTable.AnyRow*" "prepare_test Sweep/PreparingRmsNorm.*" "simd_test *" "c_api_matmul_test *"
       "c_api_weights_test *" "c_api_handles_test *" "c_api_status_test *" "c_api_threads_test *")
     foreach(run IN LISTS runs)
       separate_arguments(run)
@@ -26,7 +26,7 @@ if(CMAKE_BUILD_TYPE STREQUAL Release AND CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64 
   endif()
   if(LUTRA_VALGRIND)
     set(memcheck ${LUTRA_VALGRIND} --quiet --error-exitcode=1 --leak-check=full)
-    lutra_run_on(valgrind valgrind AVX3 selection_test Sweep/Selection.AnyRow*_AVX2 ${memcheck})
+    lutra_run_on(valgrind valgrind AVX3 plan_test Sweep/PlanTable.AnyRow*_AVX2 ${memcheck})
     lutra_run_on(valgrind valgrind AVX3 matmul_test Sweep/MatMulData.*_AVX2 ${memcheck})
     lutra_run_on(valgrind valgrind AVX3 prepare_test *_AVX2 ${memcheck})
     lutra_run_on(valgrind valgrind AVX3 pack_test *_AVX2 ${memcheck})

@@ -101,17 +101,20 @@ class Ways {
   // A plan of the table, or of none.
   void CheckPlan(Input& input) const {
     Plan plan = Plans().data[input.Below(Plans().size)];
-    if (input.Flag()) plan = SelectPlan(w_.format(), w_.target(), input.Size(200));
-    if (input.Flag()) plan.family = static_cast<KernelFamily>(input.Below(5));
-    if (input.Flag()) plan.rows = input.Rarely(4) ? input.Below(200) : 4 * (1 + input.Below(32));
+    PlanCase what{w_.format(), w_.target(), input.Size(200), w_.group()};
+    if (input.Flag()) plan = SelectPlan(what);
+    if (input.Flag()) plan.method = static_cast<Method>(input.Below(3));
+    if (input.Flag()) plan.unpack = input.Flag();
+    if (input.Flag()) plan.token_block = input.Rarely(4) ? input.Below(200) : 4 * (1 + input.Below(32));
     if (input.Flag()) plan.panels = input.Below(40);
-    if (input.Flag()) plan.ahead = input.Below(65536);
-    const bool valid = Serves(plan, w_.format(), w_.target()) && HasFamily(w_.format(), plan.family) &&
-                       plan.rows != 0 && plan.rows % 4 == 0 && plan.panels != 0 &&
-                       plan.rows * plan.panels <= kMaxTileRows;
-    EXPECT_EQ(*FamilyName(plan.family) != 0, plan.family <= KernelFamily::kUnpackedDot);
+    if (input.Flag()) plan.prefetch = input.Below(65536);
+    const bool has_kernel = plan.unpack || MethodOf(w_.format()).kind == x_.kind();
+    const bool valid = HasMethod(w_.format(), plan.method) && KindOf(plan.method, w_.format()) == x_.kind() &&
+                       has_kernel && plan.token_block != 0 && plan.token_block % 4 == 0 && plan.panels != 0 &&
+                       plan.token_block * plan.panels <= kMaxTileRows;
     if (valid) {
-      const MicroTile tile = TileOf(plan, w_.format(), w_.target(), x_.n());
+      what.n = x_.n();
+      const MicroTile tile = TileOf(plan, what);
       EXPECT_LE(static_cast<std::size_t>(tile.rows), x_.n());
       EXPECT_EQ(tile.panels > 0, x_.n() > 0);
     }

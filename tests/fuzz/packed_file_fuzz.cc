@@ -27,10 +27,10 @@ void Multiply(Input& input, const PackedMatrix& w) {
   for (float& value : data) value = random.Gaussian();
   Context context;
   Activations x;
-  const Precision precision = input.Pick(kPrecisions);
-  EXPECT_TRUE(Ok(Prepare({data.data(), DataType::kF32, n, w.k(), w.k()}, w, precision, context, &x)));
+  const PrepareOptions options(input.Pick(kPrecisions), input.Flag() ? Choice::kFastest : Choice::kInvariant);
+  EXPECT_TRUE(Ok(Prepare({data.data(), n, w.k()}, w, options, context, &x)));
   for (const Plan& plan : Plans()) {
-    if (!Serves(plan, w.format(), w.target())) continue;
+    if (!HasMethod(w.format(), plan.method) || KindOf(plan.method, w.format()) != x.kind()) continue;
     Output y(n, w.m(), 0, DataType::kF32);
     EXPECT_TRUE(Ok(MatMul(w, x, y.view(), plan, context)));
     EXPECT_TRUE(y.SurroundingsIntact());

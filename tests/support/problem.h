@@ -11,6 +11,7 @@
 #include <random>
 #include <vector>
 
+#include "lutra/layout/k_blocks.h"
 #include "lutra/lutra.h"
 #include "support/guarded.h"
 #include "support/names.h"
@@ -180,7 +181,13 @@ class Problem {
   }
 
   void MakeCodes() {
-    const auto levels = static_cast<unsigned>(Describe(w_.format).levels);
+    const FormatInfo& f = Describe(w_.format);
+    const auto levels = static_cast<unsigned>(f.levels);
+    unsigned lowest = 0, highest = 0;  // codes of the extreme values
+    for (unsigned q = 0; q < levels; ++q) {
+      if (f.value(static_cast<int>(q)) < f.value(static_cast<int>(lowest))) lowest = q;
+      if (f.value(static_cast<int>(q)) > f.value(static_cast<int>(highest))) highest = q;
+    }
     codes_ = Guarded(Elements(w_.m, w_.k, w_.code_stride));
     w_.codes = codes_.data();
     const bool extreme = case_.data == Data::kExtreme || case_.data == Data::kLowDigit;
@@ -190,7 +197,7 @@ class Problem {
       for (std::size_t k = 0; k < w_.k; ++k, bits >>= 8) {
         if (k % 8 == 0) bits = random_.Bits();
         const bool low = (m % 2 == 1) != (case_.data == Data::kExtreme && flipped_[k]);
-        row[k] = static_cast<std::uint8_t>(extreme ? (low ? 0 : levels - 1) : (bits & 255) * levels >> 8);
+        row[k] = static_cast<std::uint8_t>(extreme ? (low ? lowest : highest) : (bits & 255) * levels >> 8);
       }
     }
   }
@@ -279,11 +286,12 @@ class Problem {
           row[k] = flipped_[k] ? -1.0f : 1.0f;
           break;
         case Data::kLowDigit: {
-          const auto g = static_cast<std::size_t>(f.g);
+          const int in_index = MethodOf(f.format).activations().g;
+          const auto g = static_cast<std::size_t>(in_index);
           const bool last = k % CutSize(f, w_.group) % BlockSize(f, w_.group) % g + 1 == g;
           const int sum = n % 2 == 0 ? 63 : -64;
-          const int each = sum / f.g;
-          row[k] = static_cast<float>(last ? sum - each * (f.g - 1) : each);
+          const int each = sum / in_index;
+          row[k] = static_cast<float>(last ? sum - each * (in_index - 1) : each);
           break;
         }
         default:

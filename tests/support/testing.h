@@ -179,6 +179,18 @@ inline Activations Prepared(const Problem& problem, const PackedMatrix& w, Execu
   return x;
 }
 
+// As integers, whichever kind the format has by default.
+inline Activations PreparedAsIntegers(const Problem& problem, const PackedMatrix& w) {
+  Context context;
+  Activations x;
+  Plan plan = *(Plans().end() - 1);
+  plan.method = Method::kDot;
+  EXPECT_TRUE(Ok(Prepare(problem.x(), w, problem->precision, plan, context, &x)));
+  EXPECT_EQ(x.kind(), ActivationKind::kIntegers);
+  EXPECT_TRUE(x.Fits(w));
+  return x;
+}
+
 inline std::vector<float> Multiplied(const PackedMatrix& w, const Activations& x, DataType type, std::size_t gap,
                                      Executor* executor = nullptr) {
   Context context{executor};

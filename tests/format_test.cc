@@ -1,0 +1,100 @@
+// The tables of formats, encodings and activation kinds say what they must.
+#include "lutra/format.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "lutra/layout/encodings.h"
+#include "support/testing.h"
+
+namespace lutra::test {
+namespace {
+
+class EncodingDescription : public ::testing::TestWithParam<ActivationInfo> {};
+
+// Each combination of digits has one index and is got back from it; a mirrored table leaves out the negative half.
+TEST_P(EncodingDescription, IndexesEnumerateDigits) {
+  const ActivationInfo& a = GetParam();
+  int combinations = 1;
+  for (int j = 0; j < a.g; ++j) combinations *= a.base;
+  EXPECT_EQ(a.base == 3 ? 2 * a.entries - 1 : a.entries, combinations);
+  for (int index = 0; index < a.entries; ++index) {
+    std::vector<int> digits;
+    for (int rest = index; digits.size() < static_cast<std::size_t>(a.g); rest = internal::DropLowDigit(a, rest)) {
+      digits.push_back(internal::LowDigit(a, rest));
+    }
+    int again = 0, mirrored = 0;
+    for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit) {
+      EXPECT_TRUE(*digit == 1 || *digit == -1 || (*digit == 0 && a.base == 3));
+      again = internal::AppendDigit(a, again, *digit);
+      mirrored = internal::AppendDigit(a, mirrored, -*digit);
+    }
+    EXPECT_EQ(again, index);
+    EXPECT_EQ(mirrored, a.base == 3 ? -index : a.entries - 1 - index);
+  }
+}
+std::vector<ActivationInfo> SumTables() {
+  std::vector<ActivationInfo> tables;
+  for (const ActivationInfo& a : kActivationKinds) {
+    if (a.has_tables()) tables.push_back(a);
+  }
+  return tables;
+}
+INSTANTIATE_TEST_SUITE_P(Each, EncodingDescription, ::testing::ValuesIn(SumTables()),
+                         [](const auto& info) { return "base" + std::to_string(info.param.base); });
+
+class FormatDescription : public ::testing::TestWithParam<FormatInfo> {};
+
+// Rows of a table are where their enumerators say.
+TEST_P(FormatDescription, IsFoundByItsEnumerator) {
+  const FormatInfo& f = GetParam();
+  EXPECT_EQ(&Describe(f.format) - kFormats, static_cast<std::ptrdiff_t>(f.format));
+  EXPECT_EQ(Name(f.format), std::string(f.name));
+  EXPECT_EQ(f.stored().encoding, f.encoding);
+  EXPECT_EQ(Describe(f.stored().kind).kind, f.stored().kind);
+}
+
+// Integers are spaced by 1 in the order of the codes, around the default zero; 16 values have tables.
+TEST_P(FormatDescription, ValuesAreWhatUsersExpect) {
+  const FormatInfo& f = GetParam();
+  const bool binary = f.format == Format::kInt1, ternary = f.format == Format::kTernary;
+  if (f.values == nullptr) {
+    EXPECT_EQ(f.default_zero, binary || ternary ? 0.0f : static_cast<float>(f.levels / 2));
+    for (int q = 0; q < f.levels; ++q) {
+      EXPECT_EQ(f.value(q), static_cast<float>(binary ? 2 * q - 1 : ternary ? q - 1 : q));
+    }
+    return;
+  }
+  EXPECT_EQ(f.levels, 16);
+  EXPECT_EQ(f.default_zero, 0.0f);
+  if (f.format == Format::kFp4) {  // E2M1: a sign, two bits of exponent, one of mantissa
+    for (int q = 0; q < 8; ++q) {
+      const float magnitude = q < 2 ? 0.5f * static_cast<float>(q) : std::ldexp(1.0f + 0.5f * (q % 2), q / 2 - 1);
+      EXPECT_EQ(f.value(q), magnitude);
+      EXPECT_EQ(f.value(q + 8), -magnitude);
+    }
+  }
+}
+
+// Both methods of a format mean the same values, in units that the kernels' integers have.
+TEST_P(FormatDescription, MethodsGiveItsValues) {
+  const FormatInfo& f = GetParam();
+  for (const ActivationKind kind : {f.stored().kind, ActivationKind::kIntegers}) {
+    const MethodInfo method{f.format, kind};
+    for (int q = 0; q < f.levels; ++q) {
+      EXPECT_EQ(method.gain() * static_cast<float>(method.integer(q)) + method.center(), f.value(q));
+    }
+    EXPECT_EQ(method.gain() * static_cast<float>(method.start()), method.center() - f.default_zero);
+    int exponent;
+    EXPECT_EQ(std::frexp(method.gain(), &exponent), 0.5f);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, FormatDescription, ::testing::ValuesIn(kFormats), FormatName);
+
+}  // namespace
+}  // namespace lutra::test

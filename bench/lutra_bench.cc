@@ -91,8 +91,8 @@ std::vector<float> GaussianX(std::size_t n) {
 struct Operands {
   explicit Operands(const Case& c)
       : precision(c.precision), x_data(GaussianX(c.n)), y_data(c.n * kM), executor(c.threads), context{&executor} {
-    x = {x_data.data(), DataType::kF32, c.n, kK, kK};
-    y = {y_data.data(), DataType::kF32, c.n, kM, kM};
+    x = {x_data.data(), c.n, kK};
+    y = {y_data.data(), c.n, kM};
   }
 
   Status Multiply(const PackedMatrix& w) {
@@ -244,7 +244,7 @@ void BenchmarkRmsNorm(benchmark::State& state, const Case& c) {
   const std::vector<float> weight(kK, 1.25f);
   const RmsNorm norm = {weight.data(), 1e-6f};
   std::vector<float> normalized(c.n * kK);
-  const ActivationView apart = {normalized.data(), DataType::kF32, c.n, kK, kK};
+  const ActivationView apart(normalized.data(), c.n, kK);
   Compare(
       state, [&] { return PrepareRmsNorm(operands.x, norm, w, c.precision, operands.context, &operands.tables); },
       [&] {
@@ -299,14 +299,13 @@ void RegisterScalar() {
 }
 
 void Register(const Case& c, const std::string& kind, const std::string& what) {
-  std::string name =
-      kind + "/" + Describe(c.format).name + "/M:" + std::to_string(kM) + "/K:" + std::to_string(kK) + what;
+  std::string name = kind + "/" + Name(c.format) + "/M:" + std::to_string(kM) + "/K:" + std::to_string(kK) + what;
   if (c.like != nullptr) {
     name += std::string("/like:") + c.like;
   } else if (c.params.group != 128) {
     name += "/group:" + std::to_string(c.params.group);
   }
-  if (c.precision != Precision::kInt8) name += "/precision:int16";
+  if (c.precision != Precision::kInt8) name += std::string("/precision:") + Name(c.precision);
   name += "/threads:" + std::to_string(c.threads) + "/target:" + TargetName(c.target);
   benchmark::RegisterBenchmark(name.c_str(), BenchmarkMatMul, c);
 }
@@ -320,7 +319,7 @@ void RegisterPrepare(Target target) {
   for (const Format format : {Format::kInt1, Format::kInt4, Format::kTernary}) {
     for (const std::size_t n : {std::size_t{1}, std::size_t{128}}) {
       const std::string what =
-          std::string(Describe(format).name) + "/K:" + std::to_string(kK) + "/N:" + std::to_string(n) + at_target;
+          std::string(Name(format)) + "/K:" + std::to_string(kK) + "/N:" + std::to_string(n) + at_target;
       const Case c{format, target, n, Residence::kCache};
       benchmark::RegisterBenchmark(("prepare/" + what).c_str(), BenchmarkPrepare, c);
       benchmark::RegisterBenchmark(("prepare_rmsnorm/" + what).c_str(), BenchmarkRmsNorm, c);
@@ -328,7 +327,7 @@ void RegisterPrepare(Target target) {
   }
   for (const Format format : {Format::kInt2, Format::kInt4, Format::kTernary}) {
     for (const Residence residence : {Residence::kDram, Residence::kCache}) {
-      const std::string name = std::string("prepare_shared/") + Describe(format).name + "/M:" + std::to_string(kM) +
+      const std::string name = std::string("prepare_shared/") + Name(format) + "/M:" + std::to_string(kM) +
                                "/K:" + std::to_string(kK) +
                                (residence == Residence::kDram ? "/weights:dram" : "/weights:cache") + at_target;
       benchmark::RegisterBenchmark(name.c_str(), BenchmarkSharing, Case{format, target, 1, residence});

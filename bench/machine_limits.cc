@@ -157,7 +157,7 @@ double BestSeconds(int times, const Run& run) {
 double DotGMacS(const Loops& loops, DotLoop loop) {
   Scratch scratch;
   for (std::size_t i = 0; i < sizeof(scratch.bytes); ++i) scratch.bytes[i] = static_cast<std::uint8_t>(i % 127);
-  const double macs = static_cast<double>(kDotSteps * kAccumulators * loops.vector_bytes);
+  const auto macs = static_cast<double>(kDotSteps * kAccumulators * loops.vector_bytes);
   return 1e-9 * macs / BestSeconds(3, [&] {
            loop(&scratch);
            benchmark::DoNotOptimize(scratch);

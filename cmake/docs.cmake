@@ -1,4 +1,5 @@
-# `cmake --build build/release --target docs`: the public headers' comments as HTML; any warning is an error.
+# `cmake --build build/release --target docs`: the public headers' comments and the README files as HTML; any warning is
+# an error.
 find_package(Doxygen QUIET)
 if(NOT DOXYGEN_FOUND)
   return()
@@ -13,4 +14,5 @@ set(DOXYGEN_QUIET YES)
 set(DOXYGEN_MACRO_EXPANSION YES)
 set(DOXYGEN_WARN_AS_ERROR FAIL_ON_WARNINGS)
 file(GLOB headers CONFIGURE_DEPENDS include/lutra/*.h include/lutra/executors/*.h)
-doxygen_add_docs(docs ${headers} README.md CHANGELOG.md COMMENT "Documentation: ${CMAKE_CURRENT_BINARY_DIR}/html/index.html")
+set(readmes README.md bench/README.md examples/README.md src/README.md tests/README.md)
+doxygen_add_docs(docs ${headers} ${readmes} CHANGELOG.md COMMENT "Documentation: ${CMAKE_CURRENT_BINARY_DIR}/html/index.html")

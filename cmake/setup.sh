@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs from Debian what building and testing need; does nothing where it is there: setup.sh [arm64] [cpus] [sanitizers] [docs]
+# Installs from Debian what building and testing need, if it is missing:
+# setup.sh [arm64] [cpus] [sanitizers] [docs] [tidy]
 set -eu
 packages="ca-certificates clang clang-format cmake g++ git ninja-build pkg-config python3"
 packages="$packages libbenchmark-dev libfmt-dev libgtest-dev libomp-dev libtbb-dev"
@@ -14,8 +15,9 @@ for part; do
     cpus) packages="$packages qemu-user-static valgrind" ;;
     sanitizers) packages="$packages libclang-rt-dev" ;;
     docs) packages="$packages doxygen" ;;
+    tidy) packages="$packages clang-tidy" ;;
     *)
-      echo "usage: cmake/setup.sh [arm64] [cpus] [sanitizers] [docs]" >&2
+      echo "usage: cmake/setup.sh [arm64] [cpus] [sanitizers] [docs] [tidy]" >&2
       exit 2
       ;;
   esac

@@ -50,13 +50,13 @@ class Bench {
     return {};
   }
 
-  Result Baseline() const { return {layer_.shape, n_, "f32", 32, f32_ms_, 1, {}, {}}; }
+  Result Baseline() const { return {layer_.shape, n_, Name(DataType::kF32), 32, f32_ms_, 1, {}, {}}; }
 
   // Also fills *result, for weights that were quantized to `q` and packed to `w`.
   Status Run(const QuantizedView& q, const PackedMatrix& w, const Options& options, Result* result) {
     const std::size_t m = layer_.shape.m, k = layer_.shape.k;
-    const ActivationView x{x_.data(), DataType::kF32, n_, k, k, nullptr, kPerRow};
-    const OutputView y{y_.data(), DataType::kF32, n_, m, m};
+    const ActivationView x(x_.as<float>(), n_, k);
+    const OutputView y(y_.as<float>(), n_, m);
     Context context{&machine_.executor()};
     Status status;
     const double ms = BestMs(Clear(), [&] {
@@ -65,7 +65,7 @@ class Bench {
     });
     Nmse nmse;
     if (status.ok()) status = CompareWithReference(q, x, y_.as<float>(), &nmse);
-    *result = {layer_.shape, n_, Describe(q.format).name, w.bits_per_weight(), ms, f32_ms_ / ms, nmse.value(), {}};
+    *result = {layer_.shape, n_, Name(q.format), w.bits_per_weight(), ms, f32_ms_ / ms, nmse.value(), {}};
     if (!options.weights.empty()) result->weights_nmse = CompareWithFloats();
     return status;
   }
@@ -120,7 +120,7 @@ std::string LoadLayer(const std::string& file, const Shape& shape, Layer* layer)
   }
   layer->shape = shape;
   if (!Allocate("weights", count, &layer->weights).ok()) return fmt::format("{} does not fit into memory", file);
-  float* const weights = layer->weights.as<float>();
+  auto* const weights = layer->weights.as<float>();
   std::ifstream stream(file, std::ios::binary);
   if (!stream.read(reinterpret_cast<char*>(weights), static_cast<std::streamsize>(size))) {
     return fmt::format("{} cannot be read", file);
@@ -171,7 +171,7 @@ Status MeasureLayer(const Layer& layer, const Options& options, Machine& machine
     if (status.ok()) status = Pack(q.view(), {options.target, &machine.executor()}, &w);
     if (!status.ok()) return status;
     for (std::size_t i = 0; i < benches.size(); ++i) {
-      progress(fmt::format("{} {}, N = {}", title, Describe(format).name, options.tokens[i]));
+      progress(fmt::format("{} {}, N = {}", title, Name(format), options.tokens[i]));
       if (status = benches[i].Run(q.view(), w, options, &by_tokens[i].emplace_back()); !status.ok()) {
         return status;
       }

@@ -59,6 +59,15 @@ bool ParseGroup(std::string_view text, Draft* draft) {
   return ParseNumber(text, 256, &draft->group) && IsGroupSize(draft->group);
 }
 
+bool ParsePrecision(std::string_view name, Draft* draft) {
+  for (const Precision precision : kPrecisions) {
+    if (name != Name(precision)) continue;
+    draft->precision = precision;
+    return true;
+  }
+  return false;
+}
+
 std::string JoinFormats() {
   std::string names;
   for (const FormatInfo& f : kFormats) names += fmt::format("{}{}", names.empty() ? "" : ", ", f.name);
@@ -101,11 +110,9 @@ const std::vector<Option>& OptionTable() {
          return draft->target != nullptr;
        }},
       {"--group", "G", "weights that share a scale: 16, 32, 64, 128, 256, row or matrix", ParseGroup},
-      {"--precision", "P", "int8 (fast tables) or int16 (exact sums)",
-       [](std::string_view value, Draft* draft) {
-         draft->precision = value == "int16" ? Precision::kInt16 : Precision::kInt8;
-         return value == "int8" || value == "int16";
-       }},
+      {"--precision", "P",
+       fmt::format("{} (fast tables) or {} (exact sums)", Name(Precision::kInt8), Name(Precision::kInt16)),
+       ParsePrecision},
       {"--weights", "FILE", "a matrix of your own, row-major little-endian float32; needs --rows and --cols",
        [](std::string_view value, Draft* draft) { return !(draft->weights = value).empty(); }},
       {"--rows", "M", "rows of that matrix",
@@ -168,7 +175,7 @@ std::string ParseOptions(int argc, const char* const* argv, Options* options) {
   std::string error = ParseArguments(argc, argv, &draft);
   if (error.empty() && !draft.help) error = CheckWeights(draft);
   AddDefaults(&draft);
-  *options = draft;
+  *options = static_cast<const Options&>(draft);
   return error;
 }
 

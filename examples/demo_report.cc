@@ -15,7 +15,6 @@ namespace {
 std::string GroupName(std::size_t group) {
   return group == kPerRow ? "row" : group == kPerMatrix ? "matrix" : std::to_string(group);
 }
-const char* PrecisionName(Precision precision) { return precision == Precision::kInt8 ? "int8" : "int16"; }
 
 // Three significant digits, without an exponent.
 std::string Short(double value) {
@@ -65,7 +64,7 @@ void PrintPlans(const Options& options) {
     for (const std::size_t n : options.tokens) {
       const Plan& plan = SelectPlan(format, options.target, n, options.group);
       const MicroTile tile = TileOf(plan, format, options.target, n);
-      fmt::print("  {:<8} {:>5}  {:<15} {:>11} {:>13} {:>10}  {}\n", Describe(format).name, n, FamilyName(plan.family),
+      fmt::print("  {:<8} {:>5}  {:<15} {:>11} {:>13} {:>10}  {}\n", Name(format), n, FamilyName(plan.family),
                  fmt::format("{} x {}", 64 * tile.panels, tile.rows),
                  fmt::format("{} x {}", 64 * plan.panels, plan.rows),
                  plan.ahead == 0 ? "none" : fmt::format("{} bytes", plan.ahead), plan.bound);
@@ -80,7 +79,7 @@ void PrintHeading(const Options& options, const Machine& machine) {
       "tables.\n\n",
       TargetName(options.target), options.threads, options.threads == 1 ? "" : "s", Short(machine.read_gb_s()),
       Short(machine.f32_gmac_s()), GroupName(options.group), HasRowScales(options.group) ? "" : " weights",
-      PrecisionName(options.precision));
+      Name(options.precision));
   std::fflush(stdout);
 }
 
@@ -118,7 +117,7 @@ void PrintJson(const Options& options, const Machine& machine, const std::vector
       "{{\"target\": {}, \"threads\": {}, \"group\": {}, \"precision\": {}, \"read_gb_s\": {:.6g}, "
       "\"f32_gmac_s\": {:.6g},\n \"results\": [",
       Quoted(TargetName(options.target)), options.threads, Quoted(GroupName(options.group)),
-      Quoted(PrecisionName(options.precision)), machine.read_gb_s(), machine.f32_gmac_s());
+      Quoted(Name(options.precision)), machine.read_gb_s(), machine.f32_gmac_s());
   const char* separator = "\n";
   for (const Result& r : results) {
     fmt::print(

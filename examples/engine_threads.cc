@@ -51,8 +51,8 @@ struct Engine {
     }
     return {};
   }
-  lutra::ActivationView XView() const { return {x.data(), lutra::DataType::kF32, kTokens, kWidth, kWidth}; }
-  lutra::OutputView YView() { return {y.data(), lutra::DataType::kF32, kTokens, kWidth, kWidth}; }
+  lutra::ActivationView XView() const { return {x.data(), kTokens, kWidth}; }
+  lutra::OutputView YView() { return {y.data(), kTokens, kWidth}; }
 
   void Check(const lutra::Status& status) {
     if (status.ok()) return;

@@ -40,7 +40,7 @@ void PrintTensors(const GgufFile& file) {
     const char* const refusal = type == nullptr ? "is of an unknown type" : type->refusal;
     print(Printable(tensor.name), TypeName(tensor.type), fmt::format("{} x {}", tensor.m(), tensor.k()),
           fmt::format("{:.2f}", 1e-6 * static_cast<double>(tensor.size)),
-          refusal == nullptr ? std::string("yes, as ") + Describe(type->format).name : fmt::format("no: {}", refusal));
+          refusal == nullptr ? std::string("yes, as ") + Name(type->format) : fmt::format("no: {}", refusal));
   }
 }
 
@@ -50,8 +50,8 @@ Status Multiply(const QuantizedView& q, const PackedMatrix& w, std::size_t n, do
   std::normal_distribution<float> gaussian;
   std::vector<float> x(n * q.k), y(n * q.m);
   std::generate(x.begin(), x.end(), [&] { return gaussian(random); });
-  const ActivationView x_view = {x.data(), DataType::kF32, n, q.k, q.k};
-  const OutputView y_view = {y.data(), DataType::kF32, n, q.m, q.m};
+  const ActivationView x_view(x.data(), n, q.k);
+  const OutputView y_view(y.data(), n, q.m);
   Context context;
   Activations tables;
   Status status;
@@ -86,7 +86,7 @@ int Run(const std::string& path, const std::string& name) {
   fmt::print("{}: W[{} x {}], {} of {:.3f} bits per weight, packed as {} of {:.3f} for {}\n\n", name, w.m(), w.k(),
              TypeName(tensor.type),
              8 * static_cast<double>(tensor.size) / static_cast<double>(w.m()) / static_cast<double>(w.k()),
-             Describe(w.format()).name, w.bits_per_weight(), TargetName(w.target()));
+             Name(w.format()), w.bits_per_weight(), TargetName(w.target()));
   fmt::print("{:>4}  {:>8}  {:>8}  {:>8}  {:>15}\n", "N", "ms", "GMAC/s", "GB/s", "relative error");
   for (const std::size_t n : {std::size_t{1}, std::size_t{32}}) {
     double error = 0;

@@ -44,13 +44,18 @@ struct Options {
   std::vector<std::string> model;  // FILE GATE UP DOWN, or none
 };
 
-constexpr const char* kUsage =
-    "usage: mlp_block [OPTIONS] [FILE GATE UP DOWN]\n"
-    "  --width K     width of the model, 1 to 65536 (4096), if there is no FILE\n"
-    "  --hidden M    width of the hidden layer, 1 to 65536 (11008), if there is no FILE\n"
-    "  --format F    int1, int2, int3, int4 (the default) or ternary, if there is no FILE\n"
-    "  --prompt N    tokens at a time in prefill, 1 to 4096 (128)\n"
-    "  --threads T   1 to 1024 (1)\n";
+std::string Usage() {
+  std::string formats;
+  for (const FormatInfo& f : kFormats) formats += fmt::format("{}{}", formats.empty() ? "" : ", ", f.name);
+  return fmt::format(
+      "usage: mlp_block [OPTIONS] [FILE GATE UP DOWN]\n"
+      "  --width K     width of the model, 1 to 65536 (4096), if there is no FILE\n"
+      "  --hidden M    width of the hidden layer, 1 to 65536 (11008), if there is no FILE\n"
+      "  --format F    one of {} ({}), if there is no FILE\n"
+      "  --prompt N    tokens at a time in prefill, 1 to 4096 (128)\n"
+      "  --threads T   1 to 1024 (1)\n",
+      formats, Name(Options().format));
+}
 
 bool ParseNumber(std::string_view text, std::size_t max, std::size_t* number) {
   const char* const end = text.data() + text.size();
@@ -176,10 +181,8 @@ class Block {
   const std::vector<float>& y() const { return y_; }
 
  private:
-  ActivationView View(const std::vector<float>& x, std::size_t k) const {
-    return {x.data(), DataType::kF32, n_, k, k, nullptr, kPerRow};
-  }
-  OutputView View(std::vector<float>* y, std::size_t m) const { return {y->data(), DataType::kF32, n_, m, m}; }
+  ActivationView View(const std::vector<float>& x, std::size_t k) const { return {x.data(), n_, k}; }
+  OutputView View(std::vector<float>* y, std::size_t m) const { return {y->data(), n_, m}; }
 
   const Weights& weights_;
   std::size_t n_;
@@ -228,7 +231,7 @@ int Run(const Options& options) {
   const char* const names[] = {"gate", "up", "down"};
   for (std::size_t i = 0; i < 3; ++i) {
     const PackedMatrix& w = layers[i]->packed;
-    fmt::print("{:<4}  W[{} x {}], {}, {:.3f} bits per weight\n", names[i], w.m(), w.k(), Describe(w.format()).name,
+    fmt::print("{:<4}  W[{} x {}], {}, {:.3f} bits per weight\n", names[i], w.m(), w.k(), Name(w.format()),
                w.bits_per_weight());
   }
   fmt::print("\n{:>5}  {:>12}  {:>12}  {:>8}  {:>15}\n", "N", "tokens/s", "f32", "faster", "relative error");
@@ -247,7 +250,7 @@ int Run(const Options& options) {
 int main(int argc, char** argv) {
   using namespace lutra::examples;
   Options options;
-  if (!Parse(argc, argv, &options)) return Fail(kBadUsage, kUsage);
+  if (!Parse(argc, argv, &options)) return Fail(kBadUsage, Usage());
   try {
     return Run(options);
   } catch (const std::bad_alloc&) {

@@ -20,11 +20,11 @@ int main() {
   // Once per x: its tables, for every matrix that reads it.
   lutra::Context context;  // with an executor: over its threads
   lutra::Activations tables;
-  const lutra::ActivationView x_view = {x.data(), lutra::DataType::kF32, N, K, K};
+  const lutra::ActivationView x_view(x.data(), N, K);
   if (status.ok()) status = lutra::Prepare(x_view, w, lutra::Precision::kInt8, context, &tables);
 
   // Once per matrix: y = x * W^T.
-  const lutra::OutputView y_view = {y.data(), lutra::DataType::kF32, N, M, M};
+  const lutra::OutputView y_view(y.data(), N, M);
   if (status.ok()) status = lutra::MatMul(w, tables, y_view, context);
 
   std::printf("%s, y[0] = %g\n", status.message().c_str(), static_cast<double>(y[0]));  // ok, y[0] = 256

@@ -1,4 +1,4 @@
-// The inside of Activations, for those who build and read tables.
+// The inside of Activations, for code that prepares and reads them.
 #pragma once
 
 #include "lutra/activations.h"
@@ -8,33 +8,37 @@
 namespace lutra {
 
 struct ActivationAccess {
-  static internal::TableKey KeyFor(const PackedMatrix& w, Precision precision) {
+  static internal::ActivationKey KeyFor(const PackedMatrix& w, ActivationKind kind, Precision precision) {
     const FormatInfo& f = Describe(w.format());
-    const bool tables = f.looks_up() && w.target() != nullptr;
-    return {static_cast<int>(tables ? w.target()->layout.scope : internal::Scope::kBlock),
-            w.k(),
-            BlockSize(f, w.group()),
-            CutSize(f, w.group()),
-            f.prepared,
-            precision,
-            PackedAccess::Fields(w).order_checksum};
+    const bool tables = Describe(kind).has_tables() && w.target() != nullptr;
+    internal::ActivationKey key;
+    key.scope = static_cast<int>(tables ? w.target()->info.layout.scope : internal::Scope::kBlock);
+    key.k = w.k();
+    key.block = BlockSize(f, w.group());
+    key.cut = CutSize(f, w.group());
+    key.kind = kind;
+    key.precision = precision;
+    key.order_checksum = PackedAccess::Fields(w).order_checksum;
+    return key;
   }
-  // Of x, or, unless `norm` is null, of x normalized.
-  static Status Prepare(const ActivationView& x, const RmsNorm* norm, const PackedMatrix& w, Precision precision,
-                        Context& context, Activations* activations);
-  static const internal::TableKey& Key(const Activations& x) { return x.key_; }
+  static const internal::ActivationKey& Key(const Activations& x) { return x.key_; }
 
-  static std::size_t RowBytes(const FormatInfo& f, const internal::Geometry& g, Precision precision) {
-    const std::size_t passes = precision == Precision::kInt16 ? 2 : 1;
-    return g.total_chunks() * passes * internal::TableBytes(f);
+  static std::size_t RowBytes(const ActivationInfo& a, const internal::Geometry& g, Precision precision) {
+    return g.x_chunks() * static_cast<std::size_t>(Limbs(precision)) * a.chunk_bytes;
   }
-  static internal::TableView View(const Activations& x, const FormatInfo& f, const internal::Geometry& g) {
-    return {x.tables_.data(), RowBytes(f, g, x.precision()), x.scales_.as<internal::BlockScale>()};
+  static internal::PreparedView View(const Activations& x, const internal::Geometry& g) {
+    return {x.data_.data(), RowBytes(Describe(x.kind()), g, x.precision()), x.scales_.as<internal::BlockScale>()};
   }
+
+  // Of x, or, unless `norm` is null, of x normalized.
+  static Status Prepare(const ActivationView& x, const RmsNorm* norm, const PackedMatrix& w,
+                        const PrepareOptions& options, Context& context, Activations* activations);
 };
 
-inline internal::Geometry GeometryOf(const PackedMatrix& w) {
-  return {Describe(w.format()), w.k(), w.group(), w.scale_type(), w.zero_kind()};
+inline internal::Geometry GeometryOf(const PackedMatrix& w, ActivationKind kind) {
+  return {Describe(w.format()), Describe(kind), w.k(), w.group(), internal::SchemeOf(w.scale_type(), w.zero_kind())};
 }
+// For what does not depend on x.
+inline internal::Geometry GeometryOf(const PackedMatrix& w) { return GeometryOf(w, MethodOf(w.format()).kind); }
 
 }  // namespace lutra

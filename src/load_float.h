@@ -1,17 +1,19 @@
-// Elements of arrays of any float type.
+// Elements of arrays of any type that is converted to floats one by one.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
+#include "lutra/float16.h"
 #include "lutra/matrix.h"
-#include "lutra/reference.h"
 
 namespace lutra {
 namespace internal {
 
 inline float LoadFloat(const void* data, DataType type, std::size_t i) {
   if (type == DataType::kF32) return static_cast<const float*>(data)[i];
+  if (type == DataType::kE8M0) return std::ldexp(1.0f, static_cast<const std::uint8_t*>(data)[i] - 127);
   const std::uint16_t bits = static_cast<const std::uint16_t*>(data)[i];
   return type == DataType::kF16 ? F16ToF32(bits) : BF16ToF32(bits);
 }

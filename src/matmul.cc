@@ -5,17 +5,18 @@
 
 #include "activation_access.h"
 #include "lutra/kernels/prefetch.h"
-#include "lutra/selection.h"
+#include "lutra/plan.h"
+#include "targets/targets.h"
 #include "validate.h"
 
 namespace lutra {
 namespace {
 
-using internal::kGroupRows;
+using internal::kNR;
 using internal::kPanelRows;
 
-Status Validate(const PackedMatrix& w, const Activations& x, const OutputView& y) {
-  if (y.n != x.n()) return Status::Invalid("y.n", "differs from the rows of x");
+Status ValidateOutput(const PackedMatrix& w, std::size_t n, const OutputView& y) {
+  if (y.n != n) return Status::Invalid("y.n", "differs from the rows of x");
   if (y.m != w.m()) return Status::Invalid("y.m", "differs from the rows of w");
   if (!IsFloat(y.type)) return Status::Invalid("y.type", "is not kF32, kF16 or kBF16");
   if (y.n == 0 || y.m == 0) return {};
@@ -24,19 +25,21 @@ Status Validate(const PackedMatrix& w, const Activations& x, const OutputView& y
   if (internal::Overflows(y.n, y.row_stride, SizeOf(y.type))) {
     return Status::Invalid("y.row_stride", "is too large: N * stride overflows");
   }
-  if (!x.Fits(w)) {
-    return Status::Invalid("x", "was prepared for matrices of another K, format, group size, order or target");
-  }
   return {};
 }
 
-// Rows of x per pass over the weights: the plan's, but no more than keep their tables in half of an L2 of 1 MB, as long
-// as those are 8; evenly, in whole groups.
-std::size_t RowsPerPass(const Plan& plan, std::size_t table_bytes_per_row, std::size_t n) {
-  const std::size_t fit = (std::size_t{512} << 10) / std::max<std::size_t>(table_bytes_per_row, 1);
-  const std::size_t most = std::min(plan.rows, std::max<std::size_t>(fit / kGroupRows * kGroupRows, 8));
-  const std::size_t passes = (n + most - 1) / most;
-  return internal::RoundUp((n + passes - 1) / passes, kGroupRows);
+Status Validate(const PackedMatrix& w, const Activations& x, const OutputView& y) {
+  LUTRA_RETURN_IF_ERROR(ValidateOutput(w, x.n(), y));
+  if (y.n == 0 || y.m == 0 || x.Fits(w)) return {};
+  return Status::Invalid("x", "was prepared for matrices of another K, format, group size, order or target");
+}
+
+// Rows of x per sweep over the weights: the plan's, but no more than keep their prepared bytes in half of L2, as long as
+// those are 8; evenly, in whole groups of NR.
+std::size_t TokenBlock(const Plan& plan, std::size_t l2_bytes, std::size_t row_bytes, std::size_t n) {
+  const std::size_t fit = l2_bytes / 2 / std::max<std::size_t>(row_bytes, 1);
+  const std::size_t most = std::min(plan.token_block, std::max<std::size_t>(fit / kNR * kNR, 8));
+  return internal::RoundUp(internal::DivideUp(n, internal::DivideUp(n, most)), kNR);
 }
 
 // Everything that stays the same over a call.
@@ -45,31 +48,29 @@ struct Problem {
   const OutputView& y;
   const Plan& plan;
   internal::Geometry geometry;
-  internal::TableView x;
-  const internal::TileKernel& kernel;
-  std::size_t set, rows_per_pass;
-  bool unpack;
+  internal::PreparedView x;
+  const internal::MethodKernel& kernel;
+  std::size_t interleaved, panels, token_block;  // panels that alternate in memory; that a tile takes side by side
 
   Problem(const PackedMatrix& w_, const Activations& activations, const OutputView& y_, const Plan& plan_)
       : w(w_),
         y(y_),
         plan(plan_),
-        geometry(GeometryOf(w_)),
-        x(ActivationAccess::View(activations, Describe(w_.format()), geometry)),
-        kernel(w_.target()->tile(w_.format(), activations.precision())),
-        set(internal::SetPanels(w_.target()->layout, Describe(w_.format()))),
-        rows_per_pass(RowsPerPass(plan_, x.row_bytes, y_.n)),
-        unpack(Unpacks(plan_.family)) {}
+        geometry(GeometryOf(w_, activations.kind())),
+        x(ActivationAccess::View(activations, geometry)),
+        kernel(w_.target()->method(w_.format(), activations.kind(), activations.precision())),
+        interleaved(internal::InterleavedPanels(w_.target()->info.layout, Describe(w_.format()).stored())),
+        panels(std::min(plan_.panels, kernel.panels)),
+        token_block(TokenBlock(plan_, internal::L2Bytes(w_.target()->info), x.row_bytes, y_.n)) {}
 };
 
 std::uint8_t* At(const OutputView& y, std::size_t n, std::size_t m) {
   return static_cast<std::uint8_t*>(y.data) + (n * y.row_stride + m) * SizeOf(y.type);
 }
 
-// Asks for the lines of y that a tile will be stored to, so that they are in L2 when it is. Few rows are there anyway.
-// (N = 32 to 512 on Zen 4: 1.01 to 1.03 times as fast.)
+// y is prefetched into L2 before its tile is computed. Few rows are there anyway. (N = 32 to 512 on Zen 4: 1.01 to 1.03 times as fast.)
 void Prefetch(const OutputView& y, std::size_t n, std::size_t rows, std::size_t m_begin, std::size_t m_end) {
-  if (rows <= kGroupRows) return;
+  if (rows <= kNR) return;
   const std::size_t row_bytes = (m_end - m_begin) * SizeOf(y.type);
   for (const std::size_t end = n + rows; n < end; ++n) {
     for (std::size_t at = 0; at < row_bytes; at += 64) internal::PrefetchToL2(At(y, n, m_begin) + at);
@@ -88,20 +89,30 @@ void Store(const Problem& p, const float* tile, std::size_t panel, std::size_t n
   }
 }
 
-// The columns [m_begin, m_end) of the rows of y that a pass from row n on makes: those whose tables stay in L2.
-void MultiplyPass(const Problem& p, std::size_t n, std::size_t m_begin, std::size_t m_end) {
+// The columns [m_begin, m_end) of y, for the token block from row n on, whose prepared activations stay in L2.
+void MultiplyTokenBlock(const Problem& p, std::size_t n, std::size_t m_begin, std::size_t m_end) {
   alignas(64) float tile[kMaxTileRows * kPanelRows];
   const std::size_t panels = internal::PanelsIn(p.w.m()), panel_end = internal::PanelsIn(m_end);
-  const std::size_t rows = std::min(p.rows_per_pass, p.y.n - n);
-  const internal::TableView x = {p.x.tables + n * p.x.row_bytes, p.x.row_bytes, p.x.scales + n * p.geometry.blocks};
+  const std::size_t rows = std::min(p.token_block, p.y.n - n);
+  internal::TileArgs args = {};
+  args.kernel = &p.kernel;
+  args.geometry = &p.geometry;
+  args.x = {p.x.data + n * p.x.row_bytes, p.x.row_bytes, p.x.scales + n * p.geometry.blocks};
+  args.rows = rows;
+  args.unpack = p.plan.unpack;
+  args.prefetch = p.plan.prefetch;
+  args.tile = tile;
   std::size_t panel = m_begin / kPanelRows;
-  while (panel < panel_end) {  // panels of a set, side by side
-    const internal::Place place(p.set, panel, panels);
-    const std::size_t count = std::min({p.plan.panels, place.set_panels - place.in_set, panel_end - panel});
+  while (panel < panel_end) {  // panels that alternate in memory, side by side
+    const internal::Place place(p.interleaved, panel, panels);
+    const std::size_t count = std::min({p.panels, place.count - place.at, panel_end - panel});
     Prefetch(p.y, n, rows, std::max(panel * kPanelRows, m_begin), std::min((panel + count) * kPanelRows, m_end));
-    // For each block of K: tile += scale * (sums looked up) + (center - zero) * (sum of x).
-    p.kernel.function({&p.geometry, p.w.data() + place.set_begin * p.geometry.panel_bytes, place.set_panels,
-                       place.in_set, count, x, rows, p.unpack, p.plan.ahead, tile});
+    // For each K-block: tile += scale * (sums looked up) + (center - zero) * (sum of x).
+    args.panels = p.w.data() + place.first * p.geometry.panel_bytes;
+    args.interleaved = place.count;
+    args.first = place.at;
+    args.panel_count = count;
+    p.w.target()->tile(args);
     for (std::size_t i = 0; i < count; ++i, ++panel) {
       Store(p, tile + i * rows * kPanelRows, panel, n, rows, m_begin, m_end);
     }
@@ -109,33 +120,41 @@ void MultiplyPass(const Problem& p, std::size_t n, std::size_t m_begin, std::siz
 }
 
 // A call cut into pieces for an executor: four per thread, which even out what neighbours cost; two for one row of x,
-// where long address streams count for more. Passes are parted first, so that each thread keeps its tables in its L2;
-// then the panels of W, in whole sets of those side by side as long as each thread has one.
+// where long address streams count for more. Token blocks are parted first, so that each thread keeps its activations in
+// its L2; then the panels of W, in whole groups of interleaved ones as long as each thread has one.
 class Split {
  public:
-  Split(const Problem& p, std::size_t threads) : p_(p), passes_((p.y.n + p.rows_per_pass - 1) / p.rows_per_pass) {
+  Split(const Problem& p, std::size_t threads) : p_(p), blocks_(internal::DivideUp(p.y.n, p.token_block)) {
     const std::size_t pieces = threads == 1 ? 1 : (p.y.n == 1 ? 2 : 4) * threads;
-    const std::size_t ranges = (pieces + passes_ - 1) / passes_;
-    const std::size_t set_rows = kPanelRows * std::max(p.set, p.plan.panels), sets = (p.y.m + set_rows - 1) / set_rows;
-    columns_ = internal::RoundUp((p.y.m + ranges - 1) / ranges, passes_ * sets >= threads ? set_rows : kPanelRows);
-    ranges_ = (p.y.m + columns_ - 1) / columns_;
+    const std::size_t ranges = internal::DivideUp(pieces, blocks_);
+    const std::size_t unit = kPanelRows * std::max(p.interleaved, p.plan.panels), units = internal::DivideUp(p.y.m, unit);
+    columns_ = internal::RoundUp(internal::DivideUp(p.y.m, ranges), blocks_ * units >= threads ? unit : kPanelRows);
+    ranges_ = internal::DivideUp(p.y.m, columns_);
   }
 
-  std::size_t count() const { return passes_ * ranges_; }
+  std::size_t count() const { return blocks_ * ranges_; }
 
   void MultiplyPiece(std::size_t i) const {
-    const std::size_t n = i / ranges_ * p_.rows_per_pass, m = i % ranges_ * columns_;
-    MultiplyPass(p_, n, m, std::min(m + columns_, p_.y.m));
+    const std::size_t n = i / ranges_ * p_.token_block, m = i % ranges_ * columns_;
+    MultiplyTokenBlock(p_, n, m, std::min(m + columns_, p_.y.m));
   }
 
  private:
   const Problem& p_;
-  std::size_t passes_, ranges_, columns_;  // of y in a range
+  std::size_t blocks_, ranges_, columns_;  // token blocks; ranges of columns of y, and columns in one
 };
+
+// The plan for these activations, whichever kind they are of.
+const Plan& PlanFor(const PackedMatrix& w, const Activations& x) {
+  return internal::SelectPlanFor({w.format(), w.target(), x.n(), w.group()}, x.kind());
+}
 
 }  // namespace
 
-bool Activations::Fits(const PackedMatrix& w) const { return key_ == ActivationAccess::KeyFor(w, key_.precision); }
+bool Activations::Fits(const PackedMatrix& w) const {
+  const bool multiplies = kind() == ActivationKind::kIntegers || kind() == MethodOf(w.format()).kind;
+  return multiplies && key_ == ActivationAccess::KeyFor(w, key_.kind, key_.precision);
+}
 
 Status MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView& y, std::size_t m_begin,
                    std::size_t m_end) {
@@ -143,30 +162,44 @@ Status MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView
   if (m_end > w.m()) return Status::Invalid("m_end", "is beyond the rows of w");
   if (m_begin > m_end) return Status::Invalid("m_begin", "is beyond m_end");
   if (m_begin == m_end || y.n == 0) return {};
-  const Problem problem(w, x, y, SelectPlan(w.format(), w.target(), y.n, w.group()));
-  for (std::size_t n = 0; n < y.n; n += problem.rows_per_pass) MultiplyPass(problem, n, m_begin, m_end);
+  const Problem problem(w, x, y, PlanFor(w, x));
+  for (std::size_t n = 0; n < y.n; n += problem.token_block) MultiplyTokenBlock(problem, n, m_begin, m_end);
   return {};
 }
 
+Status MatMul(const PackedMatrix& w, const ActivationView& x, const OutputView& y, Context& context) {
+  LUTRA_RETURN_IF_ERROR(ValidateOutput(w, x.n, y));
+  LUTRA_RETURN_IF_ERROR(Prepare(x, w, {}, context, &context.scratch));
+  return MatMul(w, context.scratch, y, context);
+}
+
 Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, Context& context) {
-  return MatMul(w, x, y, SelectPlan(w.format(), w.target(), y.n, w.group()), context);
+  LUTRA_RETURN_IF_ERROR(Validate(w, x, y));
+  return MatMul(w, x, y, PlanFor(w, x), context);
 }
 
 Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, const Plan& plan, Context& context) {
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y));
   if (y.n == 0 || y.m == 0) return {};
-  if (!Serves(plan, w.format(), w.target())) return Status::Invalid("plan", "is not for the format or target of w");
-  if (!HasFamily(w.format(), plan.family)) return Status::Invalid("plan.family", "is not one of the format's");
-  if (plan.rows == 0 || plan.rows % kGroupRows != 0) return Status::Invalid("plan.rows", "is not a multiple of 4");
+  if (!HasMethod(w.format(), plan.method)) return Status::Invalid("plan.method", "is not one of the format's");
+  if (KindOf(plan.method, w.format()) != x.kind()) {
+    return Status::Invalid("plan.method", "is not the one that x was prepared for");
+  }
+  if (plan.token_block == 0 || plan.token_block % kNR != 0) {
+    return Status::Invalid("plan.token_block", "is not a multiple of 4");
+  }
   if (plan.panels == 0) return Status::Invalid("plan.panels", "is 0");
-  if (plan.rows > kMaxTileRows || plan.panels > kMaxTileRows / plan.rows) {
-    return Status::Invalid("plan.panels", "is too large: rows * panels is above kMaxTileRows");
+  if (plan.token_block > kMaxTileRows || plan.panels > kMaxTileRows / plan.token_block) {
+    return Status::Invalid("plan.panels", "is too large: token_block * panels is above kMaxTileRows");
   }
   Executor& executor = context.executor != nullptr ? *context.executor : SerialExecutor();
   const Problem problem(w, x, y, plan);
+  if (!(plan.unpack ? problem.kernel.unpacked : problem.kernel.packed).exists()) {
+    return Status::Invalid("plan.unpack", "is false, but the method has no kernel on packed codes");
+  }
 
   // What an executor says of itself may be anything. More threads than there are tiles are of no use.
-  const std::size_t tiles = internal::PanelsIn(y.m) * ((y.n + kGroupRows - 1) / kGroupRows);
+  const std::size_t tiles = internal::PanelsIn(y.m) * internal::DivideUp(y.n, kNR);
   Split split(problem, std::clamp<std::size_t>(executor.Concurrency(), 1, tiles));
   executor.ParallelFor(
       split.count(), [](void* context_, std::size_t i) { static_cast<const Split*>(context_)->MultiplyPiece(i); },

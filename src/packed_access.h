@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "lutra/kernels/layout.h"
+#include "lutra/layout/panels.h"
 #include "lutra/packed_matrix.h"
 #include "lutra/quantize.h"
 
@@ -21,6 +21,11 @@ struct PackedAccess {
 };
 
 namespace internal {
+
+// Of what is packed, whatever the activations.
+inline Geometry GeometryOf(const QuantizedView& w) {
+  return {Describe(w.format), MethodOf(w.format).activations(), w.k, w.group, SchemeOf(w.scale_type, w.zero_kind)};
+}
 
 // All but data, bias, order and target: what follows from the shape of w, which must be valid.
 PackedFields FieldsOf(const QuantizedView& w);

@@ -7,7 +7,7 @@
 #include <iterator>
 
 #include "activation_access.h"
-#include "checksum.h"
+#include "memory/checksum.h"
 #include "packed_access.h"
 #include "validate.h"
 
@@ -52,7 +52,7 @@ Page PageOf(const PackedMatrix& w) {
   page.scale_type = static_cast<std::uint8_t>(w.scale_type());
   page.zero_kind = static_cast<std::uint8_t>(w.zero_kind());
   page.has_bias = w.has_bias();
-  if (w.target() != nullptr) page.layout = internal::LayoutId(w.target()->layout, Describe(w.format()));
+  if (w.target() != nullptr) page.layout = internal::LayoutId(w.target()->info.layout, Describe(w.format()).stored());
   page.m = w.m();
   page.k = w.k();
   page.group = w.group() == kPerMatrix ? static_cast<std::uint64_t>(-1) : w.group();
@@ -64,20 +64,22 @@ Page PageOf(const PackedMatrix& w) {
   return page;
 }
 
-// Scales and zeros that are floats are finite.
-bool ParamsValid(const PackedMatrix& w, internal::Layout layout) {
+// Qparams that have values that are not finite have none.
+bool QparamsValid(const PackedMatrix& w, internal::Layout layout) {
   const Geometry g = GeometryOf(w);
   if (g.blocks == 0) return true;  // and any number of panels, of no bytes
-  const std::size_t set = internal::SetPanels(layout, Describe(w.format())), panels = internal::PanelsIn(w.m());
-  const bool supers = HasTwoLevels(w.scale_type());
-  const DataType type = supers ? DataType::kF16 : w.scale_type();
-  const std::size_t unit = supers ? g.super_bytes : g.param_bytes;  // super-groups of two levels are all alike
-  const std::size_t floats = w.zero_kind() == ZeroKind::kInteger ? kPanelRows : unit / SizeOf(type);
-  for (std::size_t panel = 0; panel < panels; ++panel) {
-    const internal::Place place(set, panel, panels);
-    for (std::size_t i = 0; i < (supers ? g.supers() : g.groups()); ++i) {
-      const std::size_t offset = supers ? g.super_offset(i) : g.param_offset(i);
-      if (!internal::AllFinite(w.data() + place.At(g.panel_bytes, offset, unit), type, floats)) return false;
+  const std::size_t panels = internal::PanelsIn(w.m());
+  const std::size_t interleaved = internal::InterleavedPanels(layout, Describe(w.format()).stored());
+  for (const internal::QparamField& field : g.scheme) {
+    if (field.type == DataType::kUInt4) continue;
+    for (std::size_t panel = 0; panel < panels; ++panel) {
+      const internal::Place place(interleaved, panel, panels);
+      for (std::size_t i = 0; i < (field.per_super ? g.supers() : g.groups()); ++i) {
+        const std::size_t offset = field.per_super ? g.super_offset(i) : g.group_offset(i);
+        const std::size_t unit = field.per_super ? g.super_bytes_in(i) : g.scheme.group_bytes;
+        const std::uint8_t* const values = w.data() + place.At(g.panel_bytes, offset, unit) + field.offset;
+        if (!internal::AllFinite(values, field.type, kPanelRows)) return false;
+      }
     }
   }
   return true;
@@ -132,19 +134,19 @@ Status LoadAligned(const std::uint8_t* bytes, std::size_t size, const char* name
                    Buffer buffer, MappedFile file, PackedMatrix* w, Loaded* loaded) {
   Contents contents;
   LUTRA_RETURN_IF_ERROR(Parse(bytes, size, name, &contents));
-  const FormatInfo& f = Describe(contents.fields.format);
+  const EncodingInfo& e = Describe(contents.fields.format).stored();
   const Target target = options.target != nullptr ? options.target : RunnableTargets().data[0];
   Loaded how = buffer.size() != 0 ? Loaded::kCopied : Loaded::kInPlace;
   contents.fields.target = target;
   PackedMatrix result = PackedAccess::Make(contents.fields, std::move(buffer), std::move(file));
-  if (!ParamsValid(result, contents.layout) ||
+  if (!QparamsValid(result, contents.layout) ||
       (result.has_bias() && !internal::AllFinite(result.bias(), DataType::kF32, result.m()))) {
     return Status::Invalid(name, "holds scales, zeros or a bias that Pack refuses");
   }
   if (result.order() != nullptr) {
     LUTRA_RETURN_IF_ERROR(internal::ValidateOrder(result.order(), result.k(), name));
   }
-  if (result.bytes() != 0 && internal::LayoutId(contents.layout, f) != internal::LayoutId(target->layout, f)) {
+  if (result.bytes() != 0 && internal::LayoutId(contents.layout, e) != internal::LayoutId(target->info.layout, e)) {
     QuantizedMatrix codes;
     LUTRA_RETURN_IF_ERROR(internal::UnpackFrom(result, contents.layout, &codes));
     // Under this function's name of the argument.

@@ -5,44 +5,11 @@
 #include <cmath>
 
 #include "load_float.h"
-#include "lutra/reference.h"
+#include "lutra/float16.h"
 #include "scales.h"
 #include "validate.h"
 
 namespace lutra {
-
-Status QuantizedMatrix::Allocate(const QuantizedView& shape, bool bias) {
-  LUTRA_RETURN_IF_ERROR(internal::ValidateShape(shape));
-  const std::size_t scales = ScaleCount(shape);
-  const std::size_t super_bytes = SuperScaleCount(shape) * sizeof(std::uint16_t);
-  Buffer codes, scale_data, zeros, super_scales, super_offsets, bias_data, order;
-  // At least a byte each: an empty matrix has pointers, too.
-  if (!codes.Reserve(shape.m * shape.k + 1) || !scale_data.Reserve(scales * SizeOf(shape.scale_type) + 1) ||
-      !zeros.Reserve(scales * ZeroSize(shape) + 1) || !super_scales.Reserve(super_bytes) ||
-      !super_offsets.Reserve(shape.zero_kind == ZeroKind::kOffset ? super_bytes : 0) ||
-      !bias_data.Reserve(bias ? shape.m * sizeof(float) + 1 : 0) ||
-      !order.Reserve(shape.order != nullptr ? shape.k * sizeof(std::uint32_t) + 1 : 0)) {
-    return Status::OutOfMemory("w");
-  }
-  codes_ = std::move(codes);
-  scales_ = std::move(scale_data);
-  zeros_ = std::move(zeros);
-  super_scales_ = std::move(super_scales);
-  super_offsets_ = std::move(super_offsets);
-  bias_ = std::move(bias_data);
-  order_ = std::move(order);
-  view_ = shape;
-  view_.codes = codes_.data();
-  view_.code_stride = shape.k;
-  view_.scales = scales_.data();
-  view_.zeros = shape.zero_kind == ZeroKind::kNone ? nullptr : zeros_.data();
-  view_.super_scales = super_scales_.as<std::uint16_t>();
-  view_.super_offsets = super_offsets_.as<std::uint16_t>();
-  view_.bias = bias ? bias_.as<float>() : nullptr;
-  view_.order = shape.order != nullptr ? order_.as<std::uint32_t>() : nullptr;
-  return {};
-}
-
 namespace {
 
 using internal::LoadFloat;
@@ -77,7 +44,7 @@ struct ScaleAndZero {
   float scale, zero, offset;  // offset = -scale * zero
 };
 
-// What the group asks for, before rounding to the types.
+// The scale and zero point that suit the group, before they are rounded to their types.
 ScaleAndZero Fit(const FormatInfo& f, const Group& group, ZeroKind zero_kind) {
   float low = group.weights[0], high = low;
   double sum = 0, magnitudes = 0;
@@ -104,7 +71,7 @@ ScaleAndZero Fit(const FormatInfo& f, const Group& group, ZeroKind zero_kind) {
   }
   low = std::min(low, 0.0f);  // zero stays exact
   high = std::max(high, 0.0f);
-  const float scale = static_cast<float>((static_cast<double>(high) - low) / (f.levels - 1));
+  const auto scale = static_cast<float>((static_cast<double>(high) - low) / (f.levels - 1));
   float zero = scale > 0 ? -low / scale : 0.0f;
   if (IsInteger(zero_kind)) zero = std::clamp(std::nearbyint(zero), 0.0f, static_cast<float>(f.levels - 1));
   return {scale, zero, low};
@@ -134,11 +101,22 @@ void QuantizeGroup(const FormatInfo& f, const Group& group, std::size_t at, Quan
   });
 }
 
-}  // namespace
+// Every group of W[M x K], which is not empty.
+void QuantizeGroups(const float* weights, std::size_t row_stride, QuantizedMatrix& w) {
+  const QuantizedView& v = w.view();
+  const FormatInfo& f = Describe(v.format);
+  const bool whole = v.group == kPerMatrix;
+  const std::size_t size = HasRowScales(v.group) ? v.k : v.group, groups = GroupsPerRow(v.k, v.group);
+  for (std::size_t row = 0; row < (whole ? 1 : v.m); ++row) {
+    for (std::size_t g = 0; g < groups; ++g) {
+      const std::size_t begin = g * size;
+      const Group group{weights + row * row_stride + begin, whole ? v.m : 1, row_stride, std::min(size, v.k - begin)};
+      QuantizeGroup(f, group, row * groups + g, w, w.codes() + row * v.k + begin);
+    }
+  }
+}
 
-Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride,
-                const QuantizeOptions& options, QuantizedMatrix* w) {
-  if (w == nullptr) return Status::Invalid("w", "is null");
+QuantizedView ShapeOf(std::size_t m, std::size_t k, const QuantizeOptions& options) {
   QuantizedView shape;
   shape.format = options.format;
   shape.m = m;
@@ -146,43 +124,59 @@ Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t 
   shape.group = options.group;
   shape.scale_type = options.scale_type;
   shape.zero_kind = options.zero_kind;
-  if (!IsFloat(options.scale_type)) return Status::Invalid("options.scale_type", "is not kF32, kF16 or kBF16");
-  if (const Status status = internal::ValidateShape(shape); !status.ok()) {
-    constexpr const char* kNames[][2] = {{"w.format", "options.format"},
-                                         {"w.group", "options.group"},
-                                         {"w.scale_type", "options.scale_type"},
-                                         {"w.zero_kind", "options.zero_kind"},
-                                         {"w.m", "m"},
-                                         {"w.k", "k"}};
-    return internal::Renamed(status, kNames);
-  }
-  const bool empty = m == 0 || k == 0;
-  if (!empty && weights == nullptr) return Status::Invalid("weights", "is null");
+  return shape;
+}
+
+// `shape` is that of the options.
+Status ValidateOptions(const QuantizedView& shape) {
+  if (!IsFloat(shape.scale_type)) return Status::Invalid("options.scale_type", "is not kF32, kF16 or kBF16");
+  constexpr const char* kNames[][2] = {{"w.format", "options.format"},
+                                       {"w.group", "options.group"},
+                                       {"w.scale_type", "options.scale_type"},
+                                       {"w.zero_kind", "options.zero_kind"},
+                                       {"w.m", "m"},
+                                       {"w.k", "k"}};
+  return internal::Renamed(internal::ValidateShape(shape), kNames);
+}
+
+// A float matrix [M x K]; `name` is the argument that points to it.
+Status ValidateRows(const float* data, std::size_t m, std::size_t k, std::size_t row_stride, const char* name) {
+  if (m != 0 && k != 0 && data == nullptr) return Status::Invalid(name, "is null");
   if (m > 1 && row_stride < k) return Status::Invalid("row_stride", "is smaller than K");
   if (internal::Overflows(m, row_stride, sizeof(float))) {
     return Status::Invalid("row_stride", "is too large: M * stride overflows");
   }
-  for (std::size_t row = 0; !empty && row < m; ++row) {
-    if (!internal::AllFinite(weights + row * row_stride, DataType::kF32, k)) {
-      return Status::Invalid("weights", "holds a value that is not finite");
-    }
-  }
+  return {};
+}
 
+bool AllRowsFinite(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride) {
+  for (std::size_t row = 0; k != 0 && row < m; ++row) {
+    if (!internal::AllFinite(weights + row * row_stride, DataType::kF32, k)) return false;
+  }
+  return true;
+}
+
+bool AllCodesExist(const QuantizedView& w) {
+  const int levels = Describe(w.format).levels;
+  for (std::size_t m = 0; m < w.m; ++m) {
+    const std::uint8_t* const codes = w.codes + m * w.code_stride;
+    if (std::any_of(codes, codes + w.k, [levels](std::uint8_t code) { return code >= levels; })) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride,
+                const QuantizeOptions& options, QuantizedMatrix* w) {
+  if (w == nullptr) return Status::Invalid("w", "is null");
+  const QuantizedView shape = ShapeOf(m, k, options);
+  LUTRA_RETURN_IF_ERROR(ValidateOptions(shape));
+  LUTRA_RETURN_IF_ERROR(ValidateRows(weights, m, k, row_stride, "weights"));
+  if (!AllRowsFinite(weights, m, k, row_stride)) return Status::Invalid("weights", "holds a value that is not finite");
   QuantizedMatrix result;
   LUTRA_RETURN_IF_ERROR(result.Allocate(shape));
-  if (!empty) {
-    const FormatInfo& f = Describe(options.format);
-    const bool whole = options.group == kPerMatrix;
-    const std::size_t group = HasRowScales(options.group) ? k : options.group;
-    const std::size_t groups = GroupsPerRow(k, options.group);
-    for (std::size_t row = 0; row < (whole ? 1 : m); ++row) {
-      for (std::size_t g = 0; g < groups; ++g) {
-        const std::size_t at = row * row_stride + g * group;
-        QuantizeGroup(f, {weights + at, whole ? m : 1, row_stride, std::min(group, k - g * group)}, row * groups + g,
-                      result, result.codes() + row * k + g * group);
-      }
-    }
-  }
+  if (m != 0 && k != 0) QuantizeGroups(weights, row_stride, result);
   *w = std::move(result);
   return {};
 }
@@ -190,18 +184,9 @@ Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t 
 Status Dequantize(const QuantizedView& w, float* out, std::size_t row_stride) {
   LUTRA_RETURN_IF_ERROR(internal::ValidateWeights(w));
   if (w.m == 0 || w.k == 0) return {};
-  if (out == nullptr) return Status::Invalid("out", "is null");
-  if (w.m > 1 && row_stride < w.k) return Status::Invalid("row_stride", "is smaller than K");
-  if (internal::Overflows(w.m, row_stride, sizeof(float))) {
-    return Status::Invalid("row_stride", "is too large: M * stride overflows");
-  }
+  LUTRA_RETURN_IF_ERROR(ValidateRows(out, w.m, w.k, row_stride, "out"));
+  if (!AllCodesExist(w)) return Status::Invalid("w.codes", "holds a code that the format does not have");
   const FormatInfo& f = Describe(w.format);
-  for (std::size_t m = 0; m < w.m; ++m) {
-    for (std::size_t k = 0; k < w.k; ++k) {
-      if (w.codes[m * w.code_stride + k] >= f.levels)
-        return Status::Invalid("w.codes", "holds a code that the format does not have");
-    }
-  }
   for (std::size_t m = 0; m < w.m; ++m) {
     for (std::size_t k = 0; k < w.k; ++k) {
       out[m * row_stride + ColumnOfX(w, k)] =

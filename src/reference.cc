@@ -3,57 +3,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "load_float.h"
 #include "lutra/buffer.h"
+#include "lutra/layout/k_blocks.h"
 #include "scales.h"
 #include "validate.h"
 
 namespace lutra {
-
-float F16ToF32(std::uint16_t bits) {
-  const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000) << 16;
-  const std::uint32_t exponent = bits >> 10 & 0x1f, mantissa = bits & 0x3ff;
-  if (exponent == 0) {
-    const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  const std::uint32_t word = sign | (exponent == 31 ? 0x7f800000u : (exponent + 112) << 23) | mantissa << 13;
-  float value;
-  std::memcpy(&value, &word, sizeof(value));
-  return value;
-}
-
-std::uint16_t F32ToF16(float value) {
-  std::uint32_t word;
-  std::memcpy(&word, &value, sizeof(word));
-  const std::uint32_t sign = word >> 16 & 0x8000;
-  word &= 0x7fffffffu;
-  if (word > 0x7f800000u) return static_cast<std::uint16_t>(sign | 0x7e00);
-  if (word >= 0x477ff000u) return static_cast<std::uint16_t>(sign | 0x7c00);  // 65520 and above round to infinity
-  if (word < 0x38800000u) {                                                   // subnormal: a multiple of 2^-24
-    const float scaled = std::nearbyint(std::fabs(value) * 0x1p24f);
-    return static_cast<std::uint16_t>(sign | static_cast<std::uint32_t>(scaled));
-  }
-  const std::uint32_t even = word >> 13 & 1;
-  return static_cast<std::uint16_t>(sign | ((word - 0x38000000u + 0xfff + even) >> 13));
-}
-
-float BF16ToF32(std::uint16_t bits) {
-  const std::uint32_t word = static_cast<std::uint32_t>(bits) << 16;
-  float value;
-  std::memcpy(&value, &word, sizeof(value));
-  return value;
-}
-
-std::uint16_t F32ToBF16(float value) {
-  std::uint32_t word;
-  std::memcpy(&word, &value, sizeof(word));
-  if ((word & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>(word >> 16 | 0x40);
-  return static_cast<std::uint16_t>((word + 0x7fff + (word >> 16 & 1)) >> 16);
-}
-
 namespace {
 
 using internal::CenterAt;
@@ -97,16 +54,17 @@ float X(const QuantizedView& w, const ActivationView& x, std::size_t n, std::siz
   return X(x, n, ColumnOfX(w, j));
 }
 
+constexpr std::size_t kMaxBlock = 192;  // weights of a K-block
+
 // One block of x in integers: x = unit * integers.
 struct ExactBlock {
-  std::int32_t x[192];
+  std::int32_t x[kMaxBlock];
   std::int32_t sum = 0;
   float unit = 0;
 };
 
-ExactBlock RoundBlock(const QuantizedView& w, const ActivationView& x, std::size_t n, std::size_t begin,
-                      std::size_t end) {
-  const FormatInfo& f = Describe(w.format);
+ExactBlock RoundBlock(const QuantizedView& w, const ActivationView& x, const ActivationInfo& activations, std::size_t n,
+                      std::size_t begin, std::size_t end) {
   ExactBlock block;
   const bool one_scale = GroupsPerRow(x.k, x.scale_group) == 1 ||
                          (w.order == nullptr && begin / x.scale_group == (end - 1) / x.scale_group);
@@ -116,7 +74,7 @@ ExactBlock RoundBlock(const QuantizedView& w, const ActivationView& x, std::size
   // Very small and very large blocks are scaled by a power of two first.
   const int exponent = largest == 0 ? 0 : std::max(std::ilogb(largest), -127);
   const float shift = exponent < -60 ? 0x1p90f : exponent > 60 ? 0x1p-90f : 1.0f;
-  const auto limit = static_cast<float>(ExactLimit(f));
+  const auto limit = static_cast<float>(ExactLimit(activations));
   const float inverse = largest > 0 ? limit / (largest * shift) : 0.0f;
   block.unit = raw ? ScaleOfX(x, n, begin) : largest * shift / limit * (1.0f / shift);
   for (std::size_t k = begin; k < end; ++k) {
@@ -158,28 +116,29 @@ Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* 
   return {};
 }
 
-Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, float* y) {
+Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, ActivationKind kind, float* y) {
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y, "y"));
   const FormatInfo& f = Describe(w.format);
+  const MethodInfo method{w.format, kind};
   for (std::size_t n = 0; n < x.n; ++n) {
     for (std::size_t m = 0; m < w.m; ++m) y[n * w.m + m] = 0.0f;
     for (std::size_t begin = 0, end; begin < w.k; begin = end) {
       end = BlockEnd(f, w.group, begin, w.k);
-      const ExactBlock block = RoundBlock(w, x, n, begin, end);
+      const ExactBlock block = RoundBlock(w, x, Describe(kind), n, begin, end);
       const float sum_of_x = std::clamp(static_cast<float>(block.sum) * block.unit, -0x1.fffffep127f, 0x1.fffffep127f);
       for (std::size_t m = 0; m < w.m; ++m) {
         std::int32_t sum = 0;  // of L(q) * x
         for (std::size_t k = begin; k < end; ++k) {
           const int q = w.codes[m * w.code_stride + k];
-          sum += f.integer(q) * block.x[k - begin];
+          sum += method.integer(q) * block.x[k - begin];
         }
-        const float scale = ScaleAt(w, m, begin) * f.gain;
+        const float scale = ScaleAt(w, m, begin) * method.gain();
         float& to = y[n * w.m + m];
         if (w.zero_kind == ZeroKind::kNone) {  // in units of the gain, a power of two, center - zero is an integer too
-          sum += static_cast<int>((f.center - f.default_zero) / f.gain) * block.sum;
+          sum += method.start() * block.sum;
         }
         to = std::fma(scale, static_cast<float>(sum) * block.unit, to);
-        if (w.zero_kind != ZeroKind::kNone) to = std::fma(CenterAt(w, m, begin), sum_of_x, to);
+        if (w.zero_kind != ZeroKind::kNone) to = std::fma(CenterAt(w, method, m, begin), sum_of_x, to);
       }
     }
     if (w.bias != nullptr) {
@@ -202,12 +161,15 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, flo
 //                the running sum of y per block. (center: CenterAt.)
 //   underflow    units and products below the normal range are off by the smallest subnormal, times the integers they
 //                multiply.
-Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision, double* bound) {
+Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision, ActivationKind kind,
+                           double* bound) {
   LUTRA_RETURN_IF_ERROR(Validate(w, x, bound, "bound"));
   const FormatInfo& f = Describe(w.format);
-  const auto g = static_cast<std::size_t>(f.g);
-  const double reach = f.gain * static_cast<double>(f.integer(f.levels - 1));  // the largest |gain * L(q)|
-  const bool tables = f.looks_up() && precision == Precision::kInt8;
+  const MethodInfo method{w.format, kind};
+  const double gain = method.gain();
+  const auto g = static_cast<std::size_t>(method.activations().g);
+  const double reach = gain * std::max(method.highest(), -method.lowest());  // the largest |gain * L(q)|
+  const bool tables = method.looks_up() && precision == Precision::kInt8;
   constexpr double kEpsilon = 0x1p-23, kSmallest = 0x1p-149;
   for (std::size_t n = 0; n < x.n; ++n) {
     for (std::size_t m = 0; m < w.m; ++m) {
@@ -224,19 +186,21 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
           largest_sum = std::max(largest_sum, index_sum);
           sum += index_sum;
         }
-        const double scale = std::fabs(double{ScaleAt(w, m, begin)}), center = std::fabs(double{CenterAt(w, m, begin)});
+        const double scale = std::fabs(double{ScaleAt(w, m, begin)}), center = std::fabs(double{CenterAt(w, method, m, begin)});
         const auto count = static_cast<double>(end - begin);
         // What scale * gain, if it is subnormal and off by half a bit, is multiplied with beside x.
         const double integers =
-            (reach + std::fabs(f.center - (w.zero_kind == ZeroKind::kOffset ? 0.0 : double{ZeroAt(w, m, begin)}))) /
-            f.gain;
+            (reach + std::fabs(method.center() - (w.zero_kind == ZeroKind::kOffset ? 0.0 : double{ZeroAt(w, m, begin)}))) /
+            gain;
         const double step = largest_sum / 127;
         const double unit = tables                           ? step / 256
-                            : precision == Precision::kInt16 ? largest / ExactLimit(f)
+                            : precision == Precision::kInt16 ? largest / ExactLimit(method.activations())
                                                              : largest / 127;
-        if (tables) lookups += (scale * reach * std::ceil(count / f.g) + center / 31) * step / 2;
-        const double weight = std::max(std::fabs(WeightAt<double>(w, m, begin, f.value(0))),
-                                       std::fabs(WeightAt<double>(w, m, begin, f.value(f.levels - 1))));
+        if (tables) lookups += (scale * reach * std::ceil(count / static_cast<double>(g)) + center / 31) * step / 2;
+        double weight = 0;
+        for (int q = 0; q < f.levels; ++q) {
+          weight = std::max(weight, std::fabs(WeightAt<double>(w, m, begin, f.value(q))));
+        }
         rounding += weight * count * unit / 2;
         terms += (scale * reach + center) * (sum + count * unit);
         // The integers are at most 2^14 per weight, and so is what a denormal unit's half a bit is multiplied with.
@@ -249,6 +213,13 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
     }
   }
   return {};
+}
+
+Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, float* y) {
+  return ReferenceExactMatMul(w, x, MethodOf(w.format).kind, y);
+}
+Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision, double* bound) {
+  return ReferenceErrorBound(w, x, precision, MethodOf(w.format).kind, bound);
 }
 
 Status ReferenceRmsNorm(const ActivationView& x, const RmsNorm& norm, float* out) {

@@ -21,7 +21,7 @@ inline std::size_t GroupAt(const QuantizedView& w, std::size_t m, std::size_t k)
 inline float ScaleFrom(const QuantizedView& w, const void* array, const std::uint16_t* supers, std::size_t m,
                        std::size_t k) {
   const std::size_t i = GroupAt(w, m, k);
-  if (IsFloat(w.scale_type)) return LoadFloat(array, w.scale_type, i);
+  if (!HasTwoLevels(w.scale_type)) return LoadFloat(array, w.scale_type, i);
   const auto integer = static_cast<float>(static_cast<const std::int8_t*>(array)[i]);
   return integer * F16ToF32(supers[m * GroupsPerRow(w.k, kSuperGroup) + k / kSuperGroup]);
 }
@@ -50,14 +50,13 @@ T WeightAt(const QuantizedView& w, std::size_t m, std::size_t k, float value) {
 
 // What W(m, k) has beside scale * gain * L(code): the constant of its group, as kernels round it. (The gain is a power
 // of two, but a subnormal scale may lose its lowest bit to it.)
-inline float CenterAt(const QuantizedView& w, std::size_t m, std::size_t k) {
-  const FormatInfo& f = Describe(w.format);
-  const float scale = ScaleAt(w, m, k) * f.gain;
+inline float CenterAt(const QuantizedView& w, const MethodInfo& method, std::size_t m, std::size_t k) {
+  const float gain = method.gain(), center = method.center(), scale = ScaleAt(w, m, k) * gain;
   if (w.zero_kind == ZeroKind::kOffset) {
     const float offset = OffsetAt(w, m, k);
-    return f.center == 0 ? offset : std::fma(scale, f.center / f.gain, offset);  // -0 stays -0
+    return center == 0 ? offset : std::fma(scale, center / gain, offset);  // -0 stays -0
   }
-  return scale * ((f.center - ZeroAt(w, m, k)) / f.gain);
+  return scale * ((center - ZeroAt(w, m, k)) / gain);
 }
 
 }  // namespace internal

@@ -3,6 +3,7 @@
 
 #include "lutra/buffer.h"
 #include "lutra/format.h"
+#include "lutra/layout/qparams.h"
 
 namespace lutra {
 namespace internal {
@@ -23,9 +24,11 @@ Status ValidateOrder(const std::uint32_t* order, std::size_t k, const char* name
 }
 
 Status ValidateShape(const QuantizedView& w) {
-  if (static_cast<std::size_t>(w.format) >= std::size(kFormats)) return Status::Invalid("w.format", "is not a Format");
+  if (!IsFormat(w.format)) return Status::Invalid("w.format", "is not a Format");
   if (!IsGroupSize(w.group)) return Status::Invalid("w.group", "is not 16, 32, 64, 128, 256, kPerRow or kPerMatrix");
-  if (w.scale_type > DataType::kUInt4) return Status::Invalid("w.scale_type", "is not a DataType");
+  if (w.scale_type > DataType::kE8M0 || w.scale_type == DataType::kUInt8) {
+    return Status::Invalid("w.scale_type", "is not a DataType of scales");
+  }
   if (w.zero_kind > ZeroKind::kUInt4) return Status::Invalid("w.zero_kind", "is not a ZeroKind");
   if (HasTwoLevels(w.scale_type)) {
     if (HasRowScales(w.group)) return Status::Invalid("w.group", "has no scales of two levels: give 16 to 256");
@@ -33,36 +36,52 @@ Status ValidateShape(const QuantizedView& w) {
       return Status::Invalid("w.zero_kind", "is not kNone or kOffset, but scales have two levels");
     }
   }
+  if (w.scale_type == DataType::kE8M0 && w.zero_kind != ZeroKind::kNone && !IsInteger(w.zero_kind)) {
+    return Status::Invalid("w.zero_kind", "has the type of the scales, but E8M0 has no zero");
+  }
   if (Overflows(w.m, 1)) return Status::Invalid("w.m", "is too large");
   // 16 bytes bound what one weight takes anywhere: packed, padded, or as codes with scales in groups of 16.
   if (Overflows(w.m + 64, w.k < 64 ? 64 : w.k, 16)) return Status::Invalid("w.k", "is too large: M * K overflows");
   return {};
 }
 
+namespace {
+
+const char* ArgumentOf(QparamRole role) {
+  switch (role) {
+    case QparamRole::kScale:
+      return "w.scales";
+    case QparamRole::kZeroPoint:
+    case QparamRole::kOffset:
+      return "w.zeros";
+    case QparamRole::kSuperScale:
+      return "w.super_scales";
+    case QparamRole::kSuperOffset:
+      return "w.super_offsets";
+  }
+  return "w";
+}
+
+Status ValidateValues(const void* array, DataType type, std::size_t count, const char* name) {
+  if (count == 0) return {};
+  if (array == nullptr) return Status::Invalid(name, "is null");
+  if (!AllFinite(array, type, count)) return Status::Invalid(name, "holds a value that is not finite");
+  if (type == DataType::kUInt4 && !AllNibbles(array, count)) return Status::Invalid(name, "holds a value above 15");
+  return {};
+}
+
+}  // namespace
+
 Status ValidateWeights(const QuantizedView& w) {
   LUTRA_RETURN_IF_ERROR(ValidateShape(w));
-  const auto check = [](const void* array, DataType type, std::size_t count, const char* name) -> Status {
-    if (count == 0) return {};
-    if (array == nullptr) return Status::Invalid(name, "is null");
-    if (IsFloat(type) && !AllFinite(array, type, count)) {
-      return Status::Invalid(name, "holds a value that is not finite");
-    }
-    if (type == DataType::kUInt4 && !AllNibbles(array, count)) return Status::Invalid(name, "holds a value above 15");
-    return {};
-  };
   if (w.m != 0 && w.k != 0) {
     if (w.codes == nullptr) return Status::Invalid("w.codes", "is null");
     if (w.m > 1 && w.code_stride < w.k) return Status::Invalid("w.code_stride", "is smaller than K");
     if (Overflows(w.m, w.code_stride)) return Status::Invalid("w.code_stride", "is too large: M * stride overflows");
-    const std::size_t scales = ScaleCount(w), supers = SuperScaleCount(w);
-    const bool zeros = w.zero_kind != ZeroKind::kNone, offsets = w.zero_kind == ZeroKind::kOffset;
-    const DataType zero_type = w.zero_kind == ZeroKind::kInteger ? DataType::kInt8
-                               : w.zero_kind == ZeroKind::kUInt4 ? DataType::kUInt4
-                                                                 : w.scale_type;
-    LUTRA_RETURN_IF_ERROR(check(w.scales, w.scale_type, scales, "w.scales"));
-    LUTRA_RETURN_IF_ERROR(check(w.zeros, zero_type, zeros ? scales : 0, "w.zeros"));
-    LUTRA_RETURN_IF_ERROR(check(w.super_scales, DataType::kF16, supers, "w.super_scales"));
-    LUTRA_RETURN_IF_ERROR(check(w.super_offsets, DataType::kF16, offsets ? supers : 0, "w.super_offsets"));
+    for (const QparamField& field : SchemeOf(w.scale_type, w.zero_kind)) {
+      LUTRA_RETURN_IF_ERROR(ValidateValues(ArrayOf(w, field.role), field.type, ValueCount(field, w.m, w.k, w.group),
+                                           ArgumentOf(field.role)));
+    }
   }
   if (w.bias != nullptr && !AllFinite(w.bias, DataType::kF32, w.m)) {
     return Status::Invalid("w.bias", "holds a value that is not finite");

@@ -1,6 +1,7 @@
 // Checks of the caller's arguments that several entries share. Each names the argument by the text it is given.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -42,7 +43,7 @@ inline bool IsFinite(float value) {
   return (bits & 0x7f800000u) != 0x7f800000u;
 }
 
-// `count` values of a float type.
+// `count` values of any type; integers always are.
 inline bool AllFinite(const void* data, DataType type, std::size_t count) {
   if (type == DataType::kF32) {
     const auto* values = static_cast<const float*>(data);
@@ -51,6 +52,11 @@ inline bool AllFinite(const void* data, DataType type, std::size_t count) {
     }
     return true;
   }
+  if (type == DataType::kE8M0) {
+    const auto* bytes = static_cast<const std::uint8_t*>(data);
+    return std::find(bytes, bytes + count, 255) == bytes + count;
+  }
+  if (!IsFloat(type)) return true;
   const std::uint16_t exponent = type == DataType::kF16 ? 0x7c00 : 0x7f80;
   const auto* values = static_cast<const std::uint16_t*>(data);
   for (std::size_t i = 0; i < count; ++i) {

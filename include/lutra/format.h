@@ -1,5 +1,5 @@
-// THE description of the weight formats: packing, table building, reference, kernels, tests and documents derive from
-// it.
+// Three of Lutra's five tables: weight formats (what a code means), encodings (how codes are stored) and activation
+// kinds (what Prepare computes from x). Packing, kernels, references, tests and documents derive from them.
 #pragma once
 
 #include <cstddef>
@@ -7,87 +7,179 @@
 
 namespace lutra {
 
-enum class Format : std::uint8_t { kInt1, kInt2, kInt3, kInt4, kTernary };
+// --- Activation kinds: what weights are multiplied with. A row of x becomes either
+//
+//   sum tables  (T-MAC, https://arxiv.org/abs/2407.00088; LUT Tensor Core, https://arxiv.org/abs/2408.06003). For each g
+//               consecutive elements of x, the sums with all combinations of digits as factors: -1 and 1 in base 2, -1,
+//               0 and 1 in base 3. An index of g weights selects its sum: the weight's part is one lookup.
+//               In base 3 the number that the digits form is balanced, so its negation stands for the negated weights:
+//               only indices >= 0 have an entry (a mirrored table), and the sign is applied to the entry.
+//   integers    x in rounded integers; each product is computed.
+//
+// Their entries have 8 bits, or 16 bits as two 7-bit limbs (Precision).
+enum class ActivationKind : std::uint8_t { kBinarySums, kTernarySums, kIntegers };
 
-// A weight is stored as a code q in [0, levels) and stands for
+struct ActivationInfo {
+  ActivationKind kind;
+  const char* name;
+  int base;                   // of the digits of an index; 0: there are no tables
+  int g;                      // elements of x per table
+  int entries;                // of a table
+  std::size_t chunk_weights;  // elements of x in a chunk
+  std::size_t chunk_bytes;    // of a chunk of one row of x, for each limb: four tables of 16 bytes, or 16 integers
+
+  constexpr bool has_tables() const { return base != 0; }
+};
+
+inline constexpr ActivationInfo kActivationKinds[] = {
+    {ActivationKind::kBinarySums, "sums in base 2", 2, 4, 16, 16, 64},
+    {ActivationKind::kTernarySums, "sums in base 3", 3, 3, 14, 12, 64},
+    {ActivationKind::kIntegers, "integers", 0, 1, 0, 16, 16},
+};
+constexpr const ActivationInfo& Describe(ActivationKind kind) {
+  return kActivationKinds[static_cast<std::size_t>(kind)];
+}
+constexpr const char* Name(ActivationKind kind) noexcept {
+  return kind <= ActivationKind::kIntegers ? Describe(kind).name : "?";
+}
+
+// kInt8: int8 tables or int8 x, the fast default; NMSE 1.4e-5 to 4.5e-5 on Gaussian x and evenly used codes.
+// kInt16: 15 bits in two limbs of 7. Sums are exact integers: for int8 activations without any rounding of x (where no
+//     K-block straddles two activation scales, and, with an order of columns, x has one per row), for others after
+//     rounding x to a multiple of max|x| / ExactLimit per K-block.
+enum class Precision : std::uint8_t { kInt8, kInt16 };
+constexpr const char* Name(Precision precision) noexcept {
+  return precision == Precision::kInt8 ? "int8" : precision == Precision::kInt16 ? "int16" : "?";
+}
+inline constexpr Precision kPrecisions[] = {Precision::kInt8, Precision::kInt16};
+constexpr int Limbs(Precision precision) { return precision == Precision::kInt16 ? 2 : 1; }
+
+// The largest |x| in integers under kInt16: g of them sum to at most 127 * 128 + 63, what two limbs hold.
+constexpr int ExactLimit(const ActivationInfo& a) { return (127 * 128 + 63) / a.g; }
+
+// --- Encodings: how the codes of a row are stored. layout/encodings.h says in which order.
 //
-//     w = scale * (value(q) - zero)            value(q) = gain * L(q) + center
+//   planes of indices   bit p of four consecutive codes, read as signs, is an index of plane p into sum tables
+//   ternary indices     three codes are the digits of one balanced number in base 3: four bits of index and a sign
+//   nibbles             a code of four bits
+//   nibbles of 3 bits   three codes in the low bits of three nibbles; the bits of a fourth code are their top bits
 //
-// where the integer L(q) is what kernels sum up with x. There are two ways to do that, by what Prepare makes of x:
+// Any encoding can be unpacked to one byte per code, for products with integers.
+enum class Encoding : std::uint8_t { kPlanes1, kPlanes2, kTernaryIndices, kNibbles3, kNibbles4 };
+
+struct EncodingInfo {
+  Encoding encoding;
+  const char* name;
+  ActivationKind kind;        // of the tables that stored nibbles index; kIntegers: nibbles are codes
+  int planes;                 // nibbles of a row that stand for the same weights, or for a quarter of a chunk each
+  std::size_t chunk_weights;  // codes of a row in a chunk, the unit of packing: four nibbles for each plane
+  std::size_t sign_bits;      // of a row and chunk
+  std::size_t k_block;        // the largest K-block, in weights, where one scale serves more
+
+  constexpr bool has_indices() const { return kind != ActivationKind::kIntegers; }
+  constexpr bool has_signs() const { return sign_bits != 0; }
+  // Bits per weight of the stored codes alone.
+  constexpr double bits_per_weight() const {
+    return (16.0 * planes + static_cast<double>(sign_bits)) / static_cast<double>(chunk_weights);
+  }
+};
+
+inline constexpr EncodingInfo kEncodings[] = {
+    {Encoding::kPlanes1, "1 plane of indices", ActivationKind::kBinarySums, 1, 16, 0, 128},
+    {Encoding::kPlanes2, "2 planes of indices", ActivationKind::kBinarySums, 2, 16, 0, 128},
+    {Encoding::kTernaryIndices, "ternary indices", ActivationKind::kTernarySums, 1, 12, 4, 192},
+    {Encoding::kNibbles3, "nibbles of 3 bits", ActivationKind::kIntegers, 3, 16, 0, 128},
+    {Encoding::kNibbles4, "nibbles", ActivationKind::kIntegers, 4, 16, 0, 128},
+};
+constexpr const EncodingInfo& Describe(Encoding encoding) { return kEncodings[static_cast<std::size_t>(encoding)]; }
+
+// --- Formats: what a code q in [0, levels) means.
 //
-// kBinarySums, kTernarySums: a lookup code (T-MAC, https://arxiv.org/abs/2407.00088; LUT Tensor Core,
-// https://arxiv.org/abs/2408.06003). L(q) = sum_p 2^p * digit_p(q). A digit takes `base` values: -1, +1 in base 2 (the
-// bit of plane p, read as a sign) and -1, 0, +1 in base 3. The digits of g consecutive weights of one row and one plane
-// form an index: the number with these digits. x becomes tables of all sums of g values with such digits as factors.
-// In base 3 the number is balanced, so its negation is the index of the negated weights; only indices >= 0 have a table
-// entry, and the sign is stored apart (a mirrored table).
-//
-// kIntegers: x becomes integers, L(q) = q, and each product is computed (g = 1). From 3 bits on that takes fewer
-// instructions than a lookup per plane: 64 codes are one vector of bytes, but 3 or 4 vectors of lookups.
-enum class Prepared : std::uint8_t { kBinarySums, kTernarySums, kIntegers };
-inline constexpr std::size_t kPreparedKinds = 3;
+//     w = scale * (value(q) - zero)          value(q) = unit * (first + step * q), or unit * values[q]
+enum class Format : std::uint8_t { kInt1, kInt2, kInt3, kInt4, kTernary, kIq4nl, kFp4 };
+
+namespace internal {
+
+// ggml's IQ4_NL and IQ4_XS.
+inline constexpr std::int8_t kIq4nlValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                                 1,    13,   25,  38,  53,  69,  89,  113};
+// Twice E2M1 (OCP Microscaling Formats): 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives.
+inline constexpr std::int8_t kFp4Values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+}  // namespace internal
 
 struct FormatInfo {
   Format format;
   const char* name;
   int levels;  // number of codes
-  Prepared prepared;
-  int g;       // weights per table
-  int planes;  // P: bits of a code in base 2, 1 in base 3
-  float gain, center;
-  float default_zero;  // the zero point of a matrix that has none
+  Encoding encoding;
+  float unit;                 // a power of two
+  int first, step;            // the affine rule, or
+  const std::int8_t* values;  // [levels], the table of values
+  float default_zero;         // the zero point of a matrix that has none
 
-  constexpr bool looks_up() const { return prepared != Prepared::kIntegers; }
-  constexpr bool mirrored() const { return prepared == Prepared::kTernarySums; }
-  constexpr int base() const { return mirrored() ? 3 : 2; }
-  constexpr int entries() const { return mirrored() ? 14 : 16; }  // of one table: (3^3 + 1) / 2 or 2^4
-  constexpr int integer(int q) const {                            // L(q)
-    return !looks_up() ? q : mirrored() ? q - 1 : 2 * q - (levels - 1);
-  }
-  constexpr float value(int q) const { return gain * static_cast<float>(integer(q)) + center; }
-  // Weights in a chunk, the unit of packing: four indices, or four times four codes.
-  constexpr std::size_t chunk_weights() const { return looks_up() ? 4 * static_cast<std::size_t>(g) : 16; }
-  // Bits per weight of the stored codes alone: per chunk and row 16 for each plane, and 4 for signs.
-  constexpr double index_bits() const {
-    return (16.0 * planes + (mirrored() ? 4.0 : 0.0)) / static_cast<double>(chunk_weights());
-  }
+  constexpr int integer(int q) const { return values != nullptr ? values[q] : first + step * q; }
+  constexpr float value(int q) const { return unit * static_cast<float>(integer(q)); }
+  constexpr const EncodingInfo& stored() const { return Describe(encoding); }
 };
 
 inline constexpr FormatInfo kFormats[] = {
-    {Format::kInt1, "int1", 2, Prepared::kBinarySums, 4, 1, 1.0f, 0.0f, 0.0f},
-    {Format::kInt2, "int2", 4, Prepared::kBinarySums, 4, 2, 0.5f, 1.5f, 2.0f},
-    {Format::kInt3, "int3", 8, Prepared::kIntegers, 1, 3, 1.0f, 0.0f, 4.0f},
-    {Format::kInt4, "int4", 16, Prepared::kIntegers, 1, 4, 1.0f, 0.0f, 8.0f},
-    {Format::kTernary, "ternary", 3, Prepared::kTernarySums, 3, 1, 1.0f, 0.0f, 0.0f},
+    {Format::kInt1, "int1", 2, Encoding::kPlanes1, 1.0f, -1, 2, nullptr, 0.0f},
+    {Format::kInt2, "int2", 4, Encoding::kPlanes2, 1.0f, 0, 1, nullptr, 2.0f},
+    {Format::kInt3, "int3", 8, Encoding::kNibbles3, 1.0f, 0, 1, nullptr, 4.0f},
+    {Format::kInt4, "int4", 16, Encoding::kNibbles4, 1.0f, 0, 1, nullptr, 8.0f},
+    {Format::kTernary, "ternary", 3, Encoding::kTernaryIndices, 1.0f, -1, 1, nullptr, 0.0f},
+    {Format::kIq4nl, "iq4nl", 16, Encoding::kNibbles4, 1.0f, 0, 0, internal::kIq4nlValues, 0.0f},
+    {Format::kFp4, "fp4", 16, Encoding::kNibbles4, 0.5f, 0, 0, internal::kFp4Values, 0.0f},
 };
+inline constexpr std::size_t kFormatCount = sizeof(kFormats) / sizeof(kFormats[0]);
 
 constexpr const FormatInfo& Describe(Format format) { return kFormats[static_cast<std::size_t>(format)]; }
+constexpr bool IsFormat(Format format) { return static_cast<std::size_t>(format) < kFormatCount; }
+constexpr const char* Name(Format format) noexcept { return IsFormat(format) ? Describe(format).name : "?"; }
 
-// Lookup codes: the digits of an index (>= 0) from weight 0, the lowest, upwards: table[index] = sum_j digit_j * x[j].
-constexpr int LowDigit(const FormatInfo& f, int index) {
-  return f.base() == 2 ? 2 * (index & 1) - 1 : (index + 1) % 3 - 1;
-}
-constexpr int DropLowDigit(const FormatInfo& f, int index) { return f.base() == 2 ? index >> 1 : (index + 1) / 3; }
-
-// The index of g digits as a number in base 3, negative where its mirror image is meant; >= 0 in base 2.
-constexpr int AppendDigit(const FormatInfo& f, int index, int digit) {
-  return f.base() == 2 ? 2 * index + (digit > 0 ? 1 : 0) : 3 * index + digit;  // from weight g - 1 down to weight 0
-}
-
-// --- The cut of K into blocks, chunks and runs; the same on every target, so that results do not depend on the CPU.
+// --- Methods: a format multiplied with an activation kind, its encoding's or kIntegers. Kernels sum L(q) * x in
+// integers, where
 //
-//   block   what is summed in integers before it is scaled to float: min(group, 128) weights; 192 in base 3 where one
-//           scale serves more than 128. Blocks never straddle groups; the last of a group or of a row may be shorter.
-//   chunk   four indices of one row, 4g weights; or 16 codes. A block is a whole number of chunks; weights beyond its
-//           end are void.
-//   run     two chunks, whose int8 tables share one scale. In base 3, where the last run of a block has two chunks, and
-//           two indices of the second suffice, only these are stored: half a chunk.
-inline constexpr std::size_t kIndicesPerChunk = 4;
-inline constexpr std::size_t kChunksPerRun = 2;
-inline constexpr std::size_t kMaxChunksPerBlock = 16;
-inline constexpr std::size_t kMaxRunsPerBlock = kMaxChunksPerBlock / kChunksPerRun;
+//     value(q) = gain * L(q) + center
+//
+// Sum tables: L(q) = sum_p 2^p * digit_p(q), the digits that select from the tables. Integers: L(q) = value(q) / unit.
+struct MethodInfo {
+  Format format;
+  ActivationKind kind;
 
-// Group sizes besides 16, 32, 64, 128 and 256 weights.
+  constexpr const FormatInfo& info() const { return Describe(format); }
+  constexpr const ActivationInfo& activations() const { return Describe(kind); }
+  constexpr bool looks_up() const { return activations().has_tables(); }
+
+  constexpr int integer(int q) const {
+    return !looks_up() ? info().integer(q) : activations().base == 2 ? 2 * q - (info().levels - 1) : q - 1;
+  }
+  constexpr float gain() const {
+    return !looks_up() ? info().unit
+                       : (info().value(1) - info().value(0)) / static_cast<float>(integer(1) - integer(0));
+  }
+  constexpr float center() const {
+    return !looks_up() ? 0.0f : info().value(0) - gain() * static_cast<float>(integer(0));
+  }
+  // Without zero points w / (scale * gain) = L(q) + start(), an integer.
+  constexpr int start() const { return static_cast<int>((center() - info().default_zero) / gain()); }
+  constexpr int lowest() const { return Extreme(false); }
+  constexpr int highest() const { return Extreme(true); }
+
+ private:
+  constexpr int Extreme(bool high) const {
+    int extreme = integer(0);
+    for (int q = 1; q < info().levels; ++q) {
+      if ((integer(q) > extreme) == high) extreme = integer(q);
+    }
+    return extreme;
+  }
+};
+// A format's method under Choice::kInvariant: lookups in the tables that its encoding indexes, or products of integers.
+constexpr MethodInfo MethodOf(Format format) { return {format, Describe(format).stored().kind}; }
+
+// --- Groups: consecutive weights of a row that share a scale. 16, 32, 64, 128 or 256 weights, or
 inline constexpr std::size_t kPerRow = 0;                                // one scale per row of W
 inline constexpr std::size_t kPerMatrix = static_cast<std::size_t>(-1);  // one scale in all
 
@@ -96,44 +188,8 @@ constexpr bool IsGroupSize(std::size_t group) {
          group == 256;
 }
 constexpr bool HasRowScales(std::size_t group) { return group == kPerRow || group == kPerMatrix; }
-constexpr std::size_t BlockSize(const FormatInfo& f, std::size_t group) {
-  const bool small = !HasRowScales(group) && group <= 128;
-  return small ? group : f.mirrored() ? 192 : 128;
-}
-// After so many weights of a row its cut into blocks starts anew.
-constexpr std::size_t CutSize(const FormatInfo& f, std::size_t group) {
-  const std::size_t block = BlockSize(f, group);
-  return HasRowScales(group) || group % block == 0 ? block : group;
-}
-// Where the block ends that begins with weight `begin` of a row of k.
-constexpr std::size_t BlockEnd(const FormatInfo& f, std::size_t group, std::size_t begin, std::size_t k) {
-  const std::size_t block = BlockSize(f, group), left = CutSize(f, group) - begin % CutSize(f, group);
-  const std::size_t size = block < left ? block : left;
-  return size < k - begin ? begin + size : k;
-}
 constexpr std::size_t GroupsPerRow(std::size_t k, std::size_t group) {
   return HasRowScales(group) ? 1 : k / group + (k % group != 0);
 }
-constexpr std::size_t ChunksIn(const FormatInfo& f, std::size_t weights) {
-  return (weights + f.chunk_weights() - 1) / f.chunk_weights();
-}
-// Half chunks that are stored of a block.
-constexpr std::size_t HalvesIn(const FormatInfo& f, std::size_t weights) {
-  const std::size_t chunks = ChunksIn(f, weights);
-  const bool half = f.mirrored() && chunks != 0 && chunks % kChunksPerRun == 0 &&
-                    weights <= chunks * f.chunk_weights() - f.chunk_weights() / 2;
-  return 2 * chunks - (half ? 1 : 0);
-}
-
-// kInt8: int8 tables or int8 x, the fast default; NMSE 1.4e-5 to 4.5e-5 on Gaussian x and evenly used codes.
-// kInt16: 15 bits in two digits of 7. Sums are exact integers: for int8 activations without any rounding of x (where no
-//     block straddles two activation scales, and, with an order of columns, x has one per row), for others after
-//     rounding x to a multiple of max|x| / ExactLimit(f) per block.
-// Both give the same bits on every target, for every split into ranges and any number of threads.
-enum class Precision : std::uint8_t { kInt8, kInt16 };
-inline constexpr Precision kPrecisions[] = {Precision::kInt8, Precision::kInt16};
-
-// The largest |x| in integers under kInt16: g of them sum to at most 127 * 128 + 63, what two digits hold.
-constexpr int ExactLimit(const FormatInfo& f) { return (127 * 128 + 63) / f.g; }
 
 }  // namespace lutra

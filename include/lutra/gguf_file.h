@@ -1,4 +1,4 @@
-// The tensors of a GGUF file (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
+// Finds the tensors of a GGUF file (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
 #pragma once
 
 #include <cstddef>
@@ -9,12 +9,12 @@
 #include "lutra/buffer.h"
 #include "lutra/export.h"
 #include "lutra/import.h"
-#include "lutra/quantize.h"
+#include "lutra/quantized_matrix.h"
 #include "lutra/status.h"
 
 namespace lutra {
 
-// Where a tensor is in the bytes of a file.
+// A tensor of a file: its name, type and shape, and its bytes.
 struct GgufTensor {
   std::string_view name;     // UTF-8
   std::uint32_t type = 0;    // see FindGgufType
@@ -22,14 +22,14 @@ struct GgufTensor {
   std::size_t dims[4] = {};  // the first is K, whose elements are contiguous; 1 from the rank on; never 0
   std::uint64_t offset = 0;  // of the data in the file
   const std::uint8_t* data = nullptr;
-  std::size_t size = 0;  // bytes; of a type that ggml does not have: all that the file has from `data` on
+  std::size_t size = 0;  // bytes; for a type that ggml does not have, all bytes from `data` to the end of the file
 
   std::size_t k() const { return dims[0]; }
-  // Rows of all the matrices in the tensor; of experts (rank 3) dims[1] each, one after the other.
+  // The rows of all matrices in the tensor. Experts (rank 3) have dims[1] rows each and follow each other.
   std::size_t m() const { return dims[1] * dims[2] * dims[3]; }
 };
 
-// Reads what a file says of its tensors; these and their names point into the bytes, which must outlive this object
+// The list of tensors of a file. Tensors and their names point into the bytes, which must outlive this object
 // unchanged. Any number of threads may read it.
 class LUTRA_API GgufFile {
  public:
@@ -44,10 +44,10 @@ class LUTRA_API GgufFile {
     return *this;
   }
 
-  // Versions 2 and 3, little-endian. Metadata are skipped, but for general.alignment. Everything is checked against
-  // `size`, so that whatever the bytes, tensors lie within them. Fails, with nothing changed, with kInvalidArgument on
-  // what is damaged or truncated, kUnsupported on other versions. Time and memory are bound by the size of the file's
-  // part before the data.
+  // Reads versions 2 and 3, little-endian. Skips all metadata but general.alignment. Input is untrusted: malformed data
+  // is rejected, never read out of bounds, and every tensor lies within the bytes. Fails, with nothing changed, with
+  // kInvalidArgument on damaged or truncated files, kUnsupported on other versions. Time and memory are proportional to
+  // the part of the file before the data.
   Status Parse(const void* bytes, std::size_t size);
 
   std::uint32_t version() const { return version_; }
@@ -57,7 +57,7 @@ class LUTRA_API GgufFile {
   const GgufTensor* begin() const { return tensors_.as<GgufTensor>(); }
   const GgufTensor* end() const { return begin() + size_; }
   std::size_t size() const { return size_; }
-  // Null if there is none of that name.
+  // Null if no tensor has that name.
   const GgufTensor* Find(std::string_view name) const;
 
  private:

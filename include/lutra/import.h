@@ -1,9 +1,9 @@
-// Quantized weights as other tools write them, lossless: GGUF's blocks, GPTQ and AWQ. From there Pack goes on.
+// Imports quantized weights of other tools without loss: GGUF blocks, GPTQ and AWQ. Pack takes the result.
 //
-// Every W(m, k) is what the tool itself makes of the data, bit for bit, if it computes in float. The data are read once
-// and are not needed afterwards. A bias is not part of them: set QuantizedView::bias in a copy of the view. Functions
-// are thread-safe; they fail, with *w untouched, on data that their sizes do not fit, on codes or scales that nothing
-// in Lutra stands for, and on short memory.
+// Every W(m, k) equals the tool's own dequantized weight in float, bit for bit. The data are read once and are not
+// needed afterwards. They hold no bias: set QuantizedView::bias in a copy of the view. The functions are thread-safe.
+// They fail, with *w untouched, if the sizes do not match M and K, if no format holds the codes or scales, and if
+// memory is short.
 #pragma once
 
 #include <cstddef>
@@ -11,19 +11,15 @@
 
 #include "lutra/export.h"
 #include "lutra/matrix.h"
-#include "lutra/quantize.h"
+#include "lutra/quantized_matrix.h"
 #include "lutra/status.h"
 
 namespace lutra {
 
-namespace internal {
-struct GgufBlock;
-}
-
 // --- GGUF (ggml, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). gguf_file.h finds the tensors of a file.
 
-// A type of blocks: `weights` consecutive weights of one row take `bytes`. All that ggml has are known by name and
-// size; those whose `refusal` is null are imported, as:
+// A type of block: `weights` consecutive weights of one row take `bytes`. The list has all types of ggml. Lutra imports
+// a type whose `refusal` is null; the fields after it are the types of the imported matrix.
 struct GgufType {
   std::uint32_t id;  // ggml's
   const char* name;  // ggml's
@@ -31,10 +27,9 @@ struct GgufType {
   const char* refusal;  // why no format holds this type; null if one does
 
   Format format = Format::kInt4;
-  std::size_t group = 0;                 // kTernary: one scale per row or matrix, where these are all the same
+  std::size_t group = 0;                 // kTernary: kPerRow or kPerMatrix, if all scales of a row or matrix are equal
   DataType scale_type = DataType::kF16;  // an integer's: with super-scales
-  ZeroKind zero_kind = ZeroKind::kNone;  // kTernary with a code for 2: int2, whose zero points are 1 (kInteger)
-  void (*decode)(const std::uint8_t* block, const internal::GgufBlock& to) = nullptr;  // the library's own
+  ZeroKind zero_kind = ZeroKind::kNone;  // kTernary: if a code stands for 2, int2 with zero points of 1 (kInteger)
 };
 
 struct GgufTypeList {
@@ -49,16 +44,16 @@ LUTRA_API GgufTypeList GgufTypes();
 // Null if ggml has no such type.
 LUTRA_API const GgufType* FindGgufType(std::uint32_t id);
 
-// Makes *w of a tensor W[M x K]: `size` bytes, the blocks of row 0, then those of row 1, ..., at any address. Fails
-// with kUnsupported on a type with a refusal, which is the reason then.
+// Imports a tensor W[M x K] from `size` bytes at any address: the blocks of row 0, then the blocks of row 1, and so on.
+// Fails with kUnsupported on a type with a refusal; the refusal is the reason of the status.
 LUTRA_API Status ImportGguf(std::uint32_t type, const void* data, std::size_t size, std::size_t m, std::size_t k,
                             QuantizedMatrix* w);
 
 // --- GPTQ (https://arxiv.org/abs/2210.17323) and AWQ (https://arxiv.org/abs/2306.00978), as safetensors have them:
-// W(m, k) = scale * (code - zero), and the first of the values in a word has the lowest bits. *w has zeros (kUInt4)
-// unless all are the format's default.
+// W(m, k) = scale * (code - zero). The first value in a word has the lowest bits. *w has zeros (kUInt4) unless all zero
+// points equal the format's default.
 
-// A tensor's elements in the byte order of the machine, dense and row-major; int32 words are taken as bits.
+// The elements of a tensor, dense and row-major, in the byte order of the machine. Words are unsigned.
 template <class T>
 struct TensorView {
   const T* data = nullptr;
@@ -71,6 +66,17 @@ enum class GptqZeros : std::uint8_t {
   kAsStored,  // z: "gptq_v2"
 };
 
+// "minus_one" or "as_stored"; "?" for a value that is none of these.
+constexpr const char* Name(GptqZeros zeros) noexcept {
+  switch (zeros) {
+    case GptqZeros::kMinusOne:
+      return "minus_one";
+    case GptqZeros::kAsStored:
+      return "as_stored";
+  }
+  return "?";
+}
+
 // G = ceil(K / group_size) groups; 1 if group_size is -1.
 struct GptqView {
   int bits = 4;                            // 2, 3 or 4; of 3 bits, some lie across two words
@@ -79,14 +85,15 @@ struct GptqView {
   TensorView<std::uint32_t> qweight = {};  // [K * bits / 32 x M], packed along K
   TensorView<std::uint32_t> qzeros = {};   // [G x M * bits / 32], packed along M
   TensorView<std::uint16_t> scales = {};   // [G x M], f16
-  // [K], the group of each column, or null: k / group_size. If columns are quantized in an order of their own
-  // (act-order), *w has them sorted by group, and an order; each group has group_size columns, the last G the rest.
+  // [K], the group of each column, or null: k / group_size. If the groups of columns do not ascend (act-order), *w has
+  // the columns sorted by group, and an order. Each group has group_size columns; the last one may have fewer.
   TensorView<std::int32_t> g_idx = {};
   GptqZeros zeros = GptqZeros::kMinusOne;
 };
+// Fails as the head of this file says. kUnsupported: 8 bits, another group_size, groups of uneven sizes.
 LUTRA_API Status ImportGptq(const GptqView& gptq, QuantizedMatrix* w);
 
-// Of 4 bits, the layout called GEMM: a word holds columns 8i .. 8i + 7 in its nibbles 0, 4, 1, 5, 2, 6, 3, 7.
+// 4 bits, in the layout that AWQ calls GEMM: a word holds columns 8i .. 8i + 7 in its nibbles 0, 4, 1, 5, 2, 6, 3, 7.
 struct AwqView {
   std::size_t m = 0, k = 0;  // M is a multiple of 8
   std::ptrdiff_t group_size = 128;

@@ -7,8 +7,8 @@
 //
 //     lutra::Context context;                                                     // every call
 //     lutra::Activations x;
-//     lutra::Prepare({x_data, lutra::DataType::kF32, N, K, K}, w, lutra::Precision::kInt8, context, &x);
-//     lutra::MatMul(w, x, {y_data, lutra::DataType::kF32, N, M, M}, context);     // y[N x M] = x * W^T
+//     lutra::Prepare({x_data, N, K}, w, lutra::Precision::kInt8, context, &x);
+//     lutra::MatMul(w, x, {y_data, N, M}, context);                               // y[N x M] = x * W^T
 //
 // Each function returns a Status; check it.
 #pragma once
@@ -16,6 +16,7 @@
 #include "lutra/activations.h"
 #include "lutra/context.h"
 #include "lutra/executor.h"
+#include "lutra/float16.h"
 #include "lutra/format.h"
 #include "lutra/gguf_file.h"
 #include "lutra/import.h"
@@ -25,8 +26,9 @@
 #include "lutra/packed_file.h"
 #include "lutra/packed_matrix.h"
 #include "lutra/quantize.h"
+#include "lutra/quantized_matrix.h"
 #include "lutra/reference.h"
-#include "lutra/selection.h"
+#include "lutra/plan.h"
 #include "lutra/status.h"
 #include "lutra/targets.h"
 #include "lutra/version.h"

@@ -1,4 +1,4 @@
-// The C API, for C, Rust, Go, Zig or Python (ctypes): C11, and nothing beside it. C++ programs include lutra/lutra.h.
+// The C API, for C, Rust, Go, Zig or Python (ctypes), in C11. C++ programs include lutra/lutra.h.
 //
 //     lutra_quantized* q = NULL;  // or a lutra_quantized_view of a model's own codes
 //     lutra_quantize(weights, M, K, K, &options, &q);
@@ -14,19 +14,18 @@
 //     lutra_output_view y_view = {y_data, LUTRA_TYPE_F32, N, M, M};
 //     lutra_matmul(w, x, &y_view, NULL);                                          // y[N x M] = x * W^T
 //
-// What can fail returns a lutra_status; check it. No function throws, aborts or prints, and one that fails has left its
-// outputs untouched (lutra_prepare: see there).
+// A function that can fail returns a lutra_status; check it. No function throws, aborts or prints. A function that
+// fails leaves its outputs untouched (but see lutra_prepare).
 //
-// Handles: what creates one writes it to *out, whose old value does not matter. What destroys one takes a pointer to
-// the handle and makes it NULL, so that a second call does nothing, as with NULL. A handle that is NULL or of another
-// kind is refused; so, as long as its memory is not used for something else, is a copy of a destroyed one, but do not
-// count on that.
+// Handles: a function that creates one writes it to *out, whose old value does not matter. A function that destroys one
+// takes a pointer to the handle and makes it NULL; with a NULL handle it does nothing. A handle that is NULL or of
+// another kind is refused. A destroyed handle, or a copy of one, must not be used.
 //
 // Threads: any number may use a handle at the same time where it is passed as const, and a context wherever it is
 // passed; create, destroy and lutra_prepare need the handle that they change to themselves.
 //
 // Structures are views of the caller's memory, and are read during the call only. They have no defaults; start from
-// zeros. lutra/matrix.h and lutra/quantize.h say more about those of the same names.
+// zeros. lutra/matrix.h and lutra/quantize.h say more about the structures of the same names.
 #pragma once
 
 #include <stdbool.h>
@@ -48,7 +47,7 @@ extern "C" {
 
 // --- Status, version, targets
 
-// A lutra_status's code.
+// The code of a lutra_status.
 typedef int32_t lutra_status_code;
 enum {
   LUTRA_OK = 0,
@@ -73,16 +72,16 @@ LUTRA_C_API size_t lutra_status_message(lutra_status status, char* buffer, size_
 // "major.minor.patch" of the library that is linked. Before 1.0 a minor version may change this API.
 LUTRA_C_API const char* lutra_version(void) LUTRA_C_NOEXCEPT;
 
-// The instruction sets that this CPU runs, the best first; at least one. A name is a constant ("AVX2", "NEON"), and
-// NULL for an index that is too large.
+// The instruction sets that this CPU runs, the best first; at least one. The name ("AVX2", "NEON") is a constant of the
+// library; NULL if the index is too large.
 LUTRA_C_API size_t lutra_target_count(void) LUTRA_C_NOEXCEPT;
 LUTRA_C_API const char* lutra_target_name(size_t index) LUTRA_C_NOEXCEPT;
-// Whether there is a target of that name. False for NULL.
+// Whether this CPU runs a target of that name. False for NULL.
 LUTRA_C_API bool lutra_target_exists(const char* name) LUTRA_C_NOEXCEPT;
 
 // --- Threads
 
-// A task of Lutra's: call it with the context that came with it.
+// A task of Lutra: call it with the context that parallel_for received.
 typedef void (*lutra_task)(void* context, size_t index);
 
 // The caller's own thread pool.
@@ -99,16 +98,16 @@ typedef struct lutra_context lutra_context;
 
 #define LUTRA_MAX_THREADS 1024
 
-// A context with threads of its own, the caller being one of them; they sleep when they are idle for 2 ms. 0: one for
-// each processor; 1: none but the caller. If the system refuses some, there are fewer: see lutra_context_concurrency.
-// While one call uses the threads, others that share the context run on their callers' alone.
+// A context with its own threads, and the caller as one of them. Idle threads sleep after 2 ms. 0 threads: one for each
+// processor; 1: the caller alone. If the system refuses threads, there are fewer: see lutra_context_concurrency. While
+// one call uses the threads, other calls that share the context run on the threads of their callers.
 LUTRA_C_API lutra_status lutra_context_create(size_t threads, lutra_context** context) LUTRA_C_NOEXCEPT;
 
 // A context over the threads of *executor, which is copied.
 LUTRA_C_API lutra_status lutra_context_create_over(const lutra_executor* executor,
                                                    lutra_context** context) LUTRA_C_NOEXCEPT;
 
-// How many tasks can run at the same time. 1 for NULL; 0 for what is no context.
+// How many tasks can run at the same time. 1 for NULL; 0 for a handle that is not a context.
 LUTRA_C_API size_t lutra_context_concurrency(const lutra_context* context) LUTRA_C_NOEXCEPT;
 
 // Ends the context's own threads. No call may be using it.
@@ -123,7 +122,9 @@ enum {
   LUTRA_FORMAT_INT2 = 1,
   LUTRA_FORMAT_INT3 = 2,
   LUTRA_FORMAT_INT4 = 3,
-  LUTRA_FORMAT_TERNARY = 4
+  LUTRA_FORMAT_TERNARY = 4,
+  LUTRA_FORMAT_IQ4NL = 5,  // ggml's table of 16 values
+  LUTRA_FORMAT_FP4 = 6     // E2M1
 };
 
 // The type of array elements.
@@ -133,7 +134,9 @@ enum {
   LUTRA_TYPE_F16 = 1,   // IEEE binary16, 2 bytes
   LUTRA_TYPE_BF16 = 2,  // upper half of a binary32, 2 bytes
   LUTRA_TYPE_INT8 = 3,  // activations, and scales of two levels
-  LUTRA_TYPE_UINT4 = 4  // scales of two levels only: 0 .. 15, a byte each in views
+  LUTRA_TYPE_UINT4 = 4, // scales of two levels only: 0 .. 15, a byte each in views
+  LUTRA_TYPE_UINT8 = 5,  // zero points
+  LUTRA_TYPE_E8M0 = 6    // scales: a byte e is 2^(e - 127)
 };
 
 // What zeros[] holds.
@@ -146,7 +149,7 @@ enum {
   LUTRA_ZERO_UINT4 = 4     // uint8_t zeros[], 0 .. 15, four bits each when packed
 };
 
-// Group sizes besides 16, 32, 64, 128 and 256 weights.
+// Group sizes, other than 16, 32, 64, 128 and 256 weights.
 #define LUTRA_PER_ROW 0            // one scale per row of W
 #define LUTRA_PER_MATRIX SIZE_MAX  // one scale in all
 
@@ -161,8 +164,8 @@ typedef struct lutra_quantized_view {
   lutra_data_type scale_type;
   lutra_zero_kind zero_kind;
   const void* zeros;              // as many as scales, or NULL
-  const uint16_t* super_scales;   // f16 [m x ceil(k / 256)] if scale_type is an integer's, or NULL
-  const uint16_t* super_offsets;  // the same if besides zero_kind is LUTRA_ZERO_OFFSET, or NULL
+  const uint16_t* super_scales;   // f16 [m x ceil(k / 256)] if scale_type is an integer type, or NULL
+  const uint16_t* super_offsets;  // the same if zero_kind is LUTRA_ZERO_OFFSET, too, or NULL
   const float* bias;              // [m] or NULL
   const uint32_t* order;          // [k] or NULL: the column of x that a column of codes multiplies
 } lutra_quantized_view;
@@ -175,11 +178,10 @@ typedef struct lutra_quantize_options {
   lutra_zero_kind zero_kind;
 } lutra_quantize_options;
 
-// Owns what a lutra_quantized_view points to.
+// A quantized matrix that owns its memory.
 typedef struct lutra_quantized lutra_quantized;
 
-// Quantizes weights[m x k] (row-major, row_stride elements from row to row, finite), by simple methods: see
-// lutra::Quantize.
+// Quantizes weights[m x k] (row-major, row_stride elements from row to row, finite) as lutra::Quantize does.
 LUTRA_C_API lutra_status lutra_quantize(const float* weights, size_t m, size_t k, size_t row_stride,
                                         const lutra_quantize_options* options, lutra_quantized** w) LUTRA_C_NOEXCEPT;
 
@@ -194,7 +196,7 @@ LUTRA_C_API lutra_status lutra_quantized_destroy(lutra_quantized** w) LUTRA_C_NO
 
 // --- Quantized weights of other tools: see lutra/import.h. The data are not needed afterwards.
 
-// Makes *w of a tensor W[M x K] of GGUF: `size` bytes of blocks of the type with that id of ggml's.
+// Imports a GGUF tensor W[M x K] from `size` bytes of blocks. `type` is ggml's id of the type.
 LUTRA_C_API lutra_status lutra_import_gguf(uint32_t type, const void* data, size_t size, size_t m, size_t k,
                                            lutra_quantized** w) LUTRA_C_NOEXCEPT;
 
@@ -240,7 +242,7 @@ LUTRA_C_API lutra_status lutra_import_awq(const lutra_awq_view* awq, lutra_quant
 // W[M x K] laid out for one target.
 typedef struct lutra_packed lutra_packed;
 
-// What a lutra_packed is.
+// The properties of packed weights.
 typedef struct lutra_packed_info {
   lutra_format format;
   size_t m, k, group;
@@ -248,13 +250,13 @@ typedef struct lutra_packed_info {
   lutra_zero_kind zero_kind;
   bool has_bias;
   const char* target;      // a constant
-  size_t bytes;            // that a multiplication reads, padding and scales included, without the bias
+  size_t bytes;            // read by a multiplication, with padding and scales, without the bias
   double bits_per_weight;  // 8 * bytes / (m * k); 0 if the matrix is empty
-  size_t file_size;        // bytes of the file, or of the memory, that it is saved to
+  size_t file_size;        // bytes that lutra_save and lutra_save_bytes write
 } lutra_packed_info;
 
-// Packs W. `target`: the name of one (lutra_target_name), or NULL for the best; LUTRA_UNSUPPORTED if it does not run
-// here. Reads the view once; it is not needed afterwards. Fails on whatever lutra::Pack refuses.
+// Packs W. `target`: a name (lutra_target_name), or NULL for the best; LUTRA_UNSUPPORTED if this CPU does not run it.
+// Reads the view once; it is not needed afterwards. Fails as lutra::Pack does.
 LUTRA_C_API lutra_status lutra_pack(const lutra_quantized_view* w, const char* target, lutra_context* context,
                                     lutra_packed** packed) LUTRA_C_NOEXCEPT;
 
@@ -281,7 +283,8 @@ LUTRA_C_API lutra_status lutra_save(const lutra_packed* w, const char* path) LUT
 // Writes the same to bytes[0 .. size); size is lutra_packed_info's file_size.
 LUTRA_C_API lutra_status lutra_save_bytes(const lutra_packed* w, void* bytes, size_t size) LUTRA_C_NOEXCEPT;
 
-// Maps what lutra_save wrote. `target` as in lutra_pack. `loaded`, unless NULL, is set on success. Damage is refused.
+// Maps a file that lutra_save wrote; refuses damaged ones. `target` as in lutra_pack. Sets *loaded on success, unless
+// `loaded` is NULL.
 LUTRA_C_API lutra_status lutra_load(const char* path, const char* target, lutra_context* context, lutra_packed** w,
                                     lutra_loaded* loaded) LUTRA_C_NOEXCEPT;
 
@@ -308,10 +311,10 @@ enum {
   LUTRA_PRECISION_INT16 = 1  // sums are exact integers: for int8 activations without any rounding
 };
 
-// x in tables, made by lutra_prepare. Reuse one for every call: its memory only grows.
+// Activations that lutra_prepare prepared. Reuse one for every call: its memory only grows.
 typedef struct lutra_activations lutra_activations;
 
-// What a lutra_activations holds.
+// The properties of prepared activations.
 typedef struct lutra_activations_info {
   size_t n, k;
   lutra_precision precision;
@@ -331,8 +334,7 @@ LUTRA_C_API lutra_status lutra_prepare_rms_norm(const lutra_activation_view* x, 
                                                 lutra_context* context,
                                                 lutra_activations* activations) LUTRA_C_NOEXCEPT;
 
-// Whether lutra_matmul accepts x for w: the same K, kind of tables, layout and cut into blocks. False for what is no
-// handle.
+// Whether lutra_matmul accepts x for w: see lutra::Activations::Fits. False for a NULL handle or one of another kind.
 LUTRA_C_API bool lutra_activations_fit(const lutra_activations* x, const lutra_packed* w) LUTRA_C_NOEXCEPT;
 
 LUTRA_C_API lutra_status lutra_activations_get(const lutra_activations* x,

@@ -11,8 +11,8 @@
 
 namespace lutra {
 
-// Maps a file; where the system has no mmap, reads it. The file must not change meanwhile; one that is replaced (by
-// renaming another over it) stays what it was here. Movable; any number of threads may read.
+// Maps a file; where the system has no mmap, reads it. The file must not change while it is mapped. If another file is
+// renamed over it, the mapping keeps the old bytes. Movable. Any number of threads may read.
 class LUTRA_API MappedFile {
  public:
   MappedFile() = default;
@@ -28,7 +28,7 @@ class LUTRA_API MappedFile {
     return *this;
   }
 
-  // Fails with kIo, and nothing changed, if `path` is no regular file or cannot be read; errno may say why.
+  // Fails with kIo, and nothing changed, if `path` is not a regular file or cannot be read; errno may say why.
   Status Open(const char* path);
 
   const std::uint8_t* data() const { return data_; }  // aligned to 64 bytes; null if size() is 0

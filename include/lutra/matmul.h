@@ -17,6 +17,10 @@ namespace lutra {
 // that is not a float. Never allocates. Thread-safe: w and x are only read; y must not overlap them.
 LUTRA_API Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, Context& context);
 
+// Prepares x into context.scratch and multiplies, in one call: for a matrix that does not share its x with others.
+// Fails as Prepare and MatMul do, with y untouched.
+LUTRA_API Status MatMul(const PackedMatrix& w, const ActivationView& x, const OutputView& y, Context& context);
+
 // Computes only the columns [m_begin, m_end) of y, on the calling thread; y describes the whole output. Any range, any
 // thread; the union of ranges equals MatMul bit for bit. Multiples of 64 avoid double work at the edges.
 LUTRA_API Status MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView& y, std::size_t m_begin,

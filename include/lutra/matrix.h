@@ -14,11 +14,38 @@ enum class DataType : std::uint8_t {
   kBF16,   // upper half of a binary32, 2 bytes
   kInt8,   // activations, and scales of two levels
   kUInt4,  // scales of two levels only: 0 .. 15, a byte each in views, four bits when packed
+  kUInt8,  // zero points
+  kE8M0,   // scales: a byte e is 2^(e - 127) (OCP Microscaling Formats); 255, its NaN, is refused
 };
+// "f32", "bf16", "e8m0", ...; "?" for a value that is none of the enum's, here and below.
+constexpr const char* Name(DataType type) noexcept {
+  switch (type) {
+    case DataType::kF32:
+      return "f32";
+    case DataType::kF16:
+      return "f16";
+    case DataType::kBF16:
+      return "bf16";
+    case DataType::kInt8:
+      return "int8";
+    case DataType::kUInt4:
+      return "uint4";
+    case DataType::kUInt8:
+      return "uint8";
+    case DataType::kE8M0:
+      return "e8m0";
+  }
+  return "?";
+}
 constexpr bool IsFloat(DataType type) { return type <= DataType::kBF16; }
 constexpr std::size_t SizeOf(DataType type) { return type == DataType::kF32 ? 4 : IsFloat(type) ? 2 : 1; }
 
 // x[N x K], row-major: element (n, k) at data[n * row_stride + k]. All elements must be finite.
+//
+//     ActivationView(x.data(), n, k)            // of floats
+//     ActivationView::BF16(x.data(), n, k)      // of std::uint16_t
+//
+// Where a row_stride of 0 is given, or none, rows follow each other: it is k.
 struct ActivationView {
   const void* data = nullptr;
   DataType type = DataType::kF32;
@@ -29,6 +56,30 @@ struct ActivationView {
   // scales[n * ceil(k / scale_group) + k / scale_group]. Finite.
   const float* scales = nullptr;
   std::size_t scale_group = kPerRow;
+
+  constexpr ActivationView() = default;
+  constexpr ActivationView(const float* x, std::size_t n_, std::size_t k_, std::size_t row_stride_ = 0)
+      : ActivationView(x, DataType::kF32, n_, k_, row_stride_ != 0 ? row_stride_ : k_) {}
+  // All fields; for a type that is known only when the program runs. A row_stride of 0 stays 0.
+  constexpr ActivationView(const void* data_, DataType type_, std::size_t n_, std::size_t k_, std::size_t row_stride_,
+                           const float* scales_ = nullptr, std::size_t scale_group_ = kPerRow)
+      : data(data_), type(type_), n(n_), k(k_), row_stride(row_stride_), scales(scales_), scale_group(scale_group_) {}
+
+  // x in the bits of f16.
+  static constexpr ActivationView F16(const std::uint16_t* x, std::size_t n, std::size_t k,
+                                      std::size_t row_stride = 0) {
+    return {x, DataType::kF16, n, k, row_stride != 0 ? row_stride : k};
+  }
+  // x in the bits of bf16.
+  static constexpr ActivationView BF16(const std::uint16_t* x, std::size_t n, std::size_t k,
+                                       std::size_t row_stride = 0) {
+    return {x, DataType::kBF16, n, k, row_stride != 0 ? row_stride : k};
+  }
+  // x = scale * int. scales[n], or [n x ceil(k / scale_group)].
+  static constexpr ActivationView Int8(const std::int8_t* x, const float* scales, std::size_t n, std::size_t k,
+                                       std::size_t scale_group = kPerRow, std::size_t row_stride = 0) {
+    return {x, DataType::kInt8, n, k, row_stride != 0 ? row_stride : k, scales, scale_group};
+  }
 };
 
 // What PrepareRmsNorm makes of a row of x: x(n, k) * weight[k] / sqrt(mean of x(n, 0 .. K - 1)^2 + epsilon). (RMSNorm,
@@ -39,11 +90,31 @@ struct RmsNorm {
 };
 
 // y[N x M], row-major: element (n, m) at data[n * row_stride + m]. kF32, kF16 or kBF16 (rounded to nearest even).
+//
+//     OutputView(y.data(), n, m)                // of floats
+//
+// Where a row_stride of 0 is given, or none, rows follow each other: it is m.
 struct OutputView {
   void* data = nullptr;
   DataType type = DataType::kF32;
   std::size_t n = 0, m = 0;
   std::size_t row_stride = 0;  // elements; at least m, if n > 1
+
+  constexpr OutputView() = default;
+  constexpr OutputView(float* y, std::size_t n_, std::size_t m_, std::size_t row_stride_ = 0)
+      : OutputView(y, DataType::kF32, n_, m_, row_stride_ != 0 ? row_stride_ : m_) {}
+  // All fields; for a type that is known only when the program runs. A row_stride of 0 stays 0.
+  constexpr OutputView(void* data_, DataType type_, std::size_t n_, std::size_t m_, std::size_t row_stride_)
+      : data(data_), type(type_), n(n_), m(m_), row_stride(row_stride_) {}
+
+  // y in the bits of f16.
+  static constexpr OutputView F16(std::uint16_t* y, std::size_t n, std::size_t m, std::size_t row_stride = 0) {
+    return {y, DataType::kF16, n, m, row_stride != 0 ? row_stride : m};
+  }
+  // y in the bits of bf16.
+  static constexpr OutputView BF16(std::uint16_t* y, std::size_t n, std::size_t m, std::size_t row_stride = 0) {
+    return {y, DataType::kBF16, n, m, row_stride != 0 ? row_stride : m};
+  }
 };
 
 enum class ZeroKind : std::uint8_t {
@@ -55,6 +126,22 @@ enum class ZeroKind : std::uint8_t {
 };
 inline constexpr ZeroKind kZeroKinds[] = {ZeroKind::kNone, ZeroKind::kInteger, ZeroKind::kFloat, ZeroKind::kOffset,
                                           ZeroKind::kUInt4};
+// "none", "integer", "float", "offset" or "uint4".
+constexpr const char* Name(ZeroKind kind) noexcept {
+  switch (kind) {
+    case ZeroKind::kNone:
+      return "none";
+    case ZeroKind::kInteger:
+      return "integer";
+    case ZeroKind::kFloat:
+      return "float";
+    case ZeroKind::kOffset:
+      return "offset";
+    case ZeroKind::kUInt4:
+      return "uint4";
+  }
+  return "?";
+}
 constexpr bool IsInteger(ZeroKind kind) { return kind == ZeroKind::kInteger || kind == ZeroKind::kUInt4; }
 
 // A quantized W[M x K]: W(m, k) = scale * (value(codes[m * code_stride + k]) - zero), see FormatInfo.
@@ -86,7 +173,9 @@ inline constexpr std::size_t kSuperGroup = 256;
 // The column of x that column j of the codes multiplies.
 constexpr std::size_t ColumnOfX(const QuantizedView& w, std::size_t j) { return w.order != nullptr ? w.order[j] : j; }
 
-constexpr bool HasTwoLevels(DataType scale_type) { return !IsFloat(scale_type); }
+constexpr bool HasTwoLevels(DataType scale_type) {
+  return scale_type == DataType::kInt8 || scale_type == DataType::kUInt4;
+}
 constexpr std::size_t ScaleCount(const QuantizedView& w) {
   return w.group == kPerMatrix ? 1 : w.m * GroupsPerRow(w.k, w.group);
 }

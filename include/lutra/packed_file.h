@@ -1,4 +1,4 @@
-// Packed matrices in files, or in an engine's own files: packed once, multiplied from the mapping ever after.
+// Saves packed matrices to files or memory, and loads them: a mapped file is multiplied from where it is.
 //
 //     page of 4096 bytes   magic, byte order, version, format, types, shape, layout, checksums; its own checksum last
 //     data                 PackedMatrix::bytes() in the order of kernels/layout.h
@@ -34,14 +34,28 @@ enum class Loaded : std::uint8_t {
   kRepacked,  // they were packed for a layout that options.target does not have
 };
 
-// Makes w of what SavePacked wrote. In place, `bytes` must outlive w and all that is moved from it, unchanged. All
-// bytes are read and checked: fails, with w untouched, on anything that is damaged, truncated or too long, with
-// kUnsupported on what another version or byte order wrote. The checksums do not protect from malice, but whatever the
-// bytes, loading and multiplying read nothing beyond them. `loaded`, if not null, is set on success.
+// "in_place", "copied" or "repacked"; "?" for a value that is none of these.
+constexpr const char* Name(Loaded loaded) noexcept {
+  switch (loaded) {
+    case Loaded::kInPlace:
+      return "in_place";
+    case Loaded::kCopied:
+      return "copied";
+    case Loaded::kRepacked:
+      return "repacked";
+  }
+  return "?";
+}
+
+// Loads what SavePacked wrote. If it is loaded in place, `bytes` must outlive w, and all that w is moved to, unchanged.
+// All bytes are read and checked. Fails, with w untouched, on bytes that are damaged, truncated or too long, and with
+// kUnsupported on bytes of another version or byte order. Input is untrusted: malformed data is rejected or gives wrong
+// products, but is never read out of bounds. (A forger can make the checksums right.) Sets *loaded on success, if it is
+// not null.
 LUTRA_API Status LoadPacked(const void* bytes, std::size_t size, const PackOptions& options, PackedMatrix* w,
                             Loaded* loaded = nullptr);
 
-// Maps the file, which belongs to w then (see MappedFile). Fails besides with kIo.
+// Maps the file and keeps the mapping in w (see MappedFile). Fails as above, or with kIo.
 LUTRA_API Status LoadPacked(const char* path, const PackOptions& options, PackedMatrix* w, Loaded* loaded = nullptr);
 
 }  // namespace lutra

@@ -10,7 +10,7 @@
 #include "lutra/export.h"
 #include "lutra/mapped_file.h"
 #include "lutra/matrix.h"
-#include "lutra/quantize.h"
+#include "lutra/quantized_matrix.h"
 #include "lutra/status.h"
 #include "lutra/targets.h"
 

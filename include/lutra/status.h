@@ -14,6 +14,23 @@ enum class StatusCode : std::uint8_t {
   kIo,  // a file cannot be opened, read or written
 };
 
+// "ok", "invalid_argument", "unsupported", "out_of_memory" or "io"; "?" for a value that is none of these.
+constexpr const char* Name(StatusCode code) noexcept {
+  switch (code) {
+    case StatusCode::kOk:
+      return "ok";
+    case StatusCode::kInvalidArgument:
+      return "invalid_argument";
+    case StatusCode::kUnsupported:
+      return "unsupported";
+    case StatusCode::kOutOfMemory:
+      return "out_of_memory";
+    case StatusCode::kIo:
+      return "io";
+  }
+  return "?";
+}
+
 // Lutra never throws, aborts or prints. A function that returns a Status other than kOk has left its outputs
 // untouched (Prepare, which builds in place, leaves Activations of no rows). A Status is three words without ownership:
 // both texts have static storage duration.

@@ -1,4 +1,4 @@
-// Buffer with the memory that allocator.h describes, in place of the library's src/buffer.cc.
+// Buffer with the memory that allocator.h describes, in place of the library's src/memory/buffer.cc.
 #include "support/allocator.h"
 
 #include <sanitizer/asan_interface.h>

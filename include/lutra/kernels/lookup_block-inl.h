@@ -1,4 +1,4 @@
-// The micro-kernels of lookup codes in block scope: 64 rows of W (a panel) times a few rows of x over one block of K.
+// The micro-kernels of lookups in block scope: 64 rows of W (a panel) times a few rows of x over one K-block.
 //
 // A table of 16 entries is repeated in each 16-byte block; all bytes of a vector look up the same table. The pair adder
 // sums two bytes of one row, times their weights, in 16 bits. What the two bytes are:
@@ -25,7 +25,7 @@
 
 #include <type_traits>
 
-#include "lutra/kernels/flush-inl.h"
+#include "lutra/kernels/lookup-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
@@ -34,16 +34,14 @@ namespace HWY_NAMESPACE {
 
 #if !LUTRA_VECTOR_SCOPE
 
-inline constexpr std::size_t kTableBytes = TableBytes(Describe(Format::kInt1));
-
-// A strip is a vector of packed bytes, and the rows of two vectors of 16-bit sums.
+// A part of a panel is a vector of packed bytes, and the rows of two vectors of 16-bit sums.
 inline constexpr std::size_t kVectorBytes = 16 * kLayout.blocks;
-inline constexpr std::size_t kStripCount = kPanelRows / kVectorBytes;
+inline constexpr std::size_t kPartCount = kPanelRows / kVectorBytes;
 
-// A micro-kernel step and its operands: of a strip two vectors of indices, and two of weights unless they are constant.
+// A micro-kernel step and its operands: of a part two vectors of indices, and two of weights unless they are constant.
 template <class Traits>
 struct PairStep {
-  static constexpr bool kPlanes = Traits::kPlanes == 2, kJoined = Traits::kInfo.mirrored();
+  static constexpr bool kPlanes = Traits::kPlanes == 2, kJoined = Traits::kSigned;
   using Sum = std::conditional_t<kPlanes, PlaneSums, V16>;
   static HWY_INLINE Sum Start(V16 start) {
     if constexpr (kPlanes) {
@@ -75,7 +73,7 @@ struct PairStep {
 
 HWY_INLINE hn::Vec<DI8> PlaneWeights() { return hn::BitCast(DI8(), hn::Set(D16(), 0x0201)); }
 
-// The sums of a strip, [row of x][vector], += the lookups of one step in the tables of kRows rows of x.
+// The sums of a part, [row of x][vector], += the lookups of one step in the tables of kRows rows of x.
 template <class Traits, int kRows>
 LUTRA_INLINE void AddStep(const std::uint8_t* operands, const std::uint8_t* tables,
                           typename PairStep<Traits>::Sum (&sums)[2 * kRows]) {
@@ -137,7 +135,7 @@ HWY_INLINE V8 Map(const void* map, V8 index) {
   return hn::TableLookupBytes(hn::LoadDup128(D8(), static_cast<const std::uint8_t*>(map)), index);
 }
 
-// A strip's signs, as those of the bytes that Next returns: of 8 bits of a byte those of a chunk, index by index from
+// A part's signs, as those of the bytes that Next returns: of 8 bits of a byte those of a chunk, index by index from
 // the top bit down.
 struct Signs {
   V16 bits;  // the next in the top bits of the bytes, none of which is 0; bits that cross over to other bytes stay low
@@ -152,7 +150,7 @@ struct Signs {
   }
 };
 
-// The indices of a strip of a run of `halves` half chunks to operands, whose last step may have no weight; returns the
+// The indices of a part of a run of `halves` half chunks to operands, whose last step may have no weight; returns the
 // bias of its pairs.
 template <class Traits>
 HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t halves, std::uint8_t* to, V16 (&bias)[2]) {
@@ -197,21 +195,21 @@ HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t halves, std::ui
   }
 }
 
-// The runs' 16-bit sums of a strip, [run][row of x][vector], to floats: sums of runs times their ratios.
-template <class Traits, int kRows>
-HWY_INLINE void FlushStrip(BlockArgs b, const RunSums<2 * kRows>& runs, std::size_t strip) {
+// The runs' 16-bit sums of a part, [run][row of x][vector], to floats: sums of runs times their ratios.
+template <class Sums, int kRows>
+HWY_INLINE void FlushPart(KBlock b, const RunSums<2 * kRows>& runs, std::size_t part) {
   const D16 d16;
   const D32 d32;
   constexpr std::size_t kRowsOfVector = kVectorBytes / 2;
   const std::size_t count = (b.chunks + kChunksPerRun - 1) / kChunksPerRun;
-  b.params += 2 * strip * kRowsOfVector;
-  b.tile += 2 * strip * kRowsOfVector;
-  for (std::size_t v = 0; v < 2; ++v, b.params += kRowsOfVector, b.tile += kRowsOfVector) {
+  b.qparams += 2 * part * kRowsOfVector;
+  b.tile += 2 * part * kRowsOfVector;
+  for (std::size_t v = 0; v < 2; ++v, b.qparams += kRowsOfVector, b.tile += kRowsOfVector) {
     V32 sums[2 * kRows];
-    StartSums<Traits, kRows>(b, sums);
-    for (int pass = 0; pass < Traits::kPasses; ++pass) {
-      if (pass != 0) NextDigit<Traits, kRows>(b, sums);
-      const std::size_t first = static_cast<std::size_t>(pass) * kMaxRunsPerBlock;
+    StartSums<Sums, kRows>(b, sums);
+    for (int limb = 0; limb < Sums::kLimbs; ++limb) {
+      if (limb != 0) NextLimb<Sums, kRows>(b, sums);
+      const std::size_t first = static_cast<std::size_t>(limb) * kMaxRunsPerBlock;
       LUTRA_UNROLL
       for (std::size_t run = 0; run < kMaxRunsPerBlock; run += 2) {
         if (run != 0 && run >= count) break;
@@ -226,49 +224,52 @@ HWY_INLINE void FlushStrip(BlockArgs b, const RunSums<2 * kRows>& runs, std::siz
         }
       }
     }
-    FlushPanels<Traits, 1, 2, kRows>(b, sums, [](int half) { return half * static_cast<int>(kVectorBytes / 4); });
+    FlushPanels<Sums, 1, 2, kRows>(b, sums, [](int half) { return half * static_cast<int>(kVectorBytes / 4); });
   }
 }
 
 // Runs alternate in pairs, so that a last one without a partner needs sums that are zero.
-template <class Traits, int kRows>
-HWY_INLINE void CompletePair(const BlockArgs& b, RunSums<2 * kRows>& runs) {
+template <class Sums, int kRows>
+HWY_INLINE void CompletePair(const KBlock& b, RunSums<2 * kRows>& runs) {
   const std::size_t count = (b.chunks + kChunksPerRun - 1) / kChunksPerRun;
   if (count % 2 == 0) return;
-  for (std::size_t pass = 0; pass < Traits::kPasses; ++pass) {
-    for (std::size_t i = 0; i < 2 * kRows; ++i) runs.Store(hn::Zero(D16()), pass * kMaxRunsPerBlock + count, i);
+  for (std::size_t limb = 0; limb < Sums::kLimbs; ++limb) {
+    for (std::size_t i = 0; i < 2 * kRows; ++i) runs.Store(hn::Zero(D16()), limb * kMaxRunsPerBlock + count, i);
   }
 }
 
-// Indices unpacked by Unpack: b.index points to them.
-template <class Traits>
-struct UnpackedLookupKernel {
-  using Step = PairStep<Traits>;
-  static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;  // 8 sums, 4 operands, 3 for lookups of 16
-  // Of a run: what its two vectors of sums start from, then the operands of each step.
+// Unpacked indices of a K-block of a panel: of each part of it its runs. Of a run, what its two vectors of sums start from, then the operands of each step.
+template <Encoding kEncoding>
+struct UnpackedRuns {
+  using Step = PairStep<LookupTraits<kEncoding>>;
   static constexpr std::size_t kStartBytes = 2 * kVectorBytes, kChunkBytes = Step::kPerChunk * Step::kBytes;
-  static constexpr std::size_t kUnpackedRunBytes = kStartBytes + kChunksPerRun * kChunkBytes;
-  static constexpr std::size_t StripBytes(std::size_t chunks) {
-    return (chunks + kChunksPerRun - 1) / kChunksPerRun * kStartBytes + chunks * kChunkBytes;
+  static constexpr std::size_t kRunBytes = kStartBytes + kChunksPerRun * kChunkBytes;
+  static constexpr std::size_t PartBytes(std::size_t chunks) {
+    return DivideUp(chunks, kChunksPerRun) * kStartBytes + chunks * kChunkBytes;
   }
-  // Of a block; at most, of a span (whose small blocks may be single chunks, and runs).
-  static constexpr std::size_t UnpackedBytes(std::size_t chunks) { return kStripCount * StripBytes(chunks); }
-  static constexpr std::size_t kUnpackedBytes =
-      HWY_MAX(UnpackedBytes(kMaxChunksPerBlock), kMaxBlocksPerSpan* UnpackedBytes(kChunksPerRun));
+};
 
-  // A block of the one panel of a set: the runs of each strip.
-  static HWY_INLINE void Unpack(const BlockArgs& b, std::size_t, std::uint8_t* to) {
+template <Encoding kEncoding>
+struct IndexUnpacker : UnpackedRuns<kEncoding> {
+  using Traits = LookupTraits<kEncoding>;
+  using Runs = UnpackedRuns<kEncoding>;
+
+  static std::size_t Bytes(std::size_t, std::size_t x_chunks) { return kPartCount * Runs::PartBytes(x_chunks); }
+
+  // A K-block of one panel.
+  static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
+    const KBlock b(args);
     const D16 d16;
     const std::uint8_t* index = b.index;
-    const std::size_t strip_bytes = StripBytes(b.chunks);
-    for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun, to += kUnpackedRunBytes) {
+    const std::size_t part_bytes = Runs::PartBytes(b.chunks);
+    for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun, to += Runs::kRunBytes) {
       const std::size_t halves = HWY_MIN(kHalvesPerRun, b.halves - 2 * first);
       const std::size_t bytes = RunBytes(Traits::kInfo, halves);
       for (std::size_t at = 0; at < bytes; at += 64) b.Prefetch(index + at);
-      for (std::size_t strip = 0; strip < kStripCount; ++strip) {
-        std::uint8_t* run = to + strip * strip_bytes;
+      for (std::size_t part = 0; part < kPartCount; ++part) {
+        std::uint8_t* run = to + part * part_bytes;
         V16 bias[2] = {hn::Zero(d16), hn::Zero(d16)};
-        UnpackRun<Traits>(index + strip * kVectorBytes, halves, run + kStartBytes, bias);
+        UnpackRun<Traits>(index + part * kVectorBytes, halves, run + Runs::kStartBytes, bias);
         auto* start = reinterpret_cast<std::int16_t*>(run);
         hn::Store(hn::Neg(bias[0]), d16, start);
         hn::Store(hn::Neg(bias[1]), d16, start + kVectorBytes / 2);
@@ -276,30 +277,41 @@ struct UnpackedLookupKernel {
       index += bytes;
     }
   }
+};
+
+// Indices unpacked by IndexUnpacker: b.index points to them.
+template <Encoding kEncoding, Precision kPrecision>
+struct UnpackedLookupKernel {
+  using Traits = LookupTraits<kEncoding>;
+  using Sums = SumTraits<Traits::kInfo.kind, kPrecision>;
+  using Step = PairStep<Traits>;
+  using Runs = UnpackedRuns<kEncoding>;
+  static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;  // 8 sums, 4 operands, 3 for lookups of 16
+  static constexpr std::size_t kPanelBytes = 0;                        // panels do not alternate
 
   template <int kPanels, int kRows>
-  static HWY_INLINE void Run(const BlockArgs& b) {
+  static HWY_INLINE void Run(const KBlock& b) {
     static_assert(kPanels == 1);
     RunSums<2 * kRows> runs;
-    CompletePair<Traits, kRows>(b, runs);
+    CompletePair<Sums, kRows>(b, runs);
     const std::uint8_t* unpacked = b.index;
-    for (std::size_t strip = 0; strip < kStripCount; ++strip, unpacked += StripBytes(b.chunks)) {
-      const std::uint8_t* tables = b.tables;
-      for (std::size_t pass = 0; pass < Traits::kPasses; ++pass) {
+    for (std::size_t part = 0; part < kPartCount; ++part, unpacked += Runs::PartBytes(b.chunks)) {
+      const std::uint8_t* tables = b.x;
+      for (std::size_t limb = 0; limb < Sums::kLimbs; ++limb) {
         const std::uint8_t* from = unpacked;
-        const std::size_t first = pass * kMaxRunsPerBlock, end = first + b.chunks / kChunksPerRun;
+        const std::size_t first = limb * kMaxRunsPerBlock, end = first + b.chunks / kChunksPerRun;
         std::size_t run = first;
         LUTRA_KEEP_LOOP
         for (; run < end; ++run) {
-          SumRun<kRows, kChunksPerRun>(from, tables, b.table_stride, runs, run);
-          from += kUnpackedRunBytes;
-          tables += kChunksPerRun * b.table_stride;
+          SumRun<kRows, kChunksPerRun>(from, tables, b.x_stride, runs, run);
+          from += Runs::kRunBytes;
+          tables += kChunksPerRun * b.x_stride;
         }
         if (b.chunks % kChunksPerRun == 0) continue;
-        SumRun<kRows, 1>(from, tables, b.table_stride, runs, run);
-        tables += b.table_stride;
+        SumRun<kRows, 1>(from, tables, b.x_stride, runs, run);
+        tables += b.x_stride;
       }
-      FlushStrip<Traits, kRows>(b, runs, strip);
+      FlushPart<Sums, kRows>(b, runs, part);
     }
   }
 
@@ -315,7 +327,7 @@ struct UnpackedLookupKernel {
     for (std::size_t i = 0; i < 2 * kRows; ++i) {
       sums[i] = Step::Start(hn::Load(d16, start + i % 2 * (kVectorBytes / 2)));
     }
-    const std::uint8_t* operands = from + kStartBytes;
+    const std::uint8_t* operands = from + Runs::kStartBytes;
     LUTRA_UNROLL
     for (std::size_t chunk = 0; chunk < kChunks; ++chunk, tables += table_stride) {
       LUTRA_UNROLL
@@ -330,50 +342,53 @@ struct UnpackedLookupKernel {
 };
 
 // Indices in registers, straight from packed bytes.
-template <class Traits>
+template <Encoding kEncoding, Precision kPrecision>
 struct LookupKernel {
+  using Traits = LookupTraits<kEncoding>;
+  using Sums = SumTraits<Traits::kInfo.kind, kPrecision>;
   using Step = PairStep<Traits>;
   static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;
+  static constexpr std::size_t kPanelBytes = 0;
 
   template <int kPanels, int kRows>
-  static HWY_INLINE void Run(const BlockArgs& b) {
+  static HWY_INLINE void Run(const KBlock& b) {
     static_assert(kPanels == 1);
-    RunSums<2 * kRows> runs[kStripCount];
+    RunSums<2 * kRows> runs[kPartCount];
     LUTRA_UNROLL
-    for (auto& strip : runs) CompletePair<Traits, kRows>(b, strip);
-    const std::uint8_t* tables = b.tables;
-    for (std::size_t pass = 0; pass < Traits::kPasses; ++pass) {
+    for (auto& part : runs) CompletePair<Sums, kRows>(b, part);
+    const std::uint8_t* tables = b.x;
+    for (std::size_t limb = 0; limb < Sums::kLimbs; ++limb) {
       const std::uint8_t* index = b.index;
-      std::size_t run = pass * kMaxRunsPerBlock, left = b.halves;
+      std::size_t run = limb * kMaxRunsPerBlock, left = b.halves;
       for (; left >= kHalvesPerRun; left -= kHalvesPerRun, ++run) {
         SumRun<kRows, kHalvesPerRun>(b, index, tables, runs, run);
         index += RunBytes(Traits::kInfo, kHalvesPerRun);
-        tables += kChunksPerRun * b.table_stride;
+        tables += kChunksPerRun * b.x_stride;
       }
       if (Step::kJoined && left == 3) {
         SumRun<kRows, Step::kJoined ? 3 : 2>(b, index, tables, runs, run);
-        tables += kChunksPerRun * b.table_stride;
+        tables += kChunksPerRun * b.x_stride;
       } else if (left != 0) {
         SumRun<kRows, 2>(b, index, tables, runs, run);
-        tables += b.table_stride;
+        tables += b.x_stride;
       }
     }
-    for (std::size_t strip = 0; strip < kStripCount; ++strip) FlushStrip<Traits, kRows>(b, runs[strip], strip);
+    for (std::size_t part = 0; part < kPartCount; ++part) FlushPart<Sums, kRows>(b, runs[part], part);
   }
 
  private:
-  // All strips of a run.
+  // All parts of a run.
   template <int kRows, std::size_t kHalves>
-  static HWY_INLINE void SumRun(const BlockArgs& b, const std::uint8_t* index, const std::uint8_t* tables,
-                                RunSums<2 * kRows> (&runs)[kStripCount], std::size_t run) {
+  static HWY_INLINE void SumRun(const KBlock& b, const std::uint8_t* index, const std::uint8_t* tables,
+                                RunSums<2 * kRows> (&runs)[kPartCount], std::size_t run) {
     LUTRA_UNROLL
-    for (std::size_t strip = 0; strip < kStripCount; ++strip) {
+    for (std::size_t part = 0; part < kPartCount; ++part) {
       typename Step::Sum sums[2 * kRows];
-      SumStrip<kRows, kHalves>(b, index + strip * kVectorBytes, tables, strip, sums);
+      SumPart<kRows, kHalves>(b, index + part * kVectorBytes, tables, part, sums);
       LUTRA_UNROLL
       for (std::size_t i = 0; i < 2 * kRows; ++i) {
         V16 sum = Step::Finish(sums[i]);
-        runs[strip].Store(sum, run, i);
+        runs[part].Store(sum, run, i);
         if (kRows > 1 && i + 1 == 2 * kRows) KeepOrder(sum, tables);  // of sums[i], clang spills three times as much
       }
     }
@@ -381,8 +396,8 @@ struct LookupKernel {
   }
 
   template <int kRows, std::size_t kHalves>
-  static HWY_INLINE void SumStrip(const BlockArgs& b, const std::uint8_t* index, const std::uint8_t* tables,
-                                  std::size_t strip, typename Step::Sum (&sums)[2 * kRows]) {
+  static HWY_INLINE void SumPart(const KBlock& b, const std::uint8_t* index, const std::uint8_t* tables,
+                                  std::size_t part, typename Step::Sum (&sums)[2 * kRows]) {
     const D8 d8;
     const D16 d16;
     constexpr int kBias = -kTableBias * static_cast<int>(kIndicesPerChunk / 2) * (Step::kPlanes ? 3 : 1);
@@ -390,13 +405,13 @@ struct LookupKernel {
     LUTRA_UNROLL
     for (auto& sum : sums) sum = Step::Start(start);
     LUTRA_UNROLL
-    for (std::size_t chunk = 0; 2 * chunk < kHalves; ++chunk, tables += b.table_stride) {
+    for (std::size_t chunk = 0; 2 * chunk < kHalves; ++chunk, tables += b.x_stride) {
       [[maybe_unused]] Signs signs(Step::kJoined ? index + (kHalves - 2 * chunk) * (kPlaneBytes / 2) : index, chunk);
       const std::size_t steps = Step::InChunk(chunk, kHalves);
       LUTRA_UNROLL
       for (std::size_t step = 0; step < steps; ++step, index += 64) {
         const V8 packed = hn::Load(d8, index), low = LowNibbles(packed), high = HighNibbles(packed);
-        if (step % kStripCount == strip) b.Prefetch(index);
+        if (step % kPartCount == part) b.Prefetch(index);
         if constexpr (Step::kPlanes) {
           LUTRA_UNROLL
           for (std::size_t n = 0; n < kRows; ++n) {

@@ -1,4 +1,4 @@
-// The micro-kernels of lookup codes in vector scope: 64 rows of W (a panel) times a few rows of x over one block of K.
+// The micro-kernels of lookups in vector scope: 64 rows of W (a panel) times a few rows of x over one K-block.
 //
 // Four tables T0..T3 of 16 entries fill a 64-byte vector. An index byte is 16 * (which table) + index.
 //
@@ -12,7 +12,7 @@
 #define LUTRA_KERNELS_LOOKUP_VECTOR_INL_H_
 #endif
 
-#include "lutra/kernels/flush-inl.h"
+#include "lutra/kernels/lookup-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
@@ -21,8 +21,6 @@ namespace HWY_NAMESPACE {
 
 #if LUTRA_VECTOR_SCOPE
 
-inline constexpr std::size_t kTableBytes = TableBytes(Describe(Format::kInt1));
-
 inline constexpr int kQuarters = 4;  // vectors of 16 rows in a panel
 
 // Indices two to a byte, as they are packed.
@@ -30,7 +28,7 @@ struct PackedIndices {
   static constexpr std::size_t kBytes = 64;  // of 32 rows
 
   // Those of the first, and of the last 16 rows, as Where takes them.
-  static HWY_INLINE void Load(const BlockArgs& b, const std::uint8_t* from, V8 (&rows)[2]) {
+  static HWY_INLINE void Load(const KBlock& b, const std::uint8_t* from, V8 (&rows)[2]) {
     const hn::Repartition<std::uint16_t, D8> du16;
     b.Prefetch(from);
     rows[0] = hn::Load(D8(), from);
@@ -39,24 +37,24 @@ struct PackedIndices {
   static HWY_INLINE V8 Where(V8 rows) {
     return hn::OrAnd(hn::BitCast(D8(), hn::Set(D32(), 0x30201000)), rows, hn::Set(D8(), 0x0f));
   }
-  static HWY_INLINE void Prefetch(const BlockArgs& b, const std::uint8_t* signs) { b.Prefetch(signs); }
+  static HWY_INLINE void Prefetch(const KBlock& b, const std::uint8_t* signs) { b.Prefetch(signs); }
 };
-// A byte each, with the number of the table; otherwise in the same order, for which UnpackedLookupKernel makes room.
+// A byte each, with the number of the table; otherwise in the same order.
 struct UnpackedIndices {
   static constexpr std::size_t kBytes = 128;
 
-  static HWY_INLINE void Load(const BlockArgs&, const std::uint8_t* from, V8 (&rows)[2]) {
+  static HWY_INLINE void Load(const KBlock&, const std::uint8_t* from, V8 (&rows)[2]) {
     rows[0] = hn::Load(D8(), from);
     rows[1] = hn::Load(D8(), from + 64);
   }
   static HWY_INLINE V8 Where(V8 rows) { return rows; }
-  static HWY_INLINE void Prefetch(const BlockArgs&, const std::uint8_t*) {}
+  static HWY_INLINE void Prefetch(const KBlock&, const std::uint8_t*) {}
 };
 
 // One plane of one chunk, or of the half of one: adds 64 lookups per quarter, panel and row of x. `index` and `signs`
 // are those of the plane. sums: [panel][quarter][row of x].
 template <class Traits, class Indices, int kPanels, int kRows, int kHalves>
-LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs, const BlockArgs& b,
+LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs, const KBlock& b,
                            const std::uint8_t* tables, const V8 (&weight)[kRows],
                            V32 (&sums)[kPanels * kQuarters * kRows]) {
   const D8 d8;
@@ -80,7 +78,7 @@ LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs,
       LUTRA_UNROLL
       for (int n = 0; n < kRows; ++n) {
         auto found = hn::BitCast(di8, hn::TableLookupLanes(table[half % 2][n], indices));
-        if constexpr (Traits::kInfo.mirrored()) {
+        if constexpr (Traits::kSigned) {
           const std::uint8_t* negative =
               signs + static_cast<std::size_t>(half / 2) * kRunSignBytes + half % 2 * 16 + high * 8;
           found = hn::MaskedSubOr(found, hn::LoadMaskBits(di8, negative), hn::Zero(di8), found);
@@ -93,33 +91,33 @@ LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs,
   }
 }
 
-// The panels of the set, which are known to the compiler where sets are of one.
+// How many panels alternate, which is known to the compiler where they do not.
 template <class Traits>
-HWY_INLINE std::size_t SetOf(const BlockArgs& b) {
-  return SetPanels(kLayout, Traits::kInfo) == 1 ? 1 : b.set_panels;
+HWY_INLINE std::size_t InterleavedOf(const KBlock& b) {
+  return Traits::kInterleaved == 1 ? 1 : b.interleaved;
 }
 
 // Where the signs of a run of `halves` half chunks are, those of panel b.first: behind the indices of all panels.
 template <class Traits, class Indices>
-HWY_INLINE const std::uint8_t* SignsOf(const std::uint8_t* index, const BlockArgs& b, std::size_t halves) {
-  return index + SetOf<Traits>(b) * Indices::kBytes * halves * std::size_t{Traits::kPlanes} -
+HWY_INLINE const std::uint8_t* SignsOf(const std::uint8_t* index, const KBlock& b, std::size_t halves) {
+  return index + InterleavedOf<Traits>(b) * Indices::kBytes * halves * std::size_t{Traits::kPlanes} -
          b.first * (2 * Indices::kBytes - kRunSignBytes);
 }
 // Its half chunk in a run of three halves, where panels are half as far apart.
 template <class Traits, class Indices>
-HWY_INLINE const std::uint8_t* LastHalfOf(const std::uint8_t* index, const BlockArgs& b) {
-  return index + SetOf<Traits>(b) * 2 * Indices::kBytes - b.first * Indices::kBytes;
+HWY_INLINE const std::uint8_t* LastHalfOf(const std::uint8_t* index, const KBlock& b) {
+  return index + InterleavedOf<Traits>(b) * 2 * Indices::kBytes - b.first * Indices::kBytes;
 }
 // Its next run.
 template <class Traits, class Indices>
-HWY_INLINE const std::uint8_t* NextRunOf(const std::uint8_t* index, const BlockArgs& b, std::size_t halves) {
-  constexpr std::size_t kSigns = Traits::kInfo.mirrored() ? kRunSignBytes : 0;
-  return index + SetOf<Traits>(b) * (Indices::kBytes * halves * std::size_t{Traits::kPlanes} + kSigns);
+HWY_INLINE const std::uint8_t* NextRunOf(const std::uint8_t* index, const KBlock& b, std::size_t halves) {
+  constexpr std::size_t kSigns = Traits::kSigned ? kRunSignBytes : 0;
+  return index + InterleavedOf<Traits>(b) * (Indices::kBytes * halves * std::size_t{Traits::kPlanes} + kSigns);
 }
 
 // The ratios r of a run, as weights of the adder.
 template <int kRows>
-HWY_INLINE void LoadRatios(const BlockArgs& b, std::size_t run, V8 (&weight)[kRows]) {
+HWY_INLINE void LoadRatios(const KBlock& b, std::size_t run, V8 (&weight)[kRows]) {
   LUTRA_UNROLL
   for (int n = 0; n < kRows; ++n) {
     weight[n] = hn::BitCast(D8(), hn::Set(D32(), static_cast<std::int32_t>(b.scales[n].quad[run])));
@@ -128,7 +126,7 @@ HWY_INLINE void LoadRatios(const BlockArgs& b, std::size_t run, V8 (&weight)[kRo
 
 // The whole chunks of a run of `halves` half chunks, whose tables share ratios.
 template <class Traits, class Indices, int kPanels, int kRows, int kChunks>
-LUTRA_INLINE void AddRun(const std::uint8_t* index, const BlockArgs& b, const std::uint8_t* tables, std::size_t run,
+LUTRA_INLINE void AddRun(const std::uint8_t* index, const KBlock& b, const std::uint8_t* tables, std::size_t run,
                          std::size_t halves, V32 (&sums)[kPanels * kQuarters * kRows]) {
   const std::uint8_t* signs = SignsOf<Traits, Indices>(index, b, halves);
   V8 weight[kRows];  // r * 2^plane
@@ -138,23 +136,23 @@ LUTRA_INLINE void AddRun(const std::uint8_t* index, const BlockArgs& b, const st
     LUTRA_UNROLL
     for (int chunk = 0; chunk < kChunks; ++chunk) {
       AddChunk<Traits, Indices, kPanels, kRows, 2>(index, signs + chunk * static_cast<int>(kSignBytes), b,
-                                                   tables + static_cast<std::size_t>(chunk) * b.table_stride, weight,
+                                                   tables + static_cast<std::size_t>(chunk) * b.x_stride, weight,
                                                    sums);
-      index += SetOf<Traits>(b) * 2 * Indices::kBytes;
+      index += InterleavedOf<Traits>(b) * 2 * Indices::kBytes;
       KeepOrder(sums[kPanels * kQuarters * kRows - 1], tables);
     }
     LUTRA_UNROLL
     for (int n = 0; plane + 1 < Traits::kPlanes && n < kRows; ++n) weight[n] = hn::Add(weight[n], weight[n]);
   }
   LUTRA_UNROLL
-  for (int panel = 0; Traits::kInfo.mirrored() && panel < kPanels; ++panel) {
+  for (int panel = 0; Traits::kSigned && panel < kPanels; ++panel) {
     Indices::Prefetch(b, signs + static_cast<std::size_t>(panel) * kRunSignBytes);
   }
 }
 
 // The half chunk after the whole one of a run that has three halves.
 template <class Traits, class Indices, int kPanels, int kRows>
-LUTRA_INLINE void AddHalf(const std::uint8_t* index, const BlockArgs& b, const std::uint8_t* tables, std::size_t run,
+LUTRA_INLINE void AddHalf(const std::uint8_t* index, const KBlock& b, const std::uint8_t* tables, std::size_t run,
                           V32 (&sums)[kPanels * kQuarters * kRows]) {
   V8 weight[kRows];
   LoadRatios(b, run, weight);
@@ -164,64 +162,69 @@ LUTRA_INLINE void AddHalf(const std::uint8_t* index, const BlockArgs& b, const s
 }
 
 // 16 sums + 4 tables + 4 weights + 2 constants + 2 indices + 1 lookup of 32 registers.
-template <class Traits, class Indices>
+template <Encoding kEncoding, Precision kPrecision, class Indices>
 struct IndexKernel {
+  using Traits = LookupTraits<kEncoding>;
+  using Sums = SumTraits<Traits::kInfo.kind, kPrecision>;
   static constexpr int kMaxRows = 4, kMaxPanels = 4, kTile = 4;  // panels * rows <= kTile
   static constexpr std::size_t kPanelBytes = 2 * Indices::kBytes;
 
   template <int kPanels, int kRows>
-  static HWY_INLINE void Run(const BlockArgs& b) {
+  static HWY_INLINE void Run(const KBlock& b) {
     V32 sums[kPanels * kQuarters * kRows];
-    StartSums<Traits, kRows>(b, sums);
-    const std::uint8_t* tables = b.tables;
-    for (int pass = 0; pass < Traits::kPasses; ++pass) {
-      if (pass != 0) NextDigit<Traits, kRows>(b, sums);
+    StartSums<Sums, kRows>(b, sums);
+    const std::uint8_t* tables = b.x;
+    for (int limb = 0; limb < Sums::kLimbs; ++limb) {
+      if (limb != 0) NextLimb<Sums, kRows>(b, sums);
       const std::uint8_t* index = b.index;
       const std::size_t runs = b.halves / kHalvesPerRun, last = b.halves % kHalvesPerRun;
       LUTRA_KEEP_LOOP
       for (std::size_t run = 0; run < runs; ++run) {
         AddRun<Traits, Indices, kPanels, kRows, kChunksPerRun>(index, b, tables, run, kHalvesPerRun, sums);
         index = NextRunOf<Traits, Indices>(index, b, kHalvesPerRun);
-        tables += kChunksPerRun * b.table_stride;
+        tables += kChunksPerRun * b.x_stride;
       }
       if (last == 0) continue;
       AddRun<Traits, Indices, kPanels, kRows, 1>(index, b, tables, runs, last, sums);
-      tables += b.table_stride;
-      if constexpr (Traits::kInfo.mirrored()) {
+      tables += b.x_stride;
+      if constexpr (Traits::kSigned) {
         if (last == 2) continue;
         AddHalf<Traits, Indices, kPanels, kRows>(index, b, tables, runs, sums);
-        tables += b.table_stride;
+        tables += b.x_stride;
       }
     }
-    FlushPanels<Traits, kPanels, kQuarters, kRows>(b, sums, [](int quarter) { return quarter * 16; });
+    FlushPanels<Sums, kPanels, kQuarters, kRows>(b, sums, [](int quarter) { return quarter * 16; });
   }
 };
-template <class Traits>
-using LookupKernel = IndexKernel<Traits, PackedIndices>;
+template <Encoding kEncoding, Precision kPrecision>
+using LookupKernel = IndexKernel<kEncoding, kPrecision, PackedIndices>;
 
-// Indices unpacked by Unpack: b.index points to them.
-template <class Traits>
-struct UnpackedLookupKernel : IndexKernel<Traits, UnpackedIndices> {
-  // Of a block of a panel; at most, of a span of panels (whose small blocks may be single chunks, and runs).
-  static constexpr std::size_t UnpackedBytes(std::size_t chunks) {
-    const std::size_t signs = Traits::kInfo.mirrored() ? (chunks + 1) / kChunksPerRun * kRunSignBytes : 0;
-    return chunks * std::size_t{Traits::kPlanes} * 2 * UnpackedIndices::kBytes + signs;
+// Indices unpacked by IndexUnpacker: b.index points to them.
+template <Encoding kEncoding, Precision kPrecision>
+using UnpackedLookupKernel = IndexKernel<kEncoding, kPrecision, UnpackedIndices>;
+
+template <Encoding kEncoding>
+struct IndexUnpacker {
+  using Traits = LookupTraits<kEncoding>;
+
+  // Of a K-block of a panel.
+  static std::size_t Bytes(std::size_t halves, std::size_t) {
+    const std::size_t signs = Traits::kSigned ? DivideUp(halves, kHalvesPerRun) * kRunSignBytes : 0;
+    return halves * std::size_t{Traits::kPlanes} * UnpackedIndices::kBytes + signs;
   }
-  static constexpr std::size_t kUnpackedBytes =
-      SetPanels(kLayout, Traits::kInfo) *
-      HWY_MAX(UnpackedBytes(kMaxChunksPerBlock), kMaxBlocksPerSpan* UnpackedBytes(kChunksPerRun));
 
-  // A block of `panels` panels of a set, from b.first on, to a set of their own.
-  static HWY_INLINE void Unpack(const BlockArgs& b, std::size_t panels, std::uint8_t* to) {
+  // A K-block of `panels` interleaved panels, from panel `first` on, to interleaved panels of their own.
+  static void Unpack(const MicroArgs& args, std::size_t panels, std::uint8_t* to) {
+    const KBlock b(args);
     const std::uint8_t* index = b.index;
     for (std::size_t left = b.halves, halves; left != 0; left -= halves) {
       halves = HWY_MIN(kHalvesPerRun, left);
       const std::uint8_t* plane = index;
       for (std::size_t i = halves / 2 * std::size_t{Traits::kPlanes}; i != 0; --i) {
         UnpackLines(b, plane, 2 * panels, to);
-        plane += SetOf<Traits>(b) * kPlaneBytes;
+        plane += InterleavedOf<Traits>(b) * kPlaneBytes;
       }
-      if constexpr (Traits::kInfo.mirrored()) {
+      if constexpr (Traits::kSigned) {
         if (halves % 2 != 0) UnpackLines(b, LastHalfOf<Traits, PackedIndices>(index, b), panels, to);
         const std::uint8_t* signs = SignsOf<Traits, PackedIndices>(index, b, halves);
         for (std::size_t i = 0; i < panels; ++i, signs += kRunSignBytes, to += kRunSignBytes) {
@@ -234,7 +237,7 @@ struct UnpackedLookupKernel : IndexKernel<Traits, UnpackedIndices> {
   }
 
  private:
-  static HWY_INLINE void UnpackLines(const BlockArgs& b, const std::uint8_t* from, std::size_t lines,
+  static HWY_INLINE void UnpackLines(const KBlock& b, const std::uint8_t* from, std::size_t lines,
                                      std::uint8_t*& to) {
     for (; lines != 0; --lines, from += PackedIndices::kBytes, to += UnpackedIndices::kBytes) {
       V8 rows[2];

@@ -1,6 +1,7 @@
 // Hints that a line of memory will be read or written: into L1, or into L2 alone.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "hwy/base.h"
@@ -16,6 +17,12 @@ HWY_INLINE void PrefetchToL2(const std::uint8_t* line) {
 #else
   hwy::Prefetch(line);
 #endif
+}
+
+// Into L2 at a distance, and into L1 at a quarter of it, so that L1 waits for what L2 has.
+HWY_INLINE void PrefetchInTwoSteps(const std::uint8_t* line, std::size_t distance) {
+  PrefetchToL2(line + distance);
+  PrefetchToL1(line + distance / 4);
 }
 
 }  // namespace internal

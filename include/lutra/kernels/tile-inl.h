@@ -1,4 +1,4 @@
-// The tile kernels: panels of W times rows of x over all of K, block by block, by micro-kernels.
+// The tile kernel: panels of W times rows of x over all of K, K-block by K-block, by the micro-kernels of a method.
 #if defined(LUTRA_KERNELS_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_TILE_INL_H_
 #undef LUTRA_KERNELS_TILE_INL_H_
@@ -7,174 +7,120 @@
 #endif
 
 #include <cstring>
-#include <type_traits>
 
-#include "lutra/kernels/dot-inl.h"
-#include "lutra/kernels/lookup_block-inl.h"
-#include "lutra/kernels/lookup_vector-inl.h"
-#include "lutra/kernels/params-inl.h"
+#include "lutra/kernels/qparams-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
 namespace HWY_NAMESPACE {
 
-// Consecutive blocks of K that rows of x take in one go, so that calls cost little, and small groups little more than
-// their scales.
-struct SpanArgs {
-  BlockArgs block;  // the first
-  std::size_t blocks, last_chunks, last_halves;
-  std::size_t index_stride, params_stride;  // from a block to the next
-  std::size_t group_rows;                   // rows of the group of x
-};
+// --- A batch: consecutive K-blocks that rows of x take in one go, so that calls cost little, and small groups little
+// more than their scales. MicroArgs describe it.
 
-// (A function of its own: inlined, its addresses would be prepared for each span, needed or not.)
-template <class Traits, class Kernel, int kPanels, int kRows>
-HWY_NOINLINE void OverBlocks(const SpanArgs& span) {
-  BlockArgs b = span.block;
-  for (std::size_t left = span.blocks;; --left) {
-    if (left == 1) b.chunks = span.last_chunks, b.halves = span.last_halves;
-    Kernel::template Run<kPanels, kRows>(b);
-    if (left == 1) return;
-    b.index += span.index_stride;
-    b.params += span.params_stride;
-    b.tables += b.chunks * Traits::kPasses * b.table_stride;
-    b.scales += span.group_rows;
+// All panels times `rows` rows of x, as many panels in one micro-kernel as its registers hold. Leaves the args as they
+// were.
+HWY_INLINE void MultiplyPanels(const MicroKernel& micro, MicroArgs& args, std::size_t panel_count, std::size_t rows) {
+  const MicroFunction* const functions = micro.functions[rows - 1];
+  if (panel_count == 1) return functions[1](args);
+  const auto most = static_cast<std::size_t>(micro.panels_for(static_cast<int>(rows)));
+  const std::uint8_t* const index = args.index;
+  const float* const qparams = args.qparams;
+  float* const tile = args.tile;
+  const std::size_t first = args.first;
+  for (std::size_t panels; panel_count != 0; panel_count -= panels) {
+    panels = panel_count >= most ? most : 1;
+    functions[panels > 1 ? 0 : 1](args);
+    args.index += panels * micro.panel_bytes;
+    args.first += panels;
+    args.qparams += panels * kPanelQparams;
+    args.tile += panels * args.tile_stride;
   }
+  args.index = index;
+  args.first = first;
+  args.qparams = qparams;
+  args.tile = tile;
 }
 
-// All panels times kRows rows of x, as many panels in one micro-kernel as its registers hold. Leaves the span as it
-// was.
-template <class Traits, class Kernel, int kRows>
-HWY_INLINE void OverPanels(SpanArgs& span, std::size_t panel_count) {
-  if constexpr (SetPanels(kLayout, Traits::kInfo) == 1) {
-    OverBlocks<Traits, Kernel, 1, kRows>(span);
-  } else {
-    constexpr int kPanels = HWY_MIN(Kernel::kMaxPanels, Kernel::kTile / kRows);
-    BlockArgs& b = span.block;
-    const BlockArgs first = b;
-    const auto next = [&](std::size_t panels) {
-      b.index += panels * Kernel::kPanelBytes;
-      b.first += panels;
-      b.params += panels * kPanelParams;
-      b.tile += panels * b.tile_stride;
-      panel_count -= panels;
-    };
-    while (panel_count >= kPanels) {
-      OverBlocks<Traits, Kernel, kPanels, kRows>(span);
-      next(kPanels);
-    }
-    while (kPanels > 1 && panel_count != 0) {
-      OverBlocks<Traits, Kernel, 1, kRows>(span);
-      next(1);
-    }
-    b.index = first.index;
-    b.first = first.first;
-    b.params = first.params;
-    b.tile = first.tile;
-  }
-}
-
-// Some rows of one group of x, kRows or, for the last ones, fewer at a time. The span moves along with them.
-template <class Traits, class Kernel, int kRows>
-HWY_INLINE void OverRows(SpanArgs& span, std::size_t panel_count, std::size_t rows) {
-  for (; rows >= kRows; rows -= kRows) {
-    OverPanels<Traits, Kernel, kRows>(span, panel_count);
-    span.block.tables += kRows * TableBytes(Traits::kInfo);
-    span.block.scales += kRows;
-    span.block.tile += kRows * kPanelRows;
-  }
-  if constexpr (kRows > 1) {
-    if (rows != 0) OverRows<Traits, Kernel, kRows - 1>(span, panel_count, rows);
-  }
-}
-
-// All rows of x, group by group. `block` counts along K.
-template <class Traits, class Kernel>
-HWY_INLINE void OverGroups(const TileArgs& a, SpanArgs& span, std::size_t block) {
+// All rows of x, group of kNR by group. `block` counts along K.
+HWY_INLINE void MultiplyRows(const TileArgs& a, const MicroKernel& micro, MicroArgs& args, std::size_t block) {
   const Geometry& g = *a.geometry;
-  BlockArgs& b = span.block;
-  for (std::size_t row = 0; row < a.rows; row += kGroupRows) {
-    const std::size_t rows = HWY_MIN(kGroupRows, a.rows - row);
-    span.group_rows = rows;
-    b.table_stride = rows * TableBytes(Traits::kInfo);
-    b.tables = a.x.tables + row * a.x.row_bytes + g.chunks_before(block) * Traits::kPasses * b.table_stride;
-    b.scales = a.x.scales + row * g.blocks + block * rows;
-    b.tile = a.tile + row * kPanelRows;
-    OverRows<Traits, Kernel, Kernel::kMaxRows>(span, a.panel_count, rows);
+  const std::size_t chunk_bytes = a.kernel->method.activations().chunk_bytes;
+  const auto limbs = static_cast<std::size_t>(Limbs(a.kernel->precision)), most = static_cast<std::size_t>(micro.rows);
+  for (std::size_t row = 0; row < a.rows; row += kNR) {
+    const std::size_t rows = HWY_MIN(kNR, a.rows - row);
+    args.scale_stride = rows;
+    args.x_stride = rows * chunk_bytes;
+    args.x = a.x.data + row * a.x.row_bytes + g.x_chunks_before(block) * limbs * args.x_stride;
+    args.scales = a.x.scales + row * g.blocks + block * rows;
+    args.tile = a.tile + row * kPanelRows;
+    for (std::size_t left = rows, taken; left != 0; left -= taken) {
+      taken = HWY_MIN(left, most);
+      MultiplyPanels(micro, args, a.panel_count, taken);
+      args.x += taken * chunk_bytes;
+      args.scales += taken;
+      args.tile += taken * kPanelRows;
+    }
   }
 }
 
-// The micro-kernels of a format: from packed bytes, and from what is unpacked to memory.
-template <class Traits, bool kLooksUp = Traits::kInfo.looks_up()>
-struct Kernels {
-  using Packed = LookupKernel<Traits>;
-  using Unpacked = UnpackedLookupKernel<Traits>;
-};
-template <class Traits>
-struct Kernels<Traits, false> {
-  using Packed = PackedDotKernel<Traits>;
-  using Unpacked = UnpackedDotKernel<Traits>;
-};
+// --- Reading packed panels
 
-// A block of some panels unpacked; what a span of them takes of L1 (if a single one does not take more), and at most.
-template <class Traits>
-HWY_INLINE std::size_t UnpackedStride(const TileArgs& a) {
-  return a.panel_count * Kernels<Traits>::Unpacked::UnpackedBytes(a.geometry->whole.chunks);
-}
-inline constexpr std::size_t kUnpackedSpanBytes = 8192;
-template <class Traits>
-inline constexpr std::size_t kMaxUnpackedBytes = HWY_MAX(kUnpackedSpanBytes, Kernels<Traits>::Unpacked::kUnpackedBytes);
+// Unpacked K-blocks of a batch stay in L1, unless a single one is larger.
+inline constexpr std::size_t kUnpackedBatchBytes = 8192;
+// Packed K-blocks of a batch are few enough for the qparams of a batch, which are loaded before its codes, to have been
+// prefetched: less than the distance of prefetches.
+inline constexpr std::size_t kPackedBatchBytes = 6144;
+// What any method unpacks of a batch: four interleaved panels of 16 chunks with signs, or of 8 K-blocks of a chunk each,
+// a byte per index; or one panel's codes of 192 weights, a byte each.
+inline constexpr std::size_t kMaxUnpackedBytes = 20480;
 
-// The params of a span, and the supers they are multiplied with, as floats. (Not members of PanelReader, which would be
-// kept in memory with them.)
-struct ParamFloats {
-  HWY_ALIGN float params[kMaxBlocksPerSpan * kMaxSetPanels * kPanelParams];
-  HWY_ALIGN float supers[kMaxSetPanels * kPanelParams];
+// The qparams of a batch, and those of super-groups that they are multiplied with, as floats. (Not members of
+// PanelReader, which would be kept in memory with them.)
+struct QparamFloats {
+  HWY_ALIGN float groups[kMaxBlocksPerBatch * kMaxInterleavedPanels * kPanelQparams];
+  HWY_ALIGN float supers[kMaxInterleavedPanels * kPanelQparams];
 };
 
-// Walks along the packed bytes of some panels of a set, which advance together, and turns params into floats.
-template <class Traits>
+// Walks along the packed bytes of some interleaved panels, which advance together, and turns qparams into floats.
 class PanelReader {
  public:
-  PanelReader(const TileArgs& a, ParamFloats& floats)
+  PanelReader(const TileArgs& a, std::size_t unpacked_stride, QparamFloats& floats)
       : a_(a),
         g_(*a.geometry),
+        qparams_{g_.scheme, a.kernel->method.gain(), a.kernel->method.center()},
         floats_(floats),
         own_group_(g_.blocks_per_group == 1),
-        stride_(a.set_panels * (g_.whole.bytes + (own_group_ ? g_.param_bytes : 0))),
-        most_(HWY_MAX(g_.blocks_per_span, HWY_MIN(kMaxBlocksPerSpan, BlocksAtOnce()))),
-        next_(a.set) {}
+        stride_(a.interleaved * (g_.whole.bytes + (own_group_ ? g_.scheme.group_bytes : 0))),
+        most_(HWY_MAX(g_.blocks_per_batch, HWY_MIN(kMaxBlocksPerBatch, BlocksAtOnce(unpacked_stride)))),
+        next_(a.panels) {}
 
-  // Sets what a span of blocks from `block` on reads, packed.
-  HWY_INLINE void Next(std::size_t block, SpanArgs& span) {
-    BlockArgs& b = span.block;
-    span.blocks = BlocksFrom(block);
-    const Extent& last = g_.extent(block + span.blocks - 1);
-    span.last_chunks = last.chunks;
-    span.last_halves = last.halves;
-    b.chunks = g_.whole.chunks;
-    b.halves = g_.whole.halves;
-    b.params = floats_.params;
-    span.index_stride = stride_;
-    span.params_stride = own_group_ ? kMaxSetPanels * kPanelParams : 0;
-    if (blocks_left_ == 0) LoadGroups(span, own_group_ ? span.blocks : 1);
-    blocks_left_ -= span.blocks;
-    b.index = next_ + a_.first * kPlaneBytes;
-    next_ += (span.blocks - 1) * span.index_stride + a_.set_panels * last.bytes;
+  // Sets what a batch from K-block `block` on reads, packed.
+  HWY_INLINE void Next(std::size_t block, MicroArgs& args) {
+    args.blocks = BlocksFrom(block);
+    const Extent& last = g_.extent(block + args.blocks - 1);
+    args.last_chunks = last.x_chunks;
+    args.last_halves = last.halves;
+    args.x_chunks = g_.whole.x_chunks;
+    args.halves = g_.whole.halves;
+    args.qparams = floats_.groups;
+    args.index_stride = stride_;
+    args.qparams_stride = own_group_ ? kMaxInterleavedPanels * kPanelQparams : 0;
+    if (blocks_left_ == 0) LoadBatch(own_group_ ? args.blocks : 1);
+    blocks_left_ -= args.blocks;
+    args.index = next_ + a_.first * kPlaneBytes;
+    next_ += (args.blocks - 1) * args.index_stride + a_.interleaved * last.bytes;
   }
 
  private:
-  // Unpacked blocks stay in L1. Packed ones are few enough for the params of a span, which are loaded before its codes,
-  // to have been asked for; and one where panels of a set take turns, over all blocks of a span. (int1 on Zen 4, from
-  // memory: 1.1 to 1.2 times as fast as two, though 0.96 from cache.)
-  HWY_INLINE std::size_t BlocksAtOnce() const {
-    constexpr std::size_t kAsked = 6144;
-    if (a_.unpack) return kUnpackedSpanBytes / UnpackedStride<Traits>(a_);
-    return a_.set_panels > 1 ? 1 : 1 + kAsked / stride_;
+  // One packed K-block at a time where panels alternate. (int1 on Zen 4, from memory: 1.1 to 1.2 times as fast as two,
+  // though 0.96 from cache.)
+  HWY_INLINE std::size_t BlocksAtOnce(std::size_t unpacked_stride) const {
+    if (a_.unpack) return kUnpackedBatchBytes / unpacked_stride;
+    return a_.interleaved > 1 ? 1 : 1 + kPackedBatchBytes / stride_;
   }
   // As many as most_ from `block` on, of which all but the last are whole, in one group or in groups of the same
-  // supers.
+  // super-group.
   HWY_INLINE std::size_t BlocksFrom(std::size_t block) const {
     std::size_t blocks = HWY_MIN(most_, g_.blocks - block);
     if (g_.blocks_per_cut != 1) blocks = HWY_MIN(blocks, g_.blocks_per_cut - block % g_.blocks_per_cut);
@@ -182,15 +128,16 @@ class PanelReader {
     return g_.groups_per_super == 0 ? blocks : HWY_MIN(blocks, g_.groups_per_super - block % g_.groups_per_super);
   }
 
-  HWY_INLINE void LoadGroups(const SpanArgs& span, std::size_t groups) {
+  HWY_INLINE void LoadBatch(std::size_t groups) {
     if (g_.groups_per_super != 0 && groups_left_ == 0) LoadSuperGroup();
-    const std::uint8_t* params = next_ + a_.first * g_.param_bytes;
-    for (std::size_t i = 0; i < a_.panel_count; ++i, params += g_.param_bytes) {
-      LoadParams<Traits::kInfo.format>(g_, span.block, {params, span.index_stride, groups},
-                                       floats_.supers + i * kPanelParams, floats_.params + i * kPanelParams);
+    const std::size_t group_bytes = g_.scheme.group_bytes;
+    const std::uint8_t* from = next_ + a_.first * group_bytes;
+    for (std::size_t i = 0; i < a_.panel_count; ++i, from += group_bytes) {
+      LoadGroups(qparams_, {from, stride_, groups, a_.prefetch}, floats_.supers + i * kPanelQparams,
+                 floats_.groups + i * kPanelQparams);
     }
-    if (g_.zero_kind == ZeroKind::kUInt4) LoadGroupZeros(groups);
-    next_ += a_.set_panels * g_.param_bytes;
+    if (g_.scheme.has_paired()) LoadPaired(groups);
+    next_ += a_.interleaved * group_bytes;
     blocks_left_ = groups * g_.blocks_per_group;
     groups_left_ -= groups;
   }
@@ -198,71 +145,75 @@ class PanelReader {
   HWY_INLINE void LoadSuperGroup() {
     super_bytes_ = g_.super_bytes_in(super_++);
     supers_ = next_ + a_.first * super_bytes_;
-    for (std::size_t i = 0; i < a_.panel_count && g_.zero_kind != ZeroKind::kUInt4; ++i) {
-      LoadSupers<Traits::kInfo.format>(g_, supers_ + i * super_bytes_, floats_.supers + i * kPanelParams);
+    for (std::size_t i = 0; i < a_.panel_count && g_.scheme.super_bytes != 0; ++i) {
+      LoadSupers(qparams_, supers_ + i * super_bytes_, floats_.supers + i * kPanelQparams);
     }
-    next_ += a_.set_panels * super_bytes_;
+    next_ += a_.interleaved * super_bytes_;
     groups_left_ = g_.groups_per_super;
   }
 
-  HWY_INLINE void LoadGroupZeros(std::size_t groups) {
+  HWY_INLINE void LoadPaired(std::size_t groups) {
     std::size_t group = g_.groups_per_super - groups_left_;
-    float* to = floats_.params;
-    for (std::size_t end = group + groups; group < end; ++group, to += kMaxSetPanels * kPanelParams) {
+    float* to = floats_.groups;
+    for (std::size_t end = group + groups; group < end; ++group, to += kMaxInterleavedPanels * kPanelQparams) {
       for (std::size_t i = 0; i < a_.panel_count; ++i) {
-        const std::uint8_t* zeros = supers_ + i * super_bytes_ + group / 2 * kPanelRows;
-        LoadZeros<Traits::kInfo.format>(zeros, group % 2 != 0, to + i * kPanelParams);
+        const std::uint8_t* zeros = supers_ + i * super_bytes_ + g_.scheme.zero()->offset + group / 2 * kPanelRows;
+        LoadPairedZeros(qparams_, zeros, group % 2 != 0, to + i * kPanelQparams);
       }
     }
   }
 
   const TileArgs& a_;
   const Geometry& g_;
-  ParamFloats& floats_;
-  const bool own_group_;      // each block is a group
-  const std::size_t stride_;  // from a block of a span to the next
-  const std::size_t most_;    // blocks of a span
+  const QparamArgs qparams_;
+  QparamFloats& floats_;
+  const bool own_group_;      // each K-block is a group
+  const std::size_t stride_;  // from a K-block of a batch to the next
+  const std::size_t most_;    // K-blocks of a batch
   const std::uint8_t* next_;
   const std::uint8_t* supers_ = nullptr;           // of the first panel
   std::size_t super_ = 0, super_bytes_ = 0;        // the next super-group; bytes from panel to panel
-  std::size_t blocks_left_ = 0, groups_left_ = 0;  // whose params are loaded; of the super-group
+  std::size_t blocks_left_ = 0, groups_left_ = 0;  // whose qparams are loaded; of the super-group
 };
 
-template <class Traits>
-void Tile(const TileArgs& a) {
-  using Packed = typename Kernels<Traits>::Packed;
-  using Unpacked = typename Kernels<Traits>::Unpacked;
+// The K-blocks of a batch unpacked, one after the other; sets what a batch reads then.
+HWY_INLINE void UnpackBatch(const TileArgs& a, std::size_t stride, std::uint8_t* to, MicroArgs& args) {
+  MicroArgs from = args;
+  for (std::size_t i = 0; i < args.blocks; ++i, from.index += args.index_stride, to += stride) {
+    if (i + 1 == args.blocks) from.halves = args.last_halves, from.x_chunks = args.last_chunks;
+    a.kernel->unpack(from, a.panel_count, to);
+  }
+}
+
+inline void Tile(const TileArgs& a) {
   const Geometry& g = *a.geometry;
+  const MethodKernel& kernel = *a.kernel;
+  const MethodInfo& method = kernel.method;
   std::memset(a.tile, 0, a.panel_count * a.rows * kPanelRows * sizeof(float));
-  SpanArgs span = {};
-  BlockArgs& b = span.block;
-  b.set_panels = a.set_panels;
-  b.first = a.first;
-  b.center = g.zero_kind == ZeroKind::kNone ? 0 : kPanelRows;
-  b.tile_stride = a.rows * kPanelRows;
-  b.ahead = a.ahead;
-  ParamFloats floats;
-  PanelReader<Traits> reader(a, floats);
-  for (std::size_t block = 0; block < g.blocks; block += span.blocks) {
-    reader.Next(block, span);
-    if (!a.unpack) {
-      OverGroups<Traits, Packed>(a, span, block);
-      continue;
+  MicroArgs args = {};
+  args.center = g.scheme.zero() == nullptr ? 0 : kPanelRows;
+  args.start = (args.center != 0 ? 0 : method.start()) - kernel.bias;
+  args.run_chunks = kernel.run_chunks;
+  args.values = kernel.values;
+  args.tile_stride = a.rows * kPanelRows;
+  args.prefetch = a.prefetch;
+  QparamFloats floats;
+  const std::size_t stride =
+      a.unpack ? a.panel_count * kernel.unpacked_bytes(g.whole.halves, g.whole.x_chunks) : std::size_t{1};
+  PanelReader reader(a, stride, floats);
+  HWY_ALIGN std::uint8_t unpacked[kMaxUnpackedBytes];
+  for (std::size_t block = 0; block < g.blocks; block += args.blocks) {
+    args.interleaved = a.interleaved;
+    args.first = a.first;
+    reader.Next(block, args);
+    if (a.unpack) {
+      UnpackBatch(a, stride, unpacked, args);
+      args.index = unpacked;
+      args.index_stride = stride;
+      args.interleaved = a.panel_count;
+      args.first = 0;
     }
-    HWY_ALIGN std::uint8_t unpacked[kMaxUnpackedBytes<Traits>];
-    const std::size_t stride = UnpackedStride<Traits>(a);
-    for (std::size_t i = 0; i < span.blocks; ++i) {
-      BlockArgs from = b;
-      from.index += i * span.index_stride;
-      if (i + 1 == span.blocks) from.chunks = span.last_chunks, from.halves = span.last_halves;
-      Unpacked::Unpack(from, a.panel_count, unpacked + i * stride);
-    }
-    SpanArgs panels = span;
-    panels.index_stride = stride;
-    panels.block.index = unpacked;
-    panels.block.set_panels = a.panel_count;
-    panels.block.first = 0;
-    OverGroups<Traits, Unpacked>(a, panels, block);
+    MultiplyRows(a, a.unpack ? kernel.unpacked : kernel.packed, args, block);
   }
 }
 
@@ -280,17 +231,6 @@ inline void StoreTile(const float* tile, const float* bias, std::size_t count, D
     if (bias != nullptr) v = hn::Add(v, hn::LoadU(d1, bias + i));
     StoreFloats(d1, v, y, type, i);
   }
-}
-
-template <class Kernel>
-constexpr MicroShape ShapeOf() {
-  return {Kernel::kMaxRows, Kernel::kMaxPanels, Kernel::kTile};
-}
-template <Format kFormat, Precision kPrecision, class Dot = BaseDot>
-constexpr TileKernel TileRow() {
-  using Traits = TileTraits<kFormat, kPrecision, Dot>;
-  using Of = Kernels<Traits>;
-  return {kFormat, kPrecision, {ShapeOf<typename Of::Packed>(), ShapeOf<typename Of::Unpacked>()}, &Tile<Traits>};
 }
 
 }  // namespace HWY_NAMESPACE

@@ -1,4 +1,4 @@
-// GPTQ and AWQ: words along K or along M, unpacked to codes row by row, columns sorted by group.
+// Imports GPTQ and AWQ: unpacks words to codes row by row, and sorts the columns by group.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -28,10 +28,12 @@ std::uint8_t UnpackAwq(const std::uint32_t* words, std::size_t j) {
   return words[j / 8] >> (4 * kNibbles[j % 8]) & 15;
 }
 
-// The group size and the shape of a view, whose arguments have these names.
+// The names of the caller's arguments.
 struct Names {
   const char *m, *k, *group_size;
 };
+
+// Sets the format, M, K and group of *shape.
 Status ChooseShape(Format format, std::size_t m, std::size_t k, std::ptrdiff_t group_size, const Names& names,
                    QuantizedView* shape) {
   if (group_size < -1 || group_size == 0) return Status::Invalid(names.group_size, "is neither positive nor -1");
@@ -51,7 +53,8 @@ Status ChooseShape(Format format, std::size_t m, std::size_t k, std::ptrdiff_t g
 
 template <class T>
 Status CheckTensor(const TensorView<T>& tensor, std::size_t size, const char* name) {
-  if (tensor.size != size) return Status::Invalid(name, "has not as many elements as M, K and group_size ask for");
+  if (tensor.size != size)
+    return Status::Invalid(name, "does not have the number of elements that M, K and group_size give");
   return size != 0 && tensor.data == nullptr ? Status::Invalid(name, "is null") : Status();
 }
 
@@ -61,8 +64,8 @@ Status CheckScales(const TensorView<std::uint16_t>& scales, const QuantizedView&
   return Status::Invalid(name, "holds a value that is not finite");
 }
 
-// order[j] = the column that comes to stand at j: sorted by g_idx if that is not null. Groups are full then, so that
-// each begins where it would without.
+// order[j] = the column that is stored at j: sorted by g_idx, unless that is null. CheckGroups has shown that all
+// groups but the last are full, so group g begins at g * shape.group.
 bool SortColumns(const std::int32_t* g_idx, const QuantizedView& shape, Buffer* order_buffer) {
   const std::size_t k = shape.k, groups = GroupsPerRow(k, shape.group);
   if (!order_buffer->Reserve((k + groups) * sizeof(std::uint32_t))) return false;
@@ -75,28 +78,28 @@ bool SortColumns(const std::int32_t* g_idx, const QuantizedView& shape, Buffer* 
   return true;
 }
 
-// Words of one column lie M apart, and codes of one column lie K apart: a few rows at a time, by way of a tile.
+// Words of a row are M apart, and codes of a column are K apart: transposes a few rows at a time in a small buffer.
 template <class CodeAt>
 bool FillCodes(const CodeAt& code_at, const std::uint32_t* order, QuantizedMatrix* w) {
   constexpr std::size_t kRows = 16;
   const std::size_t m = w->view().m, k = w->view().k;
-  Buffer tile_buffer;  // [K x kRows]
-  if (!tile_buffer.Reserve(k * kRows)) return false;
-  std::uint8_t* const tile = tile_buffer.data();
+  Buffer rows_buffer;  // [K x kRows]
+  if (!rows_buffer.Reserve(k * kRows)) return false;
+  std::uint8_t* const columns = rows_buffer.data();
   for (std::size_t begin = 0; begin < m; begin += kRows) {
     const std::size_t rows = std::min(m - begin, kRows);
     for (std::size_t column = 0; column < k; ++column) {
-      for (std::size_t r = 0; r < rows; ++r) tile[column * kRows + r] = code_at(begin + r, column);
+      for (std::size_t r = 0; r < rows; ++r) columns[column * kRows + r] = code_at(begin + r, column);
     }
     for (std::size_t r = 0; r < rows; ++r) {
       std::uint8_t* const codes = w->codes() + (begin + r) * k;
-      for (std::size_t j = 0; j < k; ++j) codes[j] = tile[order[j] * kRows + r];
+      for (std::size_t j = 0; j < k; ++j) codes[j] = columns[order[j] * kRows + r];
     }
   }
   return true;
 }
 
-// Makes *w of what zero_at(group, m) and code_at(m, column) say, and of scales[G x M].
+// Fills *w from zero_at(group, m), code_at(m, column) and scales[G x M].
 template <class ZeroAt, class CodeAt>
 Status Build(QuantizedView shape, const std::uint16_t* scales, const std::int32_t* g_idx, const ZeroAt& zero_at,
              const CodeAt& code_at, QuantizedMatrix* w) {
@@ -123,7 +126,7 @@ Status Build(QuantizedView shape, const std::uint16_t* scales, const std::int32_
   return {};
 }
 
-// Every group has its columns; *sorts becomes true if g_idx is not simply k / group.
+// Checks that every group has as many columns as it must. Sets *sorts if g_idx differs from k / group anywhere.
 Status CheckGroups(const std::int32_t* g_idx, const QuantizedView& shape, bool* sorts) {
   const std::size_t k = shape.k, groups = GroupsPerRow(k, shape.group), group = groups == 1 ? k : shape.group;
   Buffer counts;

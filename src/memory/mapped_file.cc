@@ -1,7 +1,7 @@
-// mmap, or reading where there is none.
+// Maps a file, or reads it where there is no mmap.
 #include "lutra/mapped_file.h"
 
-// LUTRA_NO_MMAP lets a test have the other way on any system.
+// With LUTRA_NO_MMAP a test reads files on any system.
 #if (defined(__unix__) || defined(__APPLE__)) && !defined(LUTRA_NO_MMAP)
 #define LUTRA_MMAP 1
 #include <fcntl.h>

@@ -1,5 +1,4 @@
-// A walk over a GGUF file's header, metadata and tensors, in which every step is checked against the bytes that are
-// left.
+// Reads the header, metadata and tensors of a GGUF file; checks every step against the bytes that are left.
 #include "lutra/gguf_file.h"
 
 #include <algorithm>
@@ -7,7 +6,7 @@
 #include <limits>
 #include <new>
 
-#include "little_endian.h"
+#include "memory/little_endian.h"
 #include "validate.h"
 
 namespace lutra {
@@ -16,7 +15,7 @@ namespace {
 constexpr std::size_t kMaxSize = std::numeric_limits<std::size_t>::max();
 constexpr Status kTruncated = Status::Invalid("bytes", "end too early: the file is truncated or damaged");
 
-// What is not read yet. A read beyond the end yields zeros, and ok() is false from then on.
+// The bytes that are not read yet. A read beyond the end yields zeros, and ok() is false from then on.
 class Reader {
  public:
   Reader(const std::uint8_t* bytes, std::size_t size) : bytes_(bytes), size_(size) {}
@@ -52,9 +51,9 @@ class Reader {
 // --- Metadata.
 
 constexpr std::uint32_t kUInt32 = 4, kString = 8;
-// By the number of a type of values; 0 if they do not all have the same size.
+// Bytes of a value, by the number of its type; 0 for strings and arrays, whose sizes vary.
 constexpr std::uint8_t kValueSizes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
-constexpr int kMaxNesting = 8;  // of arrays in arrays; none is known to be nested at all
+constexpr int kMaxNesting = 8;  // of arrays in arrays; known files nest none
 
 Status SkipValues(Reader& reader, std::uint32_t type, std::uint64_t count, int nesting) {
   if (type >= std::size(kValueSizes)) return Status::Invalid("bytes", "have metadata of an unknown type");
@@ -101,9 +100,9 @@ Status ReadMetadata(Reader& reader, std::uint64_t count, std::size_t* alignment)
 // --- Tensors.
 
 constexpr std::uint32_t kMagic = 0x46554747;                // "GGUF"
-constexpr std::size_t kMinTensorBytes = 8 + 4 + 8 + 4 + 8;  // of the description of one
+constexpr std::size_t kMinTensorBytes = 8 + 4 + 8 + 4 + 8;  // of a description
 
-// Reads a description; the offset is still the one after the begin of all data, and size 0 if the type is not known.
+// Reads a description. The offset is relative to the begin of all data; the size is 0 if the type is not known.
 Status ReadTensor(Reader& reader, GgufTensor* tensor) {
   tensor->name = reader.String();
   tensor->rank = reader.Number<std::uint32_t>();
@@ -116,7 +115,7 @@ Status ReadTensor(Reader& reader, GgufTensor* tensor) {
     const std::uint64_t dim = i < tensor->rank ? reader.Number<std::uint64_t>() : 1;
     if (!reader.ok()) return kTruncated;
     if (dim == 0) return Status::Invalid("bytes", "have a tensor with a dimension of 0");
-    // Sixteen-fold: room for the bytes of every type.
+    // No type has more than 16 bytes per weight.
     if (dim > kMaxSize / 16 / elements) return Status::Invalid("bytes", "have a tensor whose dimensions are too large");
     tensor->dims[i] = static_cast<std::size_t>(dim);
     elements *= tensor->dims[i];
@@ -133,7 +132,7 @@ Status ReadTensor(Reader& reader, GgufTensor* tensor) {
   return {};
 }
 
-// Finds the data of a tensor in the bytes, whose data begin at `begin`.
+// Sets the data of a tensor; the data of all tensors begin at bytes[begin].
 Status Locate(const std::uint8_t* bytes, std::size_t size, std::size_t begin, std::size_t alignment,
               GgufTensor* tensor) {
   if (tensor->offset % alignment != 0) return Status::Invalid("bytes", "have a tensor that is not aligned");
@@ -167,8 +166,7 @@ Status GgufFile::Parse(const void* bytes, std::size_t size) {
 
   if (tensors > reader.left() / kMinTensorBytes) return kTruncated;
   file.size_ = static_cast<std::size_t>(tensors);
-  if (!file.tensors_.Reserve(file.size_ * sizeof(GgufTensor)) ||
-      !file.by_name_.Reserve(file.size_ * sizeof(const GgufTensor*))) {
+  if (!file.tensors_.Reserve(file.size_ * sizeof(GgufTensor)) || !file.by_name_.Reserve(file.size_ * sizeof(void*))) {
     return Status::OutOfMemory("bytes");
   }
   auto* const tensor = file.tensors_.as<GgufTensor>();

@@ -1,5 +1,5 @@
 // See checksum.h.
-#include "checksum.h"
+#include "memory/checksum.h"
 
 #include <cstring>
 

@@ -1,4 +1,4 @@
-// Aligned memory; huge pages are asked for where they pay.
+// Aligned memory, on huge pages if it is large.
 #include "lutra/buffer.h"
 
 #include <cstdlib>

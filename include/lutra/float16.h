@@ -1,0 +1,17 @@
+// Conversions between float and the two float types of 16 bits, in scalar code.
+#pragma once
+
+#include <cstdint>
+
+#include "lutra/export.h"
+
+namespace lutra {
+
+// f16 is IEEE binary16; bf16 is the upper half of a binary32. Values are rounded to nearest, ties to even; above the
+// largest finite value they become infinite, and NaN stays NaN. Thread-safe.
+LUTRA_API float F16ToF32(std::uint16_t bits) noexcept;
+LUTRA_API std::uint16_t F32ToF16(float value) noexcept;
+LUTRA_API float BF16ToF32(std::uint16_t bits) noexcept;
+LUTRA_API std::uint16_t F32ToBF16(float value) noexcept;
+
+}  // namespace lutra

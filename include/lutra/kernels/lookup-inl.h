@@ -1,0 +1,33 @@
+// What the micro-kernels of lookups share in both scopes.
+#if defined(LUTRA_KERNELS_LOOKUP_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_LOOKUP_INL_H_
+#undef LUTRA_KERNELS_LOOKUP_INL_H_
+#else
+#define LUTRA_KERNELS_LOOKUP_INL_H_
+#endif
+
+#include "lutra/kernels/flush-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra {
+namespace internal {
+namespace HWY_NAMESPACE {
+
+template <Encoding kEncoding>
+struct LookupTraits {
+  static constexpr EncodingInfo kInfo = Describe(kEncoding);
+  static constexpr int kPlanes = kInfo.planes;
+  static constexpr bool kSigned = kInfo.has_signs();  // an entry is negated where the index's sign bit is set
+  static constexpr std::size_t kInterleaved = InterleavedPanels(kLayout, kInfo);
+};
+
+// The tables of a chunk of one row of x: four of 16 bytes.
+inline constexpr std::size_t kTableBytes = Describe(ActivationKind::kBinarySums).chunk_bytes;
+static_assert(kTableBytes == Describe(ActivationKind::kTernarySums).chunk_bytes);
+
+}  // namespace HWY_NAMESPACE
+}  // namespace internal
+}  // namespace lutra
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

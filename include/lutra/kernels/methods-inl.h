@@ -1,0 +1,154 @@
+// The methods: which kernels multiply a format with an activation kind. A row for each, from the table of formats.
+#if defined(LUTRA_KERNELS_METHODS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_METHODS_INL_H_
+#undef LUTRA_KERNELS_METHODS_INL_H_
+#else
+#define LUTRA_KERNELS_METHODS_INL_H_
+#endif
+
+#include <type_traits>
+#include <utility>
+
+#include "lutra/kernels/prepare/group-inl.h"
+#include "lutra/kernels/tile-inl.h"
+#include "lutra/kernels/unpack-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra {
+namespace internal {
+namespace HWY_NAMESPACE {
+
+// --- Lookups in sum tables.
+template <Format kFormat, Precision kPrecision>
+constexpr MethodKernel LookupMethod() {
+  constexpr Encoding kEncoding = Describe(kFormat).encoding;
+  constexpr MethodInfo kMethod = MethodOf(kFormat);
+  using Packed = LookupKernel<kEncoding, kPrecision>;
+  using Unpacked = UnpackedLookupKernel<kEncoding, kPrecision>;
+  using Unpacker = IndexUnpacker<kEncoding>;
+  static_assert(Packed::Sums::Fit(kMethod, 0));
+  return {kMethod,
+          kPrecision,
+          MicroKernelOf<Packed>(),
+          MicroKernelOf<Unpacked>(),
+          &Unpacker::Unpack,
+          &Unpacker::Bytes,
+          InterleavedPanels(kLayout, kMethod.info().stored()),
+          0,
+          0,
+          nullptr};
+}
+
+// --- Products with integers.
+
+// What kernels multiply for a code is L(q) + bias, so that it is at least 0, if the Dot takes bytes so large; else L(q)
+// as a signed byte, by Dot::Wide.
+template <Format kFormat, class Dot>
+struct Operands {
+  static constexpr MethodInfo kMethod{kFormat, ActivationKind::kIntegers};
+  static constexpr bool kFit = kMethod.highest() - kMethod.lowest() <= Dot::kMaxCode;
+  static constexpr int kBias = kFit ? -kMethod.lowest() : 0;
+  using Type = std::conditional_t<kFit, Dot, typename Dot::Wide>;
+  static constexpr bool kTable = kMethod.info().values != nullptr;
+  using Codes = std::conditional_t<kTable, TableOfCodes, StoredCodes>;
+};
+struct CodeTable {
+  std::uint8_t bytes[16];
+};
+template <Format kFormat, class Dot>
+constexpr CodeTable FindCodes() {
+  using Of = Operands<kFormat, Dot>;
+  CodeTable table{};
+  for (int q = 0; q < Of::kMethod.info().levels; ++q) {
+    table.bytes[q] = static_cast<std::uint8_t>(Of::kMethod.integer(q) + Of::kBias);
+  }
+  return table;
+}
+template <Format kFormat, class Dot>
+alignas(16) inline constexpr CodeTable kCodes = FindCodes<kFormat, Dot>();
+
+// How the codes of an encoding become bytes. kStep: of two consecutive codes of the format.
+template <Encoding kEncoding, class Codes, int kStep>
+struct UnpackerOf {
+  using Type = NibbleUnpacker<kEncoding, Codes>;
+};
+template <class Codes, int kStep>
+struct UnpackerOf<Encoding::kPlanes1, Codes, kStep> {
+  using Type = PlaneUnpacker<Encoding::kPlanes1, kStep>;
+};
+template <class Codes, int kStep>
+struct UnpackerOf<Encoding::kPlanes2, Codes, kStep> {
+  using Type = PlaneUnpacker<Encoding::kPlanes2, kStep>;
+};
+template <class Codes, int kStep>
+struct UnpackerOf<Encoding::kTernaryIndices, Codes, kStep> {
+  using Type = TernaryUnpacker<Encoding::kTernaryIndices>;
+};
+
+// Indices are not unpacked in registers: few rows of x are looked up.
+template <Format kFormat, Precision kPrecision, class Operand>
+constexpr MicroKernel PackedDot() {
+  constexpr Encoding kEncoding = Describe(kFormat).encoding;
+  if constexpr (Describe(kEncoding).has_indices()) {
+    return {};
+  } else {
+    return MicroKernelOf<PackedDotKernel<kEncoding, typename Operand::Codes, typename Operand::Type, kPrecision>>();
+  }
+}
+
+template <Format kFormat, Precision kPrecision, class Dot>
+constexpr MethodKernel DotMethod() {
+  using Operand = Operands<kFormat, Dot>;
+  constexpr MethodInfo kMethod = Operand::kMethod;
+  using Unpacked = UnpackedDotKernel<typename Operand::Type, kPrecision>;
+  using Unpacker = typename UnpackerOf<kMethod.info().encoding, typename Operand::Codes, kMethod.info().step>::Type;
+  static_assert(Unpacked::Sums::Fit(kMethod, Operand::kBias));
+  return {kMethod,
+          kPrecision,
+          PackedDot<kFormat, kPrecision, Operand>(),
+          MicroKernelOf<Unpacked>(),
+          &Unpacker::Unpack,
+          &Unpacker::Bytes,
+          1,
+          Operand::kBias,
+          Operand::Type::RunChunks(kMethod.highest() + Operand::kBias),
+          Operand::kTable ? kCodes<kFormat, Dot>.bytes : nullptr};
+}
+
+// --- All of them.
+template <Format kFormat, Precision kPrecision, class Dot>
+constexpr void SetMethods(TargetKernels& kernels) {
+  auto& methods = kernels.methods[static_cast<std::size_t>(kFormat)][static_cast<std::size_t>(kPrecision)];
+  methods[1] = DotMethod<kFormat, kPrecision, Dot>();
+  if constexpr (Describe(kFormat).stored().has_indices()) {
+    methods[0] = LookupMethod<kFormat, kPrecision>();
+  } else {
+    methods[0] = methods[1];
+  }
+}
+template <class Dot, std::size_t... kFormat>
+constexpr void SetMethods(TargetKernels& kernels, std::index_sequence<kFormat...>) {
+  (SetMethods<kFormats[kFormat].format, Precision::kInt8, Dot>(kernels), ...);
+  (SetMethods<kFormats[kFormat].format, Precision::kInt16, Dot>(kernels), ...);
+}
+template <std::size_t... kKind>
+constexpr void SetPrepare(TargetKernels& kernels, std::index_sequence<kKind...>) {
+  ((kernels.prepare[kKind][0] = &PrepareGroup<kActivationKinds[kKind].kind, Precision::kInt8>), ...);
+  ((kernels.prepare[kKind][1] = &PrepareGroup<kActivationKinds[kKind].kind, Precision::kInt16>), ...);
+}
+
+// The kernels of a target whose CPUs have what Dot needs.
+template <class Dot>
+constexpr TargetKernels KernelsWith(const TargetInfo& info) {
+  TargetKernels kernels = {info, {}, {}, &Tile, &StoreTile};
+  SetMethods<Dot>(kernels, std::make_index_sequence<kFormatCount>());
+  SetPrepare(kernels, std::make_index_sequence<std::size(kActivationKinds)>());
+  return kernels;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace internal
+}  // namespace lutra
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,77 @@
+// Prepares a group of rows of x: sum tables or integers, K-block by K-block.
+#if defined(LUTRA_KERNELS_PREPARE_GROUP_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_PREPARE_GROUP_INL_H_
+#undef LUTRA_KERNELS_PREPARE_GROUP_INL_H_
+#else
+#define LUTRA_KERNELS_PREPARE_GROUP_INL_H_
+#endif
+
+#include "lutra/kernels/prepare/integers-inl.h"
+#include "lutra/kernels/prepare/rms_norm-inl.h"
+#include "lutra/kernels/prepare/steps-inl.h"
+#include "lutra/kernels/prepare/sum_tables-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra {
+namespace internal {
+namespace HWY_NAMESPACE {
+
+template <class Traits>
+HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockScale& out) {
+  std::int32_t total;
+  if constexpr (Traits::kTables) {
+    total = BuildTables<Traits>(block, to);
+  } else {
+    total = BuildIntegers<Traits>(block, to);
+  }
+  constexpr int kEach = Traits::kRatios ? kFine : 1;  // integers in a unit of the scale
+  out.total = (total + kEach / 2) >> (Traits::kRatios ? Traits::kShift : 0);
+  const float sum = static_cast<float>(total) * (1.0f / kEach) * out.scale;
+  out.sum = HWY_MIN(HWY_MAX(sum, -kFloatMax), kFloatMax);
+}
+
+// The rows of a group alternate block by block, in the order in which memory is written. Several blocks are on their
+// way at a time, as there is a long wait from the largest value of a block to its first integer.
+template <ActivationKind kKind, Precision kPrecision>
+bool PrepareGroup(const PrepareArgs& a) {
+  using Traits = PrepareTraits<kKind, kPrecision>;
+  constexpr std::size_t kBytes = Traits::kInfo.chunk_bytes;
+  const Geometry& g = *a.geometry;
+  BlockOfX blocks[kNR];
+  Row row[kNR];
+  for (std::size_t n = 0; n < HWY_MIN(a.rows, kNR); ++n) {  // g++ warns of more rows than there are
+    row[n] = {a, a.type == DataType::kF32 && a.order == nullptr, 1.0f};
+    row[n].x = static_cast<const std::uint8_t*>(a.x) + n * a.x_stride;
+    if (a.scales != nullptr) row[n].scales += n * a.scale_stride;
+    if (a.norm != nullptr) row[n].inverse_rms = InverseRms(row[n]);
+  }
+  std::uint8_t* tables = a.prepared;
+  BlockScale* scales = a.block_scales;
+  bool finite = true;
+  for (std::size_t first = 0; first < g.blocks && finite;) {
+    const std::size_t end = HWY_MIN(g.blocks, first + kNR / a.rows);
+    BlockOfX* block = blocks;
+    for (std::size_t b = first, i = 0; b < end; ++b) {
+      for (std::size_t n = 0; n < a.rows; ++n, ++i, ++block) {
+        MeasureBlock<Traits>(row[n], b, *block, scales[i]);
+        finite = finite && block->finite;
+      }
+    }
+    block = blocks;
+    for (; first < end && finite; ++first) {
+      const std::size_t chunks = g.extent(first).x_chunks, stride = a.rows * kBytes;
+      for (std::size_t n = 0; n < a.rows; ++n, ++block) {
+        BuildBlock<Traits>(*block, {tables + n * kBytes, stride, chunks}, *scales++);
+      }
+      tables += chunks * Traits::kLimbs * stride;
+    }
+  }
+  return finite;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace internal
+}  // namespace lutra
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,165 @@
+// Elements of x, of any type and in any order, as quads of floats.
+#if defined(LUTRA_KERNELS_PREPARE_LOAD_X_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_PREPARE_LOAD_X_INL_H_
+#undef LUTRA_KERNELS_PREPARE_LOAD_X_INL_H_
+#else
+#define LUTRA_KERNELS_PREPARE_LOAD_X_INL_H_
+#endif
+
+#include "lutra/kernels/prepare/traits-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra {
+namespace internal {
+namespace HWY_NAMESPACE {
+
+// A row of x.
+struct Row : PrepareArgs {
+  bool in_order;      // its elements are floats, in the order of the tables
+  float inverse_rms;  // if it is normalized
+};
+
+// `count` floats of any type in a row.
+HWY_INLINE void ConvertFloats(const void* from, DataType type, std::size_t count, float* to) {
+  const DF df;
+  std::size_t i = 0;
+  for (; i + hn::Lanes(df) <= count; i += hn::Lanes(df)) hn::Store(LoadFloats(df, from, type, i), df, to + i);
+  const hn::CappedTag<float, 1> d1;
+  for (; i < count; ++i) hn::Store(LoadFloats(d1, from, type, i), d1, to + i);
+}
+
+// Elements begin, begin + 1, ... of x as floats; the integers of kInt8 if `raw`.
+HWY_INLINE void LoadInRow(const Row& x, std::size_t begin, std::size_t count, bool raw, float* to) {
+  if (x.type != DataType::kInt8) {
+    return ConvertFloats(static_cast<const std::uint8_t*>(x.x) + begin * SizeOf(x.type), x.type, count, to);
+  }
+  const auto* from = static_cast<const std::int8_t*>(x.x) + begin;
+  for (std::size_t i = 0; i < count;) {  // what shares a scale
+    const std::size_t group = (begin + i) / x.scale_group;
+    const std::size_t end = HWY_MIN(count - i, x.scale_group - (begin + i) % x.scale_group) + i;
+    const float scale = raw ? 1.0f : x.scales[group];
+    for (; i < end; ++i) to[i] = static_cast<float>(from[i]) * scale;
+  }
+}
+
+// Elements order[begin], order[begin + 1], ... likewise.
+inline HWY_NOINLINE void LoadInOrder(const Row& x, std::size_t begin, std::size_t count, bool raw, float* to) {
+  const std::uint32_t* order = x.order + begin;
+  if (x.type == DataType::kF32) {
+    const auto* from = static_cast<const float*>(x.x);
+    for (std::size_t i = 0; i < count; ++i) to[i] = from[order[i]];
+  } else if (x.type == DataType::kInt8) {
+    const auto* from = static_cast<const std::int8_t*>(x.x);
+    const bool one_scale = x.scale_group >= x.geometry->k;
+    for (std::size_t i = 0; i < count; ++i) {
+      const float scale = raw ? 1.0f : x.scales[one_scale ? 0 : order[i] / x.scale_group];
+      to[i] = static_cast<float>(from[order[i]]) * scale;
+    }
+  } else {
+    const auto* from = static_cast<const std::uint16_t*>(x.x);
+    std::uint16_t halves[kMaxBatches * kFourRuns];
+    for (std::size_t i = 0; i < count; ++i) halves[i] = from[order[i]];
+    ConvertFloats(halves, x.type, count, to);
+  }
+}
+
+// (x * inverse_rms) * weight, of elements that were loaded. Whole vectors are stored, as they are loaded again at once.
+inline HWY_NOINLINE void NormalizeLinear(const Row& x, std::size_t begin, std::size_t count, const float* loaded,
+                                         float* linear) {
+  const DF df;
+  const float* weight = x.norm->weight;
+  std::size_t i = 0;
+  if (x.order != nullptr && weight != nullptr) {
+    for (; i < count; ++i) linear[i] = loaded[i] * x.inverse_rms * weight[x.order[begin + i]];
+    return;
+  }
+  const VF scale = hn::Set(df, x.inverse_rms);
+  for (; i + hn::Lanes(df) <= count; i += hn::Lanes(df)) {
+    VF scaled = hn::Mul(hn::LoadU(df, loaded + i), scale);
+    if (weight != nullptr) scaled = hn::Mul(scaled, hn::LoadU(df, weight + begin + i));
+    hn::Store(scaled, df, linear + i);
+  }
+  for (; i < count; ++i) {
+    linear[i] = loaded[i] * x.inverse_rms;
+    if (weight != nullptr) linear[i] *= weight[begin + i];
+  }
+}
+
+// The next `count` elements from column `begin` of the tables as floats, zero up to `padded`.
+HWY_INLINE void LoadLinear(const Row& x, std::size_t begin, std::size_t count, std::size_t padded, bool raw,
+                           float* linear) {
+  const float* loaded = linear;
+  if (x.order != nullptr) {
+    LoadInOrder(x, begin, count, raw, linear);
+  } else if (x.norm != nullptr && x.in_order) {
+    loaded = static_cast<const float*>(x.x) + begin;
+  } else {
+    LoadInRow(x, begin, count, raw, linear);
+  }
+  if (x.norm != nullptr) NormalizeLinear(x, begin, count, loaded, linear);
+  for (std::size_t i = count; i < padded; ++i) linear[i] = 0.0f;
+}
+
+// `count` floats in threes to quads of four, zero up to `size`. What is stored of a vector v of quads, from element i
+// on, is adjust(v, i, load), where `load` loads other floats as quads. Reads kVectorBlocks floats beyond a last vector's.
+template <class Adjust>
+HWY_INLINE void Spread(const float* linear, std::size_t count, std::size_t size, float* quads, const Adjust& adjust) {
+  const DF df;
+  const D32 d32;
+  constexpr std::size_t kTaken = 3 * kVectorBlocks;
+  HWY_ALIGN std::int32_t lanes[kLanesF];
+  for (std::size_t i = 0; i < kLanesF; ++i) lanes[i] = static_cast<std::int32_t>(i / 4 * 3 + i % 4);
+  V32 from = hn::Load(d32, lanes);
+  StayInRegister(from);  // clang would expand, in two shuffles, what one permutes
+  const auto where = hn::IndicesFromVec(df, from);
+  const V32 used = hn::Dup128VecFromValues(d32, -1, -1, -1, 0);
+  const auto load = [&](const float* at) HWY_ATTR { return hn::TableLookupLanes(hn::LoadU(df, at), where); };
+  const auto spread = [&](std::size_t i, V32 lanes_used) HWY_ATTR {
+    const VF quad = adjust(load(linear + i), i, load);
+    hn::Store(hn::IfThenElseZero(hn::MaskFromVec(hn::BitCast(df, lanes_used)), quad), df, quads);
+    quads += kLanesF;
+  };
+  float* const end = quads + size;
+  std::size_t i = 0;
+  for (; i + kTaken <= count; i += kTaken) spread(i, used);
+  if (i < count) {
+    const V32 left = hn::Set(d32, static_cast<std::int32_t>(count - i));
+    spread(i, hn::And(used, hn::VecFromMask(d32, hn::Lt(from, left))));
+  }
+  VF zero = hn::Zero(df);
+  StayInRegister(zero);  // no call of memset, whose narrower stores would delay loads
+  for (; quads != end; quads += kLanesF) hn::Store(zero, df, quads);
+}
+
+// The quads of a block: in x itself, or copied. `copy`: to `buffer` in any case.
+template <class Traits>
+HWY_INLINE const float* LoadQuads(const Row& x, std::size_t begin, std::size_t count, std::size_t size, bool raw,
+                                  bool copy, float* buffer) {
+  const auto* in_x = static_cast<const float*>(x.x) + begin;
+  if constexpr (!Traits::kMirrored) {
+    if (x.in_order && x.norm == nullptr && count == size && !copy) return in_x;
+    LoadLinear(x, begin, count, size, raw, buffer);
+  } else {
+    const std::size_t read = (count + 3 * kVectorBlocks - 1) / (3 * kVectorBlocks) * (3 * kVectorBlocks) + kVectorBlocks;
+    HWY_ALIGN float linear[kMaxBatches * kFourRuns];
+    const bool from_x = x.in_order && begin + read <= x.geometry->k;
+    if (!from_x) LoadLinear(x, begin, count, read, raw, linear);
+    if (!from_x || x.norm == nullptr) {
+      Spread(from_x ? in_x : linear, count, size, buffer, [](VF v, std::size_t, const auto&) HWY_ATTR { return v; });
+    } else {  // as NormalizeLinear; not from its output, as loads that overlap two stores wait for both
+      const float* weight = x.norm->weight;
+      Spread(in_x, count, size, buffer, [&](VF v, std::size_t i, const auto& load) HWY_ATTR {
+        v = hn::Mul(v, hn::Set(DF(), x.inverse_rms));
+        return weight == nullptr ? v : hn::Mul(v, load(weight + begin + i));
+      });
+    }
+  }
+  return buffer;
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace internal
+}  // namespace lutra
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

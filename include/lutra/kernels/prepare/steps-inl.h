@@ -1,0 +1,164 @@
+// The steps that the elements of a K-block are rounded to: one per scale run of tables, or one for all integers.
+#if defined(LUTRA_KERNELS_PREPARE_STEPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_PREPARE_STEPS_INL_H_
+#undef LUTRA_KERNELS_PREPARE_STEPS_INL_H_
+#else
+#define LUTRA_KERNELS_PREPARE_STEPS_INL_H_
+#endif
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "lutra/kernels/prepare/load_x-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra {
+namespace internal {
+namespace HWY_NAMESPACE {
+
+// The bits of the largest magnitude; at least those of infinity if an element is not finite.
+HWY_INLINE std::int32_t LargestBits(const float* from, std::size_t count) {
+  const D32 d;
+  V32 largest = hn::Zero(d);
+  for (std::size_t i = 0; i < count; i += hn::Lanes(d)) {
+    const V32 bits = hn::BitCast(d, hn::LoadU(DF(), from + i));
+    largest = hn::Max(largest, hn::And(bits, hn::Set(d, 0x7fffffff)));
+  }
+  return hn::ReduceMax(d, largest);
+}
+
+using D4 = hn::FixedTag<std::int32_t, 4>;
+
+// Lane i: the largest of lane i of all 16-byte blocks.
+template <class V>
+HWY_INLINE hn::Vec<D4> LargestOfBlocks(V v) {
+  if constexpr (sizeof(V) == sizeof(hn::Vec<D4>)) {
+    return v;
+  } else {
+    const hn::Half<hn::DFromV<V>> half;
+    return LargestOfBlocks(hn::Max(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+  }
+}
+
+// The bits of the largest sum of |x| over a quad, in each run of a batch.
+HWY_INLINE hn::Vec<D4> LargestSums(const float* batch) {
+  const DF df;
+  const D32 d32;
+  const hn::Repartition<std::int64_t, D32> d64;
+  V32 largest = hn::Zero(d32);
+  for (std::size_t i = 0; i < kVectorsPerRun; ++i, batch += kLanesF) {
+    VF run[kRunsAtOnce];
+    LUTRA_UNROLL
+    for (std::size_t r = 0; r < kRunsAtOnce; ++r) {
+      run[r] = hn::Abs(hn::LoadU(df, batch + r * kVectorsPerRun * kLanesF));
+    }
+    const VF half01 = hn::Add(hn::InterleaveLower(df, run[0], run[1]), hn::InterleaveUpper(df, run[0], run[1]));
+    const VF half23 = hn::Add(hn::InterleaveLower(df, run[2], run[3]), hn::InterleaveUpper(df, run[2], run[3]));
+    const auto pair01 = hn::BitCast(d64, half01), pair23 = hn::BitCast(d64, half23);
+    const VF sums = hn::Add(hn::BitCast(df, hn::InterleaveLower(d64, pair01, pair23)),
+                            hn::BitCast(df, hn::InterleaveUpper(d64, pair01, pair23)));
+    largest = hn::Max(largest, hn::BitCast(d32, sums));
+  }
+  return LargestOfBlocks(largest);
+}
+
+// Scales a block of very small or very large x by a power of two, so that nothing below under- or overflows. Returns
+// what to multiply results with.
+constexpr bool IsModerate(std::int32_t bits) { return bits == 0 || ((bits >> 23) >= 127 - 60 && (bits >> 23) <= 187); }
+HWY_INLINE float Normalize(std::int32_t largest_bits, std::size_t count, float* quads) {
+  if (IsModerate(largest_bits)) return 1.0f;
+  const bool small = (largest_bits >> 23) < 127;
+  const float up = 0x1p90f, down = 0x1p-90f;
+  for (std::size_t i = 0; i < count; ++i) quads[i] *= small ? up : down;
+  return small ? down : up;
+}
+
+// The ratios of the runs of a block, from the bits of their largest sums and the largest of all.
+HWY_INLINE void SetRatios(const std::int32_t* run_bits, float largest, std::size_t batchs, BlockOfX& block,
+                          BlockScale& out) {
+  const D4 d4;
+  const hn::Rebind<float, D4> f4;
+  const hn::Rebind<std::uint16_t, D4> h4;
+  const float units = largest > 0.0f ? kMaxRatio / largest : 0.0f;
+  const auto most = hn::Set(f4, float{kMaxRatio});
+  for (std::size_t run = 0; run < batchs * kRunsAtOnce; run += kRunsAtOnce) {
+    const auto sums = hn::BitCast(f4, hn::Load(d4, run_bits + run));
+    const auto ratio = hn::Min(hn::Max(hn::Set(f4, 1.0f), hn::Ceil(hn::Mul(sums, hn::Set(f4, units)))), most);
+    const auto r = hn::ConvertTo(d4, ratio);
+    const auto twice = hn::Or(r, hn::ShiftLeft<16>(r));
+    hn::Store(hn::Div(hn::Set(f4, units * (kFine * 127.0f)), ratio), f4, block.inverse + run);
+    hn::Store(twice, d4, block.ratio + run);
+    hn::Store(hn::Or(twice, hn::ShiftLeft<8>(twice)), d4, reinterpret_cast<std::int32_t*>(out.quad + run));
+    hn::StoreU(hn::DemoteTo(h4, r), h4, reinterpret_cast<std::uint16_t*>(out.pair + run / 2));
+  }
+}
+
+// The upper 22 of its 24 bits (Veltkamp), so that its product with kMagic is a float.
+HWY_INLINE float Upper22Bits(float value) {
+  const float shifted = value * 5.0f;
+  return shifted - (shifted - value);
+}
+
+// Finds how the runs of block b are rounded.
+template <class Traits>
+HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, BlockScale& out) {
+  const Geometry& g = *x.geometry;
+  const std::size_t begin = g.begin(b), count = g.end(b) - begin;
+  const std::size_t batchs = (g.extent(b).x_chunks * kChunkFloats + kFourRuns - 1) / kFourRuns, size = batchs * kFourRuns;
+  // int8 under one scale, the row's or, unless an order mixes them, a group's: its integers are used as they are,
+  // unless tables round them.
+  const std::size_t last = begin + count - 1;
+  const bool one_scale = x.scale_group >= g.k || (x.order == nullptr && begin / x.scale_group == last / x.scale_group);
+  const bool raw = !Traits::kRatios && x.type == DataType::kInt8 && one_scale && x.norm == nullptr;
+  HWY_ALIGN std::int32_t run_bits[kMaxRunsPerBlock];
+  const auto largest_bits = [&](const float* quads) HWY_ATTR {
+    if (!Traits::kRatios) return LargestBits(quads, size);
+    auto largest = hn::Zero(D4());
+    for (std::size_t batch = 0; batch < batchs; ++batch) {
+      const auto sums = LargestSums(quads + batch * kFourRuns);
+      hn::Store(sums, D4(), run_bits + batch * kRunsAtOnce);
+      largest = hn::Max(largest, sums);
+    }
+    return hn::ReduceMax(D4(), largest);
+  };
+  block.quads = LoadQuads<Traits>(x, begin, count, size, raw, false, block.buffer);
+  block.finite = true;
+  std::int32_t bits = largest_bits(block.quads);
+  float restore = 1.0f;
+  if (!IsModerate(bits)) {
+    block.quads = LoadQuads<Traits>(x, begin, count, size, raw, true, block.buffer);
+    const std::int32_t largest_x = LargestBits(block.quads, size);
+    block.finite = largest_x < 0x7f800000;
+    restore = Normalize(largest_x, size, block.buffer);
+    bits = largest_bits(block.quads);
+  }
+  float largest;
+  std::memcpy(&largest, &bits, sizeof(largest));
+  // The integers are finite, what they stand for may not be.
+  if (raw) block.finite = std::fabs(largest * x.scales[begin / x.scale_group]) <= kFloatMax;
+  if constexpr (Traits::kRatios) {
+    SetRatios(run_bits, largest, batchs, block, out);
+    out.scale = Upper22Bits(largest / (127.0f * kMaxRatio) * restore);
+    out.offset = -kMagic * out.scale;
+    // From 2.6e34 on in x: no number, on any target.
+    if (out.offset < -kFloatMax) out.scale = out.offset = std::numeric_limits<float>::quiet_NaN();
+  } else {
+    const float inverse = raw ? 1.0f : largest > 0.0f ? Traits::kLimit / largest : 0.0f;
+    for (std::size_t r = 0; r < kMaxRunsPerBlock; ++r) {
+      block.inverse[r] = inverse;
+      block.ratio[r] = 0x00010001;
+      out.quad[r] = 0x01010101u;
+      out.pair[r / 2] = 0x00010001u;
+    }
+    out.scale = raw ? x.scales[begin / x.scale_group] : largest / Traits::kLimit * restore;
+    out.offset = 0.0f;
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace internal
+}  // namespace lutra
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,87 @@
+// Bounds and steps of prepared activations, and a K-block on its way to them.
+#if defined(LUTRA_KERNELS_PREPARE_TRAITS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_PREPARE_TRAITS_INL_H_
+#undef LUTRA_KERNELS_PREPARE_TRAITS_INL_H_
+#else
+#define LUTRA_KERNELS_PREPARE_TRAITS_INL_H_
+#endif
+
+#include "lutra/kernels/registry.h"
+#include "lutra/kernels/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra {
+namespace internal {
+namespace HWY_NAMESPACE {
+
+// x is worked on in quads of four floats: an index, its weights from g on zero; or four integers. 16 quads are four
+// runs, a batch. A vector of floats has a quad per 16-byte block.
+inline constexpr std::size_t kChunkFloats = 16;  // floats of a chunk in quads
+inline constexpr std::size_t kRunsAtOnce = 4;
+inline constexpr std::size_t kFourRuns = kRunsAtOnce * kChunksPerRun * kChunkFloats;  // floats
+inline constexpr std::size_t kMaxBatches = kMaxRunsPerBlock / kRunsAtOnce;
+inline constexpr std::size_t kVectorBlocks = kLayout.blocks;
+inline constexpr std::size_t kLanesF = 4 * kVectorBlocks;
+inline constexpr std::size_t kVectorsPerRun = kFourRuns / kRunsAtOnce / kLanesF;
+inline constexpr float kFloatMax = 3.40282347e38f;
+inline constexpr int kFine = 256;  // integers in a step of kInt8 tables
+
+template <ActivationKind kKind, Precision kPrecision>
+struct PrepareTraits {
+  static constexpr ActivationInfo kInfo = Describe(kKind);
+  static constexpr bool kTables = kInfo.has_tables();
+  static constexpr bool kMirrored = kInfo.base == 3;  // half of the sums are the others' negations
+  static constexpr std::size_t kG = static_cast<std::size_t>(kInfo.g);
+  static constexpr bool kExact = kPrecision == Precision::kInt16;
+  static constexpr bool kRatios = kTables && !kExact;  // runs have steps of their own
+  static constexpr int kLimbs = Limbs(kPrecision);
+  // What is computed of a table: in base 2, T[15 - i] = -T[i].
+  static constexpr std::size_t kColumns = kMirrored ? 16 : 8;
+  // Bits of a partial sum below the last one kept in the (upper) table, and what every sum starts from: half a step to
+  // round, and the bias of unsigned tables.
+  static constexpr int kShift = kExact ? 7 : 8;
+  static constexpr int kRoot = (1 << (kShift - 1)) + (kTableBias << kShift);
+  // The largest integer that x (kIntegers, or kInt16) is rounded to.
+  static constexpr float kLimit = kExact ? static_cast<float>(ExactLimit(kInfo)) : 127.0f;
+
+  // The largest sum of the integers of an index, or the largest integer. Those of kInt8 tables are a quad's x times
+  // kFine * 127 / (its largest sum in the run) or less, and err by 1/2 each; g = 4: 32514.
+  static constexpr int kMaxSum = kRatios ? 127 * kFine + kInfo.g / 2 : kInfo.g * static_cast<int>(kLimit);
+  static_assert(kMaxSum < 1 << 22);  // RoundSmall
+  // Entries are sums from kRoot on, and one less where x[0] + 1 is subtracted: signed, or unsigned with the bias, of 16
+  // bits. Without the lowest kShift bits, they are bytes.
+  static constexpr int kLowest = kRoot - kMaxSum - 1, kHighest = kRoot + kMaxSum;
+  static_assert(!kTables || (kTableBias == 0 ? kLowest >= -(128 << kShift) && kHighest < 128 << kShift
+                                                      : kLowest >= 0 && kHighest < 256 << kShift));
+  static_assert(kShift <= 8 && kMaxSum <= 32767 && (!kRatios || kFine == 1 << kShift));
+  // The total of a block, in 32 bits: that of kInt8 tables is 64 indices * 31 * 32514 = 6.5e7.
+  static constexpr std::int64_t kMaxTotal =
+      (kTables ? kMaxChunksPerBlock * kIndicesPerChunk : kMaxIntegerChunks * kChunkFloats) *
+      std::int64_t{kRatios ? kMaxRatio : 1} * kMaxSum;
+  static_assert(kMaxTotal < std::int64_t{1} << 31);
+};
+
+// Where the tables of a block go: those of a chunk, of this row, are `stride` bytes after those of the one before.
+struct Destination {
+  std::uint8_t* to;
+  std::size_t stride, chunks;
+};
+
+// A block on its way: its quads, and what its runs are rounded with.
+struct BlockOfX {
+  HWY_ALIGN float buffer[kMaxBatches * kFourRuns];
+  HWY_ALIGN float inverse[kMaxRunsPerBlock];       // integers = x * inverse
+  HWY_ALIGN std::int32_t ratio[kMaxRunsPerBlock];  // in 16 bits, twice
+  const float* quads;
+  bool finite;
+};
+
+// The integer nearest to x * inverse, which is below 2^22, plus kMagicBits: its lower 16 bits are the integer's.
+HWY_INLINE V32 RoundSmall(VF x, VF inverse) { return hn::BitCast(D32(), Fma(x, inverse, hn::Set(DF(), kMagic))); }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace internal
+}  // namespace lutra
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,159 @@
+// 64-bit Arm: the target's row of constants, and the instructions that Highway does not have in this form.
+#if defined(LUTRA_KERNELS_SIMD_ARM_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_SIMD_ARM_INL_H_
+#undef LUTRA_KERNELS_SIMD_ARM_INL_H_
+#else
+#define LUTRA_KERNELS_SIMD_ARM_INL_H_
+#endif
+
+#include "lutra/kernels/simd/vectors-inl.h"
+
+#if HWY_ARCH_ARM_A64 && HWY_TARGET != HWY_EMU128
+
+#undef LUTRA_VECTOR_SCOPE
+#define LUTRA_VECTOR_SCOPE 0
+#undef LUTRA_SIGNED_TABLES
+#define LUTRA_SIGNED_TABLES 1
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra {
+namespace internal {
+namespace HWY_NAMESPACE {
+
+inline constexpr Layout kLayout{Scope::kBlock, 1};
+inline constexpr int kTableBias = 0;      // entries of tables are signed
+inline constexpr bool kNativeF16 = true;  // Highway converts it as IEEE says
+
+// 16-bit sums of single bytes, those of the lower and of the upper eight.
+struct ByteSums {
+  V16 lower, upper;
+};
+
+// Two hints to the register allocator, without instructions. Without the first, g++ 12 moves and spills the sums of a
+// tile around each dot product, and clang moves them where the tile is of several panels; without the second, clang
+// loads and unpacks more at a time than fits into registers. `pointer` is read through only after `v` was computed.
+template <class V>
+HWY_INLINE void StayInRegister(V& v) {
+  __asm__("" : "+w"(v.raw));
+}
+HWY_INLINE void StayInRegister(ByteSums& sums) {
+  StayInRegister(sums.lower);
+  StayInRegister(sums.upper);
+}
+template <class V, class T>
+HWY_INLINE void KeepOrder(V& v, const T*& pointer) {
+  __asm__ volatile("" : "+w"(v.raw), "+r"(pointer));
+}
+template <class T>
+HWY_INLINE void KeepOrder(ByteSums& sums, const T*& pointer) {
+  KeepOrder(sums.upper, pointer);
+}
+
+// The pair adder: lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], signed bytes; each product must fit into 8
+// bits: b are signs.
+HWY_INLINE V16 AddPairs(V16 sum, V8 a, VI8 b) {
+  return V16(vpadalq_s8(sum.raw, vmulq_s8(vreinterpretq_s8_u8(a.raw), b.raw)));
+}
+
+// The single adder of bytes: a 16-bit sum of each, those of the lower eight in `lower`.
+HWY_INLINE void AddBytes(V16& lower, V16& upper, V8 bytes) {
+  lower = V16(vaddw_s8(lower.raw, vget_low_s8(vreinterpretq_s8_u8(bytes.raw))));
+  upper = V16(vaddw_high_s8(upper.raw, vreinterpretq_s8_u8(bytes.raw)));
+}
+HWY_INLINE void FinishBytes(V16&, V16&) {}
+
+// Adds entries of tables, times the signs of `signs`, none of which is 0.
+HWY_INLINE void AddSignedBytes(V16& lower, V16& upper, V8 bytes, VI8 signs) {
+  const VI8 ones = SignOf(signs);
+  const int8x16_t entries = vreinterpretq_s8_u8(bytes.raw);
+  lower = V16(vmlal_s8(lower.raw, vget_low_s8(entries), vget_low_s8(ones.raw)));
+  upper = V16(vmlal_high_s8(upper.raw, entries, ones.raw));
+}
+
+// The pair adder with weights 1 and 2: lane i of what FinishPlanes returns is a[2i] + 2 * a[2i + 1]. (Bytes are widened
+// one by one by any pipe, in pairs by one alone.) All starts are 0.
+using PlaneSums = ByteSums;
+HWY_INLINE PlaneSums StartPlanes(V16 zero) { return {zero, zero}; }
+HWY_INLINE void AddPlanes(PlaneSums& sums, V8 a) { AddBytes(sums.lower, sums.upper, a); }
+HWY_INLINE V16 FinishPlanes(const PlaneSums& sums) {
+  const V16 odd = hn::ConcatOdd(D16(), sums.upper, sums.lower);
+  return hn::Add(hn::ConcatEven(D16(), sums.upper, sums.lower), hn::Add(odd, odd));
+}
+
+// Signed codes of any size: products of 16 bits are added in pairs as they are widened.
+struct WideDot : QuadLoad {
+  struct Sum {
+    V32 lower, upper;
+  };
+  static constexpr int kMaxRows = 2, kVectors = 2, kProducts = 1;
+  static constexpr std::size_t RunChunks(int) { return kMaxIntegerChunks; }
+  static HWY_INLINE Sum Zero() { return {hn::Zero(D32()), hn::Zero(D32())}; }
+  template <int kQuad>
+  static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
+    const int8x16_t w = vreinterpretq_s8_u8(codes.raw);
+    sum.lower = V32(vpadalq_s16(sum.lower.raw, vmull_s8(vget_low_s8(w), vget_low_s8(quad.raw))));
+    sum.upper = V32(vpadalq_s16(sum.upper.raw, vmull_high_s8(w, quad.raw)));
+    StayInRegister(sum.lower);
+    StayInRegister(sum.upper);
+  }
+  static HWY_INLINE V32 Widen(V32 sum, Sum run) {
+    return V32(vaddq_s32(sum.raw, vpaddq_s32(run.lower.raw, run.upper.raw)));
+  }
+};
+template <class T>
+HWY_INLINE void KeepOrder(WideDot::Sum& sum, const T*& pointer) {
+  KeepOrder(sum.upper, pointer);
+}
+
+struct BaseDot : QuadLoad, HalfSums<1> {
+  using Sum = ByteSums;
+  using Wide = WideDot;
+  static constexpr int kMaxRows = 2, kVectors = 2;
+  static HWY_INLINE Sum Zero() { return {hn::Zero(D16()), hn::Zero(D16())}; }
+  template <int kQuad>
+  static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
+    const int8x16_t w = vreinterpretq_s8_u8(codes.raw);
+    sum.lower = V16(vmlal_s8(sum.lower.raw, vget_low_s8(w), vget_low_s8(quad.raw)));
+    sum.upper = V16(vmlal_high_s8(sum.upper.raw, w, quad.raw));
+    StayInRegister(sum.lower);
+    StayInRegister(sum.upper);
+  }
+  static HWY_INLINE V32 Widen(V32 sum, Sum run) {
+    return V32(vaddq_s32(sum.raw, vpaddq_s32(vpaddlq_s16(run.lower.raw), vpaddlq_s16(run.upper.raw))));
+  }
+};
+
+// By an instruction that Highway's target does not have: only for CPUs with it (TargetKernels::dot_extension). Written
+// for the assembler, so that nothing else is compiled for them.
+#undef LUTRA_DOT_EXTENSION
+#if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
+#define LUTRA_DOT_EXTENSION "NEON_DOT"
+struct ExtensionDot : WordSums {
+  static constexpr int kMaxRows = 4, kVectors = 4, kMaxCode = 127;
+  using Wide = ExtensionDot;  // sdot takes signed codes
+  template <int kQuad>
+  static HWY_INLINE VI8 Load(const std::uint8_t* x) {
+    return hn::BitCast(DI8(), hn::Load(D8(), x));
+  }
+  template <int kQuad>
+  static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 x) {
+    // sdot %0.4s, %1.16b, %2.4b[kQuad] as a number: assemblers differ in how the extension is switched on.
+    __asm__ __inline__(
+        ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n\t"
+        ".set .Llutra_v\\n, \\n\n\t"
+        ".endr\n\t"
+        ".inst 0x4f80e000 + %3 + .Llutra_%0 + (.Llutra_%1 << 5) + (.Llutra_%2 << 16)"
+        : "+w"(sum.raw)
+        : "w"(codes.raw), "w"(x.raw), "i"((kQuad % 2 << 21) + (kQuad / 2 << 11)));
+  }
+};
+#endif
+
+}  // namespace HWY_NAMESPACE
+}  // namespace internal
+}  // namespace lutra
+HWY_AFTER_NAMESPACE();
+
+#endif  // the instruction set
+
+#endif  // per-target include guard

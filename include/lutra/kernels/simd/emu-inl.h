@@ -1,0 +1,72 @@
+// Portable targets: vectors are arrays, so that what is simple is a loop over their elements.
+#if defined(LUTRA_KERNELS_SIMD_EMU_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_SIMD_EMU_INL_H_
+#undef LUTRA_KERNELS_SIMD_EMU_INL_H_
+#else
+#define LUTRA_KERNELS_SIMD_EMU_INL_H_
+#endif
+
+#include "lutra/kernels/simd/vectors-inl.h"
+
+#if HWY_TARGET == HWY_EMU128
+
+#undef LUTRA_SIGNED_TABLES
+#define LUTRA_SIGNED_TABLES 0
+#undef LUTRA_VECTOR_SCOPE
+#define LUTRA_VECTOR_SCOPE 0
+#undef LUTRA_DOT_EXTENSION
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra {
+namespace internal {
+namespace HWY_NAMESPACE {
+
+inline constexpr Layout kLayout{Scope::kBlock, 1};
+inline constexpr int kTableBias = 128;     // as on x86 in block scope
+inline constexpr bool kNativeF16 = false;  // Highway's emulation takes infinity for 65536
+
+// No registers to allocate.
+template <class V>
+HWY_INLINE void StayInRegister(V&) {}
+template <class V, class T>
+HWY_INLINE void KeepOrder(V&, const T*&) {}
+
+// The pair adder: lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], unsigned times signed bytes.
+HWY_INLINE V16 AddPairs(V16 sum, V8 a, VI8 b) {
+  for (int i = 0; i < 8; ++i) {
+    const int products = a.raw[2 * i] * b.raw[2 * i] + a.raw[2 * i + 1] * b.raw[2 * i + 1];
+    sum.raw[i] = static_cast<std::int16_t>(sum.raw[i] + products);
+  }
+  return sum;
+}
+
+// Signed codes.
+struct WideDot : QuadLoad, WordSums {
+  static constexpr int kMaxRows = 2, kVectors = 4;
+  template <int kQuad>
+  static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
+    for (int i = 0; i < 16; ++i) sum.raw[i / 4] += static_cast<std::int8_t>(codes.raw[i]) * quad.raw[i];
+  }
+};
+struct BaseDot : QuadLoad, HalfSums<2> {
+  using Sum = V16;
+  using Wide = WideDot;
+  static constexpr int kMaxRows = 2, kVectors = 4;
+  static HWY_INLINE Sum Zero() { return hn::Zero(D16()); }
+  template <int kQuad>
+  static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
+    sum = AddPairs(sum, codes, quad);
+  }
+  static HWY_INLINE V32 Widen(V32 sum, Sum run) {
+    return hn::Add(sum, hn::WidenMulPairwiseAdd(D32(), run, hn::Set(D16(), 1)));
+  }
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace internal
+}  // namespace lutra
+HWY_AFTER_NAMESPACE();
+
+#endif  // the instruction set
+
+#endif  // per-target include guard

@@ -1,0 +1,53 @@
+// Sums of table entries in 16-bit lanes, where tables are unsigned bytes: x86 and portable targets.
+#if defined(LUTRA_KERNELS_SIMD_UNSIGNED_TABLES_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_SIMD_UNSIGNED_TABLES_INL_H_
+#undef LUTRA_KERNELS_SIMD_UNSIGNED_TABLES_INL_H_
+#else
+#define LUTRA_KERNELS_SIMD_UNSIGNED_TABLES_INL_H_
+#endif
+
+#include "lutra/kernels/simd/vectors-inl.h"
+
+#if !LUTRA_SIGNED_TABLES
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra {
+namespace internal {
+namespace HWY_NAMESPACE {
+
+// The single adder of bytes: a 16-bit sum of each, those of the lower half of each 16-byte lane in `lower`. Sums start
+// from a multiple of 256, and until FinishBytes `lower` is the sum of all bytes as 16-bit lanes, modulo 2^16, and `upper`
+// that of the odd ones.
+HWY_INLINE void AddBytes(V16& lower, V16& upper, V8 bytes) {
+  const hn::Repartition<std::uint16_t, D8> du16;
+  lower = hn::Add(lower, hn::BitCast(D16(), bytes));
+  upper = hn::Add(upper, hn::BitCast(D16(), hn::ShiftRight<8>(hn::BitCast(du16, bytes))));
+}
+HWY_INLINE void FinishBytes(V16& lower, V16& upper) {
+  const V16 odd = upper, even = hn::Sub(lower, hn::ShiftLeft<8>(odd));  // 256 * start is 0 modulo 2^16
+  lower = hn::InterleaveLower(D16(), even, odd);
+  upper = hn::InterleaveUpper(D16(), even, odd);
+}
+
+// Adds entries of tables, times the signs of `signs`, none of which is 0. (With a bias of 128 the mirror image of T is
+// -T + 128 = 256 - (T + 128).)
+HWY_INLINE void AddSignedBytes(V16& lower, V16& upper, V8 bytes, VI8 signs) {
+  AddBytes(lower, upper, hn::BitCast(D8(), hn::IfNegativeThenNegOrUndefIfZero(signs, hn::BitCast(DI8(), bytes))));
+}
+
+// The pair adder with weights 1 and 2: lane i of what FinishPlanes returns is start[i] + a[2i] + 2 * a[2i + 1].
+using PlaneSums = V16;
+HWY_INLINE PlaneSums StartPlanes(V16 start) { return start; }
+HWY_INLINE void AddPlanes(PlaneSums& sums, V8 a) {
+  sums = AddPairs(sums, a, hn::BitCast(DI8(), hn::Set(D16(), 0x0201)));
+}
+HWY_INLINE V16 FinishPlanes(PlaneSums sums) { return sums; }
+
+}  // namespace HWY_NAMESPACE
+}  // namespace internal
+}  // namespace lutra
+HWY_AFTER_NAMESPACE();
+
+#endif  // unsigned tables
+
+#endif  // per-target include guard

@@ -1,0 +1,111 @@
+// Types of vectors, and what Highway compiles for every instruction set alike.
+#if defined(LUTRA_KERNELS_SIMD_VECTORS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_SIMD_VECTORS_INL_H_
+#undef LUTRA_KERNELS_SIMD_VECTORS_INL_H_
+#else
+#define LUTRA_KERNELS_SIMD_VECTORS_INL_H_
+#endif
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "hwy/highway.h"
+#include "lutra/layout/panels.h"
+
+// LUTRA_UNROLL: before a loop over registers, which must not remain a loop: arrays of vectors live in registers only if
+// every index is a constant. LUTRA_KEEP_LOOP: before a loop whose copies would only add register moves. LUTRA_INLINE: for
+// a function that a micro-kernel calls from many places. (Where vectors are arrays in memory, or each access is checked,
+// unrolling takes minutes to compile.)
+#undef LUTRA_UNROLL
+#undef LUTRA_KEEP_LOOP
+#undef LUTRA_INLINE
+#if HWY_TARGET == HWY_EMU128 || HWY_IS_ASAN
+#define LUTRA_UNROLL
+#define LUTRA_KEEP_LOOP
+#define LUTRA_INLINE inline HWY_NOINLINE
+#elif HWY_COMPILER_CLANG
+#define LUTRA_INLINE HWY_INLINE
+#define LUTRA_UNROLL _Pragma("clang loop unroll(full)")
+#define LUTRA_KEEP_LOOP _Pragma("clang loop unroll(disable)")
+#else
+#define LUTRA_INLINE HWY_INLINE
+#define LUTRA_UNROLL _Pragma("GCC unroll 16")
+#define LUTRA_KEEP_LOOP _Pragma("GCC unroll 1")
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra {
+namespace internal {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using D8 = hn::ScalableTag<std::uint8_t>;
+using DI8 = hn::Rebind<std::int8_t, D8>;
+using D16 = hn::Repartition<std::int16_t, D8>;
+using D32 = hn::Repartition<std::int32_t, D8>;
+using DF = hn::Repartition<float, D8>;
+using V8 = hn::Vec<D8>;
+using VI8 = hn::Vec<DI8>;
+using V16 = hn::Vec<D16>;
+using V32 = hn::Vec<D32>;
+using VF = hn::Vec<DF>;
+
+// a * b + c with a single rounding on every target, as std::fma, so that results do not depend on the CPU.
+template <class V>
+HWY_INLINE V Fma(V a, V b, V c) {
+#if HWY_NATIVE_FMA
+  return hn::MulAdd(a, b, c);
+#else
+  const hn::DFromV<V> d;
+  HWY_ALIGN float la[hn::MaxLanes(d)], lb[hn::MaxLanes(d)], lc[hn::MaxLanes(d)];
+  hn::Store(a, d, la);
+  hn::Store(b, d, lb);
+  hn::Store(c, d, lc);
+  for (std::size_t i = 0; i < hn::Lanes(d); ++i) la[i] = std::fma(la[i], lb[i], lc[i]);
+  return hn::Load(d, la);
+#endif
+}
+
+// The low, and the high nibbles of bytes.
+HWY_INLINE V8 LowNibbles(V8 bytes) { return hn::And(bytes, hn::Set(D8(), 0x0f)); }
+HWY_INLINE V8 HighNibbles(V8 bytes) { return hn::ShiftRight<4>(bytes); }
+
+// -1 where the byte is negative, else 1.
+HWY_INLINE VI8 SignOf(VI8 v) { return hn::Or(hn::BroadcastSignBit(v), hn::Set(DI8(), 1)); }
+
+// Four consecutive integers of x, for each row of W the same.
+struct QuadLoad {
+  template <int kQuad>
+  static HWY_INLINE VI8 Load(const std::uint8_t* x) {
+    std::int32_t quad;
+    std::memcpy(&quad, x + kQuad * 4, sizeof(quad));
+    return hn::BitCast(DI8(), hn::Set(D32(), quad));
+  }
+};
+// Sums with a 32-bit lane per row.
+struct WordSums {
+  using Sum = V32;
+  static constexpr int kProducts = 0;
+  static constexpr std::size_t RunChunks(int) { return kMaxIntegerChunks; }
+  static HWY_INLINE Sum Zero() { return hn::Zero(D32()); }
+  static HWY_INLINE V32 Widen(V32 sum, Sum run) { return hn::Add(sum, run); }
+};
+// Sums of kTerms products in 16-bit lanes: so many chunks of codes up to `highest` fit, as |x| <= 128.
+template <int kTerms>
+struct HalfSums {
+  static constexpr int kProducts = kTerms;
+  static constexpr int kMaxCode = 32767 / (4 * kTerms * 128);
+  static constexpr std::size_t RunChunks(int highest) {
+    const std::size_t most = 32767 / (4u * kTerms * 128u * static_cast<unsigned>(highest == 0 ? 1 : highest));
+    return most < kMaxIntegerChunks ? most : kMaxIntegerChunks;
+  }
+};
+
+}  // namespace HWY_NAMESPACE
+}  // namespace internal
+}  // namespace lutra
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

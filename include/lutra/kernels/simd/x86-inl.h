@@ -1,0 +1,114 @@
+// x86: the target's row of constants, and the instructions that Highway does not have in this form. Vectors of 64 bytes
+// with vpermb and vpdpbusd (AVX3_DL and better) look up in vector scope; others in block scope.
+#if defined(LUTRA_KERNELS_SIMD_X86_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_SIMD_X86_INL_H_
+#undef LUTRA_KERNELS_SIMD_X86_INL_H_
+#else
+#define LUTRA_KERNELS_SIMD_X86_INL_H_
+#endif
+
+#include "lutra/kernels/simd/vectors-inl.h"
+
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_EMU128
+
+#undef LUTRA_SIGNED_TABLES
+#define LUTRA_SIGNED_TABLES 0
+#undef LUTRA_VECTOR_SCOPE
+#if HWY_TARGET <= HWY_AVX3_DL
+#define LUTRA_VECTOR_SCOPE 1
+#else
+#define LUTRA_VECTOR_SCOPE 0
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra {
+namespace internal {
+namespace HWY_NAMESPACE {
+
+#if LUTRA_VECTOR_SCOPE
+inline constexpr Layout kLayout{Scope::kVector, 4};
+inline constexpr int kTableBias = 0;  // the quad product takes signed entries
+#else
+inline constexpr Layout kLayout{Scope::kBlock, static_cast<int>(HWY_MAX_BYTES / 16)};
+inline constexpr int kTableBias = 128;  // added to table entries, as the pair product takes unsigned bytes
+#endif
+inline constexpr bool kNativeF16 = true;  // Highway converts it as IEEE says
+
+// Two hints to the register allocator, without instructions. Without the first, g++ 12 moves and spills the sums of a
+// tile around each dot product, and clang moves them where the tile is of several panels; without the second, clang
+// loads and unpacks more at a time than fits into registers. `pointer` is read through only after `v` was computed.
+template <class V>
+HWY_INLINE void StayInRegister(V& v) {
+  __asm__("" : "+v"(v.raw));
+}
+template <class V, class T>
+HWY_INLINE void KeepOrder(V& v, const T*& pointer) {
+  __asm__ volatile("" : "+v"(v.raw), "+r"(pointer));
+}
+
+// The pair adder: lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], unsigned times signed bytes; each pair of
+// products must fit into 16 bits.
+HWY_INLINE V16 AddPairs(V16 sum, V8 a, VI8 b) { return hn::Add(sum, hn::SatWidenMulPairwiseAdd(D16(), a, b)); }
+
+#if LUTRA_VECTOR_SCOPE
+struct BaseDot : QuadLoad, WordSums {
+  static constexpr int kMaxRows = 4, kVectors = 4, kMaxCode = 255;
+  using Wide = BaseDot;
+  template <int kQuad>
+  static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
+    sum = hn::SumOfMulQuadAccumulate(D32(), codes, quad, sum);
+    StayInRegister(sum);
+  }
+};
+#else
+// Signed codes, up to 127 in magnitude: |x| times the code with the sign of x; no pair exceeds 2 * 128 * 127 < 2^15.
+struct WideDot : QuadLoad, WordSums {
+  static constexpr int kMaxRows = kLayout.blocks == 4 ? 4 : 2, kVectors = 2;
+  template <int kQuad>
+  static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
+    const V8 magnitudes = hn::BitCast(D8(), hn::Abs(quad));
+    const VI8 with_sign = hn::IfNegativeThenNegOrUndefIfZero(quad, hn::BitCast(DI8(), codes));
+    const V16 pairs = hn::SatWidenMulPairwiseAdd(D16(), magnitudes, with_sign);
+    sum = hn::Add(sum, hn::WidenMulPairwiseAdd(D32(), pairs, hn::Set(D16(), 1)));
+    StayInRegister(sum);
+  }
+};
+struct BaseDot : QuadLoad, HalfSums<2> {
+  using Sum = V16;
+  using Wide = WideDot;
+  static constexpr int kMaxRows = kLayout.blocks == 4 ? 4 : 2, kVectors = kLayout.blocks == 4 ? 4 : 2;
+  static HWY_INLINE Sum Zero() { return hn::Zero(D16()); }
+  template <int kQuad>
+  static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
+    sum = AddPairs(sum, codes, quad);
+    StayInRegister(sum);
+  }
+  static HWY_INLINE V32 Widen(V32 sum, Sum run) {
+    return hn::Add(sum, hn::WidenMulPairwiseAdd(D32(), run, hn::Set(D16(), 1)));
+  }
+};
+#endif
+
+// By an instruction that no Highway target has: only for CPUs with it (TargetKernels::dot_extension). Written for the
+// assembler, so that nothing else is compiled for them.
+#undef LUTRA_DOT_EXTENSION
+#if HWY_TARGET == HWY_AVX2 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
+#define LUTRA_DOT_EXTENSION "AVX2_VNNI"
+struct ExtensionDot : QuadLoad, WordSums {
+  static constexpr int kMaxRows = 1, kVectors = 2, kMaxCode = 255;
+  using Wide = ExtensionDot;
+  template <int kQuad>
+  static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum.raw) : "x"(codes.raw), "x"(quad.raw));
+  }
+};
+#endif
+
+}  // namespace HWY_NAMESPACE
+}  // namespace internal
+}  // namespace lutra
+HWY_AFTER_NAMESPACE();
+
+#endif  // the instruction set
+
+#endif  // per-target include guard

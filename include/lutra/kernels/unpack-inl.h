@@ -1,0 +1,350 @@
+// Codes of any encoding unpacked to bytes, for the dot kernel: [quad of four codes][row][4], what a kernel multiplies for
+// each code (MethodInfo::integer plus MethodKernel::bias). Once for all rows of x of a token block.
+#if defined(LUTRA_KERNELS_UNPACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_UNPACK_INL_H_
+#undef LUTRA_KERNELS_UNPACK_INL_H_
+#else
+#define LUTRA_KERNELS_UNPACK_INL_H_
+#endif
+
+#include <cstring>
+
+#include "lutra/kernels/dot-inl.h"
+#include "lutra/kernels/lookup_block-inl.h"
+#include "lutra/kernels/lookup_vector-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra {
+namespace internal {
+namespace HWY_NAMESPACE {
+
+// --- Nibbles.
+
+// Four codes of each row of a chunk.
+template <Encoding kEncoding, int kQuad, class Codes>
+HWY_INLINE void UnpackQuad(const std::uint8_t* lines, const Codes& codes_of, std::uint8_t* to) {
+  LUTRA_UNROLL
+  for (std::size_t at = 0; at < 64; at += kPartBytes) {
+    V8 codes[4];
+    UnpackPart<kEncoding, kQuad>(lines + at, codes_of, codes);
+    LUTRA_UNROLL
+    for (std::size_t v = 0; v < 4; ++v) hn::Store(codes[v], D8(), to + kQuad * kQuadBytes + v * 64 + at);
+  }
+}
+
+template <Encoding kEncoding, class Codes>
+struct NibbleUnpacker {
+  static std::size_t Bytes(std::size_t, std::size_t x_chunks) { return x_chunks * kChunkCodes; }
+
+  static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
+    const KBlock b(args);
+    const Codes codes(b.values);
+    constexpr std::size_t kPlanes = Describe(kEncoding).planes;
+    const std::uint8_t* lines = b.index;
+    for (std::size_t chunk = 0; chunk < b.chunks; ++chunk) {
+      for (std::size_t line = 0; line < 2 * kPlanes; ++line) b.Prefetch(lines + line * 64);
+      UnpackQuad<kEncoding, 0>(lines, codes, to);
+      UnpackQuad<kEncoding, 1>(lines, codes, to);
+      UnpackQuad<kEncoding, 2>(lines, codes, to);
+      UnpackQuad<kEncoding, 3>(lines, codes, to);
+      lines += kPlanes * kPlaneBytes;
+      to += kChunkCodes;
+    }
+  }
+};
+
+// --- Planes of indices: an index is one bit of each of four codes.
+
+// The four bits of an index, which all four bytes of a row hold, to kWeight where they are set.
+template <int kWeight>
+HWY_INLINE V8 SpreadBits(V8 index) {
+  static_assert(kWeight == 1 || kWeight == 2);
+  const hn::Repartition<std::uint16_t, D8> d16;
+  if (kWeight == 2) index = hn::BitCast(D8(), hn::ShiftLeft<1>(hn::BitCast(d16, index)));
+  const V8 bit = hn::BitCast(D8(), hn::Set(D32(), 0x08040201 * kWeight));
+  return hn::Min(hn::And(index, bit), hn::Set(D8(), kWeight));
+}
+
+// Repeats four bytes of each 16-byte lane, from byte kFirst on in steps of kStep, four times each.
+template <int kFirst, int kStep>
+HWY_INLINE V8 RepeatBytes(V8 bytes) {
+  constexpr int k0 = kFirst, k1 = kFirst + kStep, k2 = kFirst + 2 * kStep, k3 = kFirst + 3 * kStep;
+  const V8 where = hn::Dup128VecFromValues(D8(), k0, k0, k0, k0, k1, k1, k1, k1, k2, k2, k2, k2, k3, k3, k3, k3);
+  return hn::TableLookupBytes(bytes, where);
+}
+
+HWY_INLINE V8 ShiftToLow(V8 bytes) {  // high nibbles to low ones, and bits above them
+  return hn::BitCast(D8(), hn::ShiftRight<4>(hn::BitCast(hn::Repartition<std::uint16_t, D8>(), bytes)));
+}
+
+#if LUTRA_VECTOR_SCOPE
+
+// A line of one plane has 32 rows, 16 in the low and 16 in the high nibbles; a row's four bytes are its four indices.
+template <Encoding kEncoding, int kStep>
+struct PlaneUnpacker {
+  using Traits = LookupTraits<kEncoding>;
+  static std::size_t Bytes(std::size_t, std::size_t x_chunks) { return x_chunks * kChunkCodes; }
+
+  static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
+    const KBlock b(args);
+    const std::uint8_t* index = b.index;
+    for (std::size_t left = b.halves, halves; left != 0; left -= halves) {
+      halves = HWY_MIN(kHalvesPerRun, left);
+      const std::size_t stride = InterleavedOf<Traits>(b) * kPlaneBytes, chunks = halves / 2;
+      for (std::size_t chunk = 0; chunk < chunks; ++chunk, to += kChunkCodes) {
+        const std::uint8_t* lines[Traits::kPlanes];
+        for (int p = 0; p < Traits::kPlanes; ++p) {
+          lines[p] = index + (static_cast<std::size_t>(p) * chunks + chunk) * stride;
+        }
+        UnpackChunk(b, lines, to);
+      }
+      index = NextRunOf<Traits, PackedIndices>(index, b, halves);
+    }
+  }
+
+ private:
+  static HWY_INLINE void UnpackChunk(const KBlock& b, const std::uint8_t* const (&lines)[Traits::kPlanes],
+                                     std::uint8_t* to) {
+    LUTRA_UNROLL
+    for (std::size_t half = 0; half < 2; ++half) {
+      V8 planes[Traits::kPlanes];
+      LUTRA_UNROLL
+      for (int p = 0; p < Traits::kPlanes; ++p) {
+        b.Prefetch(lines[p] + half * 64);
+        planes[p] = hn::Load(D8(), lines[p] + half * 64);
+      }
+      StoreQuads(planes, to + half * 128);
+      LUTRA_UNROLL
+      for (auto& plane : planes) plane = ShiftToLow(plane);
+      StoreQuads(planes, to + half * 128 + 64);
+    }
+  }
+  static HWY_INLINE void StoreQuads(const V8 (&planes)[Traits::kPlanes], std::uint8_t* to) {
+    StoreQuad<0>(planes, to);
+    StoreQuad<1>(planes, to);
+    StoreQuad<2>(planes, to);
+    StoreQuad<3>(planes, to);
+  }
+  template <int kQuad>
+  static HWY_INLINE void StoreQuad(const V8 (&planes)[Traits::kPlanes], std::uint8_t* to) {
+    V8 codes = SpreadBits<kStep>(RepeatBytes<kQuad, 4>(planes[0]));
+    if constexpr (Traits::kPlanes == 2) {
+      codes = hn::Or(codes, SpreadBits<2 * kStep>(RepeatBytes<kQuad, 4>(planes[1])));
+    }
+    hn::Store(codes, D8(), to + kQuad * kQuadBytes);
+  }
+};
+
+// --- Ternary indices: three codes of a row are the digits of one balanced number in base 3, its sign apart.
+
+// The code of digit j of index i, negated if s: at 64 * (j / 2) + 32 * (j % 2) + 16 * s + i.
+struct DigitTable {
+  std::uint8_t codes[128];
+};
+constexpr DigitTable FindDigits() {
+  DigitTable table{};
+  constexpr ActivationInfo kInfo = Describe(ActivationKind::kTernarySums);
+  for (int i = 0; i < kInfo.entries; ++i) {
+    int index = i;
+    for (int j = 0; j < 3; ++j, index = DropLowDigit(kInfo, index)) {
+      table.codes[32 * j + i] = static_cast<std::uint8_t>(1 + LowDigit(kInfo, index));
+      table.codes[32 * j + 16 + i] = static_cast<std::uint8_t>(1 - LowDigit(kInfo, index));
+    }
+  }
+  return table;
+}
+alignas(64) inline constexpr DigitTable kDigits = FindDigits();
+
+template <Encoding kEncoding>
+struct TernaryUnpacker {
+  using Traits = LookupTraits<kEncoding>;
+  static constexpr std::size_t kQuadsPerChunk = 3;
+  static std::size_t Bytes(std::size_t halves, std::size_t x_chunks) {
+    return HWY_MAX(x_chunks * kQuads, DivideUp(halves, 2) * kQuadsPerChunk) * kQuadBytes;
+  }
+
+  static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
+    const KBlock b(args);
+    const std::uint8_t *index = b.index, *const end = to + b.chunks * kChunkCodes;
+    for (std::size_t left = b.halves, halves; left != 0; left -= halves) {
+      halves = HWY_MIN(kHalvesPerRun, left);
+      const std::uint8_t* signs = SignsOf<Traits, PackedIndices>(index, b, halves);
+      b.Prefetch(signs);
+      for (std::size_t chunk = 0; chunk < halves / 2; ++chunk, to += kQuadsPerChunk * kQuadBytes) {
+        const std::uint8_t* line = index + chunk * InterleavedOf<Traits>(b) * kPlaneBytes;
+        UnpackLine<0>(b, line, signs + chunk * kSignBytes, to);
+        UnpackLine<0>(b, line + 64, signs + chunk * kSignBytes + 16, to + 128);
+      }
+      if (halves % 2 != 0) {  // a row's indices are the lower, or the upper bytes of a lane
+        const std::uint8_t* line = LastHalfOf<Traits, PackedIndices>(index, b);
+        UnpackLine<0>(b, line, signs + kSignBytes, to);
+        UnpackLine<2>(b, line, signs + kSignBytes + 16, to + 128);
+        to += kQuadsPerChunk * kQuadBytes;
+      }
+      index = NextRunOf<Traits, PackedIndices>(index, b, halves);
+    }
+    if (to < end) std::memset(to, 0, static_cast<std::size_t>(end - to));  // void, but multiplied with zeros of x
+  }
+
+ private:
+  // 32 rows, whose first index is byte kByte of a lane.
+  template <int kByte>
+  static HWY_INLINE void UnpackLine(const KBlock& b, const std::uint8_t* line, const std::uint8_t* signs,
+                                    std::uint8_t* to) {
+    b.Prefetch(line);
+    const V8 rows = hn::Load(D8(), line);
+    UnpackRows<kByte>(rows, signs, to);
+    UnpackRows<kByte>(ShiftToLow(rows), signs + 8, to + 64);
+  }
+  template <int kByte>
+  static HWY_INLINE void UnpackRows(V8 rows, const std::uint8_t* signs, std::uint8_t* to) {
+    const D8 d8;
+    const V8 sign = hn::IfThenElseZero(hn::LoadMaskBits(d8, signs), hn::Set(d8, 16));
+    const V8 index = hn::OrAnd(sign, rows, hn::Set(d8, 0x0f));
+    StoreQuad<kByte, 0, 0, 0, 1, 0x00402000>(index, to);
+    StoreQuad<kByte, 1, 1, 2, 2, 0x20004020>(index, to + kQuadBytes);
+    StoreQuad<kByte, 2, 3, 3, 3, 0x40200040>(index, to + 2 * kQuadBytes);
+  }
+  // Four codes: the indices that they are digits of, and 32 times which digit.
+  template <int kByte, int kI0, int kI1, int kI2, int kI3, std::int32_t kWhich>
+  static HWY_INLINE void StoreQuad(V8 index, std::uint8_t* to) {
+    const D8 d8;
+    constexpr int k0 = (kByte + kI0) % 4, k1 = (kByte + kI1) % 4, k2 = (kByte + kI2) % 4, k3 = (kByte + kI3) % 4;
+    const V8 where = hn::Dup128VecFromValues(d8, k0, k1, k2, k3, 4 + k0, 4 + k1, 4 + k2, 4 + k3, 8 + k0, 8 + k1, 8 + k2,
+                                             8 + k3, 12 + k0, 12 + k1, 12 + k2, 12 + k3);
+    const V8 entry = hn::Or(hn::TableLookupBytes(index, where), hn::BitCast(d8, hn::Set(D32(), kWhich)));
+    const V8 low = hn::Load(d8, kDigits.codes), high = hn::Load(d8, kDigits.codes + 64);
+    hn::Store(hn::TwoTablesLookupLanes(d8, low, high, hn::IndicesFromVec(d8, entry)), d8, to);
+  }
+};
+
+#else  // block scope: a byte, or two bytes of two planes, per row; 16-byte lanes are rows as PlaceOfNibble says
+
+template <Encoding kEncoding, int kStep>
+struct PlaneUnpacker {
+  static constexpr int kPlanes = LookupTraits<kEncoding>::kPlanes;
+  static std::size_t Bytes(std::size_t, std::size_t x_chunks) { return x_chunks * kChunkCodes; }
+
+  static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
+    const KBlock b(args);
+    const std::uint8_t* line = b.index;
+    constexpr std::size_t kQuadsPerLine = 2 / kPlanes;
+    for (std::size_t i = 0; i < b.chunks * kQuads / kQuadsPerLine; ++i, line += 64) {
+      b.Prefetch(line);
+      for (std::size_t at = 0; at < 64; at += kPartBytes) {
+        const V8 low = hn::Load(D8(), line + at), high = ShiftToLow(low);
+        UnpackNibbles(low, to + 4 * at);
+        UnpackNibbles(high, to + 4 * at + (kPlanes == 2 ? 2 * kPartBytes : kQuadBytes));
+      }
+      to += kQuadsPerLine * kQuadBytes;
+    }
+  }
+
+ private:
+  static HWY_INLINE void UnpackNibbles(V8 index, std::uint8_t* to) {
+    if constexpr (kPlanes == 1) {
+      hn::Store(SpreadBits<kStep>(RepeatBytes<0, 1>(index)), D8(), to);
+      hn::Store(SpreadBits<kStep>(RepeatBytes<4, 1>(index)), D8(), to + kPartBytes);
+      hn::Store(SpreadBits<kStep>(RepeatBytes<8, 1>(index)), D8(), to + 2 * kPartBytes);
+      hn::Store(SpreadBits<kStep>(RepeatBytes<12, 1>(index)), D8(), to + 3 * kPartBytes);
+    } else {
+      const auto two = [](V8 first, V8 second) HWY_ATTR {
+        return hn::Or(SpreadBits<kStep>(first), SpreadBits<2 * kStep>(second));
+      };
+      hn::Store(two(RepeatBytes<0, 2>(index), RepeatBytes<1, 2>(index)), D8(), to);
+      hn::Store(two(RepeatBytes<8, 2>(index), RepeatBytes<9, 2>(index)), D8(), to + kPartBytes);
+    }
+  }
+};
+
+// Digit j of each index.
+struct DigitTable {
+  std::int8_t digits[3][16];
+};
+constexpr DigitTable FindDigits() {
+  DigitTable table{};
+  constexpr ActivationInfo kInfo = Describe(ActivationKind::kTernarySums);
+  for (int i = 0; i < kInfo.entries; ++i) {
+    int index = i;
+    for (auto& digits : table.digits) {
+      digits[i] = static_cast<std::int8_t>(LowDigit(kInfo, index));
+      index = DropLowDigit(kInfo, index);
+    }
+  }
+  return table;
+}
+inline constexpr DigitTable kDigits = FindDigits();
+
+template <Encoding kEncoding>
+struct TernaryUnpacker {
+  using Traits = LookupTraits<kEncoding>;
+  static constexpr std::size_t kQuadsPerChunk = 3;
+  static std::size_t Bytes(std::size_t halves, std::size_t x_chunks) {
+    return HWY_MAX(x_chunks * kQuads, DivideUp(halves, 2) * kQuadsPerChunk) * kQuadBytes;
+  }
+
+  static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
+    const KBlock b(args);
+    const std::uint8_t *index = b.index, *const end = to + b.chunks * kChunkCodes;
+    for (std::size_t left = b.halves, halves; left != 0; left -= halves) {
+      halves = HWY_MIN(kHalvesPerRun, left);
+      const std::size_t bytes = RunBytes(Traits::kInfo, halves);
+      for (std::size_t at = 0; at < bytes; at += 64) b.Prefetch(index + at);
+      for (std::size_t at = 0; at < 64; at += kPartBytes) {
+        const std::uint8_t* const signs = index + RunIndexBytes(Traits::kInfo, halves) + at;
+        for (std::size_t chunk = 0; 2 * chunk < halves; ++chunk) {
+          const std::size_t pairs = HWY_MIN(std::size_t{2}, halves - 2 * chunk);
+          UnpackPairs(index + chunk * kPlaneBytes + at, pairs, Signs(signs, chunk),
+                      to + chunk * kQuadsPerChunk * kQuadBytes + 4 * at);
+        }
+      }
+      to += DivideUp(halves, 2) * kQuadsPerChunk * kQuadBytes;
+      index += bytes;
+    }
+    if (to < end) std::memset(to, 0, static_cast<std::size_t>(end - to));  // void, but multiplied with zeros of x
+  }
+
+ private:
+  // A part of a chunk: one or two pairs of indices of a row.
+  static HWY_INLINE void UnpackPairs(const std::uint8_t* line, std::size_t pairs, Signs signs, std::uint8_t* to) {
+    V8 codes[12];
+    LUTRA_UNROLL
+    for (std::size_t pair = 0; pair < 2; ++pair) {
+      const V8 both = pair < pairs ? hn::Load(D8(), line + pair * 64) : hn::Zero(D8());
+      AddDigits(LowNibbles(both), signs.Next(), codes + 6 * pair);
+      AddDigits(HighNibbles(both), signs.Next(), codes + 6 * pair + 3);
+    }
+    LUTRA_UNROLL
+    for (std::size_t quad = 0; quad < kQuadsPerChunk; ++quad, to += kQuadBytes) StoreQuad(codes + 4 * quad, to);
+  }
+  static HWY_INLINE void AddDigits(V8 index, VI8 sign, V8* codes) {
+    LUTRA_UNROLL
+    for (int j = 0; j < 3; ++j) {
+      const VI8 digit = hn::BitCast(DI8(), Map(kDigits.digits[j], index));
+      const VI8 with_sign = hn::IfNegativeThenNegOrUndefIfZero(sign, digit);
+      codes[j] = hn::BitCast(D8(), hn::Add(with_sign, hn::Set(DI8(), 1)));
+    }
+  }
+  // Four vectors of a byte per row to four bytes per row.
+  static HWY_INLINE void StoreQuad(const V8* codes, std::uint8_t* to) {
+    const D8 d8;
+    const hn::Repartition<std::uint16_t, D8> d16;
+    const auto low01 = hn::BitCast(d16, hn::InterleaveLower(d8, codes[0], codes[1]));
+    const auto low23 = hn::BitCast(d16, hn::InterleaveLower(d8, codes[2], codes[3]));
+    const auto high01 = hn::BitCast(d16, hn::InterleaveUpper(d8, codes[0], codes[1]));
+    const auto high23 = hn::BitCast(d16, hn::InterleaveUpper(d8, codes[2], codes[3]));
+    hn::Store(hn::BitCast(d8, hn::InterleaveLower(d16, low01, low23)), d8, to);
+    hn::Store(hn::BitCast(d8, hn::InterleaveUpper(d16, low01, low23)), d8, to + kPartBytes);
+    hn::Store(hn::BitCast(d8, hn::InterleaveLower(d16, high01, high23)), d8, to + 2 * kPartBytes);
+    hn::Store(hn::BitCast(d8, hn::InterleaveUpper(d16, high01, high23)), d8, to + 3 * kPartBytes);
+  }
+};
+
+#endif  // scope
+
+}  // namespace HWY_NAMESPACE
+}  // namespace internal
+}  // namespace lutra
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

@@ -1,0 +1,111 @@
+// Qparam schemes: which values a group is scaled with, of which types, and where each stands among packed bytes. Packing,
+// unpacking, validation, allocation, file headers and kernels loop over the fields of a scheme.
+//
+// The qparams of a panel stand before the codes that they scale: values of super-groups (256 weights, or a row's one
+// group) before those of groups. A field is an array over the 64 rows of the panel. Values of four bits share bytes:
+// offsets with their scales (low bits), or zero points of two consecutive groups, the first in the low bits.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "lutra/layout/k_blocks.h"
+#include "lutra/matrix.h"
+
+namespace lutra {
+namespace internal {
+
+inline constexpr std::size_t kPanelRows = 64;  // MR: rows of W in a panel
+
+enum class QparamRole : std::uint8_t { kScale, kZeroPoint, kOffset, kSuperScale, kSuperOffset };
+
+struct QparamField {
+  QparamRole role;
+  DataType type;       // in views, where four bits take a byte
+  bool per_super;      // packed with the super-group
+  std::size_t offset;  // bytes from the begin of the qparams to row 0's value
+  int shift;           // of four bits in their byte
+  bool paired;         // values of two consecutive groups share a byte
+
+  constexpr bool super() const { return role == QparamRole::kSuperScale || role == QparamRole::kSuperOffset; }
+};
+
+struct QparamScheme {
+  QparamField fields[4];
+  std::size_t count = 0;
+  std::size_t group_bytes = 0;  // of a panel and group
+  std::size_t super_bytes = 0;  // of a panel and super-group, but those of paired fields
+
+  constexpr const QparamField* begin() const { return fields; }
+  constexpr const QparamField* end() const { return fields + count; }
+  // The zero points or offsets of groups; null if there are none.
+  constexpr const QparamField* zero() const { return count > 1 && !fields[1].super() ? fields + 1 : nullptr; }
+  constexpr bool has_paired() const { return zero() != nullptr && zero()->paired; }
+  constexpr bool has_supers() const { return super_bytes != 0 || has_paired(); }
+
+  constexpr std::size_t super_bytes_of(std::size_t groups) const {
+    return super_bytes + (has_paired() ? DivideUp(groups, 2) * kPanelRows : 0);
+  }
+  // Groups that share a super-group; 0 if there are none.
+  constexpr std::size_t groups_per_super(std::size_t group) const {
+    return !has_supers() ? 0 : HasRowScales(group) ? 1 : kSuperGroup / group;
+  }
+
+  constexpr void Add(QparamRole role, DataType type) {
+    fields[count++] = {role, type, false, group_bytes, 0, false};
+    group_bytes += kPanelRows * SizeOf(type);
+  }
+  constexpr void AddToBytesOf(const QparamField& low, QparamRole role) {
+    fields[count++] = {role, low.type, low.per_super, low.offset, 4, false};
+  }
+  constexpr void AddPaired(QparamRole role, DataType type) { fields[count++] = {role, type, true, super_bytes, 0, true}; }
+  constexpr void AddSuper(QparamRole role, DataType type) {
+    fields[count++] = {role, type, true, super_bytes, 0, false};
+    super_bytes += kPanelRows * SizeOf(type);
+  }
+};
+
+constexpr QparamScheme SchemeOf(DataType scale_type, ZeroKind zero_kind) {
+  QparamScheme scheme{};
+  const bool offsets = zero_kind == ZeroKind::kOffset;
+  const QparamRole role = offsets ? QparamRole::kOffset : QparamRole::kZeroPoint;
+  scheme.Add(QparamRole::kScale, scale_type);
+  if (zero_kind == ZeroKind::kUInt4) {
+    scheme.AddPaired(role, DataType::kUInt4);
+  } else if (zero_kind != ZeroKind::kNone && scale_type == DataType::kUInt4) {
+    scheme.AddToBytesOf(scheme.fields[0], role);
+  } else if (zero_kind != ZeroKind::kNone) {
+    scheme.Add(role, zero_kind == ZeroKind::kInteger ? DataType::kUInt8 : scale_type);
+  }
+  if (HasTwoLevels(scale_type)) {
+    scheme.AddSuper(QparamRole::kSuperScale, DataType::kF16);
+    if (offsets) scheme.AddSuper(QparamRole::kSuperOffset, DataType::kF16);
+  }
+  return scheme;
+}
+
+// The arrays of a view. Values of a row: one per group, or per super-group; 0 for one in all.
+inline const void* ArrayOf(const QuantizedView& w, QparamRole role) {
+  switch (role) {
+    case QparamRole::kScale:
+      return w.scales;
+    case QparamRole::kZeroPoint:
+    case QparamRole::kOffset:
+      return w.zeros;
+    case QparamRole::kSuperScale:
+      return w.super_scales;
+    case QparamRole::kSuperOffset:
+      return w.super_offsets;
+  }
+  return nullptr;
+}
+constexpr std::size_t ValuesPerRow(const QparamField& field, std::size_t k, std::size_t group) {
+  if (field.super()) return GroupsPerRow(k, kSuperGroup);
+  return group == kPerMatrix ? 0 : GroupsPerRow(k, group);
+}
+constexpr std::size_t ValueCount(const QparamField& field, std::size_t m, std::size_t k, std::size_t group) {
+  return group == kPerMatrix && !field.super() ? 1 : m * ValuesPerRow(field, k, group);
+}
+
+}  // namespace internal
+}  // namespace lutra

@@ -1,0 +1,197 @@
+// Converts the constants and views of the C API; each view names all fields of its C++ twin, so that a new field does
+// not compile until it is converted here.
+#include "c_api/c_api.h"
+
+namespace lutra {
+namespace c_api {
+namespace {
+
+// --- Constants. Casts between the languages rely on equal values.
+
+template <class Enum>
+constexpr bool Same(std::int32_t c, Enum value) {
+  return c == static_cast<std::int32_t>(value);
+}
+// The constant is the last: the C++ enum has no enumerator behind it.
+template <class Enum>
+constexpr bool IsLast(std::int32_t c) {
+  return *Name(static_cast<Enum>(c)) != '?' && *Name(static_cast<Enum>(c + 1)) == '?';
+}
+
+static_assert(Same(LUTRA_OK, StatusCode::kOk));
+static_assert(Same(LUTRA_INVALID_ARGUMENT, StatusCode::kInvalidArgument));
+static_assert(Same(LUTRA_UNSUPPORTED, StatusCode::kUnsupported));
+static_assert(Same(LUTRA_OUT_OF_MEMORY, StatusCode::kOutOfMemory));
+static_assert(Same(LUTRA_IO, StatusCode::kIo));
+static_assert(IsLast<StatusCode>(LUTRA_IO));
+
+static_assert(Same(LUTRA_FORMAT_INT1, Format::kInt1));
+static_assert(Same(LUTRA_FORMAT_INT2, Format::kInt2));
+static_assert(Same(LUTRA_FORMAT_INT3, Format::kInt3));
+static_assert(Same(LUTRA_FORMAT_INT4, Format::kInt4));
+static_assert(Same(LUTRA_FORMAT_TERNARY, Format::kTernary));
+static_assert(Same(LUTRA_FORMAT_IQ4NL, Format::kIq4nl));
+static_assert(Same(LUTRA_FORMAT_FP4, Format::kFp4));
+static_assert(IsLast<Format>(LUTRA_FORMAT_FP4));
+
+static_assert(Same(LUTRA_TYPE_F32, DataType::kF32));
+static_assert(Same(LUTRA_TYPE_F16, DataType::kF16));
+static_assert(Same(LUTRA_TYPE_BF16, DataType::kBF16));
+static_assert(Same(LUTRA_TYPE_INT8, DataType::kInt8));
+static_assert(Same(LUTRA_TYPE_UINT4, DataType::kUInt4));
+static_assert(Same(LUTRA_TYPE_UINT8, DataType::kUInt8));
+static_assert(Same(LUTRA_TYPE_E8M0, DataType::kE8M0));
+static_assert(IsLast<DataType>(LUTRA_TYPE_E8M0));
+
+static_assert(Same(LUTRA_ZERO_NONE, ZeroKind::kNone));
+static_assert(Same(LUTRA_ZERO_INTEGER, ZeroKind::kInteger));
+static_assert(Same(LUTRA_ZERO_FLOAT, ZeroKind::kFloat));
+static_assert(Same(LUTRA_ZERO_OFFSET, ZeroKind::kOffset));
+static_assert(Same(LUTRA_ZERO_UINT4, ZeroKind::kUInt4));
+static_assert(IsLast<ZeroKind>(LUTRA_ZERO_UINT4));
+
+static_assert(Same(LUTRA_PRECISION_INT8, Precision::kInt8));
+static_assert(Same(LUTRA_PRECISION_INT16, Precision::kInt16));
+static_assert(IsLast<Precision>(LUTRA_PRECISION_INT16));
+
+static_assert(Same(LUTRA_LOADED_IN_PLACE, Loaded::kInPlace));
+static_assert(Same(LUTRA_LOADED_COPIED, Loaded::kCopied));
+static_assert(Same(LUTRA_LOADED_REPACKED, Loaded::kRepacked));
+static_assert(IsLast<Loaded>(LUTRA_LOADED_REPACKED));
+
+static_assert(Same(LUTRA_GPTQ_ZEROS_MINUS_ONE, GptqZeros::kMinusOne));
+static_assert(Same(LUTRA_GPTQ_ZEROS_AS_STORED, GptqZeros::kAsStored));
+static_assert(IsLast<GptqZeros>(LUTRA_GPTQ_ZEROS_AS_STORED));
+
+static_assert(LUTRA_PER_ROW == kPerRow && LUTRA_PER_MATRIX == kPerMatrix);
+
+}  // namespace
+
+lutra_status ToC(const Status& status) {
+  return {static_cast<lutra_status_code>(status.code()), status.argument(), status.reason()};
+}
+
+// --- Views
+
+QuantizedView FromC(const lutra_quantized_view& w) {
+  QuantizedView view;
+  auto& [format, m, k, codes, code_stride, group, scales, scale_type, zero_kind, zeros, super_scales, super_offsets,
+         bias, order] = view;
+  format = FromC<Format>(w.format);
+  m = w.m;
+  k = w.k;
+  codes = w.codes;
+  code_stride = w.code_stride;
+  group = w.group;
+  scales = w.scales;
+  scale_type = FromC<DataType>(w.scale_type);
+  zero_kind = FromC<ZeroKind>(w.zero_kind);
+  zeros = w.zeros;
+  super_scales = w.super_scales;
+  super_offsets = w.super_offsets;
+  bias = w.bias;
+  order = w.order;
+  return view;
+}
+
+lutra_quantized_view ToC(const QuantizedView& w) {
+  const auto& [format, m, k, codes, code_stride, group, scales, scale_type, zero_kind, zeros, super_scales,
+               super_offsets, bias, order] = w;
+  lutra_quantized_view view = {};
+  view.format = static_cast<lutra_format>(format);
+  view.m = m;
+  view.k = k;
+  view.codes = codes;
+  view.code_stride = code_stride;
+  view.group = group;
+  view.scales = scales;
+  view.scale_type = static_cast<lutra_data_type>(scale_type);
+  view.zero_kind = static_cast<lutra_zero_kind>(zero_kind);
+  view.zeros = zeros;
+  view.super_scales = super_scales;
+  view.super_offsets = super_offsets;
+  view.bias = bias;
+  view.order = order;
+  return view;
+}
+
+QuantizeOptions FromC(const lutra_quantize_options& o) {
+  QuantizeOptions options;
+  auto& [format, group, scale_type, zero_kind] = options;
+  format = FromC<Format>(o.format);
+  group = o.group;
+  scale_type = FromC<DataType>(o.scale_type);
+  zero_kind = FromC<ZeroKind>(o.zero_kind);
+  return options;
+}
+
+GptqView FromC(const lutra_gptq_view& g) {
+  GptqView view;
+  auto& [bits, m, k, group_size, qweight, qzeros, scales, g_idx, zeros] = view;
+  bits = g.bits;
+  m = g.m;
+  k = g.k;
+  group_size = g.group_size;
+  qweight = {g.qweight, g.qweight_size};
+  qzeros = {g.qzeros, g.qzeros_size};
+  scales = {g.scales, g.scales_size};
+  g_idx = {g.g_idx, g.g_idx_size};
+  zeros = FromC<GptqZeros>(g.zeros);
+  return view;
+}
+
+AwqView FromC(const lutra_awq_view& a) {
+  AwqView view;
+  auto& [m, k, group_size, qweight, qzeros, scales] = view;
+  m = a.m;
+  k = a.k;
+  group_size = a.group_size;
+  qweight = {a.qweight, a.qweight_size};
+  qzeros = {a.qzeros, a.qzeros_size};
+  scales = {a.scales, a.scales_size};
+  return view;
+}
+
+RmsNorm NormOf(const float* weight_, float epsilon_) {
+  RmsNorm norm;
+  auto& [weight, epsilon] = norm;
+  weight = weight_;
+  epsilon = epsilon_;
+  return norm;
+}
+
+ActivationView FromC(const lutra_activation_view& x) {
+  ActivationView view;
+  auto& [data, type, n, k, row_stride, scales, scale_group] = view;
+  data = x.data;
+  type = FromC<DataType>(x.type);
+  n = x.n;
+  k = x.k;
+  row_stride = x.row_stride;
+  scales = x.scales;
+  scale_group = x.scale_group;
+  return view;
+}
+
+OutputView FromC(const lutra_output_view& y) {
+  OutputView view;
+  auto& [data, type, n, m, row_stride] = view;
+  data = y.data;
+  type = FromC<DataType>(y.type);
+  n = y.n;
+  m = y.m;
+  row_stride = y.row_stride;
+  return view;
+}
+
+Status MakeOptions(const char* name, const lutra_context* context, PackOptions* options) {
+  if (const Status status = CheckContext(context); !status.ok()) return status;
+  auto& [target, executor] = *options;
+  target = FindTarget(name);
+  if (name != nullptr && target == nullptr) return Status::Unsupported("target", "does not run here, or is none");
+  executor = ContextOf(context).executor;
+  return {};
+}
+
+}  // namespace c_api
+}  // namespace lutra

@@ -1,0 +1,240 @@
+// GGUF's types of blocks in one table, and the import of tensors.
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <utility>
+
+#include "import/gguf_blocks.h"
+#include "lutra/import.h"
+#include "validate.h"
+
+namespace lutra {
+namespace {
+
+// --- The table.
+
+// A row of the table: the public type, and the function that decodes it, null if the type is refused.
+struct GgufCodec {
+  GgufType type;
+  internal::GgufDecode* decode;
+};
+
+constexpr GgufCodec Refused(std::uint32_t id, const char* name, std::size_t weights, std::size_t bytes,
+                            const char* refusal) {
+  return {{id, name, weights, bytes, refusal}, nullptr};
+}
+constexpr GgufCodec Imported(std::uint32_t id, const char* name, std::size_t weights, std::size_t bytes, Format format,
+                             std::size_t group, DataType scale_type, ZeroKind zero_kind, internal::GgufDecode* decode) {
+  return {{id, name, weights, bytes, nullptr, format, group, scale_type, zero_kind}, decode};
+}
+
+constexpr DataType kF16 = DataType::kF16, kInt8 = DataType::kInt8, kUInt4 = DataType::kUInt4;
+constexpr ZeroKind kNone = ZeroKind::kNone, kOffset = ZeroKind::kOffset;
+
+constexpr GgufCodec kCodecs[] = {
+    Refused(0, "f32", 1, 4, "is f32, which is not quantized; Quantize makes codes of it"),
+    Refused(1, "f16", 1, 2, "is f16, which is not quantized"),
+    Imported(2, "q4_0", 32, 18, Format::kInt4, 32, kF16, kNone, internal::DecodeQ4_0),
+    Imported(3, "q4_1", 32, 20, Format::kInt4, 32, kF16, kOffset, internal::DecodeQ4_1),
+    Refused(6, "q5_0", 32, 22, "is q5_0, whose codes have 5 bits; Lutra's have up to 4"),
+    Refused(7, "q5_1", 32, 24, "is q5_1, whose codes have 5 bits; Lutra's have up to 4"),
+    Refused(8, "q8_0", 32, 34, "is q8_0, whose codes have 8 bits; Lutra's have up to 4"),
+    Refused(9, "q8_1", 32, 36, "is q8_1, whose codes have 8 bits; Lutra's have up to 4"),
+    Imported(10, "q2_K", 256, 84, Format::kInt2, 16, kUInt4, kOffset, internal::DecodeQ2_K),
+    Imported(11, "q3_K", 256, 110, Format::kInt3, 16, kInt8, kNone, internal::DecodeQ3_K),
+    Imported(12, "q4_K", 256, 144, Format::kInt4, 32, kInt8, kOffset, internal::DecodeQ4_K),
+    Refused(13, "q5_K", 256, 176, "is q5_K, whose codes have 5 bits; Lutra's have up to 4"),
+    Refused(14, "q6_K", 256, 210, "is q6_K, whose codes have 6 bits; Lutra's have up to 4"),
+    Refused(15, "q8_K", 256, 292, "is q8_K, whose codes have 8 bits; Lutra's have up to 4"),
+    Refused(16, "iq2_xxs", 256, 66, "is iq2_xxs, whose codes are entries of a codebook"),
+    Refused(17, "iq2_xs", 256, 74, "is iq2_xs, whose codes are entries of a codebook"),
+    Refused(18, "iq3_xxs", 256, 98, "is iq3_xxs, whose codes are entries of a codebook"),
+    Refused(19, "iq1_s", 256, 50, "is iq1_s, whose codes are entries of a codebook"),
+    Refused(20, "iq4_nl", 32, 18, "is iq4_nl, whose codes are entries of a codebook"),
+    Refused(21, "iq3_s", 256, 110, "is iq3_s, whose codes are entries of a codebook"),
+    Refused(22, "iq2_s", 256, 82, "is iq2_s, whose codes are entries of a codebook"),
+    Refused(23, "iq4_xs", 256, 136, "is iq4_xs, whose codes are entries of a codebook"),
+    Refused(24, "i8", 1, 1, "is i8, which has no scales"),
+    Refused(25, "i16", 1, 2, "is i16, which has no scales"),
+    Refused(26, "i32", 1, 4, "is i32, which has no scales"),
+    Refused(27, "i64", 1, 8, "is i64, which has no scales"),
+    Refused(28, "f64", 1, 8, "is f64, which is not quantized"),
+    Refused(29, "iq1_m", 256, 56, "is iq1_m, whose codes are entries of a codebook"),
+    Refused(30, "bf16", 1, 2, "is bf16, which is not quantized"),
+    Imported(34, "tq1_0", 256, 54, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ1_0),
+    Imported(35, "tq2_0", 256, 66, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ2_0),
+    Refused(39, "mxfp4", 32, 17, "is mxfp4, whose codes are floats"),
+    Refused(40, "nvfp4", 64, 36, "is nvfp4, whose codes are floats"),
+    Imported(41, "q1_0", 128, 18, Format::kInt1, 128, kF16, kNone, internal::DecodeQ1_0),
+    Imported(42, "q2_0", 64, 18, Format::kTernary, 64, kF16, kNone, internal::DecodeQ2_0),
+};
+
+// The public list has the same rows.
+constexpr std::size_t kTypeCount = std::size(kCodecs);
+constexpr std::array<GgufType, kTypeCount> PublicTypes() {
+  std::array<GgufType, kTypeCount> types = {};
+  for (std::size_t i = 0; i < kTypeCount; ++i) types[i] = kCodecs[i].type;
+  return types;
+}
+constexpr std::array<GgufType, kTypeCount> kTypes = PublicTypes();
+
+// --- Tensors.
+
+// Finds whether several blocks or rows can share one scale. The scale of a block of zeros may change, but not its sign,
+// which is the sign of the zeros.
+class CommonScale {
+ public:
+  void Add(std::uint16_t scale, bool zeros) {
+    const bool same_sign = ((scale ^ scale_) & 0x8000) == 0;
+    if (empty_ || (any_ && same_sign)) {
+      scale_ = scale;
+      any_ = zeros;
+    } else if (scale != scale_ && !(zeros && same_sign)) {
+      exists_ = false;
+    }
+    empty_ = false;
+  }
+  void Add(const CommonScale& other) {
+    Add(other.scale_, other.any_);
+    exists_ = exists_ && other.exists_;
+  }
+  bool exists() const { return exists_; }
+  std::uint16_t scale() const { return scale_; }
+
+ private:
+  std::uint16_t scale_ = 0;
+  bool empty_ = true, any_ = false, exists_ = true;
+};
+
+// The blocks of W[M x K].
+struct Blocks {
+  const GgufType& type;
+  internal::GgufDecode* decode;
+  const std::uint8_t* data;
+  std::size_t m, per_row;
+
+  const std::uint8_t* At(std::size_t row, std::size_t i) const { return data + (row * per_row + i) * type.bytes; }
+};
+
+bool AllZeros(const GgufType& type, const std::uint8_t* codes) {
+  return std::all_of(codes, codes + type.weights, [](std::uint8_t code) { return code == 1; });
+}
+
+// Chooses the format and the group that hold these ternary blocks in the fewest bytes.
+void ChooseTernary(const Blocks& blocks, QuantizedView* shape) {
+  std::uint8_t codes[kSuperGroup], highest = 0;
+  std::uint16_t scale;
+  CommonScale of_matrix;
+  bool of_rows = true;
+  for (std::size_t row = 0; row < blocks.m; ++row) {
+    CommonScale of_row;
+    for (std::size_t i = 0; i < blocks.per_row; ++i) {
+      blocks.decode(blocks.At(row, i), {codes, &scale, nullptr, nullptr, nullptr});
+      for (std::size_t k = 0; k < blocks.type.weights; ++k) highest = std::max(highest, codes[k]);
+      of_row.Add(scale, AllZeros(blocks.type, codes));
+    }
+    of_rows = of_rows && of_row.exists();
+    of_matrix.Add(of_row);
+  }
+  if (of_matrix.exists()) {
+    shape->group = kPerMatrix;
+  } else if (of_rows) {
+    shape->group = kPerRow;
+  }
+  if (highest > 2) {
+    shape->format = Format::kInt2;
+    shape->zero_kind = ZeroKind::kInteger;
+  }
+}
+
+// Where block number `at` is written in *w. Its scale and offset (two levels: super-scale and super-offset) go to
+// *scale and *offset first, as several blocks may share a scale.
+internal::GgufBlock PlaceOf(std::size_t at, std::size_t weights, QuantizedMatrix* w, std::uint16_t* scale,
+                            std::uint16_t* offset) {
+  internal::GgufBlock to{w->codes() + at * weights, scale, offset, nullptr, nullptr};
+  const QuantizedView& v = w->view();
+  if (HasTwoLevels(v.scale_type)) {
+    const std::size_t group = at * (weights / v.group);
+    to.group_scales = static_cast<std::uint8_t*>(w->scales()) + group;
+    if (v.zero_kind == kOffset) to.group_offsets = static_cast<std::uint8_t*>(w->zeros()) + group;
+  }
+  return to;
+}
+
+// Fills *w, which is allocated for the blocks.
+Status Decode(const Blocks& blocks, QuantizedMatrix* w) {
+  const QuantizedView& v = w->view();
+  const bool two_levels = HasTwoLevels(v.scale_type);
+  auto* const scales = two_levels ? w->super_scales() : static_cast<std::uint16_t*>(w->scales());
+  auto* const offsets = two_levels ? w->super_offsets() : static_cast<std::uint16_t*>(w->zeros());
+  CommonScale of_matrix;
+  for (std::size_t row = 0; row < v.m; ++row) {
+    CommonScale of_row;
+    for (std::size_t i = 0; i < blocks.per_row; ++i) {
+      const std::size_t at = row * blocks.per_row + i;
+      std::uint16_t scale = 0, offset = 0;
+      const internal::GgufBlock to = PlaceOf(at, blocks.type.weights, w, &scale, &offset);
+      blocks.decode(blocks.At(row, i), to);
+      if (!internal::AllFinite(&scale, kF16, 1) || !internal::AllFinite(&offset, kF16, 1)) {
+        return Status::Invalid("data", "holds a scale that is not finite");
+      }
+      if (!HasRowScales(v.group)) {
+        scales[at] = scale;
+      } else {
+        of_row.Add(scale, AllZeros(blocks.type, to.codes));
+      }
+      if (v.zero_kind == kOffset) offsets[at] = offset;
+    }
+    if (v.group == kPerRow) scales[row] = of_row.scale();
+    of_matrix.Add(of_row);
+  }
+  if (v.group == kPerMatrix) scales[0] = of_matrix.scale();
+  if (v.zero_kind == ZeroKind::kInteger) std::fill_n(static_cast<std::uint8_t*>(w->zeros()), ScaleCount(v), 1);
+  return {};
+}
+
+}  // namespace
+
+GgufTypeList GgufTypes() { return {kTypes.data(), kTypes.size()}; }
+
+const GgufType* FindGgufType(std::uint32_t id) {
+  for (const GgufType& type : kTypes) {
+    if (type.id == id) return &type;
+  }
+  return nullptr;
+}
+
+Status ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std::size_t m, std::size_t k,
+                  QuantizedMatrix* w) {
+  if (w == nullptr) return Status::Invalid("w", "is null");
+  const GgufType* const type = FindGgufType(type_id);
+  if (type == nullptr) return Status::Unsupported("type", "is not one that ggml has");
+  if (type->refusal != nullptr) return Status::Unsupported("type", type->refusal);
+  QuantizedView shape;
+  shape.format = type->format;
+  shape.m = m;
+  shape.k = k;
+  shape.group = type->group;
+  shape.scale_type = type->scale_type;
+  shape.zero_kind = type->zero_kind;
+  constexpr const char* kNames[][2] = {{"w.m", "m"}, {"w.k", "k"}};
+  LUTRA_RETURN_IF_ERROR(internal::Renamed(internal::ValidateShape(shape), kNames));
+  if (k % type->weights != 0) return Status::Invalid("k", "is not a multiple of the weights in a block of the type");
+  const Blocks blocks{*type, kCodecs[type - kTypes.data()].decode, static_cast<const std::uint8_t*>(data), m,
+                      k / type->weights};
+  if (size != m * blocks.per_row * type->bytes) return Status::Invalid("size", "is not that of M x K weights");
+  if (size != 0 && data == nullptr) return Status::Invalid("data", "is null");
+
+  if (shape.format == Format::kTernary && size != 0) ChooseTernary(blocks, &shape);
+  QuantizedMatrix result;
+  LUTRA_RETURN_IF_ERROR(result.Allocate(shape));
+  if (size != 0) {  // any number of rows may have no columns
+    LUTRA_RETURN_IF_ERROR(Decode(blocks, &result));
+  }
+  *w = std::move(result);
+  return {};
+}
+
+}  // namespace lutra

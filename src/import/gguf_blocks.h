@@ -1,0 +1,23 @@
+// Functions that take a block of GGUF apart, by the type of the block.
+#pragma once
+
+#include <cstdint>
+
+namespace lutra {
+namespace internal {
+
+// Where a decode function writes the contents of a block. With scales of two levels, the block is a super-group:
+// `scale` and `offset` are the super-scale and super-offset, and the groups have integers. Pointers that the type does
+// not need are ignored.
+struct GgufBlock {
+  std::uint8_t* codes;                         // one per weight of the block
+  std::uint16_t *scale, *offset;               // f16
+  std::uint8_t *group_scales, *group_offsets;  // one per group; two levels only
+};
+
+using GgufDecode = void(const std::uint8_t* from, const GgufBlock& to);
+
+GgufDecode DecodeQ1_0, DecodeQ2_0, DecodeQ4_0, DecodeQ4_1, DecodeQ2_K, DecodeQ3_K, DecodeQ4_K, DecodeTQ1_0, DecodeTQ2_0;
+
+}  // namespace internal
+}  // namespace lutra

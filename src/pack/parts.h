@@ -1,0 +1,85 @@
+// The parts of a packed panel, and where each stands: what Pack and Unpack walk along.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "lutra/layout/panels.h"
+
+namespace lutra {
+namespace internal {
+
+// --- Qparams
+
+// Calls copy(place in the view's array, place among the qparams, shift) for the values of row m in group, or
+// super-group, i. `paired`: groups that share a super-group, whose paired values stand together.
+template <class Copy>
+void ForEachValue(const QparamField& field, std::size_t per_row, std::size_t paired, std::size_t m, std::size_t i,
+                  Copy&& copy) {
+  const std::size_t together = field.paired ? paired : 1, size = SizeOf(field.type);
+  const std::size_t begin = i * together, end = std::min(begin + together, std::max<std::size_t>(per_row, 1));
+  for (std::size_t at = begin; at < end; ++at) {
+    const std::size_t in = at - begin;
+    copy((m * per_row + at) * size, field.offset + in / 2 * kPanelRows + m % kPanelRows * size,
+         field.shift + static_cast<int>(in % 2) * 4);
+  }
+}
+
+// A value to its place among qparams that were zero before, and back.
+inline void PackValue(DataType type, const std::uint8_t* from, std::uint8_t* to, int shift) {
+  if (type == DataType::kUInt4) {
+    *to = static_cast<std::uint8_t>(*to | *from << shift);
+  } else {
+    std::memcpy(to, from, SizeOf(type));
+  }
+}
+inline void UnpackValue(DataType type, const std::uint8_t* from, int shift, std::uint8_t* to) {
+  std::memcpy(to, from, SizeOf(type));
+  if (type == DataType::kUInt4) *to = static_cast<std::uint8_t>(*to >> shift & 15);
+}
+
+// --- Parts
+
+// Calls qparams(whether they are a super-group's, which, where they begin, bytes) and run(K-block, first chunk, half
+// chunks, where it begins) in order; offsets are those of a panel that stands alone.
+template <class Qparams, class Run>
+void ForEachPart(const EncodingInfo& e, const Geometry& g, Qparams&& qparams, Run&& run) {
+  std::size_t offset = 0;
+  for (std::size_t block = 0; block < g.blocks; ++block) {
+    const std::size_t group = block / g.blocks_per_group;
+    if (block % g.blocks_per_group == 0) {
+      if (g.groups_per_super != 0 && group % g.groups_per_super == 0) {
+        const std::size_t super = group / g.groups_per_super, bytes = g.super_bytes_in(super);
+        qparams(true, super, offset, bytes);
+        offset += bytes;
+      }
+      qparams(false, group, offset, g.scheme.group_bytes);
+      offset += g.scheme.group_bytes;
+    }
+    const std::size_t all = g.extent(block).halves;
+    for (std::size_t first = 0; first < all; first += kHalvesPerRun) {
+      const std::size_t halves = std::min(kHalvesPerRun, all - first);
+      run(block, first / 2, halves, offset);
+      offset += RunBytes(e, halves);
+    }
+  }
+}
+
+// Calls copy(where a part of a run begins in the matrix, where in the run, bytes) for its alternating units and its
+// signs.
+template <class Copy>
+void ForEachUnit(const EncodingInfo& e, const Geometry& g, const Place& place, std::size_t run, std::size_t halves,
+                 Copy&& copy) {
+  const std::size_t index_bytes = RunIndexBytes(e, halves);
+  for (std::size_t at = 0; at < index_bytes; at += kPlaneBytes) {
+    const std::size_t unit = std::min(kPlaneBytes, index_bytes - at);
+    copy(place.At(g.panel_bytes, run + at, unit), at, unit);
+  }
+  const std::size_t signs = RunBytes(e, halves) - index_bytes;
+  if (signs != 0) copy(place.At(g.panel_bytes, run + index_bytes, signs), index_bytes, signs);
+}
+
+}  // namespace internal
+}  // namespace lutra

@@ -1,0 +1,169 @@
+// The codes of a run to packed bytes and back: generic over encodings and layouts.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "lutra/format.h"
+#include "lutra/layout/encodings.h"
+
+namespace lutra {
+namespace internal {
+
+constexpr std::size_t kMaxPlanes = 4, kMaxChunkWeights = 16;
+constexpr std::size_t kMaxRunBytes = kChunksPerRun * kMaxPlanes * kPlaneBytes;  // signs go with fewer planes
+constexpr std::uint8_t kNegative = 0x10;  // beside the four bits of an index: its sign
+
+// The indices of one run before they are put in order: [chunk][plane][row][index].
+using Run = std::array<std::uint8_t, kChunksPerRun * kMaxPlanes * kPanelRows * kIndicesPerChunk>;
+constexpr std::size_t kPlaneStride = kPanelRows * kIndicesPerChunk;
+constexpr std::size_t kChunkStride = kMaxPlanes * kPlaneStride;
+
+// The layout of runs of some half chunks as a table: where each nibble comes from, and where its sign goes.
+struct Order {
+  struct Nibble {
+    std::uint16_t from;
+    std::uint16_t sign_bit;
+  };
+  std::size_t bytes;  // of nibbles
+  Nibble nibbles[kChunksPerRun * kMaxPlanes * kPlaneBytes][2];
+
+  void Init(Layout layout, const EncodingInfo& e, std::size_t halves) {
+    bytes = RunIndexBytes(e, halves);
+    for (std::size_t i = 0; i < bytes; ++i) {
+      for (int high = 0; high < 2; ++high) {
+        const int byte = static_cast<int>(i);
+        const NibblePlace s = PlaceOfNibble(layout, e, static_cast<int>(halves), byte, high);
+        const std::size_t from = static_cast<std::size_t>(s.chunk) * kChunkStride +
+                                 static_cast<std::size_t>(s.plane) * kPlaneStride +
+                                 static_cast<std::size_t>(s.row) * kIndicesPerChunk + static_cast<std::size_t>(s.index);
+        nibbles[i][high] = {static_cast<std::uint16_t>(from),
+                            static_cast<std::uint16_t>(SignBitAt(layout, s, byte))};
+      }
+    }
+  }
+};
+
+// Runs of every length, to and from packed bytes.
+class Orders {
+ public:
+  Orders(Layout layout, const EncodingInfo& e) : signs_(e.has_signs()) {
+    for (std::size_t halves = 2; halves <= kHalvesPerRun; halves += signs_ ? 1 : 2) {
+      orders_[halves - 2].Init(layout, e, halves);
+    }
+  }
+
+  void Write(const Run& run, std::size_t halves, std::uint8_t* to) const {
+    const Order& order = orders_[halves - 2];
+    for (std::size_t i = 0; i < order.bytes; ++i) {
+      const Order::Nibble* n = order.nibbles[i];
+      to[i] = static_cast<std::uint8_t>((run[n[0].from] & 0x0f) | run[n[1].from] << 4);
+    }
+    std::uint8_t* signs = to + order.bytes;
+    if (!signs_) return;
+    std::memset(signs, 0, kRunSignBytes);
+    for (std::size_t i = 0; i < order.bytes; ++i) {
+      for (const Order::Nibble& n : order.nibbles[i]) {
+        std::uint8_t& sign = signs[n.sign_bit / 8];
+        sign = static_cast<std::uint8_t>(sign | (run[n.from] / kNegative) << (n.sign_bit % 8));
+      }
+    }
+  }
+
+  void Read(const std::uint8_t* from, std::size_t halves, Run& run) const {
+    const Order& order = orders_[halves - 2];
+    const std::uint8_t* signs = from + order.bytes;
+    for (std::size_t i = 0; i < order.bytes; ++i) {
+      for (int high = 0; high < 2; ++high) {
+        const Order::Nibble& n = order.nibbles[i][high];
+        run[n.from] = (from[i] >> (4 * high)) & 0x0f;
+        if (signs_ && (signs[n.sign_bit / 8] >> (n.sign_bit % 8) & 1) != 0) run[n.from] |= kNegative;
+      }
+    }
+  }
+
+ private:
+  bool signs_;
+  Order orders_[kHalvesPerRun - 1];  // from two half chunks on
+};
+
+// The codes of a chunk of one row to the nibbles of each plane, and back.
+class Encoder {
+ public:
+  explicit Encoder(const FormatInfo& f) : f_(f), e_(f.stored()), a_(Describe(e_.kind)) {
+    if (!e_.has_signs()) return;
+    for (int codes = 0; codes < 27; ++codes) {
+      int index = 0;
+      for (const int q : {codes / 9, codes / 3 % 3, codes % 3}) index = AppendDigit(a_, index, q - 1);
+      ternary_[codes] = static_cast<std::uint8_t>(index < 0 ? -index | kNegative : index);
+    }
+  }
+
+  // False if a code is not one of the format.
+  bool Encode(const std::uint8_t* codes, std::uint8_t* to) const {
+    if (e_.has_signs()) return EncodeTernary(codes, to);
+    const std::uint32_t levels = 0x01010101u * static_cast<std::uint32_t>(f_.levels - 1);
+    std::uint32_t seen = 0, quads[kIndicesPerChunk];
+    for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
+      std::memcpy(&quads[i], codes + 4 * i, sizeof(quads[i]));  // little-endian: weight j in byte j
+      seen |= quads[i];
+    }
+    for (int plane = 0; plane < e_.planes; ++plane, to += kPlaneStride) {
+      if (e_.has_indices()) {
+        for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
+          // Bit `plane` of the four bytes, gathered by one product: byte j goes to bit 24 + j.
+          const std::uint32_t bits = ((quads[i] >> plane) & 0x01010101u) * 0x01020408u;
+          to[i] = (bits >> 24) & 0x0f;
+        }
+      } else {
+        std::uint32_t nibbles = quads[plane] & levels;  // of all four bytes at once
+        if (e_.planes == 3) nibbles |= (quads[3] >> plane & 0x01010101u) << 3;
+        std::memcpy(to, &nibbles, sizeof(nibbles));
+      }
+    }
+    return (seen & ~levels) == 0;
+  }
+
+  void Decode(const std::uint8_t* from, std::uint8_t* codes) const {
+    std::memset(codes, 0, e_.chunk_weights);
+    for (int plane = 0; plane < e_.planes; ++plane, from += kPlaneStride) {
+      for (int i = 0; i < static_cast<int>(kIndicesPerChunk); ++i) {
+        if (e_.has_indices()) {
+          DecodeIndex(from[i], plane, codes + i * a_.g);
+        } else {
+          codes[4 * plane + i] = static_cast<std::uint8_t>(codes[4 * plane + i] | (from[i] & (f_.levels - 1)));
+          if (e_.planes == 3) codes[12 + i] = static_cast<std::uint8_t>(codes[12 + i] | from[i] >> 3 << plane);
+        }
+      }
+    }
+  }
+
+ private:
+  bool EncodeTernary(const std::uint8_t* codes, std::uint8_t* to) const {
+    int largest = 0;
+    for (std::size_t i = 0; i < kIndicesPerChunk; ++i, codes += 3) {
+      largest = std::max({largest, int{codes[0]}, int{codes[1]}, int{codes[2]}});
+      to[i] = ternary_[std::min(codes[0] + 3 * codes[1] + 9 * codes[2], 26)];
+    }
+    return largest < f_.levels;
+  }
+  void DecodeIndex(std::uint8_t stored, int plane, std::uint8_t* codes) const {
+    int index = stored & 0x0f;
+    for (int j = 0; j < a_.g; ++j, index = DropLowDigit(a_, index)) {
+      const int digit = LowDigit(a_, index);
+      if (e_.has_signs()) codes[j] = static_cast<std::uint8_t>(1 + ((stored & kNegative) != 0 ? -digit : digit));
+      if (!e_.has_signs() && digit > 0) codes[j] = static_cast<std::uint8_t>(codes[j] | 1 << plane);
+    }
+  }
+
+  const FormatInfo& f_;
+  const EncodingInfo& e_;
+  const ActivationInfo& a_;
+  std::uint8_t ternary_[27] = {};
+};
+
+}  // namespace internal
+}  // namespace lutra

@@ -1,0 +1,113 @@
+// Unpack: the inverse of Pack.
+#include <algorithm>
+#include <cstring>
+
+#include "activation_access.h"
+#include "lutra/packed_matrix.h"
+#include "pack/parts.h"
+#include "pack/runs.h"
+#include "packed_access.h"
+#include "validate.h"
+
+namespace lutra {
+namespace {
+
+using internal::Geometry;
+using internal::kPanelRows;
+using internal::Place;
+
+QuantizedView ShapeOf(const PackedMatrix& packed) {
+  QuantizedView shape;
+  shape.format = packed.format();
+  shape.m = packed.m();
+  shape.k = packed.k();
+  shape.group = packed.group();
+  shape.scale_type = packed.scale_type();
+  shape.zero_kind = packed.zero_kind();
+  shape.order = packed.order();
+  return shape;
+}
+
+// One panel, from row `m` on, to the arrays of *w.
+struct PanelUnpacker {
+  const PackedMatrix& packed;
+  const EncodingInfo& e;
+  const Geometry& geometry;
+  const internal::Orders& orders;
+  const internal::Encoder& encoder;
+  QuantizedMatrix& w;
+  std::size_t m;
+  Place place;
+
+  std::size_t rows() const { return std::min(kPanelRows, packed.m() - m); }
+
+  void UnpackQparams(bool super, std::size_t i, std::size_t offset, std::size_t bytes) const {
+    const std::uint8_t* const from = packed.data() + place.At(geometry.panel_bytes, offset, bytes);
+    for (const internal::QparamField& field : geometry.scheme) {
+      if (field.per_super != super) continue;
+      auto* const to = static_cast<std::uint8_t*>(const_cast<void*>(internal::ArrayOf(w.view(), field.role)));
+      const std::size_t per_row = internal::ValuesPerRow(field, packed.k(), packed.group());
+      for (std::size_t row = m; row < m + rows(); ++row) {
+        internal::ForEachValue(field, per_row, geometry.groups_per_super, row, i,
+                               [&](std::size_t value, std::size_t at, int shift) {
+                                 internal::UnpackValue(field.type, from + at, shift, to + value);
+                               });
+      }
+    }
+  }
+
+  void UnpackRun(std::size_t block, std::size_t first, std::size_t halves, std::size_t offset) const {
+    std::uint8_t bytes[internal::kMaxRunBytes];
+    internal::ForEachUnit(
+        e, geometry, place, offset, halves,
+        [&](std::size_t from, std::size_t to, std::size_t n) { std::memcpy(bytes + to, packed.data() + from, n); });
+    internal::Run run;
+    orders.Read(bytes, halves, run);
+    const std::size_t end = geometry.end(block);
+    for (std::size_t c = 0; 2 * c < halves; ++c) {
+      const std::size_t k = geometry.begin(block) + (first + c) * e.chunk_weights;
+      for (std::size_t row = 0; row < rows(); ++row) {
+        std::uint8_t codes[internal::kMaxChunkWeights];
+        encoder.Decode(run.data() + c * internal::kChunkStride + row * kIndicesPerChunk, codes);
+        std::memcpy(w.codes() + (m + row) * packed.k() + k, codes, std::min(e.chunk_weights, end - k));
+      }
+    }
+  }
+};
+
+}  // namespace
+
+Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
+  if (w == nullptr) return Status::Invalid("w", "is null");
+  return internal::UnpackFrom(packed, packed.target() != nullptr ? packed.target()->info.layout : internal::Layout{}, w);
+}
+
+Status internal::UnpackFrom(const PackedMatrix& packed, Layout layout, QuantizedMatrix* w) {
+  QuantizedMatrix result;
+  LUTRA_RETURN_IF_ERROR(result.Allocate(ShapeOf(packed), packed.has_bias()));
+  if (packed.has_bias()) std::memcpy(result.bias(), packed.bias(), packed.m() * sizeof(float));
+  if (packed.order() != nullptr) std::memcpy(result.order(), packed.order(), packed.k() * sizeof(std::uint32_t));
+
+  const FormatInfo& f = Describe(packed.format());
+  const Geometry geometry = lutra::GeometryOf(packed);
+  if (geometry.blocks != 0 && packed.m() != 0) {
+    const Orders orders(layout, f.stored());
+    const Encoder encoder(f);
+    for (std::size_t m = 0; m < packed.m(); m += kPanelRows) {
+      const Place place(InterleavedPanels(layout, f.stored()), m / kPanelRows, PanelsIn(packed.m()));
+      const PanelUnpacker panel{packed, f.stored(), geometry, orders, encoder, result, m, place};
+      ForEachPart(
+          f.stored(), geometry,
+          [&](bool super, std::size_t i, std::size_t offset, std::size_t bytes) {
+            panel.UnpackQparams(super, i, offset, bytes);
+          },
+          [&](std::size_t block, std::size_t first, std::size_t halves, std::size_t offset) {
+            panel.UnpackRun(block, first, halves, offset);
+          });
+    }
+  }
+  *w = std::move(result);
+  return {};
+}
+
+}  // namespace lutra

@@ -1,0 +1,48 @@
+// Instantiates the kernel templates for one target: its table of kernels, empty if it is left out. CMakeLists.txt writes
+// a file for each that defines LUTRA_TARGET (as AVX2) and includes this one.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "targets/kernels-inl.h"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+#include "lutra/kernels/methods-inl.h"
+#include "lutra/kernels/registry.h"
+#include "targets/list.h"
+#include "targets/targets.h"
+
+#define LUTRA_HWY_TARGET HWY_CONCAT(HWY_, LUTRA_TARGET)
+
+#if HWY_TARGET == LUTRA_HWY_TARGET
+namespace lutra {
+namespace internal {
+namespace HWY_NAMESPACE {
+
+constexpr TargetKernels kKernels[] = {
+#ifdef LUTRA_DOT_EXTENSION
+    KernelsWith<ExtensionDot>(FindTargetInfo(HWY_TARGET, kDotExtension)),
+#endif
+    KernelsWith<BaseDot>(FindTargetInfo(HWY_TARGET, kBase)),
+};
+static_assert(kKernels[0].info.layout == kLayout);
+
+}  // namespace HWY_NAMESPACE
+
+template <>
+TargetRows KernelsOf<LUTRA_HWY_TARGET>() {
+  return {HWY_NAMESPACE::kKernels, std::size(HWY_NAMESPACE::kKernels)};
+}
+
+}  // namespace internal
+}  // namespace lutra
+
+#elif HWY_ONCE && (HWY_TARGETS & LUTRA_HWY_TARGET) == 0
+namespace lutra {
+namespace internal {
+
+template <>
+TargetRows KernelsOf<LUTRA_HWY_TARGET>() {
+  return {nullptr, 0};
+}
+
+}  // namespace internal
+}  // namespace lutra
+#endif  // the target

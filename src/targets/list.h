@@ -1,0 +1,39 @@
+// THE list of targets, the best first. CMakeLists.txt reads it, too, and compiles the kernels once for each HWY_ name.
+#pragma once
+
+#include <cstddef>
+
+#include "hwy/detect_targets.h"
+#include "lutra/kernels/registry.h"
+
+namespace lutra {
+namespace internal {
+
+inline constexpr Layout kBytesOfVector{Scope::kVector, 4};                   // vpermb: 64 bytes are looked up at once
+inline constexpr Layout kLanes1{Scope::kBlock, 1}, kLanes2{Scope::kBlock, 2}, kLanes4{Scope::kBlock, 4};
+inline constexpr bool kDotExtension = true, kBase = false;
+
+// Name, Highway's target, whether the CPU must have the dot instruction that Highway's target lacks, layout, and the
+// size of L2 where the system does not tell it. The NEON of every 64-bit Arm is Highway's without AES, which would not
+// help.
+inline constexpr TargetInfo kTargets[] = {
+    {"AVX3_SPR", HWY_AVX3_SPR, kBase, kBytesOfVector, std::size_t{2} << 20},
+    {"AVX3_ZEN4", HWY_AVX3_ZEN4, kBase, kBytesOfVector, std::size_t{1} << 20},
+    {"AVX3_DL", HWY_AVX3_DL, kBase, kBytesOfVector, std::size_t{1} << 20},
+    {"AVX3", HWY_AVX3, kBase, kLanes4, std::size_t{1} << 20},
+    {"AVX2_VNNI", HWY_AVX2, kDotExtension, kLanes2, std::size_t{1} << 20},
+    {"AVX2", HWY_AVX2, kBase, kLanes2, std::size_t{512} << 10},
+    {"NEON_DOT", HWY_NEON_WITHOUT_AES, kDotExtension, kLanes1, std::size_t{512} << 10},
+    {"NEON", HWY_NEON_WITHOUT_AES, kBase, kLanes1, std::size_t{512} << 10},
+    {"EMU128", HWY_EMU128, kBase, kLanes1, std::size_t{512} << 10},
+};
+
+// The row of a target of Highway's, with or without the dot extension.
+constexpr const TargetInfo& FindTargetInfo(std::int64_t hwy_target, bool dot_extension) {
+  std::size_t i = 0;
+  while (kTargets[i].hwy_target != hwy_target || kTargets[i].dot_extension != dot_extension) ++i;
+  return kTargets[i];
+}
+
+}  // namespace internal
+}  // namespace lutra

@@ -1,0 +1,175 @@
+// THE table of plans, measured on one core of AMD Zen 4 and Zen 5, and of an Intel Xeon (family 6, model 207).
+#include "lutra/plan.h"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+
+#include "targets/list.h"
+#include "targets/targets.h"
+
+namespace lutra {
+namespace {
+
+using internal::Scope;
+using internal::TargetInfo;
+
+// --- What a row is for
+
+struct FormatList {
+  Format formats[kFormatCount];
+  std::size_t count;
+  constexpr bool Has(Format format) const {
+    for (std::size_t i = 0; i < count; ++i) {
+      if (formats[i] == format) return true;
+    }
+    return false;
+  }
+};
+template <class... Formats>
+constexpr FormatList In(Formats... formats) {
+  return {{formats...}, sizeof...(formats)};
+}
+// The formats of the table for which `has` is true.
+constexpr FormatList Where(bool (*has)(const FormatInfo&)) {
+  FormatList list{};
+  for (const FormatInfo& f : kFormats) {
+    if (has(f)) list.formats[list.count++] = f.format;
+  }
+  return list;
+}
+constexpr FormatList kAll = Where([](const FormatInfo&) { return true; });
+constexpr FormatList kIndices = Where([](const FormatInfo& f) { return f.stored().has_indices(); });
+constexpr FormatList kOnePlane =
+    Where([](const FormatInfo& f) { return f.stored().has_indices() && f.stored().planes == 1; });
+constexpr FormatList kTwoPlanes = In(Format::kInt2);
+constexpr FormatList kCodes = Where([](const FormatInfo& f) { return !f.stored().has_indices(); });
+
+using Predicate = bool (*)(const TargetInfo&);
+constexpr bool AnyTarget(const TargetInfo&) { return true; }
+constexpr bool WideLookups(const TargetInfo& target) { return target.layout.scope == Scope::kVector; }
+constexpr bool Zen(const TargetInfo& target) { return target.hwy_target == HWY_AVX3_ZEN4; }
+
+constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
+
+// --- The table
+
+struct Row {
+  FormatList formats;
+  Predicate targets;
+  std::size_t n;      // up to so many rows of x
+  std::size_t group;  // scales of at least so many weights
+  Plan plan;
+
+  constexpr bool Serves(Format format, const TargetInfo& target, std::size_t rows, std::size_t block) const {
+    return rows <= n && block >= group && targets(target) && formats.Has(format);
+  }
+};
+
+// Weights are read from memory once per token block, as one address stream; lines are prefetched 8 KB ahead, as many as
+// memory delivers at a time (4 KB and 16 KB: 0 to 3 % slower; int1 on Zen 5: 0.43 of the speed at N = 4 from 1.1 KB, 0.9
+// at N = 1 from 24 KB). But one row of integers takes so few instructions per line that Zen 4 reads far enough ahead by
+// itself (int4 1.25 to 1.4 times as fast, int3 1.05; groups of 32 and 64 0.6 to 0.9, two rows of int3 0.6, sums 0.4 to
+// 0.9).
+//
+// Sums: 16 rows of tables (256 KB of L2 at K = 4096) meet the panels that alternate, so that each table that reaches L1
+// serves up to 256 rows of W; y takes up to 16 KB of L1. Unpacking pays from two token blocks of 16 rows on, and 32 rows
+// share it (int1, int2 on Zen 4: 0.95 to 0.99 of the speed of packed at N = 12 and 16, 1.04 to 1.06 from 32 on; 16 rows
+// per token block 0.96 of that). On AVX2 packed lookups of four rows of x are 1.04 to 1.46 times as fast as unpacked ones
+// at N = 3 and 4, and 0.8 to 0.9 at N = 8, but those of int2 1.03.
+//
+// Codes: x is small, so 128 rows share what is read or unpacked. (Packed int4 at N = 128: 0.8 of the speed of unpacked
+// on an Intel Xeon, where unpacking and dot products share their ports.)
+constexpr std::size_t kAhead = 8192;
+constexpr const char* kMemory = "reading the weights from memory";
+constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
+constexpr const char* kDotPorts = "dot products";
+constexpr const char* kUnpack = "unpacking codes, and dot products";
+constexpr const char* kShuffleAdd = "byte shuffles and additions";
+constexpr bool kPacked = false, kUnpacked = true;
+
+// clang-format off
+constexpr Row kRows[] = {
+    // formats    targets      n      group  method            unpack     tokens panels prefetch bound
+    {kOnePlane,  WideLookups, 1,     0,   {Method::kLookup, kPacked,   4,   4, kAhead, kMemory}},
+    {kOnePlane,  WideLookups, 16,    0,   {Method::kLookup, kPacked,   16,  4, kAhead, kShuffle}},
+    {kTwoPlanes, WideLookups, 1,     0,   {Method::kLookup, kPacked,   4,   1, kAhead, kMemory}},
+    {kTwoPlanes, WideLookups, 16,    0,   {Method::kLookup, kPacked,   16,  1, kAhead, kShuffle}},
+    {kIndices,   WideLookups, kAnyN, 0,   {Method::kLookup, kUnpacked, 32,  4, kAhead, kShuffle}},
+    {kCodes,     Zen,         1,     128, {Method::kDot,    kPacked,   4,   1, 0,      kMemory}},
+    {kCodes,     WideLookups, 1,     0,   {Method::kDot,    kPacked,   4,   1, kAhead, kMemory}},
+    {kCodes,     WideLookups, 32,    0,   {Method::kDot,    kPacked,   32,  1, kAhead, kUnpack}},
+    {kIndices,   AnyTarget,   2,     0,   {Method::kLookup, kPacked,   4,   1, kAhead, kMemory}},
+    {kOnePlane,  AnyTarget,   4,     0,   {Method::kLookup, kPacked,   4,   1, kAhead, kShuffleAdd}},
+    {kTwoPlanes, AnyTarget,   12,    0,   {Method::kLookup, kPacked,   16,  1, kAhead, kShuffleAdd}},
+    {kIndices,   AnyTarget,   kAnyN, 0,   {Method::kLookup, kUnpacked, 64,  1, kAhead, kShuffleAdd}},
+    {kCodes,     AnyTarget,   2,     0,   {Method::kDot,    kPacked,   4,   1, kAhead, kMemory}},
+    {kAll,       AnyTarget,   kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kAhead, kDotPorts}},
+};
+// clang-format on
+
+// The first row that serves a case with this method; a null pointer if there is none.
+constexpr const Row* Find(Format format, const TargetInfo& target, std::size_t n, std::size_t block,
+                          const Method* method) {
+  for (const Row& row : kRows) {
+    if (row.Serves(format, target, n, block) && (method == nullptr || row.plan.method == *method)) return &row;
+  }
+  return nullptr;
+}
+
+// Each format has each of its methods on each target for every N and group.
+constexpr bool IsComplete() {
+  for (const FormatInfo& f : kFormats) {
+    for (const TargetInfo& target : internal::kTargets) {
+      for (const Method method : {Method::kLookup, Method::kDot}) {
+        if (HasMethod(f.format, method) && Find(f.format, target, kAnyN, 16, &method) == nullptr) return false;
+      }
+    }
+  }
+  return true;
+}
+static_assert(IsComplete());
+
+constexpr std::array<Plan, std::size(kRows)> kPlans = [] {  // the table without what rows are for
+  std::array<Plan, std::size(kRows)> plans{};
+  for (std::size_t i = 0; i < plans.size(); ++i) plans[i] = kRows[i].plan;
+  return plans;
+}();
+
+// The best of this machine if there is none.
+Target TargetOf(const PlanCase& what) { return what.target != nullptr ? what.target : RunnableTargets().data[0]; }
+
+const Plan& Selected(const PlanCase& what, const Method* method) {
+  const Row* const row = Find(what.format, TargetOf(what)->info, what.n, BlockSize(Describe(what.format), what.group), method);
+  return kPlans[static_cast<std::size_t>(row - kRows)];
+}
+
+}  // namespace
+
+PlanList Plans() { return {kPlans.data(), kPlans.size()}; }
+
+bool Serves(const Plan& plan, const PlanCase& what) {
+  const auto i = static_cast<std::size_t>(&plan - kPlans.data());
+  return i < kPlans.size() && IsFormat(what.format) && HasMethod(what.format, plan.method) &&
+         kRows[i].Serves(what.format, TargetOf(what)->info, what.n, BlockSize(Describe(what.format), what.group));
+}
+
+const Plan& SelectPlan(const PlanCase& what, Choice choice) {
+  return choice == Choice::kInvariant ? internal::SelectPlanFor(what, MethodOf(what.format).kind) : Selected(what, nullptr);
+}
+
+const Plan& internal::SelectPlanFor(const PlanCase& what, ActivationKind kind) {
+  const Method method = kind == ActivationKind::kIntegers ? Method::kDot : Method::kLookup;
+  return Selected(what, &method);
+}
+
+MicroTile TileOf(const Plan& plan, const PlanCase& what) {
+  const internal::MethodKernel& kernel =
+      TargetOf(what)->method(what.format, KindOf(plan.method, what.format), Precision::kInt8);
+  const internal::MicroKernel& micro = plan.unpack ? kernel.unpacked : kernel.packed;
+  const int rows = static_cast<int>(std::min<std::size_t>(what.n, static_cast<std::size_t>(micro.rows)));
+  if (rows == 0) return {0, 0};
+  return {std::min(static_cast<int>(std::min(plan.panels, kernel.panels)), micro.panels_for(rows)), rows};
+}
+
+}  // namespace lutra

@@ -11,6 +11,7 @@
 #include <random>
 #include <vector>
 
+#include "lutra/layout/k_blocks.h"
 #include "lutra/lutra.h"
 #include "support/guarded.h"
 #include "support/names.h"
@@ -62,9 +63,10 @@ inline constexpr XKind kXKinds[] = {
     {DataType::kInt8, 16},     {DataType::kInt8, 128},           {DataType::kInt8, 192},     {DataType::kInt8, 7},
     {DataType::kInt8, 100},    {DataType::kInt8, kPerMatrix - 1}};
 
-inline const char* NameOf(Data data) {
+using lutra::Name;
+inline const char* Name(Data data) {
   constexpr const char* kNames[] = {"gaussian", "equal", "zero", "outlier", "denormal", "huge", "extreme", "low_digit"};
-  return NameIn(kNames, data);
+  return kNames[static_cast<std::size_t>(data)];
 }
 
 struct Case {
@@ -85,12 +87,12 @@ struct Case {
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Case& c) {
-  return out << NameOf(c.format) << " on " << (c.target == nullptr ? "any target" : TargetName(c.target)) << ", M "
-             << c.m << " N " << c.n << " K " << c.k << ", group " << GroupName(c.group) << ", zeros "
-             << NameOf(c.zero_kind) << ", scales " << NameOf(c.scale_type) << (c.bias ? ", bias" : "")
-             << (c.order ? ", order, " : ", ") << NameOf(c.precision) << ", x " << NameOf(c.x.type) << " per "
-             << GroupName(c.x.scale_group) << ", y " << NameOf(c.y_type) << ", gap " << c.gap << ", data "
-             << NameOf(c.data) << (c.scales.empty() ? "" : ", special scales") << ", seed " << c.seed;
+  return out << Name(c.format) << " on " << (c.target == nullptr ? "any target" : TargetName(c.target)) << ", M " << c.m
+             << " N " << c.n << " K " << c.k << ", group " << GroupName(c.group) << ", zeros " << Name(c.zero_kind)
+             << ", scales " << Name(c.scale_type) << (c.bias ? ", bias" : "") << (c.order ? ", order, " : ", ")
+             << Name(c.precision) << ", x " << Name(c.x.type) << " per " << GroupName(c.x.scale_group) << ", y "
+             << Name(c.y_type) << ", gap " << c.gap << ", data " << Name(c.data)
+             << (c.scales.empty() ? "" : ", special scales") << ", seed " << c.seed;
 }
 
 class Random {
@@ -279,11 +281,11 @@ class Problem {
           row[k] = flipped_[k] ? -1.0f : 1.0f;
           break;
         case Data::kLowDigit: {
-          const auto g = static_cast<std::size_t>(f.g);
+          const auto g = static_cast<std::size_t>(Describe(f.stored().kind).g);
           const bool last = k % CutSize(f, w_.group) % BlockSize(f, w_.group) % g + 1 == g;
           const int sum = n % 2 == 0 ? 63 : -64;
-          const int each = sum / f.g;
-          row[k] = static_cast<float>(last ? sum - each * (f.g - 1) : each);
+          const int each = sum / static_cast<int>(g);
+          row[k] = static_cast<float>(last ? sum - each * (static_cast<int>(g) - 1) : each);
           break;
         }
         default:

@@ -16,14 +16,15 @@ case $target in
     mca=$(command -v llvm-mca-19 || command -v llvm-mca)
     ;;
 esac
+encodings=$(sed -n 's/^ *{Encoding::k\([A-Za-z0-9]*\), ".*/\1/p' "$(dirname "$0")/../include/lutra/format.h" | tr '\n' ' ')
 loops=$(mktemp -d)
 trap 'rm -rf "$loops"' EXIT
 
-# One line per loop: format, kernel, units (lookups or multiply-adds), instructions, moves, stack, verdict, and the file
+# One line per loop: encoding (any: unpacked to bytes), kernel, units (lookups or multiply-adds), instructions, moves, stack, verdict, and the file
 # that holds its code; beside it FILE.work, the lookups or multiply-adds alone.
-"$objdump" --disassemble --demangle --no-show-raw-insn "$library" | awk -v target="$target" -v folder="$loops" '
+"$objdump" --disassemble --demangle --no-show-raw-insn "$library" | awk -v target="$target" -v folder="$loops" -v list="$encodings" '
   BEGIN {
-    split("int1 int2 int3 int4 ternary", formats)
+    split(list, encodings)
     # Units per instruction; a lookup takes precedence, as its adder may be a multiplication.
     lookup["vpermb"] = 64; lookup["tbl"] = 16; lookup["vpshufb"] = target ~ /AVX3/ ? 64 : 32
     multiply["vpdpbusd"] = target ~ /AVX3/ ? 64 : 32; multiply["vpmaddubsw"] = multiply["vpdpbusd"]
@@ -50,7 +51,7 @@ trap 'rm -rf "$loops"' EXIT
     }
     for (i = 0; i < loops; ++i) {
       if (!is_loop(work[i], most)) continue
-      inner = 1  # loops that only ask for lines may be inside
+      inner = 1  # loops that only prefetch may be inside
       for (j = 0; j < loops; ++j) {
         if (j != i && is_loop(work[j], most) && first[j] >= first[i] && last[j] <= last[i]) inner = 0
       }
@@ -65,7 +66,7 @@ trap 'rm -rf "$loops"' EXIT
       count_ = last[i] - first[i] + 1
       per64 = count_ * 64 / units
       # Dot kernels: 64 multiply-adds are one vpdpbusd, so the limits are per 16 of them.
-      bad = limited && (per64 * 16 > (kernel == "lookup" ? format == 4 ? 140 : 102 : 100) ||
+      bad = limited && (per64 * 16 > (kernel == "lookup" ? encoding ~ /Ternary/ ? 140 : 102 : 100) ||
                         moves * 16 * 64 / units > 1 || stack * 16 * 64 / units > 1)
       file = folder "/" (reported + 0)
       for (k = first[i]; k < last[i]; ++k) {  # without the branch
@@ -76,17 +77,19 @@ trap 'rm -rf "$loops"' EXIT
         if (kernel == "lookup" ? units_of(lookup, k) : units_of(multiply, k)) print text > (file ".work")
       }
       close(file); close(file ".work")
-      print formats[format + 1], kernel, units, count_, moves, stack, bad ? "too-many" : "-", file
+      print encoding, kernel, units, count_, moves, stack, bad ? "too-many" : "-", file
       ++reported
     }
   }
   /^[0-9a-f]+ <.*>:$/ {
     if (inside) report()
-    inside = index($0, "N_" target "::OverBlocks<") && /Precision\)0/
+    inside = index($0, "N_" target "::MultiplyBlocks<") && /Precision\)0/
     count = loops = 0
     if (inside) {
-      match($0, /Format\)[0-9]/); format = substr($0, RSTART + 7, 1)
-      kernel = formats[format + 1] !~ /int[34]/ ? "lookup" : /ExtensionDot/ ? "dot-extension" : "dot"
+      encoding = "any"
+      if (match($0, /Encoding\)[0-9]/)) encoding = encodings[substr($0, RSTART + 9, 1) + 1]
+      if (/TableOfCodes/) encoding = encoding "-table"
+      kernel = !/DotKernel/ ? "lookup" : /ExtensionDot/ ? "dot-extension" : /WideDot/ ? "dot-wide" : "dot"
     }
     next
   }
@@ -104,7 +107,7 @@ trap 'rm -rf "$loops"' EXIT
   END { if (inside) report() }' >"$loops/list"
 
 [ -s "$loops/list" ] || { echo "no hot loops of $target"; exit 1; }
-header="| format | kernel | lookups or multiply-adds | instructions per 64 | moves | on the stack |"
+header="| encoding | kernel | lookups or multiply-adds | instructions per 64 | moves | on the stack |"
 line="|---|---|---|---|---|---|"
 known=
 for core in $cores; do
@@ -119,8 +122,8 @@ cycles() {
   "$mca" -mtriple=aarch64 -mattr=+dotprod -mcpu="$1" "$2" 2>/dev/null |
     awk -v units="$3" '/^Block RThroughput/ { printf "%.1f", $3 * 64 / units }'
 }
-while read -r format kernel units count moves stack verdict file; do
-  row="| $format | $kernel | $units | $(echo "$count $units" | awk '{ printf "%.1f", $1 * 64 / $2 }') | $moves | $stack |"
+while read -r encoding kernel units count moves stack verdict file; do
+  row="| $encoding | $kernel | $units | $(echo "$count $units" | awk '{ printf "%.1f", $1 * 64 / $2 }') | $moves | $stack |"
   for core in $known; do
     row="$row $(cycles "$core" "$file" "$units") ($(cycles "$core" "$file.work" "$units")) |"
   done

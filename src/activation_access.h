@@ -32,7 +32,7 @@ struct ActivationAccess {
 
   // Of x, or, unless `norm` is null, of x normalized.
   static Status Prepare(const ActivationView& x, const RmsNorm* norm, const PackedMatrix& w, Precision precision,
-                        ActivationKind kind, Context& context, Activations* activations);
+                        Choice choice, ActivationKind kind, Context& context, Activations* activations);
 };
 
 inline internal::Geometry GeometryOf(const PackedMatrix& w, ActivationKind kind) {

@@ -152,8 +152,8 @@ const Plan& PlanFor(const PackedMatrix& w, const Activations& x) {
 }  // namespace
 
 bool Activations::Fits(const PackedMatrix& w) const {
-  const bool multiplies = kind() == ActivationKind::kIntegers || kind() == MethodOf(w.format()).kind;
-  return multiplies && key_ == ActivationAccess::KeyFor(w, key_.kind, key_.precision);
+  const bool integers = kind() == ActivationKind::kIntegers && key_.choice == Choice::kFastest;
+  return (integers || kind() == MethodOf(w.format()).kind) && key_ == ActivationAccess::KeyFor(w, key_.kind, key_.precision);
 }
 
 Status MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView& y, std::size_t m_begin,

@@ -50,7 +50,7 @@ internal::PrepareArgs ArgsOf(const ActivationView& x, const RmsNorm* norm, const
 }  // namespace
 
 Status ActivationAccess::Prepare(const ActivationView& x, const RmsNorm* norm, const PackedMatrix& w,
-                                 Precision precision, ActivationKind kind, Context& context,
+                                 Precision precision, Choice choice, ActivationKind kind, Context& context,
                                  Activations* activations) {
   if (activations == nullptr) return Status::Invalid("activations", "is null");
   activations->n_ = 0;
@@ -83,6 +83,7 @@ Status ActivationAccess::Prepare(const ActivationView& x, const RmsNorm* norm, c
     }
   }
   activations->key_ = KeyFor(w, kind, precision);
+  activations->key_.choice = choice;
   activations->n_ = x.n;
   return {};
 }
@@ -97,7 +98,8 @@ Status PrepareBy(const ActivationView& x, const RmsNorm* norm, const PackedMatri
     return Status::Invalid("choice", "is not a Choice");
   }
   const Plan& plan = SelectPlan({w.format(), w.target(), x.n, w.group()}, options.choice);
-  return ActivationAccess::Prepare(x, norm, w, options.precision, KindOf(plan.method, w.format()), context, activations);
+  return ActivationAccess::Prepare(x, norm, w, options.precision, options.choice, KindOf(plan.method, w.format()),
+                                   context, activations);
 }
 
 }  // namespace
@@ -115,7 +117,7 @@ Status PrepareRmsNorm(const ActivationView& x, const RmsNorm& norm, const Packed
 Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, const Plan& plan, Context& context,
                Activations* activations) {
   if (!HasMethod(w.format(), plan.method)) return Status::Invalid("plan.method", "is not one of the format's");
-  return ActivationAccess::Prepare(x, nullptr, w, precision, KindOf(plan.method, w.format()), context, activations);
+  return ActivationAccess::Prepare(x, nullptr, w, precision, Choice::kFastest, KindOf(plan.method, w.format()), context, activations);
 }
 
 }  // namespace lutra

@@ -1,4 +1,4 @@
-// Every function of the C API refuses null, destroyed and foreign handles.
+// Every function of the C API refuses null, zeros and handles of another kind.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -10,7 +10,7 @@
 #include "lutra/lutra.h"
 #include "lutra/lutra_c.h"
 #include "support/c_api.h"
-#include "support/c_handles.h"
+#include "support/c_api_fixture.h"
 #include "support/c_views.h"
 #include "support/problem.h"
 #include "support/testing.h"
@@ -20,14 +20,14 @@ namespace {
 
 class LutraCHandles : public CApiTest {
  protected:
-  // The function takes the good handle and refuses null, cleared memory, and handles of another kind.
+  // The function takes the good handle and refuses null, zeros, and handles of another kind.
   template <class H, class Call>
   void ExpectOnly(H* good, const char* argument, const Call& call) {
     EXPECT_TRUE(COk(call(good)));
     EXPECT_TRUE(CRefused(call(nullptr), argument));
-    static const std::uint64_t cleared[64] = {};  // as a destroyed handle is
+    static const std::uint64_t zeros[64] = {};
     void* const others[] = {context_.As<void>(), quantized_.As<void>(), packed_.As<void>(), x_.As<void>(),
-                            const_cast<std::uint64_t*>(cleared)};
+                            const_cast<std::uint64_t*>(zeros)};
     for (void* const other : others) {
       if (other == good) continue;
       EXPECT_TRUE(CRefused(call(static_cast<H*>(other)), argument));

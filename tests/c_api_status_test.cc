@@ -12,7 +12,7 @@
 #include "lutra/lutra.h"
 #include "lutra/lutra_c.h"
 #include "support/c_api.h"
-#include "support/c_handles.h"
+#include "support/c_api_fixture.h"
 #include "support/c_views.h"
 #include "support/faults.h"
 #include "support/problem.h"

@@ -120,14 +120,17 @@ TEST_P(Gguf, TakesEmptyMatrices) {
   }
 }
 
-// Infinities and NaNs are refused at exactly the bytes where a type has f16 scales.
+// Infinities and NaNs are refused at exactly the bytes where a type has f16 scales, and the NaN of E8M0.
 TEST_P(Gguf, RefusesScalesThatAreNotFinite) {
   const std::vector<std::uint8_t> bytes = Blocks(kM).bytes;
   QuantizedMatrix w;
   std::size_t refused = 0;
   for (std::size_t i = 0; i + 1 < type().bytes; ++i) {
     bool all = true;
-    for (const unsigned bits : {0x7c00u, 0xfc00u, 0x7e00u, 0xffffu}) {
+    const bool bytes_are_scales = type().scale_type == DataType::kE8M0;
+    const std::vector<unsigned> faults =
+        bytes_are_scales ? std::vector<unsigned>{0x00ffu, 0xffffu} : std::vector<unsigned>{0x7c00u, 0xfc00u, 0x7e00u, 0xffffu};
+    for (const unsigned bits : faults) {
       std::vector<std::uint8_t> spoiled = bytes;
       std::uint8_t* const at = &spoiled[bytes.size() - type().bytes + i];  // in the last block
       at[0] = static_cast<std::uint8_t>(bits);

@@ -314,6 +314,8 @@ TEST(PackedBytes, DoNotChangeWithinAVersion) {
           {0xbeb605ad89b093c4},
           {0xa4c7adb5050f1e71},
           {0xf1bab3b441aa9f03, 0x82b482c8191a57cc, 0xb6ac1f7ce2cd2e44, 0xba02c7c43cd03593},
+          {0xa4c7adb5050f1e71},  // codes of four bits, as int4's
+          {0xa4c7adb5050f1e71},
       },
       {
           {0xc48d959b2e401dd3, 0xe571f35e3a362571, 0x8b518dcb8b9f874d, 0x261315bd479dd445},
@@ -321,6 +323,8 @@ TEST(PackedBytes, DoNotChangeWithinAVersion) {
           {0xf4165c99bce5ffb6},
           {0xbac95add004aa2ab},
           {0xca82160937a226c3, 0x3678c86b29448ade, 0x2b5db35e67415bc1, 0x8609524cda6f32fe},
+          {0xbac95add004aa2ab},
+          {0xbac95add004aa2ab},
       },
   };
   constexpr ParamKind kKinds[] = {{DataType::kF16, ZeroKind::kFloat}, {DataType::kUInt4, ZeroKind::kOffset}};

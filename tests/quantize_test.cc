@@ -17,6 +17,17 @@
 namespace lutra::test {
 namespace {
 
+float Lowest(const FormatInfo& f) {
+  float lowest = f.value(0);
+  for (int q = 1; q < f.levels; ++q) lowest = std::min(lowest, f.value(q));
+  return lowest;
+}
+float Highest(const FormatInfo& f) {
+  float highest = f.value(0);
+  for (int q = 1; q < f.levels; ++q) highest = std::max(highest, f.value(q));
+  return highest;
+}
+
 class Quantizing : public ::testing::TestWithParam<std::tuple<FormatInfo, ZeroKind>> {
  protected:
   static constexpr std::size_t kM = 5, kK = 300, kStride = 303;
@@ -64,7 +75,7 @@ class Quantizing : public ::testing::TestWithParam<std::tuple<FormatInfo, ZeroKi
 TEST_P(Quantizing, CodesAreTheNearest) {
   for (const std::size_t group : kGroups) {
     for (const DataType scale_type : kFloatTypes) {
-      SCOPED_TRACE(::testing::Message() << "group " << group << " scales " << NameOf(scale_type));
+      SCOPED_TRACE(::testing::Message() << "group " << group << " scales " << Name(scale_type));
       const std::vector<float> weights = Weights(0.25f);
       const QuantizedMatrix q = Quantized(weights, group, scale_type);
       const QuantizedView& v = q.view();
@@ -107,6 +118,15 @@ TEST_P(Quantizing, ScalesAreTheDocumentedOnes) {
       } else if (HasMeanScale()) {
         EXPECT_NEAR(scale, magnitudes / count, tolerance);
         EXPECT_EQ(zero, 0.0);
+      } else if (f().values != nullptr) {
+        const float least = Lowest(f()), most = Highest(f());
+        if (HasFreeZero()) {
+          EXPECT_NEAR(scale, (*high - *low) / (most - least), tolerance);
+          EXPECT_NEAR(scale * (least - zero), *low, tolerance);
+        } else {
+          EXPECT_NEAR(scale * least, -*low > *high ? *low : *high, tolerance);
+          EXPECT_EQ(zero, 0.0);
+        }
       } else if (zero_kind() == ZeroKind::kNone) {
         EXPECT_EQ(-scale * f().default_zero, -*low > *high ? *low : *high);  // code 0 is the extreme, exactly
       } else {
@@ -121,7 +141,7 @@ TEST_P(Quantizing, ScalesAreTheDocumentedOnes) {
 TEST_P(Quantizing, DegenerateWeights) {
   for (const float value : {0.0f, 1.0f, -1.0f, 1e-30f, -1e-42f, 1e30f, -3e38f}) {
     for (const DataType scale_type : kFloatTypes) {
-      SCOPED_TRACE(::testing::Message() << value << " scales " << NameOf(scale_type));
+      SCOPED_TRACE(::testing::Message() << value << " scales " << Name(scale_type));
       const QuantizedMatrix q = Quantized(std::vector<float>(kM * kStride, value), 128, scale_type);
       std::vector<float> w(kM * kK);
       ASSERT_TRUE(Ok(Dequantize(q.view(), w.data(), kK)));
@@ -170,7 +190,7 @@ TEST_P(Quantizing, DequantizeFollowsTheFormula) {
 }
 
 std::string QuantizingName(const ::testing::TestParamInfo<Quantizing::ParamType>& info) {
-  return std::string(std::get<0>(info.param).name) + "_" + NameOf(std::get<1>(info.param));
+  return std::string(std::get<0>(info.param).name) + "_" + Name(std::get<1>(info.param));
 }
 INSTANTIATE_TEST_SUITE_P(Each, Quantizing,
                          ::testing::Combine(::testing::ValuesIn(kFormats), ::testing::ValuesIn(kZeroKinds)),
@@ -215,7 +235,7 @@ TEST(Quantize, RefusesFaultyArguments) {
       {"weights", [](Call& call) { call.weights = nullptr; }},
       {"row_stride", [](Call& call) { call.row_stride = 39; }},
       {"row_stride", [](Call& call) { call.row_stride = kMax / 2; }},
-      {"options.format", [](Call& call) { call.options.format = static_cast<Format>(5); }},
+      {"options.format", [](Call& call) { call.options.format = static_cast<Format>(kFormatCount); }},
       {"options.group", [](Call& call) { call.options.group = 100; }},
       {"options.scale_type", [](Call& call) { call.options.scale_type = DataType::kInt8; }},
       {"options.scale_type", [](Call& call) { call.options.scale_type = static_cast<DataType>(8); }},

@@ -86,7 +86,7 @@ TEST_F(ActivationStatus, ValuesThatAreNotFinite) {
     for (const float bad : kNotFinite) {
       for (const std::size_t at : {std::size_t{0}, std::size_t{127}, std::size_t{149}, std::size_t{299}}) {
         for (const Precision precision : kPrecisions) {
-          SCOPED_TRACE(::testing::Message() << bad << " at " << at << " in " << NameOf(type));
+          SCOPED_TRACE(::testing::Message() << bad << " at " << at << " in " << Name(type));
           Case c = SmallCase();
           c.x.type = type;
           const Problem problem(c);

@@ -82,7 +82,7 @@ TEST_F(WeightStatus, ScalesAndZerosThatAreNotFinite) {
   for (const DataType type : kFloatTypes) {
     for (const float bad : kNotFinite) {
       for (const std::size_t at : {std::size_t{0}, std::size_t{3}, std::size_t{5}}) {
-        SCOPED_TRACE(::testing::Message() << bad << " at " << at << " in " << NameOf(type));
+        SCOPED_TRACE(::testing::Message() << bad << " at " << at << " in " << Name(type));
         Case c = SmallCase();
         c.scale_type = type;
         const Problem problem(c);

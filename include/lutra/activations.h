@@ -12,25 +12,6 @@
 
 namespace lutra {
 
-namespace internal {
-
-// What prepared activations depend on. Matrices with equal keys share them.
-struct ActivationKey {
-  int scope = 0;                          // internal::Scope of the target, where there are tables
-  std::size_t k = 0, block = 0, cut = 0;  // BlockSize, CutSize
-  ActivationKind kind = ActivationKind::kIntegers;
-  Precision precision = Precision::kInt8;
-  std::uint64_t order_checksum = 0;  // PackedFields::order_checksum
-  bool operator==(const ActivationKey& o) const {
-    return scope == o.scope && k == o.k && block == o.block && cut == o.cut && kind == o.kind &&
-           precision == o.precision && order_checksum == o.order_checksum;
-  }
-};
-
-}  // namespace internal
-
-struct Context;
-
 // Which activation kind Prepare chooses.
 //
 // kInvariant: the format's own, so that a row of y has the same bits on every target, for every N (batch invariance), any
@@ -41,6 +22,26 @@ enum class Choice : std::uint8_t { kInvariant, kFastest };
 constexpr const char* Name(Choice choice) {
   return choice == Choice::kInvariant ? "invariant" : choice == Choice::kFastest ? "fastest" : "?";
 }
+
+namespace internal {
+
+// What prepared activations depend on. Matrices with equal keys share them.
+struct ActivationKey {
+  int scope = 0;                          // internal::Scope of the target, where there are tables
+  std::size_t k = 0, block = 0, cut = 0;  // BlockSize, CutSize
+  ActivationKind kind = ActivationKind::kIntegers;
+  Precision precision = Precision::kInt8;
+  Choice choice = Choice::kInvariant;  // not compared
+  std::uint64_t order_checksum = 0;  // PackedFields::order_checksum
+  bool operator==(const ActivationKey& o) const {
+    return scope == o.scope && k == o.k && block == o.block && cut == o.cut && kind == o.kind &&
+           precision == o.precision && order_checksum == o.order_checksum;
+  }
+};
+
+}  // namespace internal
+
+struct Context;
 
 struct PrepareOptions {
   Precision precision;
@@ -57,8 +58,8 @@ class LUTRA_API Activations {
   std::size_t k() const { return key_.k; }
   Precision precision() const { return key_.precision; }
   ActivationKind kind() const { return key_.kind; }
-  // True if MatMul accepts these activations for w: same K, an activation kind that multiplies its format (integers
-  // multiply all; int1 and int2 share sums in base 2, ternary has sums in base 3), for sum tables a target of the same
+  // True if MatMul accepts these activations for w: same K, the format's own activation kind (int1 and int2 share sums in
+  // base 2, ternary has sums in base 3, others have integers) or, under kFastest, integers; for sum tables a target of the same
   // layout, same K-blocks (group sizes from 128 on share them, but for ternary 128, 256, and rows), and equal orders of
   // columns, or none (compared by a checksum of 64 bits).
   bool Fits(const PackedMatrix& w) const;

@@ -52,7 +52,7 @@ constexpr GgufCodec kCodecs[] = {
     Refused(17, "iq2_xs", 256, 74, "is iq2_xs, whose codes are entries of a codebook"),
     Refused(18, "iq3_xxs", 256, 98, "is iq3_xxs, whose codes are entries of a codebook"),
     Refused(19, "iq1_s", 256, 50, "is iq1_s, whose codes are entries of a codebook"),
-    Refused(20, "iq4_nl", 32, 18, "is iq4_nl, whose codes are entries of a codebook"),
+    Imported(20, "iq4_nl", 32, 18, Format::kIq4nl, 32, kF16, kNone, internal::DecodeQ4_0),
     Refused(21, "iq3_s", 256, 110, "is iq3_s, whose codes are entries of a codebook"),
     Refused(22, "iq2_s", 256, 82, "is iq2_s, whose codes are entries of a codebook"),
     Refused(23, "iq4_xs", 256, 136, "is iq4_xs, whose codes are entries of a codebook"),
@@ -65,7 +65,7 @@ constexpr GgufCodec kCodecs[] = {
     Refused(30, "bf16", 1, 2, "is bf16, which is not quantized"),
     Imported(34, "tq1_0", 256, 54, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ1_0),
     Imported(35, "tq2_0", 256, 66, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ2_0),
-    Refused(39, "mxfp4", 32, 17, "is mxfp4, whose codes are floats"),
+    Imported(39, "mxfp4", 32, 17, Format::kFp4, 32, DataType::kE8M0, kNone, internal::DecodeMxfp4),
     Refused(40, "nvfp4", 64, 36, "is nvfp4, whose codes are floats"),
     Imported(41, "q1_0", 128, 18, Format::kInt1, 128, kF16, kNone, internal::DecodeQ1_0),
     Imported(42, "q2_0", 64, 18, Format::kTernary, 64, kF16, kNone, internal::DecodeQ2_0),
@@ -155,7 +155,7 @@ internal::GgufBlock PlaceOf(std::size_t at, std::size_t weights, QuantizedMatrix
                             std::uint16_t* offset) {
   internal::GgufBlock to{w->codes() + at * weights, scale, offset, nullptr, nullptr};
   const QuantizedView& v = w->view();
-  if (HasTwoLevels(v.scale_type)) {
+  if (SizeOf(v.scale_type) == 1) {
     const std::size_t group = at * (weights / v.group);
     to.group_scales = static_cast<std::uint8_t*>(w->scales()) + group;
     if (v.zero_kind == kOffset) to.group_offsets = static_cast<std::uint8_t*>(w->zeros()) + group;
@@ -167,7 +167,8 @@ internal::GgufBlock PlaceOf(std::size_t at, std::size_t weights, QuantizedMatrix
 Status Decode(const Blocks& blocks, QuantizedMatrix* w) {
   const QuantizedView& v = w->view();
   const bool two_levels = HasTwoLevels(v.scale_type);
-  auto* const scales = two_levels ? w->super_scales() : static_cast<std::uint16_t*>(w->scales());
+  const bool halves = v.scale_type == kF16;  // else a block's only scales are the bytes of its groups
+  auto* const scales = two_levels ? w->super_scales() : halves ? static_cast<std::uint16_t*>(w->scales()) : nullptr;
   auto* const offsets = two_levels ? w->super_offsets() : static_cast<std::uint16_t*>(w->zeros());
   CommonScale of_matrix;
   for (std::size_t row = 0; row < v.m; ++row) {
@@ -180,10 +181,10 @@ Status Decode(const Blocks& blocks, QuantizedMatrix* w) {
       if (!internal::AllFinite(&scale, kF16, 1) || !internal::AllFinite(&offset, kF16, 1)) {
         return Status::Invalid("data", "holds a scale that is not finite");
       }
-      if (!HasRowScales(v.group)) {
-        scales[at] = scale;
-      } else {
+      if (HasRowScales(v.group)) {
         of_row.Add(scale, AllZeros(blocks.type, to.codes));
+      } else if (scales != nullptr) {
+        scales[at] = scale;
       }
       if (v.zero_kind == kOffset) offsets[at] = offset;
     }
@@ -191,6 +192,9 @@ Status Decode(const Blocks& blocks, QuantizedMatrix* w) {
     of_matrix.Add(of_row);
   }
   if (v.group == kPerMatrix) scales[0] = of_matrix.scale();
+  if (v.scale_type == DataType::kE8M0 && !internal::AllFinite(w->scales(), v.scale_type, ScaleCount(v))) {
+    return Status::Invalid("data", "holds a scale that is not finite");
+  }
   if (v.zero_kind == ZeroKind::kInteger) std::fill_n(static_cast<std::uint8_t*>(w->zeros()), ScaleCount(v), 1);
   return {};
 }

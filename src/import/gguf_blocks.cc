@@ -60,6 +60,11 @@ void DecodeQ4_0(const std::uint8_t* from, const GgufBlock& to) {
   UnpackFields<16, 4>(from + 2, 16, to.codes);
 }
 
+void DecodeMxfp4(const std::uint8_t* from, const GgufBlock& to) {
+  *to.group_scales = from[0];
+  UnpackFields<16, 4>(from + 1, 16, to.codes);
+}
+
 void DecodeQ4_1(const std::uint8_t* from, const GgufBlock& to) {
   *to.scale = LoadF16(from);
   *to.offset = LoadF16(from + 2);

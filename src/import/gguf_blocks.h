@@ -12,12 +12,13 @@ namespace internal {
 struct GgufBlock {
   std::uint8_t* codes;                         // one per weight of the block
   std::uint16_t *scale, *offset;               // f16
-  std::uint8_t *group_scales, *group_offsets;  // one per group; two levels only
+  std::uint8_t *group_scales, *group_offsets;  // one per group; two levels, or bytes
 };
 
 using GgufDecode = void(const std::uint8_t* from, const GgufBlock& to);
 
-GgufDecode DecodeQ1_0, DecodeQ2_0, DecodeQ4_0, DecodeQ4_1, DecodeQ2_K, DecodeQ3_K, DecodeQ4_K, DecodeTQ1_0, DecodeTQ2_0;
+GgufDecode DecodeQ1_0, DecodeQ2_0, DecodeQ4_0, DecodeQ4_1, DecodeQ2_K, DecodeQ3_K, DecodeQ4_K, DecodeTQ1_0, DecodeTQ2_0,
+    DecodeMxfp4;
 
 }  // namespace internal
 }  // namespace lutra

@@ -54,14 +54,6 @@ std::size_t PickConcurrency(Input& input) {
   return input.Pick(kConcurrency);
 }
 
-// All NaNs as one.
-std::vector<float> Canonical(std::vector<float> y) {
-  for (float& value : y) {
-    if (std::isnan(value)) value = std::numeric_limits<float>::quiet_NaN();
-  }
-  return y;
-}
-
 ::testing::AssertionResult SameRefusal(const Status& actual, const Status& expected) {
   if (actual.code() == expected.code() && actual.message() == expected.message()) return ::testing::AssertionSuccess();
   return ::testing::AssertionFailure() << actual.message() << " instead of " << expected.message();

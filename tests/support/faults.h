@@ -36,7 +36,7 @@ inline std::vector<std::uint8_t> With(float bad, std::size_t at, DataType type, 
 inline constexpr std::uint32_t kFirstOnly[1000] = {};
 
 inline const Fault<QuantizedView> kWeightFaults[] = {
-    {"w.format", [](QuantizedView& w) { w.format = static_cast<Format>(5); }},
+    {"w.format", [](QuantizedView& w) { w.format = static_cast<Format>(kFormatCount); }},
     {"w.format", [](QuantizedView& w) { w.format = static_cast<Format>(255); }},
     {"w.codes", [](QuantizedView& w) { w.codes = nullptr; }},
     {"w.code_stride", [](QuantizedView& w) { w.code_stride = w.k - 1; }},

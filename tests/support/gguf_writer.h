@@ -79,6 +79,10 @@ class BlockWriter {
               return Field{4 + k % 16, k / 16 * 4};
             },
             16, 0, 2);
+      case 20:
+        return Iq4Nl();
+      case 39:
+        return Mxfp4();
       case 10:
         return Q2_K();
       case 11:
@@ -125,6 +129,26 @@ class BlockWriter {
       const unsigned bit = Code(2);
       Or({2 + k / 8, k % 8}, bit);
       Weight(bit != 0 ? scale : -scale);
+    }
+  }
+  void Iq4Nl() {
+    constexpr float kValues[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+    const float scale = Scale(0);
+    for (std::size_t k = 0; k < 32; ++k) {
+      const unsigned code = Code(16);
+      Or({2 + k % 16, k / 16 * 4}, code);
+      Weight(scale * kValues[code]);
+    }
+  }
+  void Mxfp4() {
+    constexpr float kMagnitudes[] = {0, 1, 2, 3, 4, 6, 8, 12};
+    const unsigned exponent = options_.scale != 0.0f ? 120 : Integer(12) < 2 ? Integer(2) : 100 + Integer(40);
+    At(0) = static_cast<std::uint8_t>(exponent);
+    for (std::size_t k = 0; k < 32; ++k) {
+      const unsigned code = Code(16);
+      Or({1 + k % 16, k / 16 * 4}, code);
+      const float magnitude = std::ldexp(kMagnitudes[code % 8], static_cast<int>(exponent) - 128);
+      Weight(code <= 8 ? magnitude : -magnitude);  // ggml's -0 is 0
     }
   }
   void TQ1_0() {

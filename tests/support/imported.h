@@ -38,7 +38,7 @@ inline void ExpectRightProducts(const QuantizedView& w) {
       ASSERT_TRUE(Ok(ReferenceMatMul(w, x, expected.data())));
       ASSERT_TRUE(Ok(ReferenceErrorBound(w, x, precision, bound.data())));
       for (const Target target : RunnableTargets()) {
-        SCOPED_TRACE(::testing::Message() << TargetName(target) << ", N " << n << ", " << NameOf(precision));
+        SCOPED_TRACE(::testing::Message() << TargetName(target) << ", N " << n << ", " << Name(precision));
         PackedMatrix packed;
         Context context;
         Activations tables;

@@ -1,4 +1,4 @@
-// Names of the library's enums in the names of cases and in messages.
+// Names of group sizes in the names of cases and in messages.
 #pragma once
 
 #include <cstddef>
@@ -8,10 +8,6 @@
 
 namespace lutra::test {
 
-template <class Enum>
-const char* NameOf(Enum value) {
-  return Name(value);
-}
 inline std::string GroupName(std::size_t group) {
   return group == kPerRow ? "row" : group == kPerMatrix ? "matrix" : std::to_string(group);
 }

@@ -46,7 +46,8 @@ inline constexpr ParamKind kParamKinds[] = {
     {DataType::kF32, ZeroKind::kOffset},   {DataType::kF16, ZeroKind::kOffset},  {DataType::kBF16, ZeroKind::kOffset},
     {DataType::kInt8, ZeroKind::kNone},    {DataType::kInt8, ZeroKind::kOffset}, {DataType::kUInt4, ZeroKind::kNone},
     {DataType::kUInt4, ZeroKind::kOffset}, {DataType::kF32, ZeroKind::kUInt4},   {DataType::kF16, ZeroKind::kUInt4},
-    {DataType::kBF16, ZeroKind::kUInt4}};
+    {DataType::kBF16, ZeroKind::kUInt4},   {DataType::kE8M0, ZeroKind::kNone},   {DataType::kE8M0, ZeroKind::kInteger},
+    {DataType::kE8M0, ZeroKind::kUInt4}};
 // Scales per row or matrix have one level.
 constexpr bool Exists(std::size_t group, ParamKind kind) {
   return !HasTwoLevels(kind.scale_type) || !HasRowScales(group);
@@ -63,9 +64,10 @@ inline constexpr XKind kXKinds[] = {
     {DataType::kInt8, 16},     {DataType::kInt8, 128},           {DataType::kInt8, 192},     {DataType::kInt8, 7},
     {DataType::kInt8, 100},    {DataType::kInt8, kPerMatrix - 1}};
 
-inline const char* NameOf(Data data) {
+using lutra::Name;
+inline const char* Name(Data data) {
   constexpr const char* kNames[] = {"gaussian", "equal", "zero", "outlier", "denormal", "huge", "extreme", "low_digit"};
-  return NameIn(kNames, data);
+  return kNames[static_cast<std::size_t>(data)];
 }
 
 struct Case {
@@ -86,12 +88,12 @@ struct Case {
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Case& c) {
-  return out << NameOf(c.format) << " on " << (c.target == nullptr ? "any target" : TargetName(c.target)) << ", M "
-             << c.m << " N " << c.n << " K " << c.k << ", group " << GroupName(c.group) << ", zeros "
-             << NameOf(c.zero_kind) << ", scales " << NameOf(c.scale_type) << (c.bias ? ", bias" : "")
-             << (c.order ? ", order, " : ", ") << NameOf(c.precision) << ", x " << NameOf(c.x.type) << " per "
-             << GroupName(c.x.scale_group) << ", y " << NameOf(c.y_type) << ", gap " << c.gap << ", data "
-             << NameOf(c.data) << (c.scales.empty() ? "" : ", special scales") << ", seed " << c.seed;
+  return out << Name(c.format) << " on " << (c.target == nullptr ? "any target" : TargetName(c.target)) << ", M " << c.m
+             << " N " << c.n << " K " << c.k << ", group " << GroupName(c.group) << ", zeros " << Name(c.zero_kind)
+             << ", scales " << Name(c.scale_type) << (c.bias ? ", bias" : "") << (c.order ? ", order, " : ", ")
+             << Name(c.precision) << ", x " << Name(c.x.type) << " per " << GroupName(c.x.scale_group) << ", y "
+             << Name(c.y_type) << ", gap " << c.gap << ", data " << Name(c.data)
+             << (c.scales.empty() ? "" : ", special scales") << ", seed " << c.seed;
 }
 
 class Random {
@@ -115,6 +117,7 @@ class Random {
 inline float Load(DataType type, const void* data, std::size_t i) {
   const auto* const at = static_cast<const std::uint8_t*>(data) + i * SizeOf(type);
   if (type == DataType::kInt8) return static_cast<float>(static_cast<std::int8_t>(*at));
+  if (type == DataType::kE8M0) return std::ldexp(1.0f, *at - 127);
   std::uint16_t half;
   std::memcpy(&half, at, sizeof(half));
   if (type != DataType::kF32) return type == DataType::kF16 ? F16ToF32(half) : BF16ToF32(half);
@@ -125,9 +128,12 @@ inline float Load(DataType type, const void* data, std::size_t i) {
 inline void Store(DataType type, float value, void* data, std::size_t i) {
   auto* const at = static_cast<std::uint8_t*>(data) + i * SizeOf(type);
   const std::uint16_t half = type == DataType::kF16 ? F32ToF16(value) : F32ToBF16(value);
-  const auto byte = static_cast<std::int8_t>(type == DataType::kInt8 ? value : 0.0f);
+  auto byte = static_cast<std::int8_t>(type == DataType::kInt8 ? value : 0.0f);
+  if (type == DataType::kE8M0) {  // the power of two below |value|
+    byte = static_cast<std::int8_t>(std::clamp(value == 0 ? 0 : std::ilogb(value) + 127, 0, 254));
+  }
   const void* const from = type == DataType::kF32    ? static_cast<const void*>(&value)
-                           : type == DataType::kInt8 ? static_cast<const void*>(&byte)
+                           : SizeOf(type) == 1      ? static_cast<const void*>(&byte)
                                                      : &half;
   std::memcpy(at, from, SizeOf(type));
 }
@@ -286,12 +292,11 @@ class Problem {
           row[k] = flipped_[k] ? -1.0f : 1.0f;
           break;
         case Data::kLowDigit: {
-          const int in_index = MethodOf(f.format).activations().g;
-          const auto g = static_cast<std::size_t>(in_index);
+          const auto g = static_cast<std::size_t>(Describe(f.stored().kind).g);
           const bool last = k % CutSize(f, w_.group) % BlockSize(f, w_.group) % g + 1 == g;
           const int sum = n % 2 == 0 ? 63 : -64;
-          const int each = sum / in_index;
-          row[k] = static_cast<float>(last ? sum - each * (in_index - 1) : each);
+          const int each = sum / static_cast<int>(g);
+          row[k] = static_cast<float>(last ? sum - each * (static_cast<int>(g) - 1) : each);
           break;
         }
         default:

@@ -25,10 +25,10 @@ struct Kernel {
   Target target;
 };
 inline void PrintTo(const Kernel& kernel, std::ostream* out) {
-  *out << NameOf(kernel.format) << " on " << TargetName(kernel.target);
+  *out << Name(kernel.format) << " on " << TargetName(kernel.target);
 }
 inline std::string KernelName(const ::testing::TestParamInfo<Kernel>& info) {
-  return std::string(NameOf(info.param.format)) + "_" + TargetName(info.param.target);
+  return std::string(Name(info.param.format)) + "_" + TargetName(info.param.target);
 }
 // Every format on the best targets.
 inline std::vector<Kernel> Kernels(std::size_t best = std::numeric_limits<std::size_t>::max()) {
@@ -74,7 +74,7 @@ struct Scheme {
   ParamKind kind;
 };
 inline std::string PartName(const ParamKind& kind) {
-  return std::string(NameOf(kind.scale_type)) + "_" + NameOf(kind.zero_kind);
+  return std::string(Name(kind.scale_type)) + "_" + Name(kind.zero_kind);
 }
 inline std::string PartName(const Scheme& scheme) { return PartName(scheme.kind); }
 inline std::vector<Scheme> Schemes() {
@@ -106,7 +106,7 @@ struct XPart {
   XKind x;
 };
 inline std::string PartName(const XKind& x) {
-  const std::string type = std::string("x_") + NameOf(x.type);
+  const std::string type = std::string("x_") + Name(x.type);
   if (x.type != DataType::kInt8) return type;
   return type + "_per_" + (x.scale_group == kPerMatrix - 1 ? "huge_group" : GroupName(x.scale_group));
 }
@@ -122,7 +122,7 @@ struct DataPart {
   Data data;
   XKind x;
 };
-inline std::string PartName(const DataPart& part) { return PartName(part.x) + "_" + NameOf(part.data); }
+inline std::string PartName(const DataPart& part) { return PartName(part.x) + "_" + Name(part.data); }
 inline std::vector<DataPart> DataParts() {
   std::vector<DataPart> parts;
   for (const Data data : kDataKinds) {
@@ -154,7 +154,7 @@ struct SweepCase {
 };
 template <class Part>
 std::string CaseName(const SweepCase<Part>& c) {
-  const std::string name = std::string(NameOf(c.kernel.format)) + "_" + PartName(c.part);
+  const std::string name = std::string(Name(c.kernel.format)) + "_" + PartName(c.part);
   return c.kernel.target == nullptr ? name : name + "_" + TargetName(c.kernel.target);
 }
 template <class Part>

@@ -170,6 +170,14 @@ inline PackedMatrix Packed(const Problem& problem, Target target, Executor* exec
   return w;
 }
 
+// All NaNs as one.
+inline std::vector<float> Canonical(std::vector<float> y) {
+  for (float& value : y) {
+    if (std::isnan(value)) value = std::numeric_limits<float>::quiet_NaN();
+  }
+  return y;
+}
+
 inline Activations Prepared(const Problem& problem, const PackedMatrix& w, Executor* executor = nullptr) {
   Context context{executor};
   Activations x;

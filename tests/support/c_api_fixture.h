@@ -1,4 +1,4 @@
-// One of each handle of the C API, and the arguments of its functions.
+// A fixture with one handle of each kind of the C API and the arguments of its functions.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -83,7 +83,7 @@ trap 'rm -rf "$loops"' EXIT
   }
   /^[0-9a-f]+ <.*>:$/ {
     if (inside) report()
-    inside = index($0, "N_" target "::MultiplyBlocks<") && /Precision\)0/
+    inside = index($0, "N_" target "::MultiplyPanels<") && /Precision\)0/
     count = loops = 0
     if (inside) {
       encoding = "any"

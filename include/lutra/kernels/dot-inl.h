@@ -32,10 +32,12 @@ inline constexpr std::size_t kQuadBytes = 4 * kPanelRows, kChunkCodes = kQuads *
 
 // What kernels multiply for a stored code: the code itself, or its entry in a table of bytes.
 struct StoredCodes {
+  static constexpr bool kStored = true;
   explicit HWY_INLINE StoredCodes(const std::uint8_t*) {}
   HWY_INLINE V8 Of(V8 codes) const { return codes; }
 };
 struct TableOfCodes {
+  static constexpr bool kStored = false;
   V8 values;
   explicit HWY_INLINE TableOfCodes(const std::uint8_t* table) : values(hn::LoadDup128(D8(), table)) {}
   HWY_INLINE V8 Of(V8 codes) const { return hn::TableLookupBytes(values, codes); }
@@ -81,6 +83,17 @@ LUTRA_INLINE void UnpackPart(const std::uint8_t* lines, const Codes& codes_of, V
 // vector kFirst on.
 template <class Dot, int kQuad, int kFirst, int kRows, std::size_t kVectors, std::size_t kSums>
 LUTRA_INLINE void AddQuad(const V8 (&codes)[kVectors], const std::uint8_t* x, typename Dot::Sum (&sums)[kSums]) {
+  if constexpr (Dot::kRowByRow) {
+    LUTRA_UNROLL
+    for (int n = 0; n < kRows; ++n) {
+      const VI8 quad = Dot::template Load<kQuad>(x + n * 16);
+      LUTRA_UNROLL
+      for (int v = 0; v < static_cast<int>(kVectors); ++v) {
+        Dot::template Add<kQuad>(sums[(kFirst + v) * kRows + n], codes[v], quad);
+      }
+    }
+    return;
+  }
   VI8 quad[kRows];
   LUTRA_UNROLL
   for (int n = 0; n < kRows; ++n) quad[n] = Dot::template Load<kQuad>(x + n * 16);
@@ -129,8 +142,9 @@ struct PackedDotKernel {
           index += kChunkBytes;
         }
       } else {
-        for (std::size_t first = 0; first < b.chunks; first += b.run_chunks) {
-          const std::size_t chunks = HWY_MIN(b.run_chunks, b.chunks - first);
+        const std::size_t run_chunks = Codes::kStored ? Dot::RunChunks((1 << (kPlanes)) - 1) : b.run_chunks;
+        for (std::size_t first = 0; first < b.chunks; first += run_chunks) {
+          const std::size_t chunks = HWY_MIN(run_chunks, b.chunks - first);
           for (std::size_t at = 0; at < chunks * kChunkBytes; at += 64) b.Prefetch(index + at);
           LUTRA_UNROLL
           for (int part = 0; part < kParts; ++part) {

@@ -13,6 +13,14 @@ namespace lutra {
 namespace internal {
 namespace HWY_NAMESPACE {
 
+// Whether sums of some format of the encoding start from a multiple of the sum of x.
+constexpr bool StartsIn(Encoding encoding) {
+  for (const FormatInfo& f : kFormats) {
+    if (f.encoding == encoding && MethodOf(f.format).start() != 0) return true;
+  }
+  return false;
+}
+
 template <Encoding kEncoding>
 struct LookupTraits {
   static constexpr EncodingInfo kInfo = Describe(kEncoding);
@@ -20,6 +28,8 @@ struct LookupTraits {
   static constexpr bool kSigned = kInfo.has_signs();  // an entry is negated where the index's sign bit is set
   static constexpr std::size_t kInterleaved = InterleavedPanels(kLayout, kInfo);
 };
+template <Encoding kEncoding, Precision kPrecision>
+using LookupSums = SumTraits<Describe(kEncoding).kind, kPrecision, StartsIn(kEncoding)>;
 
 // The tables of a chunk of one row of x: four of 16 bytes.
 inline constexpr std::size_t kTableBytes = Describe(ActivationKind::kBinarySums).chunk_bytes;

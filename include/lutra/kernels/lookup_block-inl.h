@@ -197,14 +197,13 @@ HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t halves, std::ui
 
 // The runs' 16-bit sums of a part, [run][row of x][vector], to floats: sums of runs times their ratios.
 template <class Sums, int kRows>
-HWY_INLINE void FlushPart(KBlock b, const RunSums<2 * kRows>& runs, std::size_t part) {
+HWY_INLINE void FlushPart(const KBlock& b, const RunSums<2 * kRows>& runs, std::size_t part) {
   const D16 d16;
   const D32 d32;
   constexpr std::size_t kRowsOfVector = kVectorBytes / 2;
   const std::size_t count = (b.chunks + kChunksPerRun - 1) / kChunksPerRun;
-  b.qparams += 2 * part * kRowsOfVector;
-  b.tile += 2 * part * kRowsOfVector;
-  for (std::size_t v = 0; v < 2; ++v, b.qparams += kRowsOfVector, b.tile += kRowsOfVector) {
+  int row = static_cast<int>(2 * part * kRowsOfVector);
+  for (std::size_t v = 0; v < 2; ++v, row += static_cast<int>(kRowsOfVector)) {
     V32 sums[2 * kRows];
     StartSums<Sums, kRows>(b, sums);
     for (int limb = 0; limb < Sums::kLimbs; ++limb) {
@@ -224,7 +223,7 @@ HWY_INLINE void FlushPart(KBlock b, const RunSums<2 * kRows>& runs, std::size_t 
         }
       }
     }
-    FlushPanels<Sums, 1, 2, kRows>(b, sums, [](int half) { return half * static_cast<int>(kVectorBytes / 4); });
+    FlushPanels<Sums, 1, 2, kRows>(b, sums, [row](int half) { return row + half * static_cast<int>(kVectorBytes / 4); });
   }
 }
 
@@ -283,11 +282,11 @@ struct IndexUnpacker : UnpackedRuns<kEncoding> {
 template <Encoding kEncoding, Precision kPrecision>
 struct UnpackedLookupKernel {
   using Traits = LookupTraits<kEncoding>;
-  using Sums = SumTraits<Traits::kInfo.kind, kPrecision>;
+  using Sums = LookupSums<kEncoding, kPrecision>;
   using Step = PairStep<Traits>;
   using Runs = UnpackedRuns<kEncoding>;
   static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;  // 8 sums, 4 operands, 3 for lookups of 16
-  static constexpr std::size_t kPanelBytes = 0;                        // panels do not alternate
+  static constexpr std::size_t kPanelBytes = 0;  // panels do not alternate
 
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const KBlock& b) {
@@ -345,7 +344,7 @@ struct UnpackedLookupKernel {
 template <Encoding kEncoding, Precision kPrecision>
 struct LookupKernel {
   using Traits = LookupTraits<kEncoding>;
-  using Sums = SumTraits<Traits::kInfo.kind, kPrecision>;
+  using Sums = LookupSums<kEncoding, kPrecision>;
   using Step = PairStep<Traits>;
   static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;
   static constexpr std::size_t kPanelBytes = 0;

@@ -165,8 +165,9 @@ LUTRA_INLINE void AddHalf(const std::uint8_t* index, const KBlock& b, const std:
 template <Encoding kEncoding, Precision kPrecision, class Indices>
 struct IndexKernel {
   using Traits = LookupTraits<kEncoding>;
-  using Sums = SumTraits<Traits::kInfo.kind, kPrecision>;
-  static constexpr int kMaxRows = 4, kMaxPanels = 4, kTile = 4;  // panels * rows <= kTile
+  using Sums = LookupSums<kEncoding, kPrecision>;
+  static constexpr int kMaxRows = 4, kTile = 4;  // panels * rows <= kTile
+  static constexpr int kMaxPanels = Traits::kInterleaved == 1 ? 1 : 4;
   static constexpr std::size_t kPanelBytes = 2 * Indices::kBytes;
 
   template <int kPanels, int kRows>

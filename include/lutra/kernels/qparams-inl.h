@@ -44,10 +44,14 @@ HWY_INLINE VF LoadValues(const std::uint8_t* from, std::size_t row, bool high) {
 
 // --- A panel's qparams. With scales of two levels, `supers` are floats: super-scale * gain and super-offset of each row.
 
-// What turns a group's values into scale * gain and center.
+// How groups of a matrix are read.
 struct QparamArgs {
-  QparamScheme scheme;
-  float gain, center;  // of the method
+  const QparamField* zero;  // among the values of a group; null if there are none
+  bool offset;              // they are added
+  std::size_t group_bytes;  // of a panel
+  std::size_t stride;       // from a group to the next
+  std::size_t prefetch;     // distance in bytes
+  float gain, center;       // of the method
 };
 
 // internal::CenterAt in src/scales.h, but of offsets; the gain is a power of two: exact.
@@ -56,68 +60,75 @@ HWY_INLINE VF CenterOf(const QparamArgs& a, VF scale, VF zero) {
   return hn::Mul(scale, hn::Mul(hn::Sub(hn::Set(df, a.center), zero), hn::Set(df, 1.0f / a.gain)));
 }
 
+// Without the gain, where scales have one level.
 template <DataType kType>
-HWY_INLINE VF LoadOffsets(const QparamField& field, const std::uint8_t* from, const float* supers, std::size_t row) {
-  const VF offset = LoadValues<kType>(from + field.offset, row, field.shift != 0);
+HWY_INLINE VF LoadScale(const std::uint8_t* from, const float* supers, std::size_t row) {
+  const VF value = LoadValues<kType>(from, row, false);
+  return HasTwoLevels(kType) ? hn::Mul(value, hn::Load(DF(), supers + row)) : value;
+}
+template <DataType kType>
+HWY_INLINE VF LoadOffset(const QparamArgs& a, const std::uint8_t* from, const float* supers, std::size_t row) {
+  const VF offset = LoadValues<kType>(from + a.zero->offset, row, a.zero->shift != 0);
   return HasTwoLevels(kType) ? hn::Mul(offset, hn::Load(DF(), supers + kPanelRows + row)) : offset;
 }
 
 template <DataType kType>
 HWY_INLINE void LoadGroup(const QparamArgs& a, const std::uint8_t* from, const float* supers, float* to) {
   const DF df;
-  const VF gain = hn::Set(df, a.gain);
-  const QparamField* const zero = a.scheme.zero();
+  const float gain = HasTwoLevels(kType) ? 1.0f : a.gain;
+  if (a.zero == nullptr && gain == 1.0f) {
+    LUTRA_UNROLL
+    for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
+      hn::Store(LoadScale<kType>(from, supers, row), df, to + row);
+    }
+    return;
+  }
+  const VF factor = hn::Set(df, gain);
+  if (a.zero == nullptr) {
+    LUTRA_UNROLL
+    for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
+      hn::Store(hn::Mul(LoadScale<kType>(from, supers, row), factor), df, to + row);
+    }
+    return;
+  }
+  const bool integers = a.zero->type == DataType::kUInt8;
   for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
-    const VF value = LoadValues<kType>(from, row, false);
-    const VF scale = hn::Mul(value, HasTwoLevels(kType) ? hn::Load(df, supers + row) : gain);
-    hn::Store(scale, df, to + row);
-    if (zero == nullptr || zero->paired) continue;
+    const VF scale = hn::Mul(LoadScale<kType>(from, supers, row), factor);
     VF center;
-    if (zero->role == QparamRole::kOffset) {
-      center = LoadOffsets<kType>(*zero, from, supers, row);
+    if (a.offset) {
+      center = LoadOffset<kType>(a, from, supers, row);
       if (a.center != 0.0f) center = Fma(scale, hn::Set(df, a.center / a.gain), center);
     } else {
-      const std::uint8_t* zeros = from + zero->offset;
-      center = CenterOf(a, scale, zero->type == DataType::kUInt8 ? LoadBytes<std::uint8_t>(zeros, row)
-                                                                 : LoadValues<kType>(zeros, row, false));
+      const std::uint8_t* zeros = from + a.zero->offset;
+      center = CenterOf(a, scale, integers ? LoadBytes<std::uint8_t>(zeros, row) : LoadValues<kType>(zeros, row, false));
     }
+    hn::Store(scale, df, to + row);
     hn::Store(center, df, to + kPanelRows + row);
   }
 }
 
-// The qparams of a panel in some groups, `stride` bytes apart.
-struct GroupBytes {
-  const std::uint8_t* first;
-  std::size_t stride, count, prefetch;
-};
-
+// `groups` groups, of the same super-group, of `panels` panels, whose bytes follow each other; but paired zero points
+// (LoadPairedZeros).
 template <DataType kType>
-LUTRA_INLINE void LoadGroupsAs(const QparamArgs& a, const GroupBytes& from, const float* supers, float* to) {
-  const std::uint8_t* bytes = from.first;
-  for (std::size_t i = 0; i < from.count; ++i, bytes += from.stride, to += kMaxInterleavedPanels * kPanelQparams) {
-    for (std::size_t at = 0; at < a.scheme.group_bytes; at += 64) PrefetchInTwoSteps(bytes + at, from.prefetch);
-    LoadGroup<kType>(a, bytes, supers, to);
+void LoadGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t groups, std::size_t panels,
+                const float* supers, float* to) {
+  for (std::size_t panel = 0; panel < panels; ++panel, from += a.group_bytes) {
+    const std::uint8_t* bytes = from;
+    float* group = to + panel * kPanelQparams;
+    for (std::size_t i = 0; i < groups; ++i, bytes += a.stride, group += kMaxInterleavedPanels * kPanelQparams) {
+      for (std::size_t at = 0; at < a.group_bytes; at += 64) PrefetchInTwoSteps(bytes + at, a.prefetch);
+      LoadGroup<kType>(a, bytes, supers + panel * kPanelQparams, group);
+    }
   }
 }
-
-// One panel in groups of the same super-group; but paired zero points (LoadPairedZeros).
-inline void LoadGroups(const QparamArgs& a, const GroupBytes& from, const float* supers, float* to) {
-  switch (a.scheme.fields[0].type) {
-    case DataType::kF32:
-      return LoadGroupsAs<DataType::kF32>(a, from, supers, to);
-    case DataType::kF16:
-      return LoadGroupsAs<DataType::kF16>(a, from, supers, to);
-    case DataType::kBF16:
-      return LoadGroupsAs<DataType::kBF16>(a, from, supers, to);
-    case DataType::kInt8:
-      return LoadGroupsAs<DataType::kInt8>(a, from, supers, to);
-    case DataType::kUInt4:
-      return LoadGroupsAs<DataType::kUInt4>(a, from, supers, to);
-    case DataType::kUInt8:
-      return LoadGroupsAs<DataType::kUInt8>(a, from, supers, to);
-    case DataType::kE8M0:
-      return LoadGroupsAs<DataType::kE8M0>(a, from, supers, to);
-  }
+using LoadGroupsFunction = void (*)(const QparamArgs& a, const std::uint8_t* from, std::size_t groups,
+                                    std::size_t panels, const float* supers, float* to);
+inline LoadGroupsFunction LoaderOf(DataType scale_type) {
+  constexpr LoadGroupsFunction kLoaders[] = {
+      &LoadGroups<DataType::kF32>,   &LoadGroups<DataType::kF16>,   &LoadGroups<DataType::kBF16>,
+      &LoadGroups<DataType::kInt8>,  &LoadGroups<DataType::kUInt4>, &LoadGroups<DataType::kUInt8>,
+      &LoadGroups<DataType::kE8M0>};
+  return kLoaders[static_cast<std::size_t>(scale_type)];
 }
 
 // Zero points of four bits of one panel's group, the first or the second of a pair, behind scales that are loaded.
@@ -129,12 +140,12 @@ LUTRA_INLINE void LoadPairedZeros(const QparamArgs& a, const std::uint8_t* zeros
 }
 
 // Super-scales, times the gain, and super-offsets of one panel as floats. Both are f16.
-LUTRA_INLINE void LoadSupers(const QparamArgs& a, const std::uint8_t* supers, float* to) {
+LUTRA_INLINE void LoadSupers(const QparamScheme& scheme, float gain, const std::uint8_t* supers, float* to) {
   const DF df;
-  for (const QparamField& field : a.scheme) {
+  for (const QparamField& field : scheme) {
     if (!field.super()) continue;
     const bool scale = field.role == QparamRole::kSuperScale;
-    const VF factor = hn::Set(df, scale ? a.gain : 1.0f);
+    const VF factor = hn::Set(df, scale ? gain : 1.0f);
     for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
       const VF value = LoadFloats(df, supers + field.offset, DataType::kF16, row);
       hn::Store(hn::Mul(value, factor), df, to + (scale ? 0 : kPanelRows) + row);

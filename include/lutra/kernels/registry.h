@@ -46,7 +46,7 @@ struct PreparedView {
 struct MicroArgs {
   // W: the first K-block of panel `first` of `interleaved`.
   const std::uint8_t* index;
-  std::size_t interleaved, first;
+  std::size_t interleaved, first, panel_count;
   std::size_t halves, last_halves;  // half chunks of a K-block, and of the last one
   std::size_t index_stride;         // from a K-block to the next
   std::size_t prefetch;             // distance in bytes
@@ -71,11 +71,10 @@ struct MicroArgs {
 };
 using MicroFunction = void (*)(const MicroArgs& args);
 
-// Multiplies `rows` of x and `panels`, or one panel: functions[rows - 1][panels > 1 ? 0 : 1].
+// functions[rows - 1] multiplies all panels of the args times `rows` rows of x.
 struct MicroKernel {
-  int rows, panels, tile;   // at most; panels * rows <= tile
-  std::size_t panel_bytes;  // of index, from a panel to the next
-  MicroFunction functions[kNR][2];
+  int rows, panels, tile;  // at most, in registers; panels * rows <= tile
+  MicroFunction functions[kNR];
 
   constexpr bool exists() const { return rows != 0; }
   constexpr int panels_for(int rows_) const { return panels < tile / rows_ ? panels : tile / rows_; }

@@ -18,30 +18,6 @@ namespace HWY_NAMESPACE {
 // --- A batch: consecutive K-blocks that rows of x take in one go, so that calls cost little, and small groups little
 // more than their scales. MicroArgs describe it.
 
-// All panels times `rows` rows of x, as many panels in one micro-kernel as its registers hold. Leaves the args as they
-// were.
-HWY_INLINE void MultiplyPanels(const MicroKernel& micro, MicroArgs& args, std::size_t panel_count, std::size_t rows) {
-  const MicroFunction* const functions = micro.functions[rows - 1];
-  if (panel_count == 1) return functions[1](args);
-  const auto most = static_cast<std::size_t>(micro.panels_for(static_cast<int>(rows)));
-  const std::uint8_t* const index = args.index;
-  const float* const qparams = args.qparams;
-  float* const tile = args.tile;
-  const std::size_t first = args.first;
-  for (std::size_t panels; panel_count != 0; panel_count -= panels) {
-    panels = panel_count >= most ? most : 1;
-    functions[panels > 1 ? 0 : 1](args);
-    args.index += panels * micro.panel_bytes;
-    args.first += panels;
-    args.qparams += panels * kPanelQparams;
-    args.tile += panels * args.tile_stride;
-  }
-  args.index = index;
-  args.first = first;
-  args.qparams = qparams;
-  args.tile = tile;
-}
-
 // All rows of x, group of kNR by group. `block` counts along K.
 HWY_INLINE void MultiplyRows(const TileArgs& a, const MicroKernel& micro, MicroArgs& args, std::size_t block) {
   const Geometry& g = *a.geometry;
@@ -56,7 +32,7 @@ HWY_INLINE void MultiplyRows(const TileArgs& a, const MicroKernel& micro, MicroA
     args.tile = a.tile + row * kPanelRows;
     for (std::size_t left = rows, taken; left != 0; left -= taken) {
       taken = HWY_MIN(left, most);
-      MultiplyPanels(micro, args, a.panel_count, taken);
+      micro.functions[taken - 1](args);
       args.x += taken * chunk_bytes;
       args.scales += taken;
       args.tile += taken * kPanelRows;
@@ -88,10 +64,18 @@ class PanelReader {
   PanelReader(const TileArgs& a, std::size_t unpacked_stride, QparamFloats& floats)
       : a_(a),
         g_(*a.geometry),
-        qparams_{g_.scheme, a.kernel->method.gain(), a.kernel->method.center()},
         floats_(floats),
         own_group_(g_.blocks_per_group == 1),
+        paired_(g_.scheme.has_paired()),
         stride_(a.interleaved * (g_.whole.bytes + (own_group_ ? g_.scheme.group_bytes : 0))),
+        qparams_{paired_ ? nullptr : g_.scheme.zero(),
+                 g_.scheme.zero() != nullptr && g_.scheme.zero()->role == QparamRole::kOffset,
+                 g_.scheme.group_bytes,
+                 stride_,
+                 a.prefetch,
+                 a.kernel->method.gain(),
+                 a.kernel->method.center()},
+        load_groups_(LoaderOf(g_.scheme.fields[0].type)),
         most_(HWY_MAX(g_.blocks_per_batch, HWY_MIN(kMaxBlocksPerBatch, BlocksAtOnce(unpacked_stride)))),
         next_(a.panels) {}
 
@@ -130,14 +114,10 @@ class PanelReader {
 
   HWY_INLINE void LoadBatch(std::size_t groups) {
     if (g_.groups_per_super != 0 && groups_left_ == 0) LoadSuperGroup();
-    const std::size_t group_bytes = g_.scheme.group_bytes;
-    const std::uint8_t* from = next_ + a_.first * group_bytes;
-    for (std::size_t i = 0; i < a_.panel_count; ++i, from += group_bytes) {
-      LoadGroups(qparams_, {from, stride_, groups, a_.prefetch}, floats_.supers + i * kPanelQparams,
-                 floats_.groups + i * kPanelQparams);
-    }
-    if (g_.scheme.has_paired()) LoadPaired(groups);
-    next_ += a_.interleaved * group_bytes;
+    load_groups_(qparams_, next_ + a_.first * qparams_.group_bytes, groups, a_.panel_count, floats_.supers,
+                 floats_.groups);
+    if (paired_) LoadPaired(groups);
+    next_ += a_.interleaved * qparams_.group_bytes;
     blocks_left_ = groups * g_.blocks_per_group;
     groups_left_ -= groups;
   }
@@ -146,7 +126,7 @@ class PanelReader {
     super_bytes_ = g_.super_bytes_in(super_++);
     supers_ = next_ + a_.first * super_bytes_;
     for (std::size_t i = 0; i < a_.panel_count && g_.scheme.super_bytes != 0; ++i) {
-      LoadSupers(qparams_, supers_ + i * super_bytes_, floats_.supers + i * kPanelQparams);
+      LoadSupers(g_.scheme, qparams_.gain, supers_ + i * super_bytes_, floats_.supers + i * kPanelQparams);
     }
     next_ += a_.interleaved * super_bytes_;
     groups_left_ = g_.groups_per_super;
@@ -165,10 +145,12 @@ class PanelReader {
 
   const TileArgs& a_;
   const Geometry& g_;
-  const QparamArgs qparams_;
   QparamFloats& floats_;
   const bool own_group_;      // each K-block is a group
+  const bool paired_;         // zero points stand with super-groups
   const std::size_t stride_;  // from a K-block of a batch to the next
+  const QparamArgs qparams_;
+  const LoadGroupsFunction load_groups_;
   const std::size_t most_;    // K-blocks of a batch
   const std::uint8_t* next_;
   const std::uint8_t* supers_ = nullptr;           // of the first panel
@@ -197,6 +179,7 @@ inline void Tile(const TileArgs& a) {
   args.values = kernel.values;
   args.tile_stride = a.rows * kPanelRows;
   args.prefetch = a.prefetch;
+  args.panel_count = a.panel_count;
   QparamFloats floats;
   const std::size_t stride =
       a.unpack ? a.panel_count * kernel.unpacked_bytes(g.whole.halves, g.whole.x_chunks) : std::size_t{1};

@@ -86,6 +86,7 @@ struct WideDot : QuadLoad {
     V32 lower, upper;
   };
   static constexpr int kMaxRows = 2, kVectors = 2, kProducts = 1;
+  static constexpr bool kRowByRow = false;
   static constexpr std::size_t RunChunks(int) { return kMaxIntegerChunks; }
   static HWY_INLINE Sum Zero() { return {hn::Zero(D32()), hn::Zero(D32())}; }
   template <int kQuad>

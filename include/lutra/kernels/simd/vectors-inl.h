@@ -88,6 +88,7 @@ struct QuadLoad {
 struct WordSums {
   using Sum = V32;
   static constexpr int kProducts = 0;
+  static constexpr bool kRowByRow = false;
   static constexpr std::size_t RunChunks(int) { return kMaxIntegerChunks; }
   static HWY_INLINE Sum Zero() { return hn::Zero(D32()); }
   static HWY_INLINE V32 Widen(V32 sum, Sum run) { return hn::Add(sum, run); }
@@ -96,6 +97,7 @@ struct WordSums {
 template <int kTerms>
 struct HalfSums {
   static constexpr int kProducts = kTerms;
+  static constexpr bool kRowByRow = false;
   static constexpr int kMaxCode = 32767 / (4 * kTerms * 128);
   static constexpr std::size_t RunChunks(int highest) {
     const std::size_t most = 32767 / (4u * kTerms * 128u * static_cast<unsigned>(highest == 0 ? 1 : highest));

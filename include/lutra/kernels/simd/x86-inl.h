@@ -64,6 +64,7 @@ struct BaseDot : QuadLoad, WordSums {
 // Signed codes, up to 127 in magnitude: |x| times the code with the sign of x; no pair exceeds 2 * 128 * 127 < 2^15.
 struct WideDot : QuadLoad, WordSums {
   static constexpr int kMaxRows = kLayout.blocks == 4 ? 4 : 2, kVectors = 2;
+  static constexpr bool kRowByRow = true;  // |x| takes a register, too
   template <int kQuad>
   static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
     const V8 magnitudes = hn::BitCast(D8(), hn::Abs(quad));

@@ -198,8 +198,8 @@ void BenchmarkMatMul(benchmark::State& state, const Case& c) {
   const Plan& plan = SelectPlan(what);
   const MicroTile tile = TileOf(plan, what);
   state.SetLabel(std::string(Name(plan)) + ", tile " + std::to_string(64 * tile.panels) + "x" +
-                 std::to_string(tile.rows) + ", " + std::to_string(64 * plan.panels) + "x" + std::to_string(plan.token_block) +
-                 " a sweep; bound by " + plan.bound);
+                 std::to_string(tile.rows) + ", " + std::to_string(64 * plan.panels) + "x" +
+                 std::to_string(plan.token_block) + " a sweep; bound by " + plan.bound);
 }
 
 // As small as can be: for Prepare only its K and its format matter.

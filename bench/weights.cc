@@ -22,6 +22,7 @@ Status RandomWeights(Format format, std::size_t m, std::size_t k, const Params& 
   shape.group = params.group;
   shape.scale_type = params.scale_type;
   shape.zero_kind = params.zero_kind;
+  shape.zero_type = params.scale_type;
   if (const Status status = w->Allocate(shape); !status.ok()) return status;
 
   std::mt19937_64 random(1);

@@ -19,7 +19,7 @@ class QuantizedView(ctypes.Structure):
     _fields_ = [
         ("format", c_int32), ("m", c_size_t), ("k", c_size_t),
         ("codes", POINTER(c_uint8)), ("code_stride", c_size_t), ("group", c_size_t),
-        ("scales", c_void_p), ("scale_type", c_int32), ("zero_kind", c_int32), ("zeros", c_void_p),
+        ("scales", c_void_p), ("scale_type", c_int32), ("zero_kind", c_int32), ("zero_type", c_int32), ("zeros", c_void_p),
         ("super_scales", POINTER(c_uint16)), ("super_offsets", POINTER(c_uint16)),
         ("bias", POINTER(c_float)), ("order", POINTER(c_uint32)),
     ]

@@ -36,7 +36,8 @@ struct ActivationAccess {
 };
 
 inline internal::Geometry GeometryOf(const PackedMatrix& w, ActivationKind kind) {
-  return {Describe(w.format()), Describe(kind), w.k(), w.group(), internal::SchemeOf(w.scale_type(), w.zero_kind())};
+  return {Describe(w.format()), Describe(kind), w.k(), w.group(),
+          internal::SchemeOf(w.scale_type(), w.zero_kind(), w.zero_type())};
 }
 // For what does not depend on x.
 inline internal::Geometry GeometryOf(const PackedMatrix& w) { return GeometryOf(w, MethodOf(w.format()).kind); }

@@ -34,8 +34,8 @@ Status Validate(const PackedMatrix& w, const Activations& x, const OutputView& y
   return Status::Invalid("x", "was prepared for matrices of another K, format, group size, order or target");
 }
 
-// Rows of x per sweep over the weights: the plan's, but no more than keep their prepared bytes in half of L2, as long as
-// those are 8; evenly, in whole groups of NR.
+// Rows of x per sweep over the weights: the plan's, but no more than keep their prepared bytes in half of L2, as long
+// as those are 8; evenly, in whole groups of NR.
 std::size_t TokenBlock(const Plan& plan, std::size_t l2_bytes, std::size_t row_bytes, std::size_t n) {
   const std::size_t fit = l2_bytes / 2 / std::max<std::size_t>(row_bytes, 1);
   const std::size_t most = std::min(plan.token_block, std::max<std::size_t>(fit / kNR * kNR, 8));
@@ -68,7 +68,8 @@ std::uint8_t* At(const OutputView& y, std::size_t n, std::size_t m) {
   return static_cast<std::uint8_t*>(y.data) + (n * y.row_stride + m) * SizeOf(y.type);
 }
 
-// y is prefetched into L2 before its tile is computed. Few rows are there anyway. (N = 32 to 512 on Zen 4: 1.01 to 1.03 times as fast.)
+// y is prefetched into L2 before its tile is computed. Few rows are there anyway. (N = 32 to 512 on Zen 4: 1.01 to 1.03
+// times as fast.)
 void Prefetch(const OutputView& y, std::size_t n, std::size_t rows, std::size_t m_begin, std::size_t m_end) {
   if (rows <= kNR) return;
   const std::size_t row_bytes = (m_end - m_begin) * SizeOf(y.type);
@@ -120,14 +121,15 @@ void MultiplyTokenBlock(const Problem& p, std::size_t n, std::size_t m_begin, st
 }
 
 // A call cut into pieces for an executor: four per thread, which even out what neighbours cost; two for one row of x,
-// where long address streams count for more. Token blocks are parted first, so that each thread keeps its activations in
-// its L2; then the panels of W, in whole groups of interleaved ones as long as each thread has one.
+// where long address streams count for more. Token blocks are parted first, so that each thread keeps its activations
+// in its L2; then the panels of W, in whole groups of interleaved ones as long as each thread has one.
 class Split {
  public:
   Split(const Problem& p, std::size_t threads) : p_(p), blocks_(internal::DivideUp(p.y.n, p.token_block)) {
     const std::size_t pieces = threads == 1 ? 1 : (p.y.n == 1 ? 2 : 4) * threads;
     const std::size_t ranges = internal::DivideUp(pieces, blocks_);
-    const std::size_t unit = kPanelRows * std::max(p.interleaved, p.plan.panels), units = internal::DivideUp(p.y.m, unit);
+    const std::size_t unit = kPanelRows * std::max(p.interleaved, p.plan.panels),
+                      units = internal::DivideUp(p.y.m, unit);
     columns_ = internal::RoundUp(internal::DivideUp(p.y.m, ranges), blocks_ * units >= threads ? unit : kPanelRows);
     ranges_ = internal::DivideUp(p.y.m, columns_);
   }
@@ -153,7 +155,8 @@ const Plan& PlanFor(const PackedMatrix& w, const Activations& x) {
 
 bool Activations::Fits(const PackedMatrix& w) const {
   const bool integers = kind() == ActivationKind::kIntegers && key_.choice == Choice::kFastest;
-  return (integers || kind() == MethodOf(w.format()).kind) && key_ == ActivationAccess::KeyFor(w, key_.kind, key_.precision);
+  return (integers || kind() == MethodOf(w.format()).kind) &&
+         key_ == ActivationAccess::KeyFor(w, key_.kind, key_.precision);
 }
 
 Status MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView& y, std::size_t m_begin,

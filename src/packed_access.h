@@ -24,7 +24,7 @@ namespace internal {
 
 // Of what is packed, whatever the activations.
 inline Geometry GeometryOf(const QuantizedView& w) {
-  return {Describe(w.format), MethodOf(w.format).activations(), w.k, w.group, SchemeOf(w.scale_type, w.zero_kind)};
+  return {Describe(w.format), MethodOf(w.format).activations(), w.k, w.group, SchemeOf(w)};
 }
 
 // All but data, bias, order and target: what follows from the shape of w, which must be valid.

@@ -27,7 +27,7 @@ constexpr std::size_t kPageBytes = 4096;  // keeps data aligned to 64 bytes, and
 struct Page {
   char magic[sizeof(kMagic)];
   std::uint32_t byte_order, version;
-  std::uint8_t format, scale_type, zero_kind, has_bias;
+  std::uint8_t format, scale_type, zeros, has_bias;
   std::uint32_t layout;  // LayoutId
   std::uint64_t m, k, group, bytes;
   std::uint64_t data_checksum, tail_checksum;
@@ -36,6 +36,32 @@ struct Page {
   std::uint64_t checksum;  // of what stands above
 };
 static_assert(sizeof(Page) == kPageBytes && offsetof(Page, checksum) == kPageBytes - 8);
+
+// The kind and type of zeros as one number: 0 none, 1 bytes, 2 floats, 3 offsets, 4 four bits.
+struct Zeros {
+  ZeroKind kind;
+  DataType type;
+};
+std::uint8_t ZerosId(ZeroKind kind, DataType type) {
+  if (kind != ZeroKind::kPoint) return kind == ZeroKind::kNone ? 0 : 3;
+  return type == DataType::kUInt8 ? 1 : type == DataType::kUInt4 ? 4 : 2;
+}
+Zeros ZerosOf(std::uint8_t id, DataType scale_type) {
+  switch (id) {
+    case 0:
+      return {ZeroKind::kNone, scale_type};
+    case 1:
+      return {ZeroKind::kPoint, DataType::kUInt8};
+    case 2:
+      return {ZeroKind::kPoint, scale_type};
+    case 3:
+      return {ZeroKind::kOffset, scale_type};
+    case 4:
+      return {ZeroKind::kPoint, DataType::kUInt4};
+    default:
+      return {static_cast<ZeroKind>(255), scale_type};  // none, which is refused
+  }
+}
 
 Tail TailOf(const PackedMatrix& w) { return {PackedAccess::Fields(w), w.has_bias(), w.order() != nullptr}; }
 // Data and tail, as they stand behind w.data().
@@ -50,7 +76,7 @@ Page PageOf(const PackedMatrix& w) {
   page.version = internal::kPackedVersion;
   page.format = static_cast<std::uint8_t>(w.format());
   page.scale_type = static_cast<std::uint8_t>(w.scale_type());
-  page.zero_kind = static_cast<std::uint8_t>(w.zero_kind());
+  page.zeros = ZerosId(w.zero_kind(), w.zero_type());
   page.has_bias = w.has_bias();
   if (w.target() != nullptr) page.layout = internal::LayoutId(w.target()->info.layout, Describe(w.format()).stored());
   page.m = w.m();
@@ -109,7 +135,9 @@ Status Parse(const std::uint8_t* bytes, std::size_t size, const char* name, Cont
   shape.k = static_cast<std::size_t>(page.k);
   shape.group = static_cast<std::size_t>(page.group);
   shape.scale_type = static_cast<DataType>(page.scale_type);
-  shape.zero_kind = static_cast<ZeroKind>(page.zero_kind);
+  const Zeros zeros = ZerosOf(page.zeros, shape.scale_type);
+  shape.zero_kind = zeros.kind;
+  shape.zero_type = zeros.type;
   if (shape.m != page.m || shape.k != page.k || page.has_bias > (shape.m != 0) || page.has_order > (shape.k != 0) ||
       page.layout >= std::size(internal::kLayouts) || !internal::ValidateShape(shape).ok()) {
     return Status::Invalid(name, "describes no matrix");

@@ -74,9 +74,9 @@ Status ActivationAccess::Prepare(const ActivationView& x, const RmsNorm* norm, c
     work.prepare = w.target()->prepare[static_cast<std::size_t>(kind)][static_cast<std::size_t>(precision)];
     work.row_bytes = row_bytes;
     Executor& executor = context.executor != nullptr ? *context.executor : SerialExecutor();
-    executor.ParallelFor(
-        (x.n + kNR - 1) / kNR,
-        [](void* context_, std::size_t group) { static_cast<Work*>(context_)->PrepareGroup(group); }, &work);
+    executor.ParallelFor((x.n + kNR - 1) / kNR,
+                         [](void* context_, std::size_t group) { static_cast<Work*>(context_)->PrepareGroup(group); },
+                         &work);
     if (!work.finite.load(std::memory_order_relaxed)) {
       if (norm != nullptr) return internal::NotNormalized(*norm, x.k);
       return Status::Invalid("x.data", "holds a value that is not finite");
@@ -117,7 +117,8 @@ Status PrepareRmsNorm(const ActivationView& x, const RmsNorm& norm, const Packed
 Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, const Plan& plan, Context& context,
                Activations* activations) {
   if (!HasMethod(w.format(), plan.method)) return Status::Invalid("plan.method", "is not one of the format's");
-  return ActivationAccess::Prepare(x, nullptr, w, precision, Choice::kFastest, KindOf(plan.method, w.format()), context, activations);
+  return ActivationAccess::Prepare(x, nullptr, w, precision, Choice::kFastest, KindOf(plan.method, w.format()), context,
+                                   activations);
 }
 
 }  // namespace lutra

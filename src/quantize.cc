@@ -55,7 +55,7 @@ ScaleAndZero FitTable(const FormatInfo& f, float extreme, float low, float high,
 }
 
 // The scale and zero point that suit the group, before they are rounded to their types.
-ScaleAndZero Fit(const FormatInfo& f, const Group& group, ZeroKind zero_kind) {
+ScaleAndZero Fit(const FormatInfo& f, const Group& group, ZeroKind zero_kind, DataType zero_type) {
   float low = group.weights[0], high = low;
   double sum = 0, magnitudes = 0;
   group.ForEach([&](float w, std::size_t, std::size_t) {
@@ -66,7 +66,7 @@ ScaleAndZero Fit(const FormatInfo& f, const Group& group, ZeroKind zero_kind) {
   });
   const double count = static_cast<double>(group.rows) * static_cast<double>(group.count);
   const bool mean_scale = f.format == Format::kInt1 || f.format == Format::kTernary;
-  const bool free_mean = zero_kind == ZeroKind::kFloat || zero_kind == ZeroKind::kOffset;
+  const bool free_mean = zero_kind != ZeroKind::kNone && IsFloat(zero_type);
   if (mean_scale && !free_mean) return {static_cast<float>(magnitudes / count), 0.0f, 0.0f};
   if (mean_scale) {
     const double mean = sum / count;
@@ -84,7 +84,7 @@ ScaleAndZero Fit(const FormatInfo& f, const Group& group, ZeroKind zero_kind) {
   high = std::max(high, 0.0f);
   const auto scale = static_cast<float>((static_cast<double>(high) - low) / (f.levels - 1));
   float zero = scale > 0 ? -low / scale : 0.0f;
-  if (IsInteger(zero_kind)) zero = std::clamp(std::nearbyint(zero), 0.0f, static_cast<float>(f.levels - 1));
+  if (!IsFloat(zero_type)) zero = std::clamp(std::nearbyint(zero), 0.0f, static_cast<float>(f.levels - 1));
   return {scale, zero, low};
 }
 
@@ -106,14 +106,15 @@ std::uint8_t Nearest(const FormatInfo& f, float w, float scale, float zero) {
 
 void QuantizeGroup(const FormatInfo& f, const Group& group, std::size_t at, QuantizedMatrix& w, std::uint8_t* codes) {
   const QuantizedView& v = w.view();
-  ScaleAndZero s = Fit(f, group, v.zero_kind);
+  ScaleAndZero s = Fit(f, group, v.zero_kind, v.zero_type);
   s.scale = StoreFloat(s.scale, w.scales(), v.scale_type, at);
-  if (v.zero_kind == ZeroKind::kFloat) s.zero = StoreFloat(s.zero, w.zeros(), v.scale_type, at);
+  if (v.zero_kind == ZeroKind::kPoint && IsFloat(v.zero_type)) s.zero = StoreFloat(s.zero, w.zeros(), v.scale_type, at);
   if (v.zero_kind == ZeroKind::kOffset) {
     s.offset = StoreFloat(s.offset, w.zeros(), v.scale_type, at);
     s.zero = s.scale != 0.0f ? -s.offset / s.scale : 0.0f;
   }
-  if (IsInteger(v.zero_kind)) static_cast<std::uint8_t*>(w.zeros())[at] = static_cast<std::uint8_t>(s.zero);
+  if (v.zero_kind == ZeroKind::kPoint && !IsFloat(v.zero_type))
+    static_cast<std::uint8_t*>(w.zeros())[at] = static_cast<std::uint8_t>(s.zero);
   group.ForEach([&](float weight, std::size_t r, std::size_t i) {
     codes[r * v.code_stride + i] = Nearest(f, weight, s.scale, s.zero);
   });
@@ -142,6 +143,7 @@ QuantizedView ShapeOf(std::size_t m, std::size_t k, const QuantizeOptions& optio
   shape.group = options.group;
   shape.scale_type = options.scale_type;
   shape.zero_kind = options.zero_kind;
+  shape.zero_type = options.zero_type;
   return shape;
 }
 
@@ -152,6 +154,7 @@ Status ValidateOptions(const QuantizedView& shape) {
                                        {"w.group", "options.group"},
                                        {"w.scale_type", "options.scale_type"},
                                        {"w.zero_kind", "options.zero_kind"},
+                                       {"w.zero_type", "options.zero_type"},
                                        {"w.m", "m"},
                                        {"w.k", "k"}};
   return internal::Renamed(internal::ValidateShape(shape), kNames);

@@ -186,11 +186,13 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
           largest_sum = std::max(largest_sum, index_sum);
           sum += index_sum;
         }
-        const double scale = std::fabs(double{ScaleAt(w, m, begin)}), center = std::fabs(double{CenterAt(w, method, m, begin)});
+        const double scale = std::fabs(double{ScaleAt(w, m, begin)}),
+                     center = std::fabs(double{CenterAt(w, method, m, begin)});
         const auto count = static_cast<double>(end - begin);
         // What scale * gain, if it is subnormal and off by half a bit, is multiplied with beside x.
         const double integers =
-            (reach + std::fabs(method.center() - (w.zero_kind == ZeroKind::kOffset ? 0.0 : double{ZeroAt(w, m, begin)}))) /
+            (reach +
+             std::fabs(method.center() - (w.zero_kind == ZeroKind::kOffset ? 0.0 : double{ZeroAt(w, m, begin)}))) /
             gain;
         const double step = largest_sum / 127;
         const double unit = tables                           ? step / 256

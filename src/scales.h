@@ -36,8 +36,8 @@ inline float OffsetAt(const QuantizedView& w, std::size_t m, std::size_t k) {
 inline float ZeroAt(const QuantizedView& w, std::size_t m, std::size_t k) {
   if (w.zero_kind == ZeroKind::kNone) return Describe(w.format).default_zero;
   const std::size_t i = GroupAt(w, m, k);
-  return IsInteger(w.zero_kind) ? static_cast<float>(static_cast<const std::uint8_t*>(w.zeros)[i])
-                                : LoadFloat(w.zeros, w.scale_type, i);
+  return IsFloat(w.zero_type) ? LoadFloat(w.zeros, w.zero_type, i)
+                              : static_cast<float>(static_cast<const std::uint8_t*>(w.zeros)[i]);
 }
 
 // W(m, k) if its code stands for `value`, in the arithmetic of T.

@@ -29,15 +29,20 @@ Status ValidateShape(const QuantizedView& w) {
   if (w.scale_type > DataType::kE8M0 || w.scale_type == DataType::kUInt8) {
     return Status::Invalid("w.scale_type", "is not a DataType of scales");
   }
-  if (w.zero_kind > ZeroKind::kUInt4) return Status::Invalid("w.zero_kind", "is not a ZeroKind");
+  if (w.zero_kind > ZeroKind::kOffset) return Status::Invalid("w.zero_kind", "is not a ZeroKind");
   if (HasTwoLevels(w.scale_type)) {
     if (HasRowScales(w.group)) return Status::Invalid("w.group", "has no scales of two levels: give 16 to 256");
     if (w.zero_kind != ZeroKind::kNone && w.zero_kind != ZeroKind::kOffset) {
       return Status::Invalid("w.zero_kind", "is not kNone or kOffset, but scales have two levels");
     }
   }
-  if (w.scale_type == DataType::kE8M0 && w.zero_kind != ZeroKind::kNone && !IsInteger(w.zero_kind)) {
-    return Status::Invalid("w.zero_kind", "has the type of the scales, but E8M0 has no zero");
+  const bool of_scales = w.zero_type == w.scale_type && w.scale_type != DataType::kE8M0;
+  if (w.zero_kind == ZeroKind::kOffset && !of_scales) {
+    return Status::Invalid("w.zero_type", "is not scale_type, or has no zero, as offsets need");
+  }
+  const bool integers = w.zero_type == DataType::kUInt8 || w.zero_type == DataType::kUInt4;
+  if (w.zero_kind == ZeroKind::kPoint && !integers && !(of_scales && IsFloat(w.zero_type))) {
+    return Status::Invalid("w.zero_type", "is not kUInt8, kUInt4 or scale_type, as zero points need");
   }
   if (Overflows(w.m, 1)) return Status::Invalid("w.m", "is too large");
   // 16 bytes bound what one weight takes anywhere: packed, padded, or as codes with scales in groups of 16.
@@ -78,7 +83,7 @@ Status ValidateWeights(const QuantizedView& w) {
     if (w.codes == nullptr) return Status::Invalid("w.codes", "is null");
     if (w.m > 1 && w.code_stride < w.k) return Status::Invalid("w.code_stride", "is smaller than K");
     if (Overflows(w.m, w.code_stride)) return Status::Invalid("w.code_stride", "is too large: M * stride overflows");
-    for (const QparamField& field : SchemeOf(w.scale_type, w.zero_kind)) {
+    for (const QparamField& field : SchemeOf(w)) {
       LUTRA_RETURN_IF_ERROR(ValidateValues(ArrayOf(w, field.role), field.type, ValueCount(field, w.m, w.k, w.group),
                                            ArgumentOf(field.role)));
     }

@@ -50,7 +50,8 @@ TEST(Awq, IsBitForBitTheMatrix) {
         QuantizedMatrix w;
         ASSERT_TRUE(Ok(ImportAwq(tensors.view, &w)));
         EXPECT_EQ(w.view().format, Format::kInt4);
-        EXPECT_EQ(w.view().zero_kind, one_zero ? ZeroKind::kNone : ZeroKind::kUInt4);
+        EXPECT_EQ(w.view().zero_kind, one_zero ? ZeroKind::kNone : ZeroKind::kPoint);
+        EXPECT_EQ(w.view().zero_type, DataType::kUInt4);
         EXPECT_EQ(w.view().order, nullptr);
         EXPECT_TRUE(SameBits(Dequantized(w.view()), expected.Weights(), k));
         ExpectRightProducts(w.view());

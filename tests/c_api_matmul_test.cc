@@ -23,7 +23,7 @@ class LutraC : public KernelTest {
     Case c = KernelTest::NewCase({131, 5, 300}, seed);
     Random random(seed);
     c.group = random.Pick(kGroups);
-    c.zero_kind = random.Pick(kZeroKinds);
+    c.zeros = random.Pick(kZeros);
     c.scale_type = random.Pick(kFloatTypes);
     c.bias = random.Below(2) == 1;
     c.precision = random.Pick(kPrecisions);

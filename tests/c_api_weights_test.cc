@@ -24,15 +24,16 @@ TEST_P(LutraCWeights, QuantizesAndUnpacksTheSame) {
   const std::size_t m = 67, k = 150, stride = 153;
   std::vector<float> weights(m * stride);
   for (float& weight : weights) weight = random.Gaussian();
-  for (const ZeroKind zero_kind : kZeroKinds) {
+  for (const Zeros zeros : kZeros) {
     QuantizeOptions options;
     options.format = GetParam().format;
     options.group = 64;
-    options.zero_kind = zero_kind;
+    SetZeros(zeros, &options);
     QuantizedMatrix expected;
     ASSERT_TRUE(Ok(Quantize(weights.data(), m, k, stride, options, &expected)));
     const lutra_quantize_options c_options = {static_cast<lutra_format>(options.format), 64, LUTRA_TYPE_F16,
-                                              static_cast<lutra_zero_kind>(zero_kind)};
+                                              static_cast<lutra_zero_kind>(options.zero_kind),
+                                              static_cast<lutra_data_type>(options.zero_type)};
     CQuantized quantized, unpacked;
     CPacked packed;
     lutra_quantized_view view;
@@ -51,6 +52,7 @@ TEST_P(LutraCWeights, QuantizesAndUnpacksTheSame) {
     EXPECT_EQ(view.m, m);
     EXPECT_EQ(view.group, 64u);
     EXPECT_EQ(view.zero_kind, c_options.zero_kind);
+    EXPECT_EQ(view.zero_type, c_options.zero_type);
     ASSERT_TRUE(COk(lutra_dequantize(&view, c_floats.data(), k)));
     EXPECT_TRUE(SameBits(c_floats, floats, k));
   }

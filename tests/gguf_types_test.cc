@@ -128,8 +128,8 @@ TEST_P(Gguf, RefusesScalesThatAreNotFinite) {
   for (std::size_t i = 0; i + 1 < type().bytes; ++i) {
     bool all = true;
     const bool bytes_are_scales = type().scale_type == DataType::kE8M0;
-    const std::vector<unsigned> faults =
-        bytes_are_scales ? std::vector<unsigned>{0x00ffu, 0xffffu} : std::vector<unsigned>{0x7c00u, 0xfc00u, 0x7e00u, 0xffffu};
+    const std::vector<unsigned> faults = bytes_are_scales ? std::vector<unsigned>{0x00ffu, 0xffffu}
+                                                          : std::vector<unsigned>{0x7c00u, 0xfc00u, 0x7e00u, 0xffffu};
     for (const unsigned bits : faults) {
       std::vector<std::uint8_t> spoiled = bytes;
       std::uint8_t* const at = &spoiled[bytes.size() - type().bytes + i];  // in the last block
@@ -216,7 +216,8 @@ TEST_P(Ternary, TwosMakeItInt2) {
     const GgmlBlocks blocks = Blocks(kM, {4, scale});
     const QuantizedMatrix w = Imported(type().id, blocks.bytes, kM, k());
     EXPECT_EQ(w.view().format, Format::kInt2);
-    EXPECT_EQ(w.view().zero_kind, ZeroKind::kInteger);
+    EXPECT_EQ(w.view().zero_kind, ZeroKind::kPoint);
+    EXPECT_EQ(w.view().zero_type, DataType::kUInt8);
     EXPECT_EQ(w.view().group, scale == 0.0f ? type().group : kPerMatrix);
     EXPECT_TRUE(SameBits(Dequantized(w.view()), blocks.weights, k()));
     ExpectRightProducts(w.view());

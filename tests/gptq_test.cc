@@ -34,7 +34,8 @@ TEST_P(Gptq, IsBitForBitTheMatrix) {
   const QuantizedView& v = w.view();
   EXPECT_EQ(v.format, bits == 2 ? Format::kInt2 : bits == 3 ? Format::kInt3 : Format::kInt4);
   EXPECT_EQ(v.group, group_size == -1 ? kPerRow : static_cast<std::size_t>(group_size));
-  EXPECT_EQ(v.zero_kind, one_zero ? ZeroKind::kNone : ZeroKind::kUInt4);
+  EXPECT_EQ(v.zero_kind, one_zero ? ZeroKind::kNone : ZeroKind::kPoint);
+  EXPECT_EQ(v.zero_type, DataType::kUInt4);
   EXPECT_EQ(v.order != nullptr, act_order && expected.groups > 1);
   EXPECT_TRUE(SameBits(Dequantized(v), expected.Weights(), kK));
   for (std::size_t j = 0; j + 1 < kK && v.order != nullptr; ++j) {  // stable: columns of a group keep their order

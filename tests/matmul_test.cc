@@ -38,7 +38,7 @@ class MatMul : public SweepTest<GroupedScheme> {
     Case c = NewCase(MixedShape(part().index), part().index);
     Random random(part().index + 1);
     c.group = part().group;
-    c.zero_kind = part().kind.zero_kind;
+    c.zeros = part().kind.zeros;
     c.scale_type = part().kind.scale_type;
     c.precision = precision;
     c.bias = random.Below(2) == 1;
@@ -65,7 +65,7 @@ TEST_P(MatMulData, InBothPrecisions) {
     Random random(++seed);
     Case c = NewCase({66 + random.Below(5), 2 + random.Below(2), 250 + random.Below(100)}, seed);
     c.group = random.Pick(kGroups);
-    c.zero_kind = random.Pick(kZeroKinds);
+    c.zeros = random.Pick(kZeros);
     c.scale_type = random.Pick(kFloatTypes);
     c.bias = part().data != Data::kDenormal && random.Below(2) == 1;
     c.order = random.Below(2) == 1;
@@ -92,7 +92,7 @@ TEST_P(MatMulSpecialScales, WithAnyData) {
     Case c = NewCase({60 + random.Below(10), 1 + random.Below(6), 130 + random.Below(200)}, seed);
     do c.group = random.Pick(kGroups);
     while (!Exists(c.group, kind));
-    c.zero_kind = kind.zero_kind;
+    c.zeros = kind.zeros;
     c.scale_type = kind.scale_type;
     c.precision = kPrecisions[seed % 2];
     c.order = random.Below(3) == 0;
@@ -148,8 +148,8 @@ TEST_P(MatMulLimitsInLongRows, OfAccumulators) {
       Case c = NewCase(part().shape, data == Data::kExtreme ? 2 : 3);
       c.group = k % 2 == 0 ? kPerRow : 256;
       c.precision = precision;
-      c.zero_kind = ++seed / 2 % 2 == 0 ? ZeroKind::kNone : ZeroKind::kInteger;
-      c.x = kXKinds[c.zero_kind == ZeroKind::kNone ? 3 : 0];
+      c.zeros = ++seed / 2 % 2 == 0 ? Zeros::kNone : Zeros::kInteger;
+      c.x = kXKinds[c.zeros == Zeros::kNone ? 3 : 0];
       c.data = data;
       Check(c);
     }
@@ -166,7 +166,7 @@ TEST_P(ModelShapes, SampledRows) {
   const std::uint64_t seed = part().index + 1;
   Case c = NewCase(part().shape, seed);
   c.precision = kPrecisions[seed % 2];
-  c.zero_kind = kZeroKinds[seed % std::size(kZeroKinds)];
+  c.zeros = kZeros[seed % std::size(kZeros)];
   c.order = seed == 2;
   SCOPED_TRACE(c);
   const Problem problem(c);
@@ -244,14 +244,14 @@ TEST_P(MatMulError, OfInt8IsSmall) {
 TEST_P(MatMulError, OfInt8FollowsTheSignal) {
   const FormatInfo& f = Describe(GetParam().format);
   const MethodInfo method = MethodOf(f.format);
-  for (const ZeroKind zero_kind : kZeroKinds) {
+  for (const Zeros zeros : kZeros) {
     const std::size_t m = 256, k = 1024;
     Random random(3);
     std::vector<float> weights(m * k), dequantized(m * k);
     for (float& value : weights) value = random.Gaussian();
     QuantizeOptions options;
     options.format = f.format;
-    options.zero_kind = zero_kind;
+    SetZeros(zeros, &options);
     QuantizedMatrix q;
     ASSERT_TRUE(Ok(Quantize(weights.data(), m, k, k, options, &q)));
     ASSERT_TRUE(Ok(Dequantize(q.view(), dequantized.data(), k)));
@@ -261,9 +261,10 @@ TEST_P(MatMulError, OfInt8FollowsTheSignal) {
       const double value = dequantized[i] / F16ToF32(scales[i / options.group]);
       signal += value * value / static_cast<double>(m * k);
     }
-    const double planes = double{method.gain()} * method.gain() * ((1 << (2 * f.stored().planes)) - 1) / 3;  // gain^2 * sum of 4^p
+    const double planes =
+        double{method.gain()} * method.gain() * ((1 << (2 * f.stored().planes)) - 1) / 3;  // gain^2 * sum of 4^p
     EXPECT_LE(Nmse(q.view()), method.looks_up() ? kLargestNmse * planes / signal : kLargestNmse)
-        << "zeros " << static_cast<int>(zero_kind);
+        << "zeros " << Name(zeros);
   }
 }
 

@@ -81,7 +81,7 @@ class Memory : public KernelTest {
  protected:
   Case AnyCase() const {
     Case c = NewCase({70, 3, 300}, 1);
-    c.zero_kind = ZeroKind::kFloat;
+    c.zeros = Zeros::kFloat;
     c.bias = true;
     c.order = true;
     c.gap = 1;
@@ -209,7 +209,7 @@ TEST(ShortMemory, QuantizeAndDequantize) {
     c.format = f.format;
     c.m = 3;
     c.k = 150;
-    c.zero_kind = ZeroKind::kFloat;
+    c.zeros = Zeros::kFloat;
     c.order = true;
     const Problem problem(c);
     std::vector<float> weights(c.m * c.k, -1.0f);
@@ -319,7 +319,7 @@ TEST_P(GarbageInMemory, ChangesNothing) {
     Case c = NewCase({random.Pick(kSizes) % 200 + 1, random.Pick(kSizes) % 70 + 1, random.Pick(kSizes)}, seed);
     c.group = part().size;
     c.precision = precision;
-    c.zero_kind = random.Pick(kZeroKinds);
+    c.zeros = random.Pick(kZeros);
     c.x = random.Pick(kXKinds);
     c.order = random.Below(2) == 1;
     SCOPED_TRACE(c);

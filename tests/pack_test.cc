@@ -23,7 +23,7 @@ TEST_P(Packing, UnpackIsTheInverse) {
       Case c = NewCase(MixedShape(i), i);
       c.n = 0;
       c.group = group;
-      c.zero_kind = kind.zero_kind;
+      c.zeros = kind.zeros;
       c.scale_type = kind.scale_type;
       c.bias = i % 2 == 0;
       c.order = i % 3 == 0;
@@ -37,7 +37,8 @@ TEST_P(Packing, UnpackIsTheInverse) {
       EXPECT_EQ(packed.k(), c.k);
       EXPECT_EQ(packed.group(), group);
       EXPECT_EQ(packed.scale_type(), kind.scale_type);
-      EXPECT_EQ(packed.zero_kind(), kind.zero_kind);
+      EXPECT_EQ(packed.zero_kind(), problem.w().zero_kind);
+      EXPECT_EQ(packed.zero_type(), problem.w().zero_type);
       EXPECT_EQ(packed.has_bias(), c.bias);
       EXPECT_EQ(packed.order() != nullptr, c.order);
       EXPECT_EQ(packed.target(), c.target);
@@ -67,7 +68,7 @@ TEST_P(Packing, IsDense) {
   EXPECT_GE(per_row, f.stored().bits_per_weight());
   EXPECT_LE(per_row, f.stored().bits_per_weight() + 0.01);
   c.group = 128;
-  c.zero_kind = ZeroKind::kFloat;
+  c.zeros = Zeros::kFloat;
   const double per_group = Packed(Problem(c), c.target).bits_per_weight();
   EXPECT_GE(per_group, f.stored().bits_per_weight() + 32.0 / 128);
   EXPECT_LE(per_group, f.stored().bits_per_weight() + 32.0 / 128 + 0.2);  // signs are padded

@@ -35,7 +35,7 @@ class PackedFile : public ::testing::Test {
   const std::string path_ = ::testing::TempDir() + "lutra_packed_" + std::to_string(getpid());
 };
 
-Case FileCase(Format format, Target target, std::size_t group, ZeroKind zero_kind) {
+Case FileCase(Format format, Target target, std::size_t group, Zeros zeros) {
   Case c;
   c.format = format;
   c.target = target;
@@ -43,7 +43,7 @@ Case FileCase(Format format, Target target, std::size_t group, ZeroKind zero_kin
   c.n = 3;
   c.k = 200;
   c.group = group;
-  c.zero_kind = zero_kind;
+  c.zeros = zeros;
   c.bias = true;
   return c;
 }
@@ -68,10 +68,10 @@ class PackedFileRoundTrip : public SweepTest<GroupedScheme> {};
 TEST_P(PackedFileRoundTrip, ToEveryTarget) {
   const ParamKind& kind = part().kind;
   for (const Target to : RunnableTargets()) {
-    Case c = FileCase(format(), target(), part().group, kind.zero_kind);
+    Case c = FileCase(format(), target(), part().group, kind.zeros);
     c.scale_type = kind.scale_type;
-    c.bias = kind.zero_kind != ZeroKind::kNone;
-    c.order = kind.zero_kind == ZeroKind::kNone || part().group == 64;
+    c.bias = kind.zeros != Zeros::kNone;
+    c.order = kind.zeros == Zeros::kNone || part().group == 64;
     SCOPED_TRACE(c);
     SCOPED_TRACE(TargetName(to));
     const Problem problem(c);
@@ -94,7 +94,7 @@ INSTANTIATE_TEST_SUITE_P(Sweep, PackedFileRoundTrip, ::testing::ValuesIn(Sweep(K
 
 TEST_F(PackedFile, RoundTripThroughAFile) {
   for (const FormatInfo& f : kFormats) {
-    const Problem problem(FileCase(f.format, BestTarget(), 64, ZeroKind::kUInt4));
+    const Problem problem(FileCase(f.format, BestTarget(), 64, Zeros::kUInt4));
     const PackedMatrix saved = Packed(problem, BestTarget());
     ASSERT_TRUE(Ok(SavePacked(saved, path_.c_str())));
     PackedMatrix w;
@@ -104,7 +104,7 @@ TEST_F(PackedFile, RoundTripThroughAFile) {
     ExpectSame(w, saved, problem);
 
     // The matrix does not change when its file is replaced, when it is moved, or when it is saved over its own file.
-    const Problem other(FileCase(f.format, BestTarget(), 32, ZeroKind::kNone));
+    const Problem other(FileCase(f.format, BestTarget(), 32, Zeros::kNone));
     ASSERT_TRUE(Ok(SavePacked(Packed(other, BestTarget()), path_.c_str())));
     PackedMatrix moved = std::move(w);
     ExpectSame(moved, saved, problem);
@@ -116,7 +116,7 @@ TEST_F(PackedFile, RoundTripThroughAFile) {
 }
 
 TEST_F(PackedFile, MovedFromIsEmpty) {
-  const Problem problem(FileCase(Format::kTernary, BestTarget(), 128, ZeroKind::kNone));
+  const Problem problem(FileCase(Format::kTernary, BestTarget(), 128, Zeros::kNone));
   PackedMatrix w = Packed(problem, BestTarget());
   const PackedMatrix moved = std::move(w);
   EXPECT_EQ(w.m(), 0u);  // NOLINT: what is moved from is defined
@@ -131,7 +131,7 @@ TEST_F(PackedFile, MovedFromIsEmpty) {
 
 TEST_F(PackedFile, EmptyMatricesAndOddAddresses) {
   for (const std::pair<std::size_t, std::size_t> shape : {std::pair{0, 0}, {0, 5}, {5, 0}, {1, 1}, {65, 1}}) {
-    Case c = FileCase(Format::kInt2, BestTarget(), 128, ZeroKind::kFloat);
+    Case c = FileCase(Format::kInt2, BestTarget(), 128, Zeros::kFloat);
     c.m = shape.first;
     c.k = shape.second;
     c.order = true;
@@ -155,7 +155,7 @@ TEST_F(PackedFile, EmptyMatricesAndOddAddresses) {
 
 // A small file with something in every part.
 Bytes SmallFile() {
-  Case c = FileCase(Format::kTernary, BestTarget(), 16, ZeroKind::kInteger);
+  Case c = FileCase(Format::kTernary, BestTarget(), 16, Zeros::kInteger);
   c.m = 2;
   c.k = 20;
   c.order = true;
@@ -163,7 +163,7 @@ Bytes SmallFile() {
 }
 
 ::testing::AssertionResult RefusedUnchanged(const std::uint8_t* bytes, std::size_t size) {
-  const Problem problem(FileCase(Format::kInt4, BestTarget(), 128, ZeroKind::kNone));
+  const Problem problem(FileCase(Format::kInt4, BestTarget(), 128, Zeros::kNone));
   PackedMatrix w = Packed(problem, BestTarget());
   const std::uint8_t* const data = w.data();
   Loaded loaded = Loaded::kCopied;
@@ -262,7 +262,7 @@ TEST_F(PackedFile, ForgedOrdersAreRefused) {
 TEST_F(PackedFile, RowsOfNoColumnsCostNothing) {
   constexpr std::uint64_t kM = std::uint64_t{1} << 50;
   for (const FormatInfo& f : kFormats) {
-    Case c = FileCase(f.format, BestTarget(), kPerRow, ZeroKind::kNone);
+    Case c = FileCase(f.format, BestTarget(), kPerRow, Zeros::kNone);
     c.m = 64;
     c.k = 0;
     c.bias = c.order = false;
@@ -327,11 +327,11 @@ TEST(PackedBytes, DoNotChangeWithinAVersion) {
           {0xbac95add004aa2ab},
       },
   };
-  constexpr ParamKind kKinds[] = {{DataType::kF16, ZeroKind::kFloat}, {DataType::kUInt4, ZeroKind::kOffset}};
+  constexpr ParamKind kKinds[] = {{DataType::kF16, Zeros::kFloat}, {DataType::kUInt4, Zeros::kOffset}};
   for (const ParamKind& kind : kKinds) {
     for (const Kernel& kernel : Kernels()) {
       const FormatInfo& f = Describe(kernel.format);
-      Case c = FileCase(kernel.format, kernel.target, 64, kind.zero_kind);
+      Case c = FileCase(kernel.format, kernel.target, 64, kind.zeros);
       c.scale_type = kind.scale_type;
       const PackedMatrix w = Packed(Problem(c), kernel.target);
       const std::uint32_t layout = internal::LayoutId(kernel.target->info.layout, f.stored());
@@ -346,7 +346,7 @@ TEST(PackedBytes, DoNotChangeWithinAVersion) {
 // that XXH64 takes at a time.
 TEST(Checksum, IsTheOneInSavedFiles) {
   for (std::size_t k = 0; k <= 24; ++k) {
-    Case c = FileCase(Format::kInt4, BestTarget(), 16, ZeroKind::kInteger);
+    Case c = FileCase(Format::kInt4, BestTarget(), 16, Zeros::kInteger);
     c.k = k;
     c.order = true;
     SCOPED_TRACE(c);

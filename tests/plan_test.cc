@@ -72,7 +72,7 @@ TEST_P(PlanTable, AnyRowComputesTheSame) {
       for (const Precision precision : kPrecisions) {
         Case c = NewCase({64 * plan.panels + 65, n, 272}, ++seed);
         c.group = kGroups[seed % std::size(kGroups)];
-        c.zero_kind = kZeroKinds[seed % std::size(kZeroKinds)];
+        c.zeros = kZeros[seed % std::size(kZeros)];
         c.precision = precision;
         SCOPED_TRACE(c);
         const Problem problem(c);
@@ -111,11 +111,12 @@ TEST_P(PlanTable, AnyBlockingComputesTheSame) {
 TEST_P(PlanTable, IntegersMultiplyAnyEncoding) {
   std::uint64_t seed = 100;
   for (const std::size_t group : kGroups) {
-    for (const ZeroKind zero_kind : kZeroKinds) {
+    for (const Zeros zeros : kZeros) {
       for (const std::size_t k : {std::size_t{1}, std::size_t{17}, std::size_t{200}, std::size_t{500}}) {
-        Case c = NewCase({70 + seed % 80, 1 + seed % 6, k}, ++seed);
+        ++seed;
+        Case c = NewCase({70 + seed % 80, 1 + seed % 6, k}, seed);
         c.group = group;
-        c.zero_kind = zero_kind;
+        c.zeros = zeros;
         c.order = seed % 3 == 0;
         c.x = kXKinds[seed % std::size(kXKinds)];
         c.data = kDataKinds[seed % std::size(kDataKinds)];

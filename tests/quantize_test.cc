@@ -28,13 +28,13 @@ float Highest(const FormatInfo& f) {
   return highest;
 }
 
-class Quantizing : public ::testing::TestWithParam<std::tuple<FormatInfo, ZeroKind>> {
+class Quantizing : public ::testing::TestWithParam<std::tuple<FormatInfo, Zeros>> {
  protected:
   static constexpr std::size_t kM = 5, kK = 300, kStride = 303;
 
   const FormatInfo& f() const { return std::get<0>(GetParam()); }
-  ZeroKind zero_kind() const { return std::get<1>(GetParam()); }
-  bool HasFreeZero() const { return zero_kind() != ZeroKind::kNone && !IsInteger(zero_kind()); }
+  Zeros zeros() const { return std::get<1>(GetParam()); }
+  bool HasFreeZero() const { return zeros() == Zeros::kFloat || zeros() == Zeros::kOffset; }
   bool HasMeanScale() const { return f().format == Format::kInt1 || f().format == Format::kTernary; }
 
   // [kM x kK] around `mean`, with gaps that must not be read as weights.
@@ -48,7 +48,12 @@ class Quantizing : public ::testing::TestWithParam<std::tuple<FormatInfo, ZeroKi
   }
   QuantizedMatrix Quantized(const std::vector<float>& weights, std::size_t group, DataType scale_type) const {
     QuantizedMatrix q;
-    EXPECT_TRUE(Ok(Quantize(weights.data(), kM, kK, kStride, {f().format, group, scale_type, zero_kind()}, &q)));
+    QuantizeOptions options;
+    options.format = f().format;
+    options.group = group;
+    options.scale_type = scale_type;
+    SetZeros(zeros(), &options);
+    EXPECT_TRUE(Ok(Quantize(weights.data(), kM, kK, kStride, options, &q)));
     return q;
   }
   static std::size_t GroupAt(std::size_t m, std::size_t k, std::size_t group) {
@@ -56,15 +61,15 @@ class Quantizing : public ::testing::TestWithParam<std::tuple<FormatInfo, ZeroKi
     return group == kPerRow ? m : m * GroupsPerRow(kK, group) + k / group;
   }
   double ZeroAt(const QuantizedView& w, std::size_t at) const {
-    switch (w.zero_kind) {
-      case ZeroKind::kNone:
+    switch (zeros()) {
+      case Zeros::kNone:
         return f().default_zero;
-      case ZeroKind::kInteger:
-      case ZeroKind::kUInt4:
+      case Zeros::kInteger:
+      case Zeros::kUInt4:
         return static_cast<const std::uint8_t*>(w.zeros)[at];
-      case ZeroKind::kFloat:
+      case Zeros::kFloat:
         return Load(w.scale_type, w.zeros, at);
-      case ZeroKind::kOffset:
+      case Zeros::kOffset:
         break;
     }
     return -double{Load(w.scale_type, w.zeros, at)} / Load(w.scale_type, w.scales, at);
@@ -127,7 +132,7 @@ TEST_P(Quantizing, ScalesAreTheDocumentedOnes) {
           EXPECT_NEAR(scale * least, -*low > *high ? *low : *high, tolerance);
           EXPECT_EQ(zero, 0.0);
         }
-      } else if (zero_kind() == ZeroKind::kNone) {
+      } else if (zeros() == Zeros::kNone) {
         EXPECT_EQ(-scale * f().default_zero, -*low > *high ? *low : *high);  // code 0 is the extreme, exactly
       } else {
         EXPECT_NEAR(scale, (*high - *low) / (f().levels - 1), tolerance);
@@ -159,7 +164,7 @@ TEST_P(Quantizing, DequantizeFollowsTheFormula) {
   const double largest = std::max({static_cast<float>(f().levels), -Lowest(f()), Highest(f())});
   Case c;
   c.format = f().format;
-  c.zero_kind = zero_kind();
+  c.zeros = zeros();
   c.m = kM;
   c.k = kK;
   c.gap = 2;
@@ -194,7 +199,7 @@ std::string QuantizingName(const ::testing::TestParamInfo<Quantizing::ParamType>
   return std::string(std::get<0>(info.param).name) + "_" + Name(std::get<1>(info.param));
 }
 INSTANTIATE_TEST_SUITE_P(Each, Quantizing,
-                         ::testing::Combine(::testing::ValuesIn(kFormats), ::testing::ValuesIn(kZeroKinds)),
+                         ::testing::Combine(::testing::ValuesIn(kFormats), ::testing::ValuesIn(kZeros)),
                          QuantizingName);
 
 TEST(Quantize, SignBitsFollowTheSign) {
@@ -241,6 +246,8 @@ TEST(Quantize, RefusesFaultyArguments) {
       {"options.scale_type", [](Call& call) { call.options.scale_type = DataType::kInt8; }},
       {"options.scale_type", [](Call& call) { call.options.scale_type = static_cast<DataType>(8); }},
       {"options.zero_kind", [](Call& call) { call.options.zero_kind = static_cast<ZeroKind>(8); }},
+      {"options.zero_type",
+       [](Call& call) { call.options.zero_kind = ZeroKind::kPoint, call.options.zero_type = DataType::kInt8; }},
       {"m", [](Call& call) { call.m = kMax; }},
       {"", [](Call& call) { call.m = kMax / 8; }},
       {"k", [](Call& call) { call.k = call.row_stride = kMax; }},
@@ -295,7 +302,7 @@ TEST(QuantizedMatrix, RefusesFaultyShapes) {
     // Pointers and strides do not matter here.
     const bool same = faulty.format == shape.format && faulty.m == shape.m && faulty.k == shape.k &&
                       faulty.group == shape.group && faulty.scale_type == shape.scale_type &&
-                      faulty.zero_kind == shape.zero_kind;
+                      faulty.zero_kind == shape.zero_kind && faulty.zero_type == shape.zero_type;
     if (same) continue;
     SCOPED_TRACE(::testing::Message() << "fault " << &fault - kWeightFaults << " " << fault.argument);
     EXPECT_TRUE(Refused(q.Allocate(faulty), fault.argument));

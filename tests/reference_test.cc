@@ -28,7 +28,7 @@ class Referring : public SweepTest<GroupedScheme> {
       const Shape shape = MixedShape(seed);
       Case c = NewCase({shape.m, std::min<std::size_t>(shape.n, 33), shape.k}, seed);
       c.group = part().group;
-      c.zero_kind = part().kind.zero_kind;
+      c.zeros = part().kind.zeros;
       c.scale_type = part().kind.scale_type;
       c.bias = seed % 2 == 1;
       c.order = seed % 3 == 1;
@@ -81,8 +81,7 @@ TEST_P(Referring, MatMulIsDequantizeAndALoop) {
       double largest = 0;
       for (std::size_t k = 0; k < c.k; ++k)
         largest += std::abs(XAt(problem.x(), i / c.m, k)) * Describe(c.format).levels;
-      const double rounding =
-          0x1p-21 * product.magnitudes[i] + (c.zero_kind == ZeroKind::kOffset ? 0x1p-24 : 0) * largest;
+      const double rounding = 0x1p-21 * product.magnitudes[i] + (c.zeros == Zeros::kOffset ? 0x1p-24 : 0) * largest;
       ASSERT_NEAR(y[i], product.y[i], rounding) << "n " << i / c.m << " m " << i % c.m;
     }
     EXPECT_TRUE(problem.Intact());

@@ -51,7 +51,7 @@ Case AnyCase(Random& random) {
     kind = random.Pick(kParamKinds);
   } while (!Exists(c.group, kind));
   c.scale_type = kind.scale_type;
-  c.zero_kind = kind.zero_kind;
+  c.zeros = kind.zeros;
   c.bias = random.Below(2) == 1;
   c.order = random.Below(3) == 0;
   c.precision = random.Pick(kPrecisions);

@@ -21,7 +21,7 @@ Case SmallCase() {
   c.n = 2;
   c.k = 150;
   c.bias = true;
-  c.zero_kind = ZeroKind::kFloat;
+  c.zeros = Zeros::kFloat;
   return c;
 }
 

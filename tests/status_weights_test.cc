@@ -21,7 +21,7 @@ Case SmallCase() {
   c.n = 2;
   c.k = 150;
   c.bias = true;
-  c.zero_kind = ZeroKind::kFloat;
+  c.zeros = Zeros::kFloat;
   return c;
 }
 
@@ -104,7 +104,7 @@ TEST_F(WeightStatus, SuperScalesThatAreNotFiniteOrNull) {
   for (const std::size_t at : {std::size_t{0}, std::size_t{2}}) {
     Case c = SmallCase();
     c.scale_type = DataType::kInt8;
-    c.zero_kind = ZeroKind::kOffset;
+    c.zeros = Zeros::kOffset;
     const Problem problem(c);
     const std::vector<std::uint8_t> halves = With(kInfinity, at, DataType::kF16, problem.w().super_scales, c.m);
     for (const auto member : {&QuantizedView::super_scales, &QuantizedView::super_offsets}) {
@@ -120,7 +120,7 @@ TEST_F(WeightStatus, SuperScalesThatAreNotFiniteOrNull) {
 
 TEST_F(WeightStatus, ScalesAndZerosBeyondFourBits) {
   Case c = SmallCase();
-  c.zero_kind = ZeroKind::kOffset;
+  c.zeros = Zeros::kOffset;
   c.scale_type = DataType::kUInt4;
   const Problem nibbles(c);
   const std::uint8_t integers[] = {15, 0, 3, 16, 15, 1};
@@ -130,7 +130,7 @@ TEST_F(WeightStatus, ScalesAndZerosBeyondFourBits) {
     ExpectRefused(w, member == &QuantizedView::scales ? "w.scales" : "w.zeros");
   }
   c.scale_type = DataType::kF16;
-  c.zero_kind = ZeroKind::kUInt4;
+  c.zeros = Zeros::kUInt4;
   const Problem zeros_of_four_bits(c);
   QuantizedView w = zeros_of_four_bits.w();
   w.zeros = integers;

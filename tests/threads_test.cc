@@ -20,7 +20,7 @@ namespace {
 
 Case OddCase(Case c, Precision precision) {
   c.precision = precision;
-  c.zero_kind = ZeroKind::kFloat;
+  c.zeros = Zeros::kFloat;
   c.bias = true;
   return c;
 }

@@ -14,9 +14,11 @@ namespace lutra {
 
 // Which activation kind Prepare chooses.
 //
-// kInvariant: the format's own, so that a row of y has the same bits on every target, for every N (batch invariance), any
+// kInvariant: the format's own, so that a row of y has the same bits on every target, for every N (batch invariance),
+// any
 //     number of threads and any split into ranges.
-// kFastest: what the plan names for the format, target, N and group (plan.h). The bits of a row of y then depend on these
+// kFastest: what the plan names for the format, target, N and group (plan.h). The bits of a row of y then depend on
+// these
 //     four, but still not on threads or splits.
 enum class Choice : std::uint8_t { kInvariant, kFastest };
 constexpr const char* Name(Choice choice) {
@@ -32,7 +34,7 @@ struct ActivationKey {
   ActivationKind kind = ActivationKind::kIntegers;
   Precision precision = Precision::kInt8;
   Choice choice = Choice::kInvariant;  // not compared
-  std::uint64_t order_checksum = 0;  // PackedFields::order_checksum
+  std::uint64_t order_checksum = 0;    // PackedFields::order_checksum
   bool operator==(const ActivationKey& o) const {
     return scope == o.scope && k == o.k && block == o.block && cut == o.cut && kind == o.kind &&
            precision == o.precision && order_checksum == o.order_checksum;
@@ -58,10 +60,10 @@ class LUTRA_API Activations {
   std::size_t k() const { return key_.k; }
   Precision precision() const { return key_.precision; }
   ActivationKind kind() const { return key_.kind; }
-  // True if MatMul accepts these activations for w: same K, the format's own activation kind (int1 and int2 share sums in
-  // base 2, ternary has sums in base 3, others have integers) or, under kFastest, integers; for sum tables a target of the same
-  // layout, same K-blocks (group sizes from 128 on share them, but for ternary 128, 256, and rows), and equal orders of
-  // columns, or none (compared by a checksum of 64 bits).
+  // True if MatMul accepts these activations for w: same K, the format's own activation kind (int1 and int2 share sums
+  // in base 2, ternary has sums in base 3, others have integers) or, under kFastest, integers; for sum tables a target
+  // of the same layout, same K-blocks (group sizes from 128 on share them, but for ternary 128, 256, and rows), and
+  // equal orders of columns, or none (compared by a checksum of 64 bits).
   bool Fits(const PackedMatrix& w) const;
 
  private:
@@ -83,8 +85,8 @@ LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, const P
                          Context& context, Activations* activations);
 
 // The same for the normalized x, bit for bit as Prepare for the output of ReferenceRmsNorm, but x is read from memory
-// once, and its normalized rows are never stored. Fails, too, on a weight or an epsilon that is not finite, epsilon < 0,
-// and a row whose normalized values are not finite (as a row of zeros with epsilon 0).
+// once, and its normalized rows are never stored. Fails, too, on a weight or an epsilon that is not finite, epsilon <
+// 0, and a row whose normalized values are not finite (as a row of zeros with epsilon 0).
 LUTRA_API Status PrepareRmsNorm(const ActivationView& x, const RmsNorm& norm, const PackedMatrix& w,
                                 const PrepareOptions& options, Context& context, Activations* activations);
 

@@ -29,7 +29,8 @@ struct GgufType {
   Format format = Format::kInt4;
   std::size_t group = 0;                 // kTernary: kPerRow or kPerMatrix, if all scales of a row or matrix are equal
   DataType scale_type = DataType::kF16;  // an integer's: with super-scales
-  ZeroKind zero_kind = ZeroKind::kNone;  // kTernary: if a code stands for 2, int2 with zero points of 1 (kInteger)
+  ZeroKind zero_kind =
+      ZeroKind::kNone;  // offsets have scale_type; kTernary with a code for 2: int2, zero points 1 (kUInt8)
 };
 
 struct GgufTypeList {
@@ -50,8 +51,8 @@ LUTRA_API Status ImportGguf(std::uint32_t type, const void* data, std::size_t si
                             QuantizedMatrix* w);
 
 // --- GPTQ (https://arxiv.org/abs/2210.17323) and AWQ (https://arxiv.org/abs/2306.00978), as safetensors have them:
-// W(m, k) = scale * (code - zero). The first value in a word has the lowest bits. *w has zeros (kUInt4) unless all zero
-// points equal the format's default.
+// W(m, k) = scale * (code - zero). The first value in a word has the lowest bits. *w has zero points (kUInt4) unless
+// all zero points equal the format's default.
 
 // The elements of a tensor, dense and row-major, in the byte order of the machine. Words are unsigned.
 template <class T>

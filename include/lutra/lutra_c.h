@@ -131,10 +131,10 @@ enum {
 typedef int32_t lutra_data_type;
 enum {
   LUTRA_TYPE_F32 = 0,
-  LUTRA_TYPE_F16 = 1,   // IEEE binary16, 2 bytes
-  LUTRA_TYPE_BF16 = 2,  // upper half of a binary32, 2 bytes
-  LUTRA_TYPE_INT8 = 3,  // activations, and scales of two levels
-  LUTRA_TYPE_UINT4 = 4, // scales of two levels only: 0 .. 15, a byte each in views
+  LUTRA_TYPE_F16 = 1,    // IEEE binary16, 2 bytes
+  LUTRA_TYPE_BF16 = 2,   // upper half of a binary32, 2 bytes
+  LUTRA_TYPE_INT8 = 3,   // activations, and scales of two levels
+  LUTRA_TYPE_UINT4 = 4,  // scales of two levels only: 0 .. 15, a byte each in views
   LUTRA_TYPE_UINT8 = 5,  // zero points
   LUTRA_TYPE_E8M0 = 6    // scales: a byte e is 2^(e - 127)
 };
@@ -142,11 +142,9 @@ enum {
 // What zeros[] holds.
 typedef int32_t lutra_zero_kind;
 enum {
-  LUTRA_ZERO_NONE = 0,     // the format's default: 0 for int1 and ternary, 2^(bits-1) for int2 to int4
-  LUTRA_ZERO_INTEGER = 1,  // uint8_t zeros[]
-  LUTRA_ZERO_FLOAT = 2,    // zeros[] of the type of the scales
-  LUTRA_ZERO_OFFSET = 3,   // zeros[] of the type of the scales, but added: W = scale * value + offset
-  LUTRA_ZERO_UINT4 = 4     // uint8_t zeros[], 0 .. 15, four bits each when packed
+  LUTRA_ZERO_NONE = 0,   // the format's default: 0 for int1, ternary and tables of values, 2^(bits-1) for int2 to int4
+  LUTRA_ZERO_POINT = 1,  // W = scale * (value - zero)
+  LUTRA_ZERO_OFFSET = 2  // W = scale * value + offset
 };
 
 // Group sizes, other than 16, 32, 64, 128 and 256 weights.
@@ -163,6 +161,7 @@ typedef struct lutra_quantized_view {
   const void* scales;    // [m x ceil(k / group)]; [m] or [1] for the other two
   lutra_data_type scale_type;
   lutra_zero_kind zero_kind;
+  lutra_data_type zero_type;      // of zeros: see QuantizedView::zero_type in lutra/matrix.h
   const void* zeros;              // as many as scales, or NULL
   const uint16_t* super_scales;   // f16 [m x ceil(k / 256)] if scale_type is an integer type, or NULL
   const uint16_t* super_offsets;  // the same if zero_kind is LUTRA_ZERO_OFFSET, too, or NULL
@@ -176,6 +175,7 @@ typedef struct lutra_quantize_options {
   size_t group;
   lutra_data_type scale_type;
   lutra_zero_kind zero_kind;
+  lutra_data_type zero_type;  // of zeros: see QuantizedView::zero_type in lutra/matrix.h
 } lutra_quantize_options;
 
 // A quantized matrix that owns its memory.
@@ -248,6 +248,7 @@ typedef struct lutra_packed_info {
   size_t m, k, group;
   lutra_data_type scale_type;
   lutra_zero_kind zero_kind;
+  lutra_data_type zero_type;  // of zeros: see QuantizedView::zero_type in lutra/matrix.h
   bool has_bias;
   const char* target;      // a constant
   size_t bytes;            // read by a multiplication, with padding and scales, without the bias

@@ -117,32 +117,24 @@ struct OutputView {
   }
 };
 
+// What zeros[] of a matrix mean.
 enum class ZeroKind : std::uint8_t {
-  kNone,     // the format's default: 0 for int1 and ternary, 2^(bits-1) for int2 to int4
-  kInteger,  // std::uint8_t zeros[]
-  kFloat,    // zeros[] of the type of the scales
-  kOffset,   // zeros[] of the type of the scales, but added: W = scale * value + offset
-  kUInt4,    // std::uint8_t zeros[], 0 .. 15, four bits each when packed (a byte for kPerRow and kPerMatrix)
+  kNone,    // there are none: the format's default zero point
+  kPoint,   // zero points: W = scale * (value - zero)
+  kOffset,  // offsets: W = scale * value + offset
 };
-inline constexpr ZeroKind kZeroKinds[] = {ZeroKind::kNone, ZeroKind::kInteger, ZeroKind::kFloat, ZeroKind::kOffset,
-                                          ZeroKind::kUInt4};
-// "none", "integer", "float", "offset" or "uint4".
+// "none", "point" or "offset".
 constexpr const char* Name(ZeroKind kind) noexcept {
   switch (kind) {
     case ZeroKind::kNone:
       return "none";
-    case ZeroKind::kInteger:
-      return "integer";
-    case ZeroKind::kFloat:
-      return "float";
+    case ZeroKind::kPoint:
+      return "point";
     case ZeroKind::kOffset:
       return "offset";
-    case ZeroKind::kUInt4:
-      return "uint4";
   }
   return "?";
 }
-constexpr bool IsInteger(ZeroKind kind) { return kind == ZeroKind::kInteger || kind == ZeroKind::kUInt4; }
 
 // A quantized W[M x K]: W(m, k) = scale * (value(codes[m * code_stride + k]) - zero), see FormatInfo.
 // Scales and zeros: one per group of `group` consecutive weights of a row, [M x GroupsPerRow(k, group)], row-major;
@@ -159,6 +151,9 @@ struct QuantizedView {
   const void* scales = nullptr;
   DataType scale_type = DataType::kF16;
   ZeroKind zero_kind = ZeroKind::kNone;  // with scales of two levels kNone or kOffset
+  // Of zeros[]. kPoint: kUInt8, kUInt4 (a byte each, 0 .. 15, packed as four bits), or scale_type, if that is a float.
+  // kOffset: scale_type, which is not kE8M0.
+  DataType zero_type = DataType::kF16;
   const void* zeros = nullptr;
   const std::uint16_t* super_scales = nullptr;   // if scale_type is an integer's
   const std::uint16_t* super_offsets = nullptr;  // and zero_kind is kOffset
@@ -184,7 +179,7 @@ constexpr std::size_t SuperScaleCount(const QuantizedView& w) {
 }
 // Bytes of one element of zeros[].
 constexpr std::size_t ZeroSize(const QuantizedView& w) {
-  return w.zero_kind == ZeroKind::kNone ? 0 : IsInteger(w.zero_kind) ? 1 : SizeOf(w.scale_type);
+  return w.zero_kind == ZeroKind::kNone ? 0 : SizeOf(w.zero_type);
 }
 
 // The rows [begin, end) of w, end <= w.m.

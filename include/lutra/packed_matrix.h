@@ -29,6 +29,7 @@ struct PackedFields {
   std::size_t m = 0, k = 0, group = 128, bytes = 0;
   DataType scale_type = DataType::kF16;
   ZeroKind zero_kind = ZeroKind::kNone;
+  DataType zero_type = DataType::kF16;
   Target target = nullptr;
   const std::uint8_t* data = nullptr;
   const float* bias = nullptr;
@@ -57,6 +58,7 @@ class LUTRA_API PackedMatrix {
   std::size_t group() const { return fields_.group; }
   DataType scale_type() const { return fields_.scale_type; }
   ZeroKind zero_kind() const { return fields_.zero_kind; }
+  DataType zero_type() const { return fields_.zero_type; }
   bool has_bias() const { return fields_.bias != nullptr; }
   Target target() const { return fields_.target; }
 

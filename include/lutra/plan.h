@@ -32,7 +32,7 @@ constexpr bool HasMethod(Format format, Method method) {
 
 struct Plan {
   Method method;
-  bool unpack;              // a K-block's codes are unpacked to L1 once for all rows of x, not in registers for each few
+  bool unpack;  // a K-block's codes are unpacked to L1 once for all rows of x, not in registers for each few
   std::size_t token_block;  // rows of x per sweep over the weights, at most; a multiple of 4
   std::size_t panels;       // of 64 rows of W side by side, at most: no more than alternate in memory
   std::size_t prefetch;     // bytes from a line of weights that is read to the one that is prefetched; 0: none is
@@ -78,8 +78,8 @@ inline constexpr std::size_t kMaxTileRows = 128;
 LUTRA_API Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, const Plan& plan,
                         Context& context);
 
-// Prepares x for such a plan: as the activation kind that plan.method multiplies. Fails, in addition to Prepare's errors,
-// if the format does not have plan.method.
+// Prepares x for such a plan: as the activation kind that plan.method multiplies. Fails, in addition to Prepare's
+// errors, if the format does not have plan.method.
 LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, const Plan& plan,
                          Context& context, Activations* activations);
 

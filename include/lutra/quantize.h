@@ -15,6 +15,7 @@ struct QuantizeOptions {
   std::size_t group = 128;               // 16, 32, 64, 128, 256, kPerRow or kPerMatrix
   DataType scale_type = DataType::kF16;  // kF32, kF16 or kBF16
   ZeroKind zero_kind = ZeroKind::kNone;
+  DataType zero_type = DataType::kF16;  // QuantizedView::zero_type
 };
 
 // Quantizes weights[M x K] (row-major, row_stride elements from row to row, finite). Per group:
@@ -23,12 +24,13 @@ struct QuantizeOptions {
 //            https://arxiv.org/abs/2402.17764)
 //   int2..4  round to nearest: without zero points scale = max|w| / 2^(b-1), the sign chosen so that the extreme is
 //            exact (as ggml does); with zero points the range [min, max] is spread over all codes.
-//   tables   round to the nearest value of the table, whose lowest stands for the extreme weight; with float zero points
+//   tables   round to the nearest value of the table, whose lowest stands for the extreme weight; with float zero
+//   points
 //            or offsets the range [min, max] is spread over the table
-// Integer zero points of tables are 0. For int1 and ternary a zero point is the group's mean (float, offset) or 0 (integer).
-// The scale is rounded to scale_type first; codes are chosen for the rounded scale. Thread-safe. Fails, with *w
-// untouched, on weights that are null or not finite, a stride below K, options that no format has, sizes that overflow,
-// and short memory.
+// Integer zero points of tables are 0. For int1 and ternary a zero point is the group's mean (float, offset) or 0
+// (integer). The scale is rounded to scale_type first; codes are chosen for the rounded scale. Thread-safe. Fails, with
+// *w untouched, on weights that are null or not finite, a stride below K, options that no format has, sizes that
+// overflow, and short memory.
 LUTRA_API Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride,
                           const QuantizeOptions& options, QuantizedMatrix* w);
 

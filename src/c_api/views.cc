@@ -44,11 +44,9 @@ static_assert(Same(LUTRA_TYPE_E8M0, DataType::kE8M0));
 static_assert(IsLast<DataType>(LUTRA_TYPE_E8M0));
 
 static_assert(Same(LUTRA_ZERO_NONE, ZeroKind::kNone));
-static_assert(Same(LUTRA_ZERO_INTEGER, ZeroKind::kInteger));
-static_assert(Same(LUTRA_ZERO_FLOAT, ZeroKind::kFloat));
+static_assert(Same(LUTRA_ZERO_POINT, ZeroKind::kPoint));
 static_assert(Same(LUTRA_ZERO_OFFSET, ZeroKind::kOffset));
-static_assert(Same(LUTRA_ZERO_UINT4, ZeroKind::kUInt4));
-static_assert(IsLast<ZeroKind>(LUTRA_ZERO_UINT4));
+static_assert(IsLast<ZeroKind>(LUTRA_ZERO_OFFSET));
 
 static_assert(Same(LUTRA_PRECISION_INT8, Precision::kInt8));
 static_assert(Same(LUTRA_PRECISION_INT16, Precision::kInt16));
@@ -75,8 +73,8 @@ lutra_status ToC(const Status& status) {
 
 QuantizedView FromC(const lutra_quantized_view& w) {
   QuantizedView view;
-  auto& [format, m, k, codes, code_stride, group, scales, scale_type, zero_kind, zeros, super_scales, super_offsets,
-         bias, order] = view;
+  auto& [format, m, k, codes, code_stride, group, scales, scale_type, zero_kind, zero_type, zeros, super_scales,
+         super_offsets, bias, order] = view;
   format = FromC<Format>(w.format);
   m = w.m;
   k = w.k;
@@ -86,6 +84,7 @@ QuantizedView FromC(const lutra_quantized_view& w) {
   scales = w.scales;
   scale_type = FromC<DataType>(w.scale_type);
   zero_kind = FromC<ZeroKind>(w.zero_kind);
+  zero_type = FromC<DataType>(w.zero_type);
   zeros = w.zeros;
   super_scales = w.super_scales;
   super_offsets = w.super_offsets;
@@ -95,7 +94,7 @@ QuantizedView FromC(const lutra_quantized_view& w) {
 }
 
 lutra_quantized_view ToC(const QuantizedView& w) {
-  const auto& [format, m, k, codes, code_stride, group, scales, scale_type, zero_kind, zeros, super_scales,
+  const auto& [format, m, k, codes, code_stride, group, scales, scale_type, zero_kind, zero_type, zeros, super_scales,
                super_offsets, bias, order] = w;
   lutra_quantized_view view = {};
   view.format = static_cast<lutra_format>(format);
@@ -107,6 +106,7 @@ lutra_quantized_view ToC(const QuantizedView& w) {
   view.scales = scales;
   view.scale_type = static_cast<lutra_data_type>(scale_type);
   view.zero_kind = static_cast<lutra_zero_kind>(zero_kind);
+  view.zero_type = static_cast<lutra_data_type>(zero_type);
   view.zeros = zeros;
   view.super_scales = super_scales;
   view.super_offsets = super_offsets;
@@ -117,11 +117,12 @@ lutra_quantized_view ToC(const QuantizedView& w) {
 
 QuantizeOptions FromC(const lutra_quantize_options& o) {
   QuantizeOptions options;
-  auto& [format, group, scale_type, zero_kind] = options;
+  auto& [format, group, scale_type, zero_kind, zero_type] = options;
   format = FromC<Format>(o.format);
   group = o.group;
   scale_type = FromC<DataType>(o.scale_type);
   zero_kind = FromC<ZeroKind>(o.zero_kind);
+  zero_type = FromC<DataType>(o.zero_type);
   return options;
 }
 

@@ -145,7 +145,8 @@ void ChooseTernary(const Blocks& blocks, QuantizedView* shape) {
   }
   if (highest > 2) {
     shape->format = Format::kInt2;
-    shape->zero_kind = ZeroKind::kInteger;
+    shape->zero_kind = ZeroKind::kPoint;
+    shape->zero_type = DataType::kUInt8;
   }
 }
 
@@ -195,7 +196,7 @@ Status Decode(const Blocks& blocks, QuantizedMatrix* w) {
   if (v.scale_type == DataType::kE8M0 && !internal::AllFinite(w->scales(), v.scale_type, ScaleCount(v))) {
     return Status::Invalid("data", "holds a scale that is not finite");
   }
-  if (v.zero_kind == ZeroKind::kInteger) std::fill_n(static_cast<std::uint8_t*>(w->zeros()), ScaleCount(v), 1);
+  if (v.zero_kind == ZeroKind::kPoint) std::fill_n(static_cast<std::uint8_t*>(w->zeros()), ScaleCount(v), 1);
   return {};
 }
 
@@ -223,6 +224,7 @@ Status ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std
   shape.group = type->group;
   shape.scale_type = type->scale_type;
   shape.zero_kind = type->zero_kind;
+  shape.zero_type = type->scale_type;
   constexpr const char* kNames[][2] = {{"w.m", "m"}, {"w.k", "k"}};
   LUTRA_RETURN_IF_ERROR(internal::Renamed(internal::ValidateShape(shape), kNames));
   if (k % type->weights != 0) return Status::Invalid("k", "is not a multiple of the weights in a block of the type");

@@ -106,8 +106,9 @@ Status Build(QuantizedView shape, const std::uint16_t* scales, const std::int32_
   const std::size_t m = shape.m, groups = GroupsPerRow(shape.k, shape.group);
   const auto usual = static_cast<std::uint8_t>(Describe(shape.format).default_zero);
   for (std::size_t i = 0; i < groups * m; ++i) {
-    if (zero_at(i / m, i % m) != usual) shape.zero_kind = ZeroKind::kUInt4;
+    if (zero_at(i / m, i % m) != usual) shape.zero_kind = ZeroKind::kPoint;
   }
+  shape.zero_type = DataType::kUInt4;
   Buffer order_buffer;
   if (!SortColumns(g_idx, shape, &order_buffer)) return Status::OutOfMemory("w");
   const auto* const order = order_buffer.as<std::uint32_t>();

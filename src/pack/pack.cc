@@ -3,9 +3,9 @@
 #include <atomic>
 #include <cstring>
 
-#include "memory/checksum.h"
 #include "lutra/kernels/registry.h"
 #include "lutra/packed_matrix.h"
+#include "memory/checksum.h"
 #include "pack/parts.h"
 #include "pack/runs.h"
 #include "packed_access.h"
@@ -96,6 +96,7 @@ internal::PackedFields internal::FieldsOf(const QuantizedView& w) {
   fields.group = w.group;
   fields.scale_type = w.scale_type;
   fields.zero_kind = w.zero_kind;
+  fields.zero_type = w.zero_type;
   fields.bytes = internal::PanelsIn(w.m) * internal::GeometryOf(w).panel_bytes;
   return fields;
 }
@@ -125,10 +126,8 @@ Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* pa
   if (geometry.blocks != 0) {
     const internal::Layout layout = fields.target->info.layout;
     const internal::Orders orders(layout, f.stored());
-    Packer packer{w,      f,
-                  geometry, internal::InterleavedPanels(layout, f.stored()),
-                  orders, internal::Encoder(f),
-                  buffer.data()};
+    Packer packer{
+        w, f, geometry, internal::InterleavedPanels(layout, f.stored()), orders, internal::Encoder(f), buffer.data()};
     Executor& executor = options.executor != nullptr ? *options.executor : SerialExecutor();
     executor.ParallelFor(
         internal::PanelsIn(w.m),

@@ -40,8 +40,7 @@ struct Order {
         const std::size_t from = static_cast<std::size_t>(s.chunk) * kChunkStride +
                                  static_cast<std::size_t>(s.plane) * kPlaneStride +
                                  static_cast<std::size_t>(s.row) * kIndicesPerChunk + static_cast<std::size_t>(s.index);
-        nibbles[i][high] = {static_cast<std::uint16_t>(from),
-                            static_cast<std::uint16_t>(SignBitAt(layout, s, byte))};
+        nibbles[i][high] = {static_cast<std::uint16_t>(from), static_cast<std::uint16_t>(SignBitAt(layout, s, byte))};
       }
     }
   }

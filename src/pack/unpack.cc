@@ -24,6 +24,7 @@ QuantizedView ShapeOf(const PackedMatrix& packed) {
   shape.group = packed.group();
   shape.scale_type = packed.scale_type();
   shape.zero_kind = packed.zero_kind();
+  shape.zero_type = packed.zero_type();
   shape.order = packed.order();
   return shape;
 }
@@ -58,9 +59,9 @@ struct PanelUnpacker {
 
   void UnpackRun(std::size_t block, std::size_t first, std::size_t halves, std::size_t offset) const {
     std::uint8_t bytes[internal::kMaxRunBytes];
-    internal::ForEachUnit(
-        e, geometry, place, offset, halves,
-        [&](std::size_t from, std::size_t to, std::size_t n) { std::memcpy(bytes + to, packed.data() + from, n); });
+    internal::ForEachUnit(e, geometry, place, offset, halves, [&](std::size_t from, std::size_t to, std::size_t n) {
+      std::memcpy(bytes + to, packed.data() + from, n);
+    });
     internal::Run run;
     orders.Read(bytes, halves, run);
     const std::size_t end = geometry.end(block);
@@ -79,7 +80,8 @@ struct PanelUnpacker {
 
 Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
   if (w == nullptr) return Status::Invalid("w", "is null");
-  return internal::UnpackFrom(packed, packed.target() != nullptr ? packed.target()->info.layout : internal::Layout{}, w);
+  return internal::UnpackFrom(packed, packed.target() != nullptr ? packed.target()->info.layout : internal::Layout{},
+                              w);
 }
 
 Status internal::UnpackFrom(const PackedMatrix& packed, Layout layout, QuantizedMatrix* w) {

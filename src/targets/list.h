@@ -9,7 +9,7 @@
 namespace lutra {
 namespace internal {
 
-inline constexpr Layout kBytesOfVector{Scope::kVector, 4};                   // vpermb: 64 bytes are looked up at once
+inline constexpr Layout kBytesOfVector{Scope::kVector, 4};  // vpermb: 64 bytes are looked up at once
 inline constexpr Layout kLanes1{Scope::kBlock, 1}, kLanes2{Scope::kBlock, 2}, kLanes4{Scope::kBlock, 4};
 inline constexpr bool kDotExtension = true, kBase = false;
 

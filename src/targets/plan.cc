@@ -67,16 +67,16 @@ struct Row {
 };
 
 // Weights are read from memory once per token block, as one address stream; lines are prefetched 8 KB ahead, as many as
-// memory delivers at a time (4 KB and 16 KB: 0 to 3 % slower; int1 on Zen 5: 0.43 of the speed at N = 4 from 1.1 KB, 0.9
-// at N = 1 from 24 KB). But one row of integers takes so few instructions per line that Zen 4 reads far enough ahead by
-// itself (int4 1.25 to 1.4 times as fast, int3 1.05; groups of 32 and 64 0.6 to 0.9, two rows of int3 0.6, sums 0.4 to
-// 0.9).
+// memory delivers at a time (4 KB and 16 KB: 0 to 3 % slower; int1 on Zen 5: 0.43 of the speed at N = 4 from 1.1 KB,
+// 0.9 at N = 1 from 24 KB). But one row of integers takes so few instructions per line that Zen 4 reads far enough
+// ahead by itself (int4 1.25 to 1.4 times as fast, int3 1.05; groups of 32 and 64 0.6 to 0.9, two rows of int3 0.6,
+// sums 0.4 to 0.9).
 //
 // Sums: 16 rows of tables (256 KB of L2 at K = 4096) meet the panels that alternate, so that each table that reaches L1
-// serves up to 256 rows of W; y takes up to 16 KB of L1. Unpacking pays from two token blocks of 16 rows on, and 32 rows
-// share it (int1, int2 on Zen 4: 0.95 to 0.99 of the speed of packed at N = 12 and 16, 1.04 to 1.06 from 32 on; 16 rows
-// per token block 0.96 of that). On AVX2 packed lookups of four rows of x are 1.04 to 1.46 times as fast as unpacked ones
-// at N = 3 and 4, and 0.8 to 0.9 at N = 8, but those of int2 1.03.
+// serves up to 256 rows of W; y takes up to 16 KB of L1. Unpacking pays from two token blocks of 16 rows on, and 32
+// rows share it (int1, int2 on Zen 4: 0.95 to 0.99 of the speed of packed at N = 12 and 16, 1.04 to 1.06 from 32 on; 16
+// rows per token block 0.96 of that). On AVX2 packed lookups of four rows of x are 1.04 to 1.46 times as fast as
+// unpacked ones at N = 3 and 4, and 0.8 to 0.9 at N = 8, but those of int2 1.03.
 //
 // Codes: x is small, so 128 rows share what is read or unpacked. (Packed int4 at N = 128: 0.8 of the speed of unpacked
 // on an Intel Xeon, where unpacking and dot products share their ports.)
@@ -140,7 +140,8 @@ constexpr std::array<Plan, std::size(kRows)> kPlans = [] {  // the table without
 Target TargetOf(const PlanCase& what) { return what.target != nullptr ? what.target : RunnableTargets().data[0]; }
 
 const Plan& Selected(const PlanCase& what, const Method* method) {
-  const Row* const row = Find(what.format, TargetOf(what)->info, what.n, BlockSize(Describe(what.format), what.group), method);
+  const Row* const row =
+      Find(what.format, TargetOf(what)->info, what.n, BlockSize(Describe(what.format), what.group), method);
   return kPlans[static_cast<std::size_t>(row - kRows)];
 }
 
@@ -155,7 +156,8 @@ bool Serves(const Plan& plan, const PlanCase& what) {
 }
 
 const Plan& SelectPlan(const PlanCase& what, Choice choice) {
-  return choice == Choice::kInvariant ? internal::SelectPlanFor(what, MethodOf(what.format).kind) : Selected(what, nullptr);
+  return choice == Choice::kInvariant ? internal::SelectPlanFor(what, MethodOf(what.format).kind)
+                                      : Selected(what, nullptr);
 }
 
 const Plan& internal::SelectPlanFor(const PlanCase& what, ActivationKind kind) {

@@ -77,7 +77,7 @@ inline Case PickCase(Input& input, std::size_t products) {
   c.n = std::min(c.n, products / std::max<std::size_t>(panels(c.m) * c.k, 64) + 1);
   c.group = input.Pick(kGroups);
   const ParamKind& kind = input.Pick(kParamKinds);
-  c.zero_kind = kind.zero_kind;
+  c.zeros = kind.zeros;
   c.scale_type = kind.scale_type;
   if (!Exists(c.group, kind)) c.group = 32;
   const std::uint8_t flags = input.Byte();

@@ -34,20 +34,38 @@ inline constexpr Data kDataKinds[] = {Data::kGaussian, Data::kEqual, Data::kZero
 inline constexpr std::size_t kGroups[] = {16, 32, 64, 128, 256, kPerRow, kPerMatrix};
 inline constexpr DataType kFloatTypes[] = {DataType::kF32, DataType::kF16, DataType::kBF16};
 
+// Kinds of zeros with their types: zero points of a byte, of the scales' float type, of four bits; and offsets.
+enum class Zeros { kNone, kInteger, kFloat, kOffset, kUInt4 };
+inline constexpr Zeros kZeros[] = {Zeros::kNone, Zeros::kInteger, Zeros::kFloat, Zeros::kOffset, Zeros::kUInt4};
+constexpr const char* Name(Zeros zeros) {
+  constexpr const char* kNames[] = {"none", "integer", "float", "offset", "uint4"};
+  return kNames[static_cast<std::size_t>(zeros)];
+}
+// Sets zero_kind and zero_type of a view, a shape or options, after their scale_type.
+template <class View>
+void SetZeros(Zeros zeros, View* view) {
+  view->zero_kind = zeros == Zeros::kNone     ? ZeroKind::kNone
+                    : zeros == Zeros::kOffset ? ZeroKind::kOffset
+                                              : ZeroKind::kPoint;
+  view->zero_type = zeros == Zeros::kInteger ? DataType::kUInt8
+                    : zeros == Zeros::kUInt4 ? DataType::kUInt4
+                                             : view->scale_type;
+}
+
 // The types of scales and zeros: a qparam scheme.
 struct ParamKind {
   DataType scale_type;
-  ZeroKind zero_kind;
+  Zeros zeros;
 };
 inline constexpr ParamKind kParamKinds[] = {
-    {DataType::kF32, ZeroKind::kNone},     {DataType::kF16, ZeroKind::kNone},    {DataType::kBF16, ZeroKind::kNone},
-    {DataType::kF32, ZeroKind::kInteger},  {DataType::kF16, ZeroKind::kInteger}, {DataType::kBF16, ZeroKind::kInteger},
-    {DataType::kF32, ZeroKind::kFloat},    {DataType::kF16, ZeroKind::kFloat},   {DataType::kBF16, ZeroKind::kFloat},
-    {DataType::kF32, ZeroKind::kOffset},   {DataType::kF16, ZeroKind::kOffset},  {DataType::kBF16, ZeroKind::kOffset},
-    {DataType::kInt8, ZeroKind::kNone},    {DataType::kInt8, ZeroKind::kOffset}, {DataType::kUInt4, ZeroKind::kNone},
-    {DataType::kUInt4, ZeroKind::kOffset}, {DataType::kF32, ZeroKind::kUInt4},   {DataType::kF16, ZeroKind::kUInt4},
-    {DataType::kBF16, ZeroKind::kUInt4},   {DataType::kE8M0, ZeroKind::kNone},   {DataType::kE8M0, ZeroKind::kInteger},
-    {DataType::kE8M0, ZeroKind::kUInt4}};
+    {DataType::kF32, Zeros::kNone},     {DataType::kF16, Zeros::kNone},    {DataType::kBF16, Zeros::kNone},
+    {DataType::kF32, Zeros::kInteger},  {DataType::kF16, Zeros::kInteger}, {DataType::kBF16, Zeros::kInteger},
+    {DataType::kF32, Zeros::kFloat},    {DataType::kF16, Zeros::kFloat},   {DataType::kBF16, Zeros::kFloat},
+    {DataType::kF32, Zeros::kOffset},   {DataType::kF16, Zeros::kOffset},  {DataType::kBF16, Zeros::kOffset},
+    {DataType::kInt8, Zeros::kNone},    {DataType::kInt8, Zeros::kOffset}, {DataType::kUInt4, Zeros::kNone},
+    {DataType::kUInt4, Zeros::kOffset}, {DataType::kF32, Zeros::kUInt4},   {DataType::kF16, Zeros::kUInt4},
+    {DataType::kBF16, Zeros::kUInt4},   {DataType::kE8M0, Zeros::kNone},   {DataType::kE8M0, Zeros::kInteger},
+    {DataType::kE8M0, Zeros::kUInt4}};
 // Scales per row or matrix have one level.
 constexpr bool Exists(std::size_t group, ParamKind kind) {
   return !HasTwoLevels(kind.scale_type) || !HasRowScales(group);
@@ -75,7 +93,7 @@ struct Case {
   Target target = nullptr;
   std::size_t m = 1, n = 1, k = 1;
   std::size_t group = 128;
-  ZeroKind zero_kind = ZeroKind::kNone;
+  Zeros zeros = Zeros::kNone;
   DataType scale_type = DataType::kF16;
   bool bias = false, order = false;
   Precision precision = Precision::kInt8;
@@ -89,7 +107,7 @@ struct Case {
 
 inline std::ostream& operator<<(std::ostream& out, const Case& c) {
   return out << Name(c.format) << " on " << (c.target == nullptr ? "any target" : TargetName(c.target)) << ", M " << c.m
-             << " N " << c.n << " K " << c.k << ", group " << GroupName(c.group) << ", zeros " << Name(c.zero_kind)
+             << " N " << c.n << " K " << c.k << ", group " << GroupName(c.group) << ", zeros " << Name(c.zeros)
              << ", scales " << Name(c.scale_type) << (c.bias ? ", bias" : "") << (c.order ? ", order, " : ", ")
              << Name(c.precision) << ", x " << Name(c.x.type) << " per " << GroupName(c.x.scale_group) << ", y "
              << Name(c.y_type) << ", gap " << c.gap << ", data " << Name(c.data)
@@ -132,9 +150,9 @@ inline void Store(DataType type, float value, void* data, std::size_t i) {
   if (type == DataType::kE8M0) {  // the power of two below |value|
     byte = static_cast<std::int8_t>(std::clamp(value == 0 ? 0 : std::ilogb(value) + 127, 0, 254));
   }
-  const void* const from = type == DataType::kF32    ? static_cast<const void*>(&value)
-                           : SizeOf(type) == 1      ? static_cast<const void*>(&byte)
-                                                     : &half;
+  const void* const from = type == DataType::kF32 ? static_cast<const void*>(&value)
+                           : SizeOf(type) == 1    ? static_cast<const void*>(&byte)
+                                                  : &half;
   std::memcpy(at, from, SizeOf(type));
 }
 
@@ -150,7 +168,7 @@ class Problem {
     w_.code_stride = stride;
     w_.group = c.group;
     w_.scale_type = c.scale_type;
-    w_.zero_kind = c.zero_kind;
+    SetZeros(c.zeros, &w_);
     flipped_.resize(k);
     for (std::size_t j = 0; j < k; ++j) flipped_[j] = c.seed % 2 == 1 && random_.Below(2) == 1;
     MakeCodes();
@@ -225,25 +243,25 @@ class Problem {
     scales_ = Guarded(count * SizeOf(w_.scale_type));
     zeros_ = Guarded(count * ZeroSize(w_));
     w_.scales = scales_.data();
-    if (w_.zero_kind != ZeroKind::kNone) w_.zeros = zeros_.data();
+    if (case_.zeros != Zeros::kNone) w_.zeros = zeros_.data();
     if (HasTwoLevels(w_.scale_type)) return MakeTwoLevels(magnitude);
     const auto levels = static_cast<unsigned>(Describe(w_.format).levels);
     for (std::size_t i = 0; i < count; ++i) Store(w_.scale_type, AnyScale(magnitude), scales_.data(), i);
     for (std::size_t i = 0; i < count; ++i) {
       const float zero = random_.Uniform(-1.0f, static_cast<float>(levels));
-      switch (w_.zero_kind) {
-        case ZeroKind::kNone:
+      switch (case_.zeros) {
+        case Zeros::kNone:
           break;
-        case ZeroKind::kInteger:
+        case Zeros::kInteger:
           zeros_.data()[i] = static_cast<std::uint8_t>(random_.Below(16) == 0 ? 255 : random_.Below(levels));
           break;
-        case ZeroKind::kUInt4:
+        case Zeros::kUInt4:
           zeros_.data()[i] = static_cast<std::uint8_t>(random_.Below(random_.Below(16) == 0 ? 16 : levels));
           break;
-        case ZeroKind::kFloat:
+        case Zeros::kFloat:
           Store(w_.scale_type, zero, zeros_.data(), i);
           break;
-        case ZeroKind::kOffset:
+        case Zeros::kOffset:
           Store(w_.scale_type, -magnitude * zero, zeros_.data(), i);
           break;
       }
@@ -262,7 +280,7 @@ class Problem {
       return Halves(super_scales);
     };
     w_.super_scales = make(scales_, super_scales_, magnitude);
-    if (w_.zero_kind == ZeroKind::kOffset) w_.super_offsets = make(zeros_, super_offsets_, magnitude * 4);
+    if (case_.zeros == Zeros::kOffset) w_.super_offsets = make(zeros_, super_offsets_, magnitude * 4);
   }
 
   // A random permutation.

@@ -74,7 +74,7 @@ struct Scheme {
   ParamKind kind;
 };
 inline std::string PartName(const ParamKind& kind) {
-  return std::string(Name(kind.scale_type)) + "_" + Name(kind.zero_kind);
+  return std::string(Name(kind.scale_type)) + "_" + Name(kind.zeros);
 }
 inline std::string PartName(const Scheme& scheme) { return PartName(scheme.kind); }
 inline std::vector<Scheme> Schemes() {

@@ -81,6 +81,7 @@ inline void ExpectSame(const QuantizedView& actual, const QuantizedView& expecte
   ASSERT_EQ(actual.group, expected.group);
   ASSERT_EQ(actual.scale_type, expected.scale_type);
   ASSERT_EQ(actual.zero_kind, expected.zero_kind);
+  ASSERT_EQ(ZeroSize(actual), ZeroSize(expected));
   // Pack drops empty parts: scales where there are no weights, an order where K = 0, a bias where M = 0.
   const bool empty = expected.m == 0 || expected.k == 0;
   for (std::size_t m = 0; m < expected.m && !empty; ++m) {

@@ -7,8 +7,8 @@
 //
 // Where products are summed in 16 bits first, those of a run of chunks are added before they are widened.
 //
-// Where weights serve few rows of x, codes are unpacked in registers; else once for all rows, to memory (L1). The kernel
-// on unpacked codes is the same for all encodings (unpack-inl.h).
+// Where weights serve few rows of x, codes are unpacked in registers; else once for all rows, to memory (L1). The
+// kernel on unpacked codes is the same for all encodings (unpack-inl.h).
 #if defined(LUTRA_KERNELS_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_DOT_INL_H_
 #undef LUTRA_KERNELS_DOT_INL_H_
@@ -121,8 +121,8 @@ struct PackedDotKernel {
   static constexpr bool kWide = Dot::kProducts == 0 && kParts * Dot::kMaxRows <= 4;  // at most 16 sums of a panel
   static constexpr int kMaxRows = Dot::kMaxRows, kMaxPanels = 1, kTile = kMaxRows;
   static constexpr int kPlanes = Describe(kEncoding).planes;
-  static constexpr std::size_t kPanelBytes = 0;     // panels do not alternate
-  static constexpr int kVectors = 4 * kParts;       // of rows in a panel
+  static constexpr std::size_t kPanelBytes = 0;  // panels do not alternate
+  static constexpr int kVectors = 4 * kParts;    // of rows in a panel
 
   // sums: [part][half, nibble][row of x]
   template <int kPanels, int kRows>
@@ -184,8 +184,8 @@ struct PackedDotKernel {
 
   // Part kPart of a chunk and those after it.
   template <int kPart, int kRows>
-  static HWY_INLINE void AddParts(const KBlock& b, const std::uint8_t* lines, const std::uint8_t* x,
-                                  const Codes& codes, V32 (&sums)[kVectors * kRows]) {
+  static HWY_INLINE void AddParts(const KBlock& b, const std::uint8_t* lines, const std::uint8_t* x, const Codes& codes,
+                                  V32 (&sums)[kVectors * kRows]) {
     if constexpr (kPart < kParts) {
       if constexpr (kRows > 1 && kPart != 0) KeepOrder(sums[kPart * 4 * kRows - 1], x);
       PrefetchAndAdd<0, kPart, kRows>(b, lines, x, codes, sums);
@@ -243,8 +243,8 @@ struct UnpackedDotKernel {
         }
       }
       const int row = static_cast<int>(first * kPartRows);
-      FlushPanels<Sums, 1, kVectors, kRows>(
-          b, sums, [row](int vector) { return row + vector * static_cast<int>(kPartRows); });
+      FlushPanels<Sums, 1, kVectors, kRows>(b, sums,
+                                            [row](int vector) { return row + vector * static_cast<int>(kPartRows); });
     }
   }
 

@@ -44,8 +44,8 @@ struct SumTraits {
 // Of a panel and group, as floats: scale * gain of each row, then, if there are zeros, center[64] (qparams-inl.h).
 inline constexpr std::size_t kPanelQparams = 2 * kPanelRows;
 
-// One K-block of MicroArgs. (Copied word by word, as MicroArgs were written: a load of two words waits until both stores
-// have reached L1, some 20 cycles of the 500 of a K-block.)
+// One K-block of MicroArgs. (Copied word by word, as MicroArgs were written: a load of two words waits until both
+// stores have reached L1, some 20 cycles of the 500 of a K-block.)
 struct KBlock {
   const std::uint8_t *index, *x, *values;
   const float* qparams;
@@ -126,8 +126,8 @@ constexpr MicroKernel MicroKernelOf() {
           {FunctionFor<Kernel, 1>(), FunctionFor<Kernel, 2>(), FunctionFor<Kernel, 3>(), FunctionFor<Kernel, 4>()}};
 }
 
-// What the sums of row n of x start from. (A method that always starts from 0 need not wait for `total`: int1 1.05 times
-// as fast.)
+// What the sums of row n of x start from. (A method that always starts from 0 need not wait for `total`: int1 1.05
+// times as fast.)
 template <class Sums>
 HWY_INLINE std::int32_t Start(const KBlock& b, int n) {
   const std::int32_t start = Sums::kStarts ? b.start * b.scales[n].total : 0;

@@ -223,7 +223,8 @@ HWY_INLINE void FlushPart(const KBlock& b, const RunSums<2 * kRows>& runs, std::
         }
       }
     }
-    FlushPanels<Sums, 1, 2, kRows>(b, sums, [row](int half) { return row + half * static_cast<int>(kVectorBytes / 4); });
+    FlushPanels<Sums, 1, 2, kRows>(b, sums,
+                                   [row](int half) { return row + half * static_cast<int>(kVectorBytes / 4); });
   }
 }
 
@@ -237,7 +238,8 @@ HWY_INLINE void CompletePair(const KBlock& b, RunSums<2 * kRows>& runs) {
   }
 }
 
-// Unpacked indices of a K-block of a panel: of each part of it its runs. Of a run, what its two vectors of sums start from, then the operands of each step.
+// Unpacked indices of a K-block of a panel: of each part of it its runs. Of a run, what its two vectors of sums start
+// from, then the operands of each step.
 template <Encoding kEncoding>
 struct UnpackedRuns {
   using Step = PairStep<LookupTraits<kEncoding>>;
@@ -286,7 +288,7 @@ struct UnpackedLookupKernel {
   using Step = PairStep<Traits>;
   using Runs = UnpackedRuns<kEncoding>;
   static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;  // 8 sums, 4 operands, 3 for lookups of 16
-  static constexpr std::size_t kPanelBytes = 0;  // panels do not alternate
+  static constexpr std::size_t kPanelBytes = 0;                         // panels do not alternate
 
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const KBlock& b) {
@@ -396,7 +398,7 @@ struct LookupKernel {
 
   template <int kRows, std::size_t kHalves>
   static HWY_INLINE void SumPart(const KBlock& b, const std::uint8_t* index, const std::uint8_t* tables,
-                                  std::size_t part, typename Step::Sum (&sums)[2 * kRows]) {
+                                 std::size_t part, typename Step::Sum (&sums)[2 * kRows]) {
     const D8 d8;
     const D16 d16;
     constexpr int kBias = -kTableBias * static_cast<int>(kIndicesPerChunk / 2) * (Step::kPlanes ? 3 : 1);

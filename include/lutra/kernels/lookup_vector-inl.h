@@ -136,8 +136,7 @@ LUTRA_INLINE void AddRun(const std::uint8_t* index, const KBlock& b, const std::
     LUTRA_UNROLL
     for (int chunk = 0; chunk < kChunks; ++chunk) {
       AddChunk<Traits, Indices, kPanels, kRows, 2>(index, signs + chunk * static_cast<int>(kSignBytes), b,
-                                                   tables + static_cast<std::size_t>(chunk) * b.x_stride, weight,
-                                                   sums);
+                                                   tables + static_cast<std::size_t>(chunk) * b.x_stride, weight, sums);
       index += InterleavedOf<Traits>(b) * 2 * Indices::kBytes;
       KeepOrder(sums[kPanels * kQuarters * kRows - 1], tables);
     }
@@ -238,8 +237,7 @@ struct IndexUnpacker {
   }
 
  private:
-  static HWY_INLINE void UnpackLines(const KBlock& b, const std::uint8_t* from, std::size_t lines,
-                                     std::uint8_t*& to) {
+  static HWY_INLINE void UnpackLines(const KBlock& b, const std::uint8_t* from, std::size_t lines, std::uint8_t*& to) {
     for (; lines != 0; --lines, from += PackedIndices::kBytes, to += UnpackedIndices::kBytes) {
       V8 rows[2];
       PackedIndices::Load(b, from, rows);

@@ -42,7 +42,8 @@ HWY_INLINE VF LoadValues(const std::uint8_t* from, std::size_t row, bool high) {
   return LoadFloats(DF(), from, kType, row);
 }
 
-// --- A panel's qparams. With scales of two levels, `supers` are floats: super-scale * gain and super-offset of each row.
+// --- A panel's qparams. With scales of two levels, `supers` are floats: super-scale * gain and super-offset of each
+// row.
 
 // How groups of a matrix are read.
 struct QparamArgs {
@@ -100,7 +101,8 @@ HWY_INLINE void LoadGroup(const QparamArgs& a, const std::uint8_t* from, const f
       if (a.center != 0.0f) center = Fma(scale, hn::Set(df, a.center / a.gain), center);
     } else {
       const std::uint8_t* zeros = from + a.zero->offset;
-      center = CenterOf(a, scale, integers ? LoadBytes<std::uint8_t>(zeros, row) : LoadValues<kType>(zeros, row, false));
+      center =
+          CenterOf(a, scale, integers ? LoadBytes<std::uint8_t>(zeros, row) : LoadValues<kType>(zeros, row, false));
     }
     hn::Store(scale, df, to + row);
     hn::Store(center, df, to + kPanelRows + row);
@@ -124,10 +126,10 @@ void LoadGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t group
 using LoadGroupsFunction = void (*)(const QparamArgs& a, const std::uint8_t* from, std::size_t groups,
                                     std::size_t panels, const float* supers, float* to);
 inline LoadGroupsFunction LoaderOf(DataType scale_type) {
-  constexpr LoadGroupsFunction kLoaders[] = {
-      &LoadGroups<DataType::kF32>,   &LoadGroups<DataType::kF16>,   &LoadGroups<DataType::kBF16>,
-      &LoadGroups<DataType::kInt8>,  &LoadGroups<DataType::kUInt4>, &LoadGroups<DataType::kUInt8>,
-      &LoadGroups<DataType::kE8M0>};
+  constexpr LoadGroupsFunction kLoaders[] = {&LoadGroups<DataType::kF32>,   &LoadGroups<DataType::kF16>,
+                                             &LoadGroups<DataType::kBF16>,  &LoadGroups<DataType::kInt8>,
+                                             &LoadGroups<DataType::kUInt4>, &LoadGroups<DataType::kUInt8>,
+                                             &LoadGroups<DataType::kE8M0>};
   return kLoaders[static_cast<std::size_t>(scale_type)];
 }
 

@@ -15,12 +15,13 @@ namespace internal {
 // NR: rows of x that alternate in prepared activations, and that a micro-kernel takes at most.
 inline constexpr std::size_t kNR = 4;
 
-// The largest ratio of the steps of two scale runs of a K-block. Times a plane's weight, which no format has above 8, it
-// fits an unsigned byte.
+// The largest ratio of the steps of two scale runs of a K-block. Times a plane's weight, which no format has above 8,
+// it fits an unsigned byte.
 inline constexpr int kMaxRatio = 31;
 static_assert(kMaxRatio * 8 <= 255);
 
-// How the integer sums of one K-block of one row of x turn into floats:  scale * sum,  and the sum of x for zero points.
+// How the integer sums of one K-block of one row of x turn into floats:  scale * sum,  and the sum of x for zero
+// points.
 struct alignas(64) BlockScale {
   float scale;
   float sum;                             // of the K-block's x, for zero points
@@ -56,10 +57,10 @@ struct MicroArgs {
   std::size_t center;          // where centers begin in a panel's qparams; 0 if there are none
   // x
   const std::uint8_t* x;
-  std::size_t x_stride;              // from a chunk to the next
+  std::size_t x_stride;               // from a chunk to the next
   std::size_t x_chunks, last_chunks;  // of a K-block, and of the last one
-  const BlockScale* scales;          // one per row
-  std::size_t scale_stride;          // from a K-block to the next
+  const BlockScale* scales;           // one per row
+  std::size_t scale_stride;           // from a K-block to the next
   // The tile: rows of kPanelRows.
   float* tile;
   std::size_t tile_stride;  // from a panel to the next

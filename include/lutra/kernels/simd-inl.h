@@ -7,13 +7,13 @@
 //           pair      | b0*w0 + b1*w1 | b2*w2 + b3*w3 |     two to 16, those of a run to 32       vpmaddubsw, sadalp
 //           single    | b0*w0 | b1*w1 | b2*w2 | b3*w3 |     one to 16, those of a run to 32       saddw, smlal
 //
-// Lookups in vector scope are added by the quad adder, others by the pair adder or the single one. Integers are added by
-// the target's BaseDot, or by its ExtensionDot where the CPU has the instruction. A Dot's Add adds the products of
+// Lookups in vector scope are added by the quad adder, others by the pair adder or the single one. Integers are added
+// by the target's BaseDot, or by its ExtensionDot where the CPU has the instruction. A Dot's Add adds the products of
 // `codes` (a row's four side by side) with quad kQuad of the chunk of 16 integers at `x`, of which Load takes what Add
-// needs. Codes are bytes up to kMaxCode; where a format has more, Dot::Wide takes them as signed bytes, or up to its own
-// kMaxCode. A Sum has a 32-bit lane per row, or, if kProducts is not 0, it is the sum of a run: its 16-bit lanes take
-// kProducts products of each quad of RunChunks chunks, until Widen adds them to a lane per row. kMaxRows rows of x are
-// multiplied with packed codes at a time, with unpacked ones four, for each kVectors vectors of codes.
+// needs. Codes are bytes up to kMaxCode; where a format has more, Dot::Wide takes them as signed bytes, or up to its
+// own kMaxCode. A Sum has a 32-bit lane per row, or, if kProducts is not 0, it is the sum of a run: its 16-bit lanes
+// take kProducts products of each quad of RunChunks chunks, until Widen adds them to a lane per row. kMaxRows rows of x
+// are multiplied with packed codes at a time, with unpacked ones four, for each kVectors vectors of codes.
 #if defined(LUTRA_KERNELS_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_SIMD_INL_H_
 #undef LUTRA_KERNELS_SIMD_INL_H_
@@ -28,9 +28,8 @@
 // All are included for each target, as their guards ask; one of the first three has content.
 #include "lutra/kernels/simd/arm-inl.h"
 #include "lutra/kernels/simd/emu-inl.h"
-#include "lutra/kernels/simd/x86-inl.h"
-
 #include "lutra/kernels/simd/unsigned_tables-inl.h"
+#include "lutra/kernels/simd/x86-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
@@ -53,7 +52,8 @@ HWY_INLINE hn::Vec<D> LoadFloats(D d, const void* from, DataType type, std::size
     const hn::Repartition<std::uint32_t, D> d32;
     return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, halves))));
   }
-  if constexpr (kNativeF16) return hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), hn::LoadU(d16, halves)));
+  if constexpr (kNativeF16)
+    return hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), hn::LoadU(d16, halves)));
   HWY_ALIGN float lanes[hn::MaxLanes(d)];
   for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane) lanes[lane] = F16ToF32(halves[lane]);
   return hn::Load(d, lanes);

@@ -47,8 +47,8 @@ inline constexpr std::size_t kUnpackedBatchBytes = 8192;
 // Packed K-blocks of a batch are few enough for the qparams of a batch, which are loaded before its codes, to have been
 // prefetched: less than the distance of prefetches.
 inline constexpr std::size_t kPackedBatchBytes = 6144;
-// What any method unpacks of a batch: four interleaved panels of 16 chunks with signs, or of 8 K-blocks of a chunk each,
-// a byte per index; or one panel's codes of 192 weights, a byte each.
+// What any method unpacks of a batch: four interleaved panels of 16 chunks with signs, or of 8 K-blocks of a chunk
+// each, a byte per index; or one panel's codes of 192 weights, a byte each.
 inline constexpr std::size_t kMaxUnpackedBytes = 20480;
 
 // The qparams of a batch, and those of super-groups that they are multiplied with, as floats. (Not members of
@@ -151,7 +151,7 @@ class PanelReader {
   const std::size_t stride_;  // from a K-block of a batch to the next
   const QparamArgs qparams_;
   const LoadGroupsFunction load_groups_;
-  const std::size_t most_;    // K-blocks of a batch
+  const std::size_t most_;  // K-blocks of a batch
   const std::uint8_t* next_;
   const std::uint8_t* supers_ = nullptr;           // of the first panel
   std::size_t super_ = 0, super_bytes_ = 0;        // the next super-group; bytes from panel to panel

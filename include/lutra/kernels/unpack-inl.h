@@ -1,5 +1,5 @@
-// Codes of any encoding unpacked to bytes, for the dot kernel: [quad of four codes][row][4], what a kernel multiplies for
-// each code (MethodInfo::integer plus MethodKernel::bias). Once for all rows of x of a token block.
+// Codes of any encoding unpacked to bytes, for the dot kernel: [quad of four codes][row][4], what a kernel multiplies
+// for each code (MethodInfo::integer plus MethodKernel::bias). Once for all rows of x of a token block.
 #if defined(LUTRA_KERNELS_UNPACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_UNPACK_INL_H_
 #undef LUTRA_KERNELS_UNPACK_INL_H_
@@ -248,9 +248,8 @@ struct PlaneUnpacker {
       hn::Store(SpreadBits<kStep>(RepeatBytes<8, 1>(index)), D8(), to + 2 * kPartBytes);
       hn::Store(SpreadBits<kStep>(RepeatBytes<12, 1>(index)), D8(), to + 3 * kPartBytes);
     } else {
-      const auto two = [](V8 first, V8 second) HWY_ATTR {
-        return hn::Or(SpreadBits<kStep>(first), SpreadBits<2 * kStep>(second));
-      };
+      const auto two = [](V8 first, V8 second)
+                           HWY_ATTR { return hn::Or(SpreadBits<kStep>(first), SpreadBits<2 * kStep>(second)); };
       hn::Store(two(RepeatBytes<0, 2>(index), RepeatBytes<1, 2>(index)), D8(), to);
       hn::Store(two(RepeatBytes<8, 2>(index), RepeatBytes<9, 2>(index)), D8(), to + kPartBytes);
     }

@@ -1,5 +1,5 @@
-// Qparam schemes: which values a group is scaled with, of which types, and where each stands among packed bytes. Packing,
-// unpacking, validation, allocation, file headers and kernels loop over the fields of a scheme.
+// Qparam schemes: which values a group is scaled with, of which types, and where each stands among packed bytes.
+// Packing, unpacking, validation, allocation, file headers and kernels loop over the fields of a scheme.
 //
 // The qparams of a panel stand before the codes that they scale: values of super-groups (256 weights, or a row's one
 // group) before those of groups. A field is an array over the 64 rows of the panel. Values of four bits share bytes:
@@ -58,24 +58,27 @@ struct QparamScheme {
   constexpr void AddToBytesOf(const QparamField& low, QparamRole role) {
     fields[count++] = {role, low.type, low.per_super, low.offset, 4, false};
   }
-  constexpr void AddPaired(QparamRole role, DataType type) { fields[count++] = {role, type, true, super_bytes, 0, true}; }
+  constexpr void AddPaired(QparamRole role, DataType type) {
+    fields[count++] = {role, type, true, super_bytes, 0, true};
+  }
   constexpr void AddSuper(QparamRole role, DataType type) {
     fields[count++] = {role, type, true, super_bytes, 0, false};
     super_bytes += kPanelRows * SizeOf(type);
   }
 };
 
-constexpr QparamScheme SchemeOf(DataType scale_type, ZeroKind zero_kind) {
+constexpr QparamScheme SchemeOf(DataType scale_type, ZeroKind zero_kind, DataType zero_type) {
   QparamScheme scheme{};
   const bool offsets = zero_kind == ZeroKind::kOffset;
   const QparamRole role = offsets ? QparamRole::kOffset : QparamRole::kZeroPoint;
   scheme.Add(QparamRole::kScale, scale_type);
-  if (zero_kind == ZeroKind::kUInt4) {
-    scheme.AddPaired(role, DataType::kUInt4);
-  } else if (zero_kind != ZeroKind::kNone && scale_type == DataType::kUInt4) {
+  if (zero_kind == ZeroKind::kNone) {
+  } else if (zero_type != DataType::kUInt4) {
+    scheme.Add(role, zero_type);
+  } else if (scale_type == DataType::kUInt4) {
     scheme.AddToBytesOf(scheme.fields[0], role);
-  } else if (zero_kind != ZeroKind::kNone) {
-    scheme.Add(role, zero_kind == ZeroKind::kInteger ? DataType::kUInt8 : scale_type);
+  } else {
+    scheme.AddPaired(role, zero_type);
   }
   if (HasTwoLevels(scale_type)) {
     scheme.AddSuper(QparamRole::kSuperScale, DataType::kF16);
@@ -83,6 +86,8 @@ constexpr QparamScheme SchemeOf(DataType scale_type, ZeroKind zero_kind) {
   }
   return scheme;
 }
+
+constexpr QparamScheme SchemeOf(const QuantizedView& w) { return SchemeOf(w.scale_type, w.zero_kind, w.zero_type); }
 
 // The arrays of a view. Values of a row: one per group, or per super-group; 0 for one in all.
 inline const void* ArrayOf(const QuantizedView& w, QparamRole role) {

@@ -101,7 +101,8 @@ HWY_INLINE void LoadLinear(const Row& x, std::size_t begin, std::size_t count, s
 }
 
 // `count` floats in threes to quads of four, zero up to `size`. What is stored of a vector v of quads, from element i
-// on, is adjust(v, i, load), where `load` loads other floats as quads. Reads kVectorBlocks floats beyond a last vector's.
+// on, is adjust(v, i, load), where `load` loads other floats as quads. Reads kVectorBlocks floats beyond a last
+// vector's.
 template <class Adjust>
 HWY_INLINE void Spread(const float* linear, std::size_t count, std::size_t size, float* quads, const Adjust& adjust) {
   const DF df;
@@ -140,7 +141,8 @@ HWY_INLINE const float* LoadQuads(const Row& x, std::size_t begin, std::size_t c
     if (x.in_order && x.norm == nullptr && count == size && !copy) return in_x;
     LoadLinear(x, begin, count, size, raw, buffer);
   } else {
-    const std::size_t read = (count + 3 * kVectorBlocks - 1) / (3 * kVectorBlocks) * (3 * kVectorBlocks) + kVectorBlocks;
+    const std::size_t read =
+        (count + 3 * kVectorBlocks - 1) / (3 * kVectorBlocks) * (3 * kVectorBlocks) + kVectorBlocks;
     HWY_ALIGN float linear[kMaxBatches * kFourRuns];
     const bool from_x = x.in_order && begin + read <= x.geometry->k;
     if (!from_x) LoadLinear(x, begin, count, read, raw, linear);

@@ -105,7 +105,8 @@ template <class Traits>
 HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, BlockScale& out) {
   const Geometry& g = *x.geometry;
   const std::size_t begin = g.begin(b), count = g.end(b) - begin;
-  const std::size_t batchs = (g.extent(b).x_chunks * kChunkFloats + kFourRuns - 1) / kFourRuns, size = batchs * kFourRuns;
+  const std::size_t batchs = (g.extent(b).x_chunks * kChunkFloats + kFourRuns - 1) / kFourRuns,
+                    size = batchs * kFourRuns;
   // int8 under one scale, the row's or, unless an order mixes them, a group's: its integers are used as they are,
   // unless tables round them.
   const std::size_t last = begin + count - 1;

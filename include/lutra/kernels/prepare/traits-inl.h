@@ -52,7 +52,7 @@ struct PrepareTraits {
   // bits. Without the lowest kShift bits, they are bytes.
   static constexpr int kLowest = kRoot - kMaxSum - 1, kHighest = kRoot + kMaxSum;
   static_assert(!kTables || (kTableBias == 0 ? kLowest >= -(128 << kShift) && kHighest < 128 << kShift
-                                                      : kLowest >= 0 && kHighest < 256 << kShift));
+                                             : kLowest >= 0 && kHighest < 256 << kShift));
   static_assert(kShift <= 8 && kMaxSum <= 32767 && (!kRatios || kFine == 1 << kShift));
   // The total of a block, in 32 bits: that of kInt8 tables is 64 indices * 31 * 32514 = 6.5e7.
   static constexpr std::int64_t kMaxTotal =

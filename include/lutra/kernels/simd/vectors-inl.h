@@ -15,9 +15,9 @@
 #include "lutra/layout/panels.h"
 
 // LUTRA_UNROLL: before a loop over registers, which must not remain a loop: arrays of vectors live in registers only if
-// every index is a constant. LUTRA_KEEP_LOOP: before a loop whose copies would only add register moves. LUTRA_INLINE: for
-// a function that a micro-kernel calls from many places. (Where vectors are arrays in memory, or each access is checked,
-// unrolling takes minutes to compile.)
+// every index is a constant. LUTRA_KEEP_LOOP: before a loop whose copies would only add register moves. LUTRA_INLINE:
+// for a function that a micro-kernel calls from many places. (Where vectors are arrays in memory, or each access is
+// checked, unrolling takes minutes to compile.)
 #undef LUTRA_UNROLL
 #undef LUTRA_KEEP_LOOP
 #undef LUTRA_INLINE

@@ -10,8 +10,9 @@
 //                                       x normalized by PrepareRmsNorm, or by a plain loop before Prepare
 //   dispatch/<thread_pool|openmp|tbb>/threads:2                                  what an executor adds to 8 tasks
 //
-// Besides, for some: /threads:2; and before /threads: /group:32, /group:64, /precision:int16, /like:<type of GGUF whose
-// scales and offsets the weights have>. If not said otherwise, groups of 128 weights share an f16 scale, and precision
+// Some have /threads:2; and before /threads: /group:32, /group:64, /precision:int16, /method:dot (codes unpacked to bytes
+// times integers, for formats that are looked up by default), /like:<type of GGUF whose scales and offsets the weights
+// have>. If not said otherwise, groups of 128 weights share an f16 scale, and precision
 // is int8. x and y are f32. The counters gmac_s and weight_gb_s are 1e9 multiply-adds and bytes of packed weights per
 // second; of_stream and of_dot_peak relate them to what this machine can read (with as many threads) and multiply (with
 // one), see machine_limits.h; nmse is the error against the double reference. Where two ways are compared, seconds and
@@ -29,11 +30,11 @@
 #include <string_view>
 #include <vector>
 
-#include "../examples/sampled_error.h"
 #include "lutra/executors/openmp.h"
 #include "lutra/executors/tbb.h"
 #include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
+#include "lutra/sampled_error.h"
 #include "machine_limits.h"
 #include "scalar.h"
 #include "weights.h"
@@ -53,19 +54,7 @@ struct Case {
   Params params = {};
   Precision precision = Precision::kInt8;
   const char* like = nullptr;
-};
-
-struct FileType {
-  const char* name;
-  Format format;
-  Params params;
-};
-constexpr FileType kFileTypes[] = {
-    {"q2_K", Format::kInt2, {16, DataType::kUInt4, ZeroKind::kOffset}},
-    {"q3_K", Format::kInt3, {16, DataType::kInt8, ZeroKind::kNone}},
-    {"q4_0", Format::kInt4, {32, DataType::kF16, ZeroKind::kNone}},
-    {"q4_1", Format::kInt4, {32, DataType::kF16, ZeroKind::kOffset}},
-    {"q4_K", Format::kInt4, {32, DataType::kInt8, ZeroKind::kOffset}},
+  const Plan* plan = nullptr;  // forced; null: the one that the table selects
 };
 
 // Keeps the weights from one case to the next of the same format, target and params; they take long to pack.
@@ -90,31 +79,36 @@ std::vector<float> GaussianX(std::size_t n) {
 // What one multiplication reads and writes.
 struct Operands {
   explicit Operands(const Case& c)
-      : precision(c.precision), x_data(GaussianX(c.n)), y_data(c.n * kM), executor(c.threads), context{&executor} {
+      : precision(c.precision), plan(c.plan), x_data(GaussianX(c.n)), y_data(c.n * kM), executor(c.threads), context{&executor} {
     x = {x_data.data(), c.n, kK};
     y = {y_data.data(), c.n, kM};
   }
 
+  Status PrepareFor(const PackedMatrix& w) {
+    return plan == nullptr ? Prepare(x, w, precision, context, &tables)
+                           : Prepare(x, w, precision, *plan, context, &tables);
+  }
   Status Multiply(const PackedMatrix& w) {
-    if (const Status status = Prepare(x, w, precision, context, &tables); !status.ok()) return status;
-    return MatMul(w, tables, y, context);
+    if (const Status status = PrepareFor(w); !status.ok()) return status;
+    return plan == nullptr ? MatMul(w, tables, y, context) : MatMul(w, tables, y, *plan, context);
   }
 
   // The error on a sample of rows and tokens, without the time of a whole multiplication.
   Status SampleError(const PackedMatrix& w, const QuantizedView& codes, double* error) {
-    if (const Status status = Prepare(x, w, precision, context, &tables); !status.ok()) return status;
-    for (const examples::RowRange& rows : examples::SampleRows(kM)) {
+    if (const Status status = PrepareFor(w); !status.ok()) return status;
+    for (const RowRange& rows : SampleRows(kM)) {
       if (const Status status = MatMulRange(w, tables, y, rows.begin, rows.end); !status.ok()) return status;
     }
     ActivationView tokens = x;
     tokens.n = std::min<std::size_t>(x.n, 4);
-    examples::Nmse nmse;
-    const Status status = examples::CompareWithReference(codes, tokens, y_data.data(), &nmse);
+    Nmse nmse;
+    const Status status = CompareWithReference(codes, tokens, y_data.data(), &nmse);
     *error = nmse.value();
     return status;
   }
 
   Precision precision;
+  const Plan* plan;
   std::vector<float> x_data, y_data;
   ActivationView x;
   OutputView y;
@@ -195,7 +189,7 @@ void BenchmarkMatMul(benchmark::State& state, const Case& c) {
   state.counters["bits_per_weight"] = w.bits_per_weight();
   state.counters["nmse"] = nmse;
   const PlanCase what{c.format, c.target, c.n, c.params.group};
-  const Plan& plan = SelectPlan(what);
+  const Plan& plan = c.plan == nullptr ? SelectPlan(what) : *c.plan;
   const MicroTile tile = TileOf(plan, what);
   state.SetLabel(std::string(Name(plan)) + ", tile " + std::to_string(64 * tile.panels) + "x" +
                  std::to_string(tile.rows) + ", " + std::to_string(64 * plan.panels) + "x" +
@@ -306,6 +300,7 @@ void Register(const Case& c, const std::string& kind, const std::string& what) {
   } else if (c.params.group != 128) {
     name += "/group:" + std::to_string(c.params.group);
   }
+  if (c.plan != nullptr) name += std::string("/method:") + Name(c.plan->method);
   if (c.precision != Precision::kInt8) name += std::string("/precision:") + Name(c.precision);
   name += "/threads:" + std::to_string(c.threads) + "/target:" + TargetName(c.target);
   benchmark::RegisterBenchmark(name.c_str(), BenchmarkMatMul, c);
@@ -352,6 +347,13 @@ void RegisterTarget(Target target) {
     exact.residence = Residence::kDram;
     RegisterGemm(two);
     RegisterGemm(exact);
+    const Plan& dot = *(Plans().end() - 1);  // serves all formats
+    for (const std::size_t n : {1, 16, 32, 128, 512}) {
+      if (!HasMethod(f.format, Method::kLookup)) break;
+      Case forced = of(n, Residence::kDram);
+      forced.plan = &dot;
+      RegisterGemm(forced);
+    }
     for (const std::size_t group : {std::size_t{32}, std::size_t{64}}) {
       Case grouped = of(1, Residence::kDram);
       grouped.params.group = group;
@@ -360,10 +362,11 @@ void RegisterTarget(Target target) {
       RegisterGemm(grouped);
     }
   }
-  for (const FileType& type : kFileTypes) {
+  for (const GgufType& type : GgufTypes()) {
+    if (type.refusal != nullptr) continue;
     for (const std::size_t n : {std::size_t{1}, std::size_t{8}, std::size_t{128}}) {
       Case c{type.format, target, n, Residence::kDram};
-      c.params = type.params;
+      c.params = {type.group, type.scale_type, type.zero_kind};
       c.like = type.name;
       n == 1 ? RegisterGemv(c) : RegisterGemm(c);
     }

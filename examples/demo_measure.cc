@@ -1,6 +1,7 @@
 // Quantize, pack, prepare and multiply, as a user of the library would, with a clock and a double reference beside.
 #include "demo_measure.h"
 
+#include "lutra/sampled_error.h"
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,7 +14,6 @@
 
 #include "best_ms.h"
 #include "plain_f32.h"
-#include "sampled_error.h"
 
 namespace lutra::examples {
 namespace {

@@ -11,8 +11,8 @@
 
 #include "best_ms.h"
 #include "lutra/lutra.h"
+#include "lutra/sampled_error.h"
 #include "model_file.h"
-#include "sampled_error.h"
 
 namespace lutra::examples {
 namespace {

@@ -19,9 +19,9 @@
 #include "best_ms.h"
 #include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
+#include "lutra/sampled_error.h"
 #include "model_file.h"
 #include "plain_f32.h"
-#include "sampled_error.h"
 
 namespace lutra::examples {
 namespace {

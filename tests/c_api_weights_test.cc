@@ -68,6 +68,7 @@ TEST(LutraCViews, ShowScalesOfTwoLevels) {
   shape.group = 32;
   shape.scale_type = DataType::kInt8;
   shape.zero_kind = ZeroKind::kOffset;
+  shape.zero_type = shape.scale_type;
   QuantizedMatrix w;
   ASSERT_TRUE(Ok(w.Allocate(shape)));
   Random random(3);

@@ -233,6 +233,7 @@ TEST(ShortMemory, QuantizeAndDequantize) {
     QuantizedView shape = problem.w();
     shape.scale_type = DataType::kInt8;
     shape.zero_kind = ZeroKind::kOffset;
+    shape.zero_type = shape.scale_type;
     EXPECT_EQ(Allocations([&](std::size_t n) {
                 QuantizedMatrix w;
                 return Starved(

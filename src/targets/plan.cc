@@ -42,12 +42,14 @@ constexpr FormatList kAll = Where([](const FormatInfo&) { return true; });
 constexpr FormatList kIndices = Where([](const FormatInfo& f) { return f.stored().has_indices(); });
 constexpr FormatList kOnePlane =
     Where([](const FormatInfo& f) { return f.stored().has_indices() && f.stored().planes == 1; });
-constexpr FormatList kTwoPlanes = In(Format::kInt2);
+constexpr FormatList kTwoPlanes = In(Format::kInt2), kTernary = In(Format::kTernary);
 constexpr FormatList kCodes = Where([](const FormatInfo& f) { return !f.stored().has_indices(); });
 
 using Predicate = bool (*)(const TargetInfo&);
 constexpr bool AnyTarget(const TargetInfo&) { return true; }
 constexpr bool WideLookups(const TargetInfo& target) { return target.layout.scope == Scope::kVector; }
+constexpr bool WidePairs(const TargetInfo& target) { return target.hwy_target == HWY_AVX3; }
+constexpr bool Avx2Vnni(const TargetInfo& target) { return target.hwy_target == HWY_AVX2 && target.dot_extension; }
 constexpr bool Zen(const TargetInfo& target) { return target.hwy_target == HWY_AVX3_ZEN4; }
 
 constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
@@ -57,12 +59,12 @@ constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
 struct Row {
   FormatList formats;
   Predicate targets;
-  std::size_t n;      // up to so many rows of x
-  std::size_t group;  // scales of at least so many weights
+  std::size_t above, to;  // rows of x: above < N <= to, or N = 0 where above is 0
+  std::size_t group;      // scales of at least so many weights
   Plan plan;
 
   constexpr bool Serves(Format format, const TargetInfo& target, std::size_t rows, std::size_t block) const {
-    return rows <= n && block >= group && targets(target) && formats.Has(format);
+    return rows <= to && (rows > above || above == 0) && block >= group && targets(target) && formats.Has(format);
   }
 };
 
@@ -80,6 +82,10 @@ struct Row {
 //
 // Codes: x is small, so 128 rows share what is read or unpacked. (Packed int4 at N = 128: 0.8 of the speed of unpacked
 // on an Intel Xeon, where unpacking and dot products share their ports.)
+//
+// kFastest: integers times unpacked codes against lookups on Zen 5 (lutra_bench --benchmark_filter=method:dot): on AVX3
+// ternary 1.02 at N = 16, 1.14 at 32, 1.2 at 128, int2 0.98 at 32, 1.04 at 128; on AVX2_VNNI ternary 0.96 at 32, 1.04
+// at 128, int2 0.99; else 0.4 (int1) to 0.94.
 constexpr std::size_t kAhead = 8192;
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
@@ -90,21 +96,24 @@ constexpr bool kPacked = false, kUnpacked = true;
 
 // clang-format off
 constexpr Row kRows[] = {
-    // formats    targets      n      group  method            unpack     tokens panels prefetch bound
-    {kOnePlane,  WideLookups, 1,     0,   {Method::kLookup, kPacked,   4,   4, kAhead, kMemory}},
-    {kOnePlane,  WideLookups, 16,    0,   {Method::kLookup, kPacked,   16,  4, kAhead, kShuffle}},
-    {kTwoPlanes, WideLookups, 1,     0,   {Method::kLookup, kPacked,   4,   1, kAhead, kMemory}},
-    {kTwoPlanes, WideLookups, 16,    0,   {Method::kLookup, kPacked,   16,  1, kAhead, kShuffle}},
-    {kIndices,   WideLookups, kAnyN, 0,   {Method::kLookup, kUnpacked, 32,  4, kAhead, kShuffle}},
-    {kCodes,     Zen,         1,     128, {Method::kDot,    kPacked,   4,   1, 0,      kMemory}},
-    {kCodes,     WideLookups, 1,     0,   {Method::kDot,    kPacked,   4,   1, kAhead, kMemory}},
-    {kCodes,     WideLookups, 32,    0,   {Method::kDot,    kPacked,   32,  1, kAhead, kUnpack}},
-    {kIndices,   AnyTarget,   2,     0,   {Method::kLookup, kPacked,   4,   1, kAhead, kMemory}},
-    {kOnePlane,  AnyTarget,   4,     0,   {Method::kLookup, kPacked,   4,   1, kAhead, kShuffleAdd}},
-    {kTwoPlanes, AnyTarget,   12,    0,   {Method::kLookup, kPacked,   16,  1, kAhead, kShuffleAdd}},
-    {kIndices,   AnyTarget,   kAnyN, 0,   {Method::kLookup, kUnpacked, 64,  1, kAhead, kShuffleAdd}},
-    {kCodes,     AnyTarget,   2,     0,   {Method::kDot,    kPacked,   4,   1, kAhead, kMemory}},
-    {kAll,       AnyTarget,   kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kAhead, kDotPorts}},
+    // formats    targets      N above, to   group  method            unpack     tokens panels prefetch bound
+    {kOnePlane,  WideLookups, 0,   1,     0,   {Method::kLookup, kPacked,   4,   4, kAhead, kMemory}},
+    {kOnePlane,  WideLookups, 0,   16,    0,   {Method::kLookup, kPacked,   16,  4, kAhead, kShuffle}},
+    {kTwoPlanes, WideLookups, 0,   1,     0,   {Method::kLookup, kPacked,   4,   1, kAhead, kMemory}},
+    {kTwoPlanes, WideLookups, 0,   16,    0,   {Method::kLookup, kPacked,   16,  1, kAhead, kShuffle}},
+    {kIndices,   WideLookups, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 32,  4, kAhead, kShuffle}},
+    {kCodes,     Zen,         0,   1,     128, {Method::kDot,    kPacked,   4,   1, 0,      kMemory}},
+    {kCodes,     WideLookups, 0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kAhead, kMemory}},
+    {kCodes,     WideLookups, 0,   32,    0,   {Method::kDot,    kPacked,   32,  1, kAhead, kUnpack}},
+    {kTernary,   WidePairs,   16,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kAhead, kDotPorts}},
+    {kTwoPlanes, WidePairs,   64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kAhead, kDotPorts}},
+    {kTernary,   Avx2Vnni,    64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kAhead, kDotPorts}},
+    {kIndices,   AnyTarget,   0,   2,     0,   {Method::kLookup, kPacked,   4,   1, kAhead, kMemory}},
+    {kOnePlane,  AnyTarget,   0,   4,     0,   {Method::kLookup, kPacked,   4,   1, kAhead, kShuffleAdd}},
+    {kTwoPlanes, AnyTarget,   0,   12,    0,   {Method::kLookup, kPacked,   16,  1, kAhead, kShuffleAdd}},
+    {kIndices,   AnyTarget,   0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 64,  1, kAhead, kShuffleAdd}},
+    {kCodes,     AnyTarget,   0,   2,     0,   {Method::kDot,    kPacked,   4,   1, kAhead, kMemory}},
+    {kAll,       AnyTarget,   0,   kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kAhead, kDotPorts}},
 };
 // clang-format on
 
@@ -122,7 +131,10 @@ constexpr bool IsComplete() {
   for (const FormatInfo& f : kFormats) {
     for (const TargetInfo& target : internal::kTargets) {
       for (const Method method : {Method::kLookup, Method::kDot}) {
-        if (HasMethod(f.format, method) && Find(f.format, target, kAnyN, 16, &method) == nullptr) return false;
+        // Rows that serve the largest N, or groups of 16, serve all below or above, if nothing else does.
+        for (const std::size_t n : {std::size_t{0}, std::size_t{1}, kAnyN}) {
+          if (HasMethod(f.format, method) && Find(f.format, target, n, 16, &method) == nullptr) return false;
+        }
       }
     }
   }

@@ -28,7 +28,6 @@
 // All are included for each target, as their guards ask; one of the first three has content.
 #include "lutra/kernels/simd/arm-inl.h"
 #include "lutra/kernels/simd/emu-inl.h"
-#include "lutra/kernels/simd/unsigned_tables-inl.h"
 #include "lutra/kernels/simd/x86-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -41,6 +40,18 @@ inline constexpr bool kVectorScope = kLayout.scope == Scope::kVector;
 // As the bits of a float, an integer below 2^22 plus kMagicBits is that integer plus kMagic.
 inline constexpr std::int32_t kMagicBits = 0x4b400000;
 inline constexpr float kMagic = 0x1.8p23f;
+
+}  // namespace HWY_NAMESPACE
+}  // namespace internal
+}  // namespace lutra
+HWY_AFTER_NAMESPACE();
+
+#include "lutra/kernels/simd/unsigned_tables-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra {
+namespace internal {
+namespace HWY_NAMESPACE {
 
 // Lanes [i, i + lanes) of floats stored in any float type.
 template <class D>

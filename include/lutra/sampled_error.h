@@ -1,13 +1,15 @@
-// How far results are from the double reference, on a sample of the rows of W.
+// How far results are from the double reference, on a sample of the rows of W: for examples, benchmarks and tools.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
-#include "lutra/lutra.h"
+#include "lutra/matrix.h"
+#include "lutra/reference.h"
+#include "lutra/status.h"
 
-namespace lutra::examples {
+namespace lutra {
 
 struct RowRange {
   std::size_t begin, end;
@@ -53,4 +55,4 @@ inline Status CompareWithReference(const QuantizedView& w, const ActivationView&
   return {};
 }
 
-}  // namespace lutra::examples
+}  // namespace lutra

@@ -53,9 +53,10 @@ struct PlanCase {
 };
 
 // The first row of the table that serves the case; under kInvariant, the first with the format's own activation kind.
+// The last row for what is no Format. Thread-safe, as all functions here.
 LUTRA_API const Plan& SelectPlan(const PlanCase& what, Choice choice = Choice::kInvariant);
 
-// The whole table, in order, and whether one of its rows serves a case.
+// The whole table, in order, and whether a plan is one of its rows and serves a case.
 struct PlanList {
   const Plan* data;
   std::size_t size;

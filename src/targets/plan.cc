@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <iterator>
 
 #include "targets/list.h"
@@ -162,12 +163,15 @@ const Plan& Selected(const PlanCase& what, const Method* method) {
 PlanList Plans() { return {kPlans.data(), kPlans.size()}; }
 
 bool Serves(const Plan& plan, const PlanCase& what) {
+  const std::less<const Plan*> before;
+  if (before(&plan, kPlans.data()) || !before(&plan, kPlans.data() + kPlans.size())) return false;
   const auto i = static_cast<std::size_t>(&plan - kPlans.data());
-  return i < kPlans.size() && IsFormat(what.format) && HasMethod(what.format, plan.method) &&
+  return IsFormat(what.format) && HasMethod(what.format, plan.method) &&
          kRows[i].Serves(what.format, TargetOf(what)->info, what.n, BlockSize(Describe(what.format), what.group));
 }
 
 const Plan& SelectPlan(const PlanCase& what, Choice choice) {
+  if (!IsFormat(what.format)) return kPlans.back();
   return choice == Choice::kInvariant ? internal::SelectPlanFor(what, MethodOf(what.format).kind)
                                       : Selected(what, nullptr);
 }

@@ -17,15 +17,11 @@ int main() {
   lutra::Status status = lutra::Quantize(weights.data(), M, K, K, options, &quantized);
   if (status.ok()) status = lutra::Pack(quantized.view(), &w);
 
-  // Once per x: its tables, for every matrix that reads it.
-  lutra::Context context;  // with an executor: over its threads
-  lutra::Activations tables;
-  const lutra::ActivationView x_view(x.data(), N, K);
-  if (status.ok()) status = lutra::Prepare(x_view, w, lutra::Precision::kInt8, context, &tables);
-
-  // Once per matrix: y = x * W^T.
-  const lutra::OutputView y_view(y.data(), N, M);
-  if (status.ok()) status = lutra::MatMul(w, tables, y_view, context);
+  // Every call: y = x * W^T. The context keeps the memory that prepared x takes; with an executor, it uses its threads.
+  lutra::Context context;
+  if (status.ok()) {
+    status = lutra::MatMul(w, lutra::ActivationView(x.data(), N, K), lutra::OutputView(y.data(), N, M), context);
+  }
 
   std::printf("%s, y[0] = %g\n", status.message().c_str(), static_cast<double>(y[0]));  // ok, y[0] = 256
   return status.ok() ? 0 : 1;

@@ -14,12 +14,10 @@ namespace lutra {
 
 // Which activation kind Prepare chooses.
 //
-// kInvariant: the format's own, so that a row of y has the same bits on every target, for every N (batch invariance),
-// any
-//     number of threads and any split into ranges.
-// kFastest: what the plan names for the format, target, N and group (plan.h). The bits of a row of y then depend on
-// these
-//     four, but still not on threads or splits.
+//   kInvariant   the format's own, so that a row of y has the same bits on every target, for every N (batch
+//                invariance), any number of threads and any split into ranges.
+//   kFastest     the one that the plan names for the format, target, N and group (plan.h). The bits of a row of y then
+//                depend on these four, but still not on threads or splits.
 enum class Choice : std::uint8_t { kInvariant, kFastest };
 constexpr const char* Name(Choice choice) {
   return choice == Choice::kInvariant ? "invariant" : choice == Choice::kFastest ? "fastest" : "?";

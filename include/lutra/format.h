@@ -9,10 +9,9 @@ namespace lutra {
 
 // --- Activation kinds: what weights are multiplied with. A row of x becomes either
 //
-//   sum tables  (T-MAC, https://arxiv.org/abs/2407.00088; LUT Tensor Core, https://arxiv.org/abs/2408.06003). For each
-//   g
-//               consecutive elements of x, the sums with all combinations of digits as factors: -1 and 1 in base 2, -1,
-//               0 and 1 in base 3. An index of g weights selects its sum: the weight's part is one lookup.
+//   sum tables  (T-MAC, https://arxiv.org/abs/2407.00088; LUT Tensor Core, https://arxiv.org/abs/2408.06003)
+//               For each g consecutive elements of x, the sums with all combinations of digits as factors: -1 and 1 in
+//               base 2, -1, 0 and 1 in base 3. The index of g weights selects their sum by one lookup.
 //               In base 3 the number that the digits form is balanced, so its negation stands for the negated weights:
 //               only indices >= 0 have an entry (a mirrored table), and the sign is applied to the entry.
 //   integers    x in rounded integers; each product is computed.

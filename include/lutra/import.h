@@ -29,8 +29,8 @@ struct GgufType {
   Format format = Format::kInt4;
   std::size_t group = 0;                 // kTernary: kPerRow or kPerMatrix, if all scales of a row or matrix are equal
   DataType scale_type = DataType::kF16;  // an integer's: with super-scales
-  ZeroKind zero_kind =
-      ZeroKind::kNone;  // offsets have scale_type; kTernary with a code for 2: int2, zero points 1 (kUInt8)
+  // Offsets have scale_type. kTernary where a weight is twice the scale: int2 with zero points 1 (kUInt8).
+  ZeroKind zero_kind = ZeroKind::kNone;
 };
 
 struct GgufTypeList {

@@ -1,14 +1,20 @@
 // The umbrella header.
 //
+//     lutra::QuantizeOptions options;
+//     options.format = lutra::Format::kInt2;
 //     lutra::QuantizedMatrix q;  // or a QuantizedView of a model's own codes
-//     lutra::Quantize(weights, M, K, K, {lutra::Format::kInt2}, &q);
+//     lutra::Quantize(weights, M, K, K, options, &q);
 //     lutra::PackedMatrix w;
-//     lutra::Pack(q.view(), &w);                                                  // at load time
+//     lutra::Pack(q.view(), &w);  // at load time
 //
-//     lutra::Context context;                                                     // every call
-//     lutra::Activations x;
-//     lutra::Prepare({x_data, N, K}, w, lutra::Precision::kInt8, context, &x);
-//     lutra::MatMul(w, x, {y_data, N, M}, context);                               // y[N x M] = x * W^T
+//     lutra::Context context;  // keeps memory from call to call
+//     lutra::MatMul(w, lutra::ActivationView(x, N, K), lutra::OutputView(y, N, M), context);  // y[N x M] = x * W^T
+//
+// Where several matrices read the same x, prepare it once:
+//
+//     lutra::Activations activations;
+//     lutra::Prepare(lutra::ActivationView(x, N, K), w, {}, context, &activations);
+//     lutra::MatMul(w, activations, lutra::OutputView(y, N, M), context);
 //
 // Each function returns a Status; check it.
 #pragma once

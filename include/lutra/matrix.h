@@ -82,7 +82,7 @@ struct ActivationView {
   }
 };
 
-// What PrepareRmsNorm makes of a row of x: x(n, k) * weight[k] / sqrt(mean of x(n, 0 .. K - 1)^2 + epsilon). (RMSNorm,
+// How PrepareRmsNorm normalizes a row of x: x(n, k) * weight[k] / sqrt(mean of x(n, 0 .. K - 1)^2 + epsilon). (RMSNorm,
 // https://arxiv.org/abs/1910.07467.)
 struct RmsNorm {
   const float* weight = nullptr;  // [K], finite; or null: ones

@@ -1,7 +1,7 @@
 // Saves packed matrices to files or memory, and loads them: a mapped file is multiplied from where it is.
 //
 //     page of 4096 bytes   magic, byte order, version, format, types, shape, layout, checksums; its own checksum last
-//     data                 PackedMatrix::bytes() in the order of kernels/layout.h
+//     data                 PackedMatrix::bytes() in the order of layout/panels.h
 //     bias                 M floats, if there is one
 //     order                K std::uint32_t, if there is one
 //

@@ -40,7 +40,7 @@ struct PackedFields {
 }  // namespace internal
 
 // W[M x K] laid out for one target; multiplied by that target's kernels. Read-only after Pack or LoadPacked: any number
-// of threads may use it at the same time. The layout is drawn in kernels/layout.h. What is moved from is 0 x 0.
+// of threads may use it at the same time. The layout is drawn in layout/panels.h. A moved-from one is 0 x 0.
 class LUTRA_API PackedMatrix {
  public:
   PackedMatrix() = default;

@@ -73,8 +73,9 @@ struct MicroTile {
 LUTRA_API MicroTile TileOf(const Plan& plan, const PlanCase& what);
 
 // MatMul by a plan of one's own, to tune or to test. Fails, in addition to MatMul's errors, if the format does not have
-// plan.method, if x was not prepared for it, if token_block is not a positive multiple of 4, if panels is 0, or if
-// token_block * panels is above kMaxTileRows. The result depends on plan.method alone.
+// plan.method, if x was not prepared for it, if plan.unpack is false where the method has no kernel on packed codes
+// (kDot of encodings with indices), if token_block is not a positive multiple of 4, if panels is 0, or if token_block *
+// panels is above kMaxTileRows. The result depends on plan.method alone.
 inline constexpr std::size_t kMaxTileRows = 128;
 LUTRA_API Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, const Plan& plan,
                         Context& context);

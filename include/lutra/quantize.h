@@ -25,8 +25,7 @@ struct QuantizeOptions {
 //   int2..4  round to nearest: without zero points scale = max|w| / 2^(b-1), the sign chosen so that the extreme is
 //            exact (as ggml does); with zero points the range [min, max] is spread over all codes.
 //   tables   round to the nearest value of the table, whose lowest stands for the extreme weight; with float zero
-//   points
-//            or offsets the range [min, max] is spread over the table
+//            points or offsets the range [min, max] is spread over the table.
 // Integer zero points of tables are 0. For int1 and ternary a zero point is the group's mean (float, offset) or 0
 // (integer). The scale is rounded to scale_type first; codes are chosen for the rounded scale. Thread-safe. Fails, with
 // *w untouched, on weights that are null or not finite, a stride below K, options that no format has, sizes that

@@ -29,7 +29,7 @@ inline std::vector<RowRange> SampleRows(std::size_t m) {
   return ranges;
 }
 
-// Normalized mean squared error: the energy of the error over that of what was expected.
+// Normalized mean squared error: the sum of squared errors over the sum of squared expected results.
 class Nmse {
  public:
   void Add(double got, double expected) {

@@ -1,4 +1,4 @@
-// The driver: reads like the pseudo-code in the README.
+// The driver: reads like the pseudo-code in src/README.md.
 #include "lutra/matmul.h"
 
 #include <algorithm>

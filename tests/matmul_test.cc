@@ -54,6 +54,22 @@ TEST_P(MatMul, Exact) { Check(CaseOf(Precision::kInt16)); }
 
 TEST_P(MatMul, Int8) { Check(CaseOf(Precision::kInt8)); }
 
+// In one call, with what the context keeps, as in two.
+TEST_P(MatMul, InOneCall) {
+  Case c = CaseOf(Precision::kInt8);
+  c.n = std::min<std::size_t>(c.n, 5);
+  SCOPED_TRACE(c);
+  const Problem problem(c);
+  const PackedMatrix w = Packed(problem, c.target);
+  Context context;
+  for (int call = 0; call < 2; ++call) {
+    Output y(c.n, c.m, c.gap, DataType::kF32);
+    ASSERT_TRUE(Ok(lutra::MatMul(w, problem.x(), y.view(), context)));
+    EXPECT_TRUE(y.SurroundingsIntact());
+    EXPECT_TRUE(SameBits(y.Floats(), Multiplied(w, Prepared(problem, w), DataType::kF32, 0), c.m));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Sweep, MatMul, ::testing::ValuesIn(Sweep(Kernels(), GroupedSchemes())), SweepName());
 
 // Every kind of data in every type of x.

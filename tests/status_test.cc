@@ -128,7 +128,7 @@ TEST_F(ActivationStatus, OtherArguments) {
 
 // --- MatMul and MatMulRange.
 
-class MatMulStatus : public ::testing::TestWithParam<Kernel> {};
+class MatMulStatus : public KernelTest {};
 
 TEST_P(MatMulStatus, FaultyOutputs) {
   const Fault<OutputView> kFaults[] = {
@@ -156,13 +156,27 @@ TEST_P(MatMulStatus, FaultyOutputs) {
     fault.spoil(view);
     EXPECT_TRUE(Refused(MatMul(w, x, view, context), fault.argument));
     EXPECT_TRUE(Refused(MatMulRange(w, x, view, 0, c.m), fault.argument));
+    EXPECT_TRUE(Refused(MatMul(w, problem.x(), view, context), fault.argument));
     EXPECT_TRUE(y.Untouched());
   }
   EXPECT_TRUE(Refused(MatMulRange(w, x, y.view(), 2, 1), "m_begin"));
   EXPECT_TRUE(Refused(MatMulRange(w, x, y.view(), 0, c.m + 1), "m_end"));
   EXPECT_TRUE(Refused(MatMulRange(w, x, y.view(), 1, kMax), "m_end"));
   EXPECT_TRUE(Refused(MatMul(w, Activations(), y.view(), context), "y.n"));
+  ActivationView x_view = problem.x();
+  x_view.k -= 1;
+  EXPECT_TRUE(Refused(MatMul(w, x_view, y.view(), context), "x.k"));
   EXPECT_TRUE(y.Untouched());
+}
+
+TEST_P(MatMulStatus, FaultyChoice) {
+  const Case c = NewCase({10, 3, 100}, 1);
+  const Problem problem(c);
+  const PackedMatrix w = Packed(problem, c.target);
+  Activations x = Prepared(problem, w);
+  Context context;
+  EXPECT_TRUE(Refused(Prepare(problem.x(), w, {Precision::kInt8, static_cast<Choice>(2)}, context, &x), "choice"));
+  EXPECT_EQ(x.n(), 0u);
 }
 
 // Nothing to compute, or nothing to add: pointers and strides that are not used do not matter.

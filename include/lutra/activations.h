@@ -19,7 +19,7 @@ namespace lutra {
 //   kFastest     the one that the plan names for the format, target, N and group (plan.h). The bits of a row of y then
 //                depend on these four, but still not on threads or splits.
 enum class Choice : std::uint8_t { kInvariant, kFastest };
-constexpr const char* Name(Choice choice) {
+constexpr const char* Name(Choice choice) noexcept {
   return choice == Choice::kInvariant ? "invariant" : choice == Choice::kFastest ? "fastest" : "?";
 }
 

@@ -40,7 +40,8 @@ constexpr const ActivationInfo& Describe(ActivationKind kind) {
   return kActivationKinds[static_cast<std::size_t>(kind)];
 }
 constexpr const char* Name(ActivationKind kind) noexcept {
-  return kind <= ActivationKind::kIntegers ? Describe(kind).name : "?";
+  return static_cast<std::size_t>(kind) < sizeof(kActivationKinds) / sizeof(kActivationKinds[0]) ? Describe(kind).name
+                                                                                                 : "?";
 }
 
 // kInt8: int8 tables or int8 x, the fast default; NMSE 1.4e-5 to 4.5e-5 on Gaussian x and evenly used codes.

@@ -18,7 +18,7 @@ namespace lutra {
 
 // kLookup: the indices of the format's encoding select from sum tables of x. kDot: codes as bytes times x in integers.
 enum class Method : std::uint8_t { kLookup, kDot };
-constexpr const char* Name(Method method) {
+constexpr const char* Name(Method method) noexcept {
   return method == Method::kLookup ? "lookup" : method == Method::kDot ? "dot" : "?";
 }
 // What x is prepared as.
@@ -40,7 +40,7 @@ struct Plan {
 };
 
 // "lookup", "unpacked lookup", "dot" or "unpacked dot".
-constexpr const char* Name(const Plan& plan) {
+constexpr const char* Name(const Plan& plan) noexcept {
   return !plan.unpack ? Name(plan.method) : plan.method == Method::kLookup ? "unpacked lookup" : "unpacked dot";
 }
 

@@ -132,9 +132,13 @@ constexpr bool IsComplete() {
   for (const FormatInfo& f : kFormats) {
     for (const TargetInfo& target : internal::kTargets) {
       for (const Method method : {Method::kLookup, Method::kDot}) {
-        // Rows that serve the largest N, or groups of 16, serve all below or above, if nothing else does.
-        for (const std::size_t n : {std::size_t{0}, std::size_t{1}, kAnyN}) {
-          if (HasMethod(f.format, method) && Find(f.format, target, n, 16, &method) == nullptr) return false;
+        if (!HasMethod(f.format, method)) continue;
+        if (Find(f.format, target, 0, 16, &method) == nullptr) return false;
+        for (const Row& row : kRows) {  // the N where another row may begin to serve
+          const std::size_t next = row.to == kAnyN ? kAnyN : row.to + 1;
+          for (const std::size_t n : {row.above + 1, row.to, next}) {
+            if (Find(f.format, target, n, 16, &method) == nullptr) return false;
+          }
         }
       }
     }

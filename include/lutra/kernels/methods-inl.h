@@ -85,6 +85,16 @@ struct UnpackerOf<Encoding::kTernaryIndices, Codes, kStep> {
   using Type = TernaryUnpacker<Encoding::kTernaryIndices>;
 };
 
+// Bytes that are not looked up in a table are the code times the step.
+template <Format kFormat, class Operand>
+constexpr bool AreCodesTimesStep() {
+  for (int q = 0; q < Describe(kFormat).levels; ++q) {
+    const int step = Describe(kFormat).stored().kind == ActivationKind::kBinarySums ? Describe(kFormat).step : 1;
+    if (Operand::kMethod.integer(q) + Operand::kBias != step * q) return false;
+  }
+  return true;
+}
+
 // Indices are not unpacked in registers: few rows of x are looked up.
 template <Format kFormat, Precision kPrecision, class Operand>
 constexpr MicroKernel PackedDot() {
@@ -103,6 +113,7 @@ constexpr MethodKernel DotMethod() {
   using Unpacked = UnpackedDotKernel<typename Operand::Type, kPrecision>;
   using Unpacker = typename UnpackerOf<kMethod.info().encoding, typename Operand::Codes, kMethod.info().step>::Type;
   static_assert(Unpacked::Sums::Fit(kMethod, Operand::kBias));
+  static_assert(Operand::kTable || AreCodesTimesStep<kFormat, Operand>());
   return {kMethod,
           kPrecision,
           PackedDot<kFormat, kPrecision, Operand>(),

@@ -124,7 +124,7 @@ struct BaseDot : QuadLoad, HalfSums<1> {
   }
 };
 
-// By an instruction that Highway's target does not have: only for CPUs with it (TargetKernels::dot_extension). Written
+// By an instruction that Highway's target does not have: only for CPUs with it (TargetInfo::dot_extension). Written
 // for the assembler, so that nothing else is compiled for them.
 #undef LUTRA_DOT_EXTENSION
 #if HWY_COMPILER_GCC || HWY_COMPILER_CLANG

@@ -90,7 +90,7 @@ struct BaseDot : QuadLoad, HalfSums<2> {
 };
 #endif
 
-// By an instruction that no Highway target has: only for CPUs with it (TargetKernels::dot_extension). Written for the
+// By an instruction that no Highway target has: only for CPUs with it (TargetInfo::dot_extension). Written for the
 // assembler, so that nothing else is compiled for them.
 #undef LUTRA_DOT_EXTENSION
 #if HWY_TARGET == HWY_AVX2 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)

@@ -100,7 +100,7 @@ bool QparamsValid(const PackedMatrix& w, internal::Layout layout) {
     if (field.type == DataType::kUInt4) continue;
     for (std::size_t panel = 0; panel < panels; ++panel) {
       const internal::Place place(interleaved, panel, panels);
-      for (std::size_t i = 0; i < (field.per_super ? g.supers() : g.groups()); ++i) {
+      for (std::size_t i = 0; i < (field.per_super ? g.super_groups() : g.groups()); ++i) {
         const std::size_t offset = field.per_super ? g.super_offset(i) : g.group_offset(i);
         const std::size_t unit = field.per_super ? g.super_bytes_in(i) : g.scheme.group_bytes;
         const std::uint8_t* const values = w.data() + place.At(g.panel_bytes, offset, unit) + field.offset;

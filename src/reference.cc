@@ -155,7 +155,7 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, Act
 //                - 1) weighs the planes.
 //   rounding x   tables: kInt8, to 1/256 step, at most half of that per weight. kInt16, and integers: to max|x| /
 //                ExactLimit, or max|x| / 127, half per weight. Weighs |w|, as lookups and the sum of x share what is
-//                rounded. Without zero points, that sum is rounded to 1/31 step besides.
+//                rounded. Without zero points, that sum is rounded to 1/31 step, too.
 //   floats       y = fma(scale * gain, sum * unit, y), then y = fma(center, sum of x, y), if there are zero points: few
 //                roundings of terms that are at most `terms` = (s * max |gain * L| + |center|) * sum |x|, and two of
 //                the running sum of y per block. (center: CenterAt.)

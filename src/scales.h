@@ -18,12 +18,12 @@ inline std::size_t GroupAt(const QuantizedView& w, std::size_t m, std::size_t k)
 }
 
 // One of scales[] or zeros[], times its super-scale if there is one: exact, f16 times 8 bits.
-inline float ScaleFrom(const QuantizedView& w, const void* array, const std::uint16_t* supers, std::size_t m,
+inline float ScaleFrom(const QuantizedView& w, const void* array, const std::uint16_t* super_values, std::size_t m,
                        std::size_t k) {
   const std::size_t i = GroupAt(w, m, k);
   if (!HasTwoLevels(w.scale_type)) return LoadFloat(array, w.scale_type, i);
   const auto integer = static_cast<float>(static_cast<const std::int8_t*>(array)[i]);
-  return integer * F16ToF32(supers[m * GroupsPerRow(w.k, kSuperGroup) + k / kSuperGroup]);
+  return integer * F16ToF32(super_values[m * GroupsPerRow(w.k, kSuperGroup) + k / kSuperGroup]);
 }
 inline float ScaleAt(const QuantizedView& w, std::size_t m, std::size_t k) {
   return ScaleFrom(w, w.scales, w.super_scales, m, k);

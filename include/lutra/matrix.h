@@ -188,13 +188,13 @@ inline QuantizedView Rows(QuantizedView w, std::size_t begin, std::size_t end) {
     return data == nullptr ? nullptr : static_cast<const std::uint8_t*>(data) + bytes;
   };
   const std::size_t groups = w.group == kPerMatrix ? 0 : begin * GroupsPerRow(w.k, w.group);
-  const std::size_t supers = begin * GroupsPerRow(w.k, kSuperGroup);
+  const std::size_t super_groups = begin * GroupsPerRow(w.k, kSuperGroup);
   w.m = end - begin;
   if (w.codes != nullptr) w.codes += begin * w.code_stride;
   w.scales = skip(w.scales, groups * SizeOf(w.scale_type));
   w.zeros = skip(w.zeros, groups * ZeroSize(w));
-  if (w.super_scales != nullptr) w.super_scales += supers;
-  if (w.super_offsets != nullptr) w.super_offsets += supers;
+  if (w.super_scales != nullptr) w.super_scales += super_groups;
+  if (w.super_offsets != nullptr) w.super_offsets += super_groups;
   if (w.bias != nullptr) w.bias += begin;
   return w;
 }

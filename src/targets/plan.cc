@@ -69,17 +69,17 @@ struct Row {
   }
 };
 
-// Weights are read from memory once per token block, as one address stream; lines are prefetched 8 KB ahead, as many as
-// memory delivers at a time (4 KB and 16 KB: 0 to 3 % slower; int1 on Zen 5: 0.43 of the speed at N = 4 from 1.1 KB,
-// 0.9 at N = 1 from 24 KB). But one row of integers takes so few instructions per line that Zen 4 reads far enough
-// ahead by itself (int4 1.25 to 1.4 times as fast, int3 1.05; groups of 32 and 64 0.6 to 0.9, two rows of int3 0.6,
-// sums 0.4 to 0.9).
+// Weights are read from memory once per token block, as one address stream; lines are prefetched 8 KB before they are
+// read, as many as memory delivers at a time (4 KB and 16 KB: 0 to 3 % slower; int1 on Zen 5: 0.43 of the speed at N =
+// 4 from 1.1 KB, 0.9 at N = 1 from 24 KB). But one row of integers takes so few instructions per line that Zen 4 reads
+// early enough by itself (int4 1.25 to 1.4 times as fast, int3 1.05; groups of 32 and 64 0.6 to 0.9, two rows of int3
+// 0.6, sums 0.4 to 0.9).
 //
 // Sums: 16 rows of tables (256 KB of L2 at K = 4096) meet the panels that alternate, so that each table that reaches L1
 // serves up to 256 rows of W; y takes up to 16 KB of L1. Unpacking pays from two token blocks of 16 rows on, and 32
 // rows share it (int1, int2 on Zen 4: 0.95 to 0.99 of the speed of packed at N = 12 and 16, 1.04 to 1.06 from 32 on; 16
 // rows per token block 0.96 of that). On AVX2 packed lookups of four rows of x are 1.04 to 1.46 times as fast as
-// unpacked ones at N = 3 and 4, and 0.8 to 0.9 at N = 8, but those of int2 1.03.
+// unpacked ones at N = 3 and 4, and 0.8 to 0.9 at N = 8, but int2 1.03.
 //
 // Codes: x is small, so 128 rows share what is read or unpacked. (Packed int4 at N = 128: 0.8 of the speed of unpacked
 // on an Intel Xeon, where unpacking and dot products share their ports.)
@@ -87,7 +87,7 @@ struct Row {
 // kFastest: integers times unpacked codes against lookups on Zen 5 (lutra_bench --benchmark_filter=method:dot): on AVX3
 // ternary 1.02 at N = 16, 1.14 at 32, 1.2 at 128, int2 0.98 at 32, 1.04 at 128; on AVX2_VNNI ternary 0.96 at 32, 1.04
 // at 128, int2 0.99; else 0.4 (int1) to 0.94.
-constexpr std::size_t kAhead = 8192;
+constexpr std::size_t kPrefetch = 8192;
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
 constexpr const char* kDotPorts = "dot products";
@@ -98,23 +98,23 @@ constexpr bool kPacked = false, kUnpacked = true;
 // clang-format off
 constexpr Row kRows[] = {
     // formats    targets      N above, to   group  method            unpack     tokens panels prefetch bound
-    {kOnePlane,  WideLookups, 0,   1,     0,   {Method::kLookup, kPacked,   4,   4, kAhead, kMemory}},
-    {kOnePlane,  WideLookups, 0,   16,    0,   {Method::kLookup, kPacked,   16,  4, kAhead, kShuffle}},
-    {kTwoPlanes, WideLookups, 0,   1,     0,   {Method::kLookup, kPacked,   4,   1, kAhead, kMemory}},
-    {kTwoPlanes, WideLookups, 0,   16,    0,   {Method::kLookup, kPacked,   16,  1, kAhead, kShuffle}},
-    {kIndices,   WideLookups, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 32,  4, kAhead, kShuffle}},
+    {kOnePlane,  WideLookups, 0,   1,     0,   {Method::kLookup, kPacked,   4,   4, kPrefetch, kMemory}},
+    {kOnePlane,  WideLookups, 0,   16,    0,   {Method::kLookup, kPacked,   16,  4, kPrefetch, kShuffle}},
+    {kTwoPlanes, WideLookups, 0,   1,     0,   {Method::kLookup, kPacked,   4,   1, kPrefetch, kMemory}},
+    {kTwoPlanes, WideLookups, 0,   16,    0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffle}},
+    {kIndices,   WideLookups, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 32,  4, kPrefetch, kShuffle}},
     {kCodes,     Zen,         0,   1,     128, {Method::kDot,    kPacked,   4,   1, 0,      kMemory}},
-    {kCodes,     WideLookups, 0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kAhead, kMemory}},
-    {kCodes,     WideLookups, 0,   32,    0,   {Method::kDot,    kPacked,   32,  1, kAhead, kUnpack}},
-    {kTernary,   WidePairs,   16,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kAhead, kDotPorts}},
-    {kTwoPlanes, WidePairs,   64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kAhead, kDotPorts}},
-    {kTernary,   Avx2Vnni,    64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kAhead, kDotPorts}},
-    {kIndices,   AnyTarget,   0,   2,     0,   {Method::kLookup, kPacked,   4,   1, kAhead, kMemory}},
-    {kOnePlane,  AnyTarget,   0,   4,     0,   {Method::kLookup, kPacked,   4,   1, kAhead, kShuffleAdd}},
-    {kTwoPlanes, AnyTarget,   0,   12,    0,   {Method::kLookup, kPacked,   16,  1, kAhead, kShuffleAdd}},
-    {kIndices,   AnyTarget,   0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 64,  1, kAhead, kShuffleAdd}},
-    {kCodes,     AnyTarget,   0,   2,     0,   {Method::kDot,    kPacked,   4,   1, kAhead, kMemory}},
-    {kAll,       AnyTarget,   0,   kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kAhead, kDotPorts}},
+    {kCodes,     WideLookups, 0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
+    {kCodes,     WideLookups, 0,   32,    0,   {Method::kDot,    kPacked,   32,  1, kPrefetch, kUnpack}},
+    {kTernary,   WidePairs,   16,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
+    {kTwoPlanes, WidePairs,   64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
+    {kTernary,   Avx2Vnni,    64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
+    {kIndices,   AnyTarget,   0,   2,     0,   {Method::kLookup, kPacked,   4,   1, kPrefetch, kMemory}},
+    {kOnePlane,  AnyTarget,   0,   4,     0,   {Method::kLookup, kPacked,   4,   1, kPrefetch, kShuffleAdd}},
+    {kTwoPlanes, AnyTarget,   0,   12,    0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffleAdd}},
+    {kIndices,   AnyTarget,   0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 64,  1, kPrefetch, kShuffleAdd}},
+    {kCodes,     AnyTarget,   0,   2,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
+    {kAll,       AnyTarget,   0,   kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
 };
 // clang-format on
 

@@ -5,7 +5,7 @@
 //     x        | k  k+1 k+2 k+3 | k ...                                  the same four everywhere
 //     dot      |  sum        |  sum        |       |  sum        |       vpdpbusd
 //
-// Where products are summed in 16 bits first, those of a run of chunks are added before they are widened.
+// Where products are summed in 16 bits first, the sums of a run of chunks are widened together.
 //
 // Where weights serve few rows of x, codes are unpacked in registers; else once for all rows, to memory (L1). The
 // kernel on unpacked codes is the same for all encodings (unpack-inl.h).
@@ -45,7 +45,7 @@ struct TableOfCodes {
 
 // --- Nibbles of codes to bytes.
 
-// Quad kQuad of the rows in a part of the lines of the planes, those of the low and those of the high nibbles.
+// Quad kQuad of the rows in a part of the lines of the planes: the rows of the low, and of the high nibbles.
 template <Encoding kEncoding, int kQuad>
 LUTRA_INLINE void UnpackLines(const std::uint8_t* lines, V8& low, V8& high) {
   constexpr int kPlanes = Describe(kEncoding).planes;

@@ -21,7 +21,7 @@ struct SumTraits {
   static constexpr bool kStarts = kMayStart;  // MicroArgs::start may differ from 0
   static constexpr ActivationInfo kActivations = Describe(kKind);
   static constexpr int kLimbs = Limbs(kPrecision);
-  // Sums that start from kMagicBits are floats without being converted, those of tables under kInt8. (In block scope
+  // Sums of tables under kInt8 start from kMagicBits, so that they are floats without being converted. (In block scope
   // the first products would have to be added to it, where sums start from zero.)
   static constexpr bool kMagicSums = kVectorScope && kActivations.has_tables() && kLimbs == 1;
 

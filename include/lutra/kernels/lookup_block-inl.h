@@ -59,7 +59,7 @@ struct PairStep {
   }
   static_assert(Traits::kPlanes <= 2 && !(kPlanes && kJoined));
   static constexpr std::size_t kIndices = kPlanes ? 1 : 2, kPerChunk = kIndicesPerChunk / kIndices;
-  // Of those of a run of `halves` half chunks, the ones of a chunk.
+  // Steps of a chunk in a run of `halves` half chunks.
   static constexpr std::size_t InChunk(std::size_t chunk, std::size_t halves) {
     return HWY_MIN(kPerChunk, (halves - 2 * chunk) * (kPerChunk / 2));
   }
@@ -135,8 +135,8 @@ HWY_INLINE V8 Map(const void* map, V8 index) {
   return hn::TableLookupBytes(hn::LoadDup128(D8(), static_cast<const std::uint8_t*>(map)), index);
 }
 
-// A part's signs, as those of the bytes that Next returns: of 8 bits of a byte those of a chunk, index by index from
-// the top bit down.
+// The signs of a part, as signs of the bytes that Next returns: of the 8 bits of a byte a chunk has four, index by
+// index from the top bit down.
 struct Signs {
   V16 bits;  // the next in the top bits of the bytes, none of which is 0; bits that cross over to other bytes stay low
   HWY_INLINE Signs(const std::uint8_t* from, std::size_t chunk) : bits(hn::BitCast(D16(), hn::Load(D8(), from))) {
@@ -432,7 +432,7 @@ struct LookupKernel {
     }
   }
 
-  // sums: [row of x][2], those of AddBytes
+  // sums: [row of x][2], as AddBytes takes them
   template <int kRows>
   static HWY_INLINE void AddLone(V8 index, const std::uint8_t* tables, Signs& signs, V16 (&sums)[2 * kRows]) {
     [[maybe_unused]] VI8 sign;

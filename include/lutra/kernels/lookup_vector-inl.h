@@ -60,7 +60,7 @@ LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs,
   const D8 d8;
   const DI8 di8;
   // Of half a chunk, one vector of packed bytes serves 64 rows: 32 rows with the tables in their places, T2 and T3
-  // being those of zeros, and 32 with their halves exchanged.
+  // tables of zeros, and 32 with their halves exchanged.
   V8 table[2][kRows];
   LUTRA_UNROLL
   for (int n = 0; n < kRows; ++n) {
@@ -97,7 +97,7 @@ HWY_INLINE std::size_t InterleavedOf(const KBlock& b) {
   return Traits::kInterleaved == 1 ? 1 : b.interleaved;
 }
 
-// Where the signs of a run of `halves` half chunks are, those of panel b.first: behind the indices of all panels.
+// Where the signs of panel b.first in a run of `halves` half chunks begin: behind the indices of all panels.
 template <class Traits, class Indices>
 HWY_INLINE const std::uint8_t* SignsOf(const std::uint8_t* index, const KBlock& b, std::size_t halves) {
   return index + InterleavedOf<Traits>(b) * Indices::kBytes * halves * std::size_t{Traits::kPlanes} -

@@ -27,7 +27,7 @@ HWY_INLINE VF LoadNibbles(const std::uint8_t* from, std::size_t row, bool high) 
   StayInRegister(both);  // promoted once, not once for the low and once for the high ones
   return hn::ConvertTo(DF(), high ? hn::ShiftRight<4>(both) : hn::And(both, hn::Set(D32(), 15)));
 }
-// E8M0: 2^(e - 127); the bits of 2^-127, a subnormal, are larger than those of e = 0 shifted to their place.
+// E8M0: 2^(e - 127). The bits of 2^-127, a subnormal, are not 0 shifted to their place, as e = 0 would give, but more.
 HWY_INLINE VF LoadExponents(const std::uint8_t* from, std::size_t row) {
   const V32 e = hn::PromoteTo(D32(), hn::LoadU(hn::Rebind<std::uint8_t, DF>(), from + row));
   return hn::BitCast(DF(), hn::Max(hn::ShiftLeft<23>(e), hn::Set(D32(), 0x00400000)));
@@ -42,8 +42,8 @@ HWY_INLINE VF LoadValues(const std::uint8_t* from, std::size_t row, bool high) {
   return LoadFloats(DF(), from, kType, row);
 }
 
-// --- A panel's qparams. With scales of two levels, `supers` are floats: super-scale * gain and super-offset of each
-// row.
+// --- A panel's qparams. With scales of two levels, `super_group` are floats: super-scale * gain and super-offset of
+// each row.
 
 // How groups of a matrix are read.
 struct QparamArgs {
@@ -63,24 +63,24 @@ HWY_INLINE VF CenterOf(const QparamArgs& a, VF scale, VF zero) {
 
 // Without the gain, where scales have one level.
 template <DataType kType>
-HWY_INLINE VF LoadScale(const std::uint8_t* from, const float* supers, std::size_t row) {
+HWY_INLINE VF LoadScale(const std::uint8_t* from, const float* super_group, std::size_t row) {
   const VF value = LoadValues<kType>(from, row, false);
-  return HasTwoLevels(kType) ? hn::Mul(value, hn::Load(DF(), supers + row)) : value;
+  return HasTwoLevels(kType) ? hn::Mul(value, hn::Load(DF(), super_group + row)) : value;
 }
 template <DataType kType>
-HWY_INLINE VF LoadOffset(const QparamArgs& a, const std::uint8_t* from, const float* supers, std::size_t row) {
+HWY_INLINE VF LoadOffset(const QparamArgs& a, const std::uint8_t* from, const float* super_group, std::size_t row) {
   const VF offset = LoadValues<kType>(from + a.zero->offset, row, a.zero->shift != 0);
-  return HasTwoLevels(kType) ? hn::Mul(offset, hn::Load(DF(), supers + kPanelRows + row)) : offset;
+  return HasTwoLevels(kType) ? hn::Mul(offset, hn::Load(DF(), super_group + kPanelRows + row)) : offset;
 }
 
 template <DataType kType>
-HWY_INLINE void LoadGroup(const QparamArgs& a, const std::uint8_t* from, const float* supers, float* to) {
+HWY_INLINE void LoadGroup(const QparamArgs& a, const std::uint8_t* from, const float* super_group, float* to) {
   const DF df;
   const float gain = HasTwoLevels(kType) ? 1.0f : a.gain;
   if (a.zero == nullptr && gain == 1.0f) {
     LUTRA_UNROLL
     for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
-      hn::Store(LoadScale<kType>(from, supers, row), df, to + row);
+      hn::Store(LoadScale<kType>(from, super_group, row), df, to + row);
     }
     return;
   }
@@ -88,16 +88,16 @@ HWY_INLINE void LoadGroup(const QparamArgs& a, const std::uint8_t* from, const f
   if (a.zero == nullptr) {
     LUTRA_UNROLL
     for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
-      hn::Store(hn::Mul(LoadScale<kType>(from, supers, row), factor), df, to + row);
+      hn::Store(hn::Mul(LoadScale<kType>(from, super_group, row), factor), df, to + row);
     }
     return;
   }
   const bool integers = a.zero->type == DataType::kUInt8;
   for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
-    const VF scale = hn::Mul(LoadScale<kType>(from, supers, row), factor);
+    const VF scale = hn::Mul(LoadScale<kType>(from, super_group, row), factor);
     VF center;
     if (a.offset) {
-      center = LoadOffset<kType>(a, from, supers, row);
+      center = LoadOffset<kType>(a, from, super_group, row);
       if (a.center != 0.0f) center = Fma(scale, hn::Set(df, a.center / a.gain), center);
     } else {
       const std::uint8_t* zeros = from + a.zero->offset;
@@ -113,18 +113,18 @@ HWY_INLINE void LoadGroup(const QparamArgs& a, const std::uint8_t* from, const f
 // (LoadPairedZeros).
 template <DataType kType>
 void LoadGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t groups, std::size_t panels,
-                const float* supers, float* to) {
+                const float* super_group, float* to) {
   for (std::size_t panel = 0; panel < panels; ++panel, from += a.group_bytes) {
     const std::uint8_t* bytes = from;
     float* group = to + panel * kPanelQparams;
     for (std::size_t i = 0; i < groups; ++i, bytes += a.stride, group += kMaxInterleavedPanels * kPanelQparams) {
       for (std::size_t at = 0; at < a.group_bytes; at += 64) PrefetchInTwoSteps(bytes + at, a.prefetch);
-      LoadGroup<kType>(a, bytes, supers + panel * kPanelQparams, group);
+      LoadGroup<kType>(a, bytes, super_group + panel * kPanelQparams, group);
     }
   }
 }
 using LoadGroupsFunction = void (*)(const QparamArgs& a, const std::uint8_t* from, std::size_t groups,
-                                    std::size_t panels, const float* supers, float* to);
+                                    std::size_t panels, const float* super_group, float* to);
 inline LoadGroupsFunction LoaderOf(DataType scale_type) {
   constexpr LoadGroupsFunction kLoaders[] = {&LoadGroups<DataType::kF32>,   &LoadGroups<DataType::kF16>,
                                              &LoadGroups<DataType::kBF16>,  &LoadGroups<DataType::kInt8>,
@@ -142,14 +142,14 @@ LUTRA_INLINE void LoadPairedZeros(const QparamArgs& a, const std::uint8_t* zeros
 }
 
 // Super-scales, times the gain, and super-offsets of one panel as floats. Both are f16.
-LUTRA_INLINE void LoadSupers(const QparamScheme& scheme, float gain, const std::uint8_t* supers, float* to) {
+LUTRA_INLINE void LoadSuperQparams(const QparamScheme& scheme, float gain, const std::uint8_t* super_group, float* to) {
   const DF df;
   for (const QparamField& field : scheme) {
     if (!field.super()) continue;
     const bool scale = field.role == QparamRole::kSuperScale;
     const VF factor = hn::Set(df, scale ? gain : 1.0f);
     for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
-      const VF value = LoadFloats(df, supers + field.offset, DataType::kF16, row);
+      const VF value = LoadFloats(df, super_group + field.offset, DataType::kF16, row);
       hn::Store(hn::Mul(value, factor), df, to + (scale ? 0 : kPanelRows) + row);
     }
   }

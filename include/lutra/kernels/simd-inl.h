@@ -4,8 +4,8 @@
 //     scope kVector   | T0 T1 T2 T3 |                the tables of four indices fill a vector           vpermb
 //           kBlock    | T | T | T | T |              each 16-byte lane holds the same table             vpshufb, tbl
 //     adder quad      | b0*w0 + b1*w1 + b2*w2 + b3*w3 |     four products to 32 bits              vpdpbusd, sdot
-//           pair      | b0*w0 + b1*w1 | b2*w2 + b3*w3 |     two to 16, those of a run to 32       vpmaddubsw, sadalp
-//           single    | b0*w0 | b1*w1 | b2*w2 | b3*w3 |     one to 16, those of a run to 32       saddw, smlal
+//           pair      | b0*w0 + b1*w1 | b2*w2 + b3*w3 |     two to 16, a run's to 32              vpmaddubsw, sadalp
+//           single    | b0*w0 | b1*w1 | b2*w2 | b3*w3 |     one to 16, a run's to 32              saddw, smlal
 //
 // Lookups in vector scope are added by the quad adder, others by the pair adder or the single one. Integers are added
 // by the target's BaseDot, or by its ExtensionDot where the CPU has the instruction. A Dot's Add adds the products of

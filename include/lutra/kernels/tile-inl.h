@@ -51,11 +51,11 @@ inline constexpr std::size_t kPackedBatchBytes = 6144;
 // each, a byte per index; or one panel's codes of 192 weights, a byte each.
 inline constexpr std::size_t kMaxUnpackedBytes = 20480;
 
-// The qparams of a batch, and those of super-groups that they are multiplied with, as floats. (Not members of
+// The qparams of a batch, and of the super-groups that they are multiplied with, as floats. (Not members of
 // PanelReader, which would be kept in memory with them.)
 struct QparamFloats {
   HWY_ALIGN float groups[kMaxBlocksPerBatch * kMaxInterleavedPanels * kPanelQparams];
-  HWY_ALIGN float supers[kMaxInterleavedPanels * kPanelQparams];
+  HWY_ALIGN float super_group[kMaxInterleavedPanels * kPanelQparams];
 };
 
 // Walks along the packed bytes of some interleaved panels, which advance together, and turns qparams into floats.
@@ -114,7 +114,7 @@ class PanelReader {
 
   HWY_INLINE void LoadBatch(std::size_t groups) {
     if (g_.groups_per_super != 0 && groups_left_ == 0) LoadSuperGroup();
-    load_groups_(qparams_, next_ + a_.first * qparams_.group_bytes, groups, a_.panel_count, floats_.supers,
+    load_groups_(qparams_, next_ + a_.first * qparams_.group_bytes, groups, a_.panel_count, floats_.super_group,
                  floats_.groups);
     if (paired_) LoadPaired(groups);
     next_ += a_.interleaved * qparams_.group_bytes;
@@ -124,9 +124,9 @@ class PanelReader {
 
   HWY_INLINE void LoadSuperGroup() {
     super_bytes_ = g_.super_bytes_in(super_++);
-    supers_ = next_ + a_.first * super_bytes_;
+    super_at_ = next_ + a_.first * super_bytes_;
     for (std::size_t i = 0; i < a_.panel_count && g_.scheme.super_bytes != 0; ++i) {
-      LoadSupers(g_.scheme, qparams_.gain, supers_ + i * super_bytes_, floats_.supers + i * kPanelQparams);
+      LoadSuperQparams(g_.scheme, qparams_.gain, super_at_ + i * super_bytes_, floats_.super_group + i * kPanelQparams);
     }
     next_ += a_.interleaved * super_bytes_;
     groups_left_ = g_.groups_per_super;
@@ -137,7 +137,7 @@ class PanelReader {
     float* to = floats_.groups;
     for (std::size_t end = group + groups; group < end; ++group, to += kMaxInterleavedPanels * kPanelQparams) {
       for (std::size_t i = 0; i < a_.panel_count; ++i) {
-        const std::uint8_t* zeros = supers_ + i * super_bytes_ + g_.scheme.zero()->offset + group / 2 * kPanelRows;
+        const std::uint8_t* zeros = super_at_ + i * super_bytes_ + g_.scheme.zero()->offset + group / 2 * kPanelRows;
         LoadPairedZeros(qparams_, zeros, group % 2 != 0, to + i * kPanelQparams);
       }
     }
@@ -153,7 +153,7 @@ class PanelReader {
   const LoadGroupsFunction load_groups_;
   const std::size_t most_;  // K-blocks of a batch
   const std::uint8_t* next_;
-  const std::uint8_t* supers_ = nullptr;           // of the first panel
+  const std::uint8_t* super_at_ = nullptr;         // of the first panel
   std::size_t super_ = 0, super_bytes_ = 0;        // the next super-group; bytes from panel to panel
   std::size_t blocks_left_ = 0, groups_left_ = 0;  // whose qparams are loaded; of the super-group
 };

@@ -6,7 +6,7 @@
 //
 //     kVector   [plane][chunk]. A vector holds the tables of four indices; a 32-bit lane is one row, its bytes the four
 //               indices of a chunk. The quad dot product adds them. (x86 with VBMI and VNNI) Of half a chunk, the lower
-//               bytes of a lane are the two indices of one row, the upper ones those of the row 32 further on.
+//               bytes of a lane are the two indices of one row, the upper ones of the row 32 further on.
 //     kBlock    [chunk][pair of planes], then [chunk] of the plane that is left, if any. Each 16-byte lane holds one
 //               table; all bytes of a vector belong to one index. Two planes of a row alternate byte by byte and are
 //               added by the pair product; a lone plane has a byte per row.

@@ -124,17 +124,21 @@ struct Geometry {
         cut_end(f.stored(), a, cut - (blocks_per_cut - 1) * block),
         row_end(f.stored(), a, blocks == 0 ? 0 : k - begin(blocks - 1)),
         super_bytes(scheme.super_bytes_of(groups_per_super)),
-        last_super_bytes(supers() == 0 ? 0 : scheme.super_bytes_of(groups() - (supers() - 1) * groups_per_super)),
-        panel_bytes(blocks == 0 ? 0
-                                : Before(blocks - 1, &Extent::bytes) + row_end.bytes + groups() * scheme.group_bytes +
-                                      (supers() == 0 ? 0 : (supers() - 1) * super_bytes + last_super_bytes)) {}
+        last_super_bytes(
+            super_groups() == 0 ? 0 : scheme.super_bytes_of(groups() - (super_groups() - 1) * groups_per_super)),
+        panel_bytes(blocks == 0
+                        ? 0
+                        : Before(blocks - 1, &Extent::bytes) + row_end.bytes + groups() * scheme.group_bytes +
+                              (super_groups() == 0 ? 0 : (super_groups() - 1) * super_bytes + last_super_bytes)) {}
 
   constexpr std::size_t groups() const { return DivideUp(blocks, blocks_per_group); }
-  constexpr std::size_t supers() const { return groups_per_super == 0 ? 0 : DivideUp(groups(), groups_per_super); }
+  constexpr std::size_t super_groups() const {
+    return groups_per_super == 0 ? 0 : DivideUp(groups(), groups_per_super);
+  }
   constexpr std::size_t super_bytes_in(std::size_t super) const {
     return (super + 1) * groups_per_super * blocks_per_group < blocks ? super_bytes : last_super_bytes;
   }
-  // Of the qparams of a group, and of those of a super-group before it, in its panel.
+  // Where the qparams of a group begin in its panel, behind a super-group's if one begins with it.
   constexpr std::size_t group_offset(std::size_t group) const {
     const std::size_t super = groups_per_super == 0 ? 0 : group / groups_per_super;
     return group * scheme.group_bytes + Before(group * blocks_per_group, &Extent::bytes) + super * super_bytes +

@@ -41,14 +41,14 @@ struct QparamScheme {
   // The zero points or offsets of groups; null if there are none.
   constexpr const QparamField* zero() const { return count > 1 && !fields[1].super() ? fields + 1 : nullptr; }
   constexpr bool has_paired() const { return zero() != nullptr && zero()->paired; }
-  constexpr bool has_supers() const { return super_bytes != 0 || has_paired(); }
+  constexpr bool has_super_groups() const { return super_bytes != 0 || has_paired(); }
 
   constexpr std::size_t super_bytes_of(std::size_t groups) const {
     return super_bytes + (has_paired() ? DivideUp(groups, 2) * kPanelRows : 0);
   }
   // Groups that share a super-group; 0 if there are none.
   constexpr std::size_t groups_per_super(std::size_t group) const {
-    return !has_supers() ? 0 : HasRowScales(group) ? 1 : kSuperGroup / group;
+    return !has_super_groups() ? 0 : HasRowScales(group) ? 1 : kSuperGroup / group;
   }
 
   constexpr void Add(QparamRole role, DataType type) {

@@ -17,7 +17,7 @@ namespace lutra {
 namespace internal {
 namespace HWY_NAMESPACE {
 
-// The bits of the largest magnitude; at least those of infinity if an element is not finite.
+// The bits of the largest magnitude; at least the bits of infinity if an element is not finite.
 HWY_INLINE std::int32_t LargestBits(const float* from, std::size_t count) {
   const D32 d;
   V32 largest = hn::Zero(d);

@@ -61,7 +61,7 @@ struct PrepareTraits {
   static_assert(kMaxTotal < std::int64_t{1} << 31);
 };
 
-// Where the tables of a block go: those of a chunk, of this row, are `stride` bytes after those of the one before.
+// Where the tables of a K-block go: the tables of a chunk of this row are `stride` bytes after the chunk before.
 struct Destination {
   std::uint8_t* to;
   std::size_t stride, chunks;

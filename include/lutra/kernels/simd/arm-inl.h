@@ -24,7 +24,7 @@ inline constexpr Layout kLayout{Scope::kBlock, 1};
 inline constexpr int kTableBias = 0;      // entries of tables are signed
 inline constexpr bool kNativeF16 = true;  // Highway converts it as IEEE says
 
-// 16-bit sums of single bytes, those of the lower and of the upper eight.
+// 16-bit sums of single bytes: of the lower, and of the upper eight.
 struct ByteSums {
   V16 lower, upper;
 };
@@ -55,7 +55,7 @@ HWY_INLINE V16 AddPairs(V16 sum, V8 a, VI8 b) {
   return V16(vpadalq_s8(sum.raw, vmulq_s8(vreinterpretq_s8_u8(a.raw), b.raw)));
 }
 
-// The single adder of bytes: a 16-bit sum of each, those of the lower eight in `lower`.
+// The single adder of bytes: a 16-bit sum of each, of the lower eight in `lower`.
 HWY_INLINE void AddBytes(V16& lower, V16& upper, V8 bytes) {
   lower = V16(vaddw_s8(lower.raw, vget_low_s8(vreinterpretq_s8_u8(bytes.raw))));
   upper = V16(vaddw_high_s8(upper.raw, vreinterpretq_s8_u8(bytes.raw)));

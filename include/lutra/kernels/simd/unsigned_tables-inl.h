@@ -15,7 +15,7 @@ namespace lutra {
 namespace internal {
 namespace HWY_NAMESPACE {
 
-// The single adder of bytes: a 16-bit sum of each, those of the lower half of each 16-byte lane in `lower`. Sums start
+// The single adder of bytes: a 16-bit sum of each, of the lower half of each 16-byte lane in `lower`. Sums start
 // from a multiple of 256, and until FinishBytes `lower` is the sum of all bytes as 16-bit lanes, modulo 2^16, and
 // `upper` that of the odd ones.
 HWY_INLINE void AddBytes(V16& lower, V16& upper, V8 bytes) {

@@ -10,7 +10,7 @@
 #include <cstring>
 
 #include "lutra/kernels/dot-inl.h"
-#include "lutra/kernels/lookup_block-inl.h"
+#include "lutra/kernels/lookup_block_unpacked-inl.h"
 #include "lutra/kernels/lookup_vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();

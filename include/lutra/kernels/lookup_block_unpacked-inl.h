@@ -1,0 +1,232 @@
+// Lookups in block scope with indices that are unpacked to L1 once for all rows of x: their operands, and the kernel.
+#if defined(LUTRA_KERNELS_LOOKUP_BLOCK_UNPACKED_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_LOOKUP_BLOCK_UNPACKED_INL_H_
+#undef LUTRA_KERNELS_LOOKUP_BLOCK_UNPACKED_INL_H_
+#else
+#define LUTRA_KERNELS_LOOKUP_BLOCK_UNPACKED_INL_H_
+#endif
+
+#include "lutra/kernels/lookup_block-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra {
+namespace internal {
+namespace HWY_NAMESPACE {
+
+#if !LUTRA_VECTOR_SCOPE
+
+// The sums of a part, [row of x][vector], += the lookups of one step in the tables of kRows rows of x.
+template <class Traits, int kRows>
+LUTRA_INLINE void AddStep(const std::uint8_t* operands, const std::uint8_t* tables,
+                          typename PairStep<Traits>::Sum (&sums)[2 * kRows]) {
+  using Step = PairStep<Traits>;
+  const D8 d8;
+  const V8 index0 = hn::Load(d8, operands), index1 = hn::Load(d8, operands + kVectorBytes);
+  [[maybe_unused]] hn::Vec<DI8> weights0, weights1;
+  if constexpr (!Step::kPlanes) {
+    weights0 = hn::BitCast(DI8(), hn::Load(d8, operands + 2 * kVectorBytes));
+    weights1 = hn::BitCast(DI8(), hn::Load(d8, operands + 3 * kVectorBytes));
+  }
+  LUTRA_UNROLL
+  for (std::size_t n = 0; n < kRows; ++n) {
+    const std::uint8_t* table = tables + n * kTableBytes;
+    V8 found0, found1;
+    if constexpr (Step::kJoined) {
+      const V8 first = hn::TableLookupBytes(hn::LoadDup128(d8, table), index0);
+      const V8 second = hn::TableLookupBytes(hn::LoadDup128(d8, table + 16), index1);
+      found0 = hn::InterleaveLower(d8, first, second);
+      found1 = hn::InterleaveUpper(d8, first, second);
+    } else {
+      const V8 entries = hn::LoadDup128(d8, table + (Step::kPlanes ? 0 : 8));
+      found0 = hn::TableLookupBytes(entries, index0);
+      found1 = hn::TableLookupBytes(entries, index1);
+    }
+    if constexpr (Step::kPlanes) {
+      AddPlanes(sums[2 * n], found0);
+      StayInRegister(sums[2 * n]);
+      AddPlanes(sums[2 * n + 1], found1);
+    } else {
+      sums[2 * n] = AddPairs(sums[2 * n], found0, weights0);
+      StayInRegister(sums[2 * n]);
+      sums[2 * n + 1] = AddPairs(sums[2 * n + 1], found1, weights1);
+    }
+    StayInRegister(sums[2 * n + 1]);
+  }
+}
+
+// Where index i of the first, and of the second of two tables, or its mirror image, stands in the upper half of the
+// first and the lower half of the second, and the sign of that.
+struct Halves {
+  std::uint8_t place[2][16];
+  std::int8_t sign[2][16];
+};
+constexpr Halves FindHalves() {
+  Halves halves{};
+  for (int i = 0; i < 16; ++i) {
+    const int upper = i >= 8 ? i : 15 - i, lower = 15 - upper;
+    halves.place[0][i] = static_cast<std::uint8_t>(upper - 8);
+    halves.place[1][i] = static_cast<std::uint8_t>(lower + 8);
+    halves.sign[0][i] = i == upper ? 1 : -1;
+    halves.sign[1][i] = i == lower ? 1 : -1;
+  }
+  return halves;
+}
+inline constexpr Halves kHalves = FindHalves();
+
+// The indices of a part of a run of `halves` half chunks to operands, whose last step may have no weight; returns the
+// bias of its pairs.
+template <class Traits>
+HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t halves, std::uint8_t* to, V16 (&bias)[2]) {
+  using Step = PairStep<Traits>;
+  const D8 d8;
+  const DI8 di8;
+  const V8 shift = hn::Set(d8, static_cast<std::uint8_t>(kTableBias));
+  const auto store = [&](std::size_t i, V8 v) HWY_ATTR { hn::Store(v, d8, to + i * kVectorBytes); };
+  for (std::size_t chunk = 0; 2 * chunk < halves; ++chunk) {
+    [[maybe_unused]] Signs signs(Step::kJoined ? index + (halves - 2 * chunk) * (kPlaneBytes / 2) : index, chunk);
+    for (std::size_t step = 0; step < Step::InChunk(chunk, halves); ++step, index += 64, to += Step::kBytes) {
+      const V8 packed = hn::Load(d8, index), low = LowNibbles(packed), high = HighNibbles(packed);
+      hn::Vec<DI8> weights[2] = {PlaneWeights(), PlaneWeights()};
+      if constexpr (Step::kPlanes) {
+        store(0, low);
+        store(1, high);
+      } else {
+        hn::Vec<DI8> first, second;
+        if constexpr (Step::kJoined) {
+          store(0, low);
+          store(1, high);
+          first = SignOf(signs.Next());
+          second = SignOf(signs.Next());
+        } else {
+          const V8 place0 = Map(kHalves.place[0], low), place1 = Map(kHalves.place[1], high);
+          store(0, hn::InterleaveLower(d8, place0, place1));
+          store(1, hn::InterleaveUpper(d8, place0, place1));
+          first = hn::BitCast(di8, Map(kHalves.sign[0], low));
+          second = hn::BitCast(di8, Map(kHalves.sign[1], high));
+        }
+        weights[0] = hn::InterleaveLower(di8, first, second);
+        weights[1] = hn::InterleaveUpper(di8, first, second);
+        store(2, hn::BitCast(d8, weights[0]));
+        store(3, hn::BitCast(d8, weights[1]));
+      }
+      bias[0] = AddPairs(bias[0], shift, weights[0]);
+      bias[1] = AddPairs(bias[1], shift, weights[1]);
+    }
+  }
+  if (Step::kJoined && halves % 2 != 0) {
+    for (std::size_t i = 0; i < Step::kBytes / kVectorBytes; ++i) store(i, hn::Zero(d8));
+  }
+}
+
+// Unpacked indices of a K-block of a panel: of each part of it its runs. Of a run, what its two vectors of sums start
+// from, then the operands of each step.
+template <Encoding kEncoding>
+struct UnpackedRuns {
+  using Step = PairStep<LookupTraits<kEncoding>>;
+  static constexpr std::size_t kStartBytes = 2 * kVectorBytes, kChunkBytes = Step::kPerChunk * Step::kBytes;
+  static constexpr std::size_t kRunBytes = kStartBytes + kChunksPerRun * kChunkBytes;
+  static constexpr std::size_t PartBytes(std::size_t chunks) {
+    return DivideUp(chunks, kChunksPerRun) * kStartBytes + chunks * kChunkBytes;
+  }
+};
+
+template <Encoding kEncoding>
+struct IndexUnpacker : UnpackedRuns<kEncoding> {
+  using Traits = LookupTraits<kEncoding>;
+  using Runs = UnpackedRuns<kEncoding>;
+
+  static std::size_t Bytes(std::size_t, std::size_t x_chunks) { return kPartCount * Runs::PartBytes(x_chunks); }
+
+  // A K-block of one panel.
+  static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
+    const KBlock b(args);
+    const D16 d16;
+    const std::uint8_t* index = b.index;
+    const std::size_t part_bytes = Runs::PartBytes(b.chunks);
+    for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun, to += Runs::kRunBytes) {
+      const std::size_t halves = HWY_MIN(kHalvesPerRun, b.halves - 2 * first);
+      const std::size_t bytes = RunBytes(Traits::kInfo, halves);
+      for (std::size_t at = 0; at < bytes; at += 64) b.Prefetch(index + at);
+      for (std::size_t part = 0; part < kPartCount; ++part) {
+        std::uint8_t* run = to + part * part_bytes;
+        V16 bias[2] = {hn::Zero(d16), hn::Zero(d16)};
+        UnpackRun<Traits>(index + part * kVectorBytes, halves, run + Runs::kStartBytes, bias);
+        auto* start = reinterpret_cast<std::int16_t*>(run);
+        hn::Store(hn::Neg(bias[0]), d16, start);
+        hn::Store(hn::Neg(bias[1]), d16, start + kVectorBytes / 2);
+      }
+      index += bytes;
+    }
+  }
+};
+
+// Indices unpacked by IndexUnpacker: b.index points to them.
+template <Encoding kEncoding, Precision kPrecision>
+struct UnpackedLookupKernel {
+  using Traits = LookupTraits<kEncoding>;
+  using Sums = LookupSums<kEncoding, kPrecision>;
+  using Step = PairStep<Traits>;
+  using Runs = UnpackedRuns<kEncoding>;
+  static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;  // 8 sums, 4 operands, 3 for lookups of 16
+  static constexpr std::size_t kPanelBytes = 0;                         // panels do not alternate
+
+  template <int kPanels, int kRows>
+  static HWY_INLINE void Run(const KBlock& b) {
+    static_assert(kPanels == 1);
+    RunSums<2 * kRows> runs;
+    CompletePair<Sums, kRows>(b, runs);
+    const std::uint8_t* unpacked = b.index;
+    for (std::size_t part = 0; part < kPartCount; ++part, unpacked += Runs::PartBytes(b.chunks)) {
+      const std::uint8_t* tables = b.x;
+      for (std::size_t limb = 0; limb < Sums::kLimbs; ++limb) {
+        const std::uint8_t* from = unpacked;
+        const std::size_t first = limb * kMaxRunsPerBlock, end = first + b.chunks / kChunksPerRun;
+        std::size_t run = first;
+        LUTRA_KEEP_LOOP
+        for (; run < end; ++run) {
+          SumRun<kRows, kChunksPerRun>(from, tables, b.x_stride, runs, run);
+          from += Runs::kRunBytes;
+          tables += kChunksPerRun * b.x_stride;
+        }
+        if (b.chunks % kChunksPerRun == 0) continue;
+        SumRun<kRows, 1>(from, tables, b.x_stride, runs, run);
+        tables += b.x_stride;
+      }
+      FlushPart<Sums, kRows>(b, runs, part);
+    }
+  }
+
+ private:
+  // (Unrolled, as on Intel counting and addressing share their ports with vectors.)
+  template <int kRows, std::size_t kChunks>
+  static HWY_INLINE void SumRun(const std::uint8_t* from, const std::uint8_t* tables, std::size_t table_stride,
+                                RunSums<2 * kRows>& runs, std::size_t run) {
+    const D16 d16;
+    const auto* start = reinterpret_cast<const std::int16_t*>(from);
+    typename Step::Sum sums[2 * kRows];
+    LUTRA_UNROLL
+    for (std::size_t i = 0; i < 2 * kRows; ++i) {
+      sums[i] = Step::Start(hn::Load(d16, start + i % 2 * (kVectorBytes / 2)));
+    }
+    const std::uint8_t* operands = from + Runs::kStartBytes;
+    LUTRA_UNROLL
+    for (std::size_t chunk = 0; chunk < kChunks; ++chunk, tables += table_stride) {
+      LUTRA_UNROLL
+      for (std::size_t step = 0; step < Step::kPerChunk; ++step, operands += Step::kBytes) {
+        AddStep<Traits, kRows>(operands, tables + step * Step::kIndices * 16, sums);
+      }
+      KeepOrder(sums[2 * kRows - 1], tables);
+    }
+    LUTRA_UNROLL
+    for (std::size_t i = 0; i < 2 * kRows; ++i) runs.Store(Step::Finish(sums[i]), run, i);
+  }
+};
+
+#endif  // block scope
+
+}  // namespace HWY_NAMESPACE
+}  // namespace internal
+}  // namespace lutra
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

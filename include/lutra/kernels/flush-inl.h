@@ -150,7 +150,7 @@ HWY_INLINE void NextLimb(const KBlock& b, V32 (&sums)[kSums]) {
   }
 }
 
-// The pair adder's sums of the runs of a block, upper limbs first, kCount vectors of each.
+// The pair adder's sums of the runs of a K-block, upper limbs first, kCount vectors of each.
 template <int kCount, int kRuns = kMaxRunsPerBlock, int kLimbs = 2>
 class RunSums {
  public:

@@ -1,6 +1,6 @@
 // The micro-kernels of lookups in block scope: 64 rows of W (a panel) times a few rows of x over one K-block.
 //
-// A table of 16 entries is repeated in each 16-byte block; all bytes of a vector look up the same table. The pair adder
+// A table of 16 entries is repeated in each 16-byte lane; all bytes of a vector look up the same table. The pair adder
 // sums two bytes of one row, times their weights, in 16 bits. What the two bytes are:
 //
 //     planes   | r0: plane 0, 1 | r1: plane 0, 1 | ...    one index; weights 1, 2                  (even planes)

@@ -18,7 +18,7 @@ namespace HWY_NAMESPACE {
 // --- A batch: consecutive K-blocks that rows of x take in one go, so that calls cost little, and small groups little
 // more than their scales. MicroArgs describe it.
 
-// All rows of x, group of kNR by group. `block` counts along K.
+// All rows of x, in groups of kNR. `block` is the first K-block.
 HWY_INLINE void MultiplyRows(const TileArgs& a, const MicroKernel& micro, MicroArgs& args, std::size_t block) {
   const Geometry& g = *a.geometry;
   const std::size_t chunk_bytes = a.kernel->method.activations().chunk_bytes;

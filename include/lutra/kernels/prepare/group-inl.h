@@ -30,8 +30,8 @@ HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockSc
   out.sum = HWY_MIN(HWY_MAX(sum, -kFloatMax), kFloatMax);
 }
 
-// The rows of a group alternate block by block, in the order in which memory is written. Several blocks are on their
-// way at a time, as there is a long wait from the largest value of a block to its first integer.
+// The rows of a group alternate K-block by K-block, in the order in which memory is written. Several K-blocks are begun
+// before the first is finished, as there is a long wait from the largest value of a K-block to its first integer.
 template <ActivationKind kKind, Precision kPrecision>
 bool PrepareGroup(const PrepareArgs& a) {
   using Traits = PrepareTraits<kKind, kPrecision>;

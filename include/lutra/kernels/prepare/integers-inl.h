@@ -13,7 +13,7 @@ namespace lutra {
 namespace internal {
 namespace HWY_NAMESPACE {
 
-// Integers of a block of quads. Returns their sum.
+// Integers of a K-block of quads. Returns their sum.
 template <class Traits>
 HWY_INLINE std::int32_t BuildIntegers(const BlockOfX& block, const Destination& out) {
   const DF df;

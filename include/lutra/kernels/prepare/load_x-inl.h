@@ -132,7 +132,7 @@ HWY_INLINE void Spread(const float* linear, std::size_t count, std::size_t size,
   for (; quads != end; quads += kLanesF) hn::Store(zero, df, quads);
 }
 
-// The quads of a block: in x itself, or copied. `copy`: to `buffer` in any case.
+// The quads of a K-block: in x itself, or copied. `copy`: to `buffer` in any case.
 template <class Traits>
 HWY_INLINE const float* LoadQuads(const Row& x, std::size_t begin, std::size_t count, std::size_t size, bool raw,
                                   bool copy, float* buffer) {

@@ -30,7 +30,7 @@ HWY_INLINE std::int32_t LargestBits(const float* from, std::size_t count) {
 
 using D4 = hn::FixedTag<std::int32_t, 4>;
 
-// Lane i: the largest of lane i of all 16-byte blocks.
+// Lane i: the largest of lane i of all 16-byte lanes.
 template <class V>
 HWY_INLINE hn::Vec<D4> LargestOfBlocks(V v) {
   if constexpr (sizeof(V) == sizeof(hn::Vec<D4>)) {
@@ -63,7 +63,7 @@ HWY_INLINE hn::Vec<D4> LargestSums(const float* batch) {
   return LargestOfBlocks(largest);
 }
 
-// Scales a block of very small or very large x by a power of two, so that nothing below under- or overflows. Returns
+// Scales a K-block of very small or very large x by a power of two, so that nothing below under- or overflows. Returns
 // what to multiply results with.
 constexpr bool IsModerate(std::int32_t bits) { return bits == 0 || ((bits >> 23) >= 127 - 60 && (bits >> 23) <= 187); }
 HWY_INLINE float Normalize(std::int32_t largest_bits, std::size_t count, float* quads) {
@@ -74,7 +74,7 @@ HWY_INLINE float Normalize(std::int32_t largest_bits, std::size_t count, float* 
   return small ? down : up;
 }
 
-// The ratios of the runs of a block, from the bits of their largest sums and the largest of all.
+// The ratios of the runs of a K-block, from the bits of their largest sums and the largest of all.
 HWY_INLINE void SetRatios(const std::int32_t* run_bits, float largest, std::size_t batchs, BlockOfX& block,
                           BlockScale& out) {
   const D4 d4;
@@ -100,7 +100,7 @@ HWY_INLINE float Upper22Bits(float value) {
   return shifted - (shifted - value);
 }
 
-// Finds how the runs of block b are rounded.
+// Finds how the runs of K-block b are rounded.
 template <class Traits>
 HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, BlockScale& out) {
   const Geometry& g = *x.geometry;

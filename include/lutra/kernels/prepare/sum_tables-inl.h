@@ -55,7 +55,7 @@ HWY_INLINE V16 JoinEntries(V16 even, V16 odd) {
     if constexpr (kShift != 8) even = hn::ShiftLeft<8 - kShift>(even);
     const V16 low = hn::BitCast(d, hn::ShiftRight<8>(hn::BitCast(du, even)));
     return hn::OrAnd(low, odd, hn::Set(d, static_cast<std::int16_t>(0xff00)));
-  } else {  // the lower digit, less what was added to round the upper one
+  } else {  // the lower limb, less what was added to round the upper one
     const V16 digit = hn::Set(d, (1 << kShift) - 1);
     const V16 joined = hn::Or(hn::And(even, digit), hn::ShiftLeft<8>(hn::And(odd, digit)));
     constexpr int kCentre = kTableBias - (1 << (kShift - 1));
@@ -63,7 +63,7 @@ HWY_INLINE V16 JoinEntries(V16 even, V16 odd) {
   }
 }
 
-// The lower halves of two tables in each block to both halves of the first, or the second: T[15 - i] = -T[i].
+// The lower halves of two tables in each 16-byte lane to both halves of the first, or the second: T[15 - i] = -T[i].
 template <int kTable, class V>
 HWY_INLINE V8 Mirror(V lower_halves, hn::Vec<DI8> sign) {
   const D8 d8;
@@ -75,7 +75,7 @@ HWY_INLINE V8 Mirror(V lower_halves, hn::Vec<DI8> sign) {
   return hn::BitCast(d8, hn::IfNegativeThenNegOrUndefIfZero(sign, hn::BitCast(di8, both)));
 }
 
-// Vectors of entries (lane = index) transposed to 16 bytes per index. Lane l of 16-byte block b stands for index
+// Vectors of entries (lane = index) transposed to 16 bytes per index. Lane l of 16-byte lane b stands for index
 // `blocks * l + b`, so that whole vectors of consecutive tables leave.
 template <class Traits, int kLimb>
 LUTRA_INLINE void StoreTables(const V16 (&entry)[Traits::kColumns], std::size_t first_chunk, const Destination& out) {
@@ -154,7 +154,7 @@ LUTRA_INLINE void RoundVectors(const BlockOfX& block, std::size_t first_vector, 
   x[3] = hn::BitCast(d16, hn::InterleaveUpper(d64, high01, high23));
 }
 
-// Tables of a block of quads. Returns the sum of ratio * integers.
+// Tables of a K-block of quads. Returns the sum of ratio * integers.
 template <class Traits>
 HWY_INLINE std::int32_t BuildTables(const BlockOfX& block, const Destination& out) {
   const D16 d16;

@@ -15,7 +15,7 @@ namespace internal {
 namespace HWY_NAMESPACE {
 
 // x is worked on in quads of four floats: an index, its weights from g on zero; or four integers. 16 quads are four
-// runs, a batch. A vector of floats has a quad per 16-byte block.
+// runs, a batch. A vector of floats has a quad per 16-byte lane.
 inline constexpr std::size_t kChunkFloats = 16;  // floats of a chunk in quads
 inline constexpr std::size_t kRunsAtOnce = 4;
 inline constexpr std::size_t kFourRuns = kRunsAtOnce * kChunksPerRun * kChunkFloats;  // floats
@@ -54,7 +54,7 @@ struct PrepareTraits {
   static_assert(!kTables || (kTableBias == 0 ? kLowest >= -(128 << kShift) && kHighest < 128 << kShift
                                              : kLowest >= 0 && kHighest < 256 << kShift));
   static_assert(kShift <= 8 && kMaxSum <= 32767 && (!kRatios || kFine == 1 << kShift));
-  // The total of a block, in 32 bits: that of kInt8 tables is 64 indices * 31 * 32514 = 6.5e7.
+  // The total of a K-block, in 32 bits: that of kInt8 tables is 64 indices * 31 * 32514 = 6.5e7.
   static constexpr std::int64_t kMaxTotal =
       (kTables ? kMaxChunksPerBlock * kIndicesPerChunk : kMaxIntegerChunks * kChunkFloats) *
       std::int64_t{kRatios ? kMaxRatio : 1} * kMaxSum;
@@ -67,7 +67,7 @@ struct Destination {
   std::size_t stride, chunks;
 };
 
-// A block on its way: its quads, and what its runs are rounded with.
+// A K-block between its measurement and its integers: its quads, and the steps of its runs.
 struct BlockOfX {
   HWY_ALIGN float buffer[kMaxBatches * kFourRuns];
   HWY_ALIGN float inverse[kMaxRunsPerBlock];       // integers = x * inverse

@@ -38,7 +38,8 @@ Status RandomWeights(Format format, std::size_t m, std::size_t k, const Params& 
     if (to != nullptr) std::generate_n(static_cast<std::uint16_t*>(to), count, [&] { return F32ToF16(scale(random)); });
   };
   const auto fill_integers = [&](void* to, std::size_t count) {
-    if (to != nullptr) std::generate_n(static_cast<std::uint8_t*>(to), count, [&] { return random() % 15 + 1; });  // of E8M0 tiny powers of two
+    // As E8M0 tiny powers of two.
+    if (to != nullptr) std::generate_n(static_cast<std::uint8_t*>(to), count, [&] { return random() % 15 + 1; });
   };
   const std::size_t count = ScaleCount(w->view()), supers = SuperScaleCount(w->view());
   for (void* const array : {w->scales(), w->zeros()}) {

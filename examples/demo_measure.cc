@@ -1,7 +1,6 @@
 // Quantize, pack, prepare and multiply, as a user of the library would, with a clock and a double reference beside.
 #include "demo_measure.h"
 
-#include "lutra/sampled_error.h"
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include <system_error>
 
 #include "best_ms.h"
+#include "lutra/sampled_error.h"
 #include "plain_f32.h"
 
 namespace lutra::examples {

@@ -1,13 +1,13 @@
 // A table for people, JSON for programs.
 #include "demo_report.h"
 
-#include "lutra/sampled_error.h"
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 
+#include "lutra/sampled_error.h"
 
 namespace lutra::examples {
 namespace {

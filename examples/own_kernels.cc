@@ -8,7 +8,8 @@
 
 #include "lutra/lutra.h"
 
-// Highway includes this file once more for each instruction set. Each has a namespace of its own.
+// Highway includes this file once more for each instruction set. Each has a namespace; the library's has another name.
+#define LUTRA_KERNELS_NAMESPACE HWY_CONCAT(Own, HWY_NAMESPACE)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "own_kernels.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
@@ -20,7 +21,7 @@ namespace own {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 namespace internal = lutra::internal;
-namespace kernels = lutra::internal::HWY_NAMESPACE;
+namespace kernels = lutra::internal::LUTRA_KERNELS_NAMESPACE;
 
 // Only the methods that are named are compiled: here int2 weights times tables of 8 bits.
 constexpr internal::MethodKernel kKernel = kernels::LookupMethod<lutra::Format::kInt2, lutra::Precision::kInt8>();

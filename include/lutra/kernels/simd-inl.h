@@ -33,7 +33,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 inline constexpr bool kVectorScope = kLayout.scope == Scope::kVector;
 
@@ -41,7 +41,7 @@ inline constexpr bool kVectorScope = kLayout.scope == Scope::kVector;
 inline constexpr std::int32_t kMagicBits = 0x4b400000;
 inline constexpr float kMagic = 0x1.8p23f;
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();
@@ -51,7 +51,7 @@ HWY_AFTER_NAMESPACE();
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 // Lanes [i, i + lanes) of floats stored in any float type.
 template <class D>
@@ -96,7 +96,7 @@ HWY_INLINE void StoreFloats(D d, hn::Vec<D> v, void* to, DataType type, std::siz
   }
 }
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

@@ -13,7 +13,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 // --- A batch: consecutive K-blocks that rows of x take in one go, so that calls cost little, and small groups little
 // more than their scales. MicroArgs describe it.
@@ -216,7 +216,7 @@ inline void StoreTile(const float* tile, const float* bias, std::size_t count, D
   }
 }
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

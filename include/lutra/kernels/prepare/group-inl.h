@@ -14,7 +14,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 template <class Traits>
 HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockScale& out) {
@@ -69,7 +69,7 @@ bool PrepareGroup(const PrepareArgs& a) {
   return finite;
 }
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

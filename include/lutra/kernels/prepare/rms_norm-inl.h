@@ -13,7 +13,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 // 1 / sqrt(mean of squares + epsilon) of a row, to the bit what ReferenceRmsNorm takes: squares are exact in double,
 // 32 sums have a fixed order, and several are on their way in each vector.
@@ -51,7 +51,7 @@ inline HWY_NOINLINE float InverseRms(const Row& x) {
   return static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(x.norm->epsilon)));
 }
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

@@ -17,7 +17,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 // Entry kIndex of the tables of as many indices as there are lanes, from the digits of weight kWeight and above. x[kG]
 // is what is subtracted for x[0]: in kInt8, one unit more, so that ties are rounded up in half of the entries, and down
@@ -176,7 +176,7 @@ HWY_INLINE std::int32_t BuildTables(const BlockOfX& block, const Destination& ou
   return hn::ReduceSum(d32, total);
 }
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

@@ -18,7 +18,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 inline constexpr Layout kLayout{Scope::kBlock, 1};
 inline constexpr int kTableBias = 0;      // entries of tables are signed
@@ -136,7 +136,7 @@ struct ExtensionDot : WordSums {
 };
 #endif
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

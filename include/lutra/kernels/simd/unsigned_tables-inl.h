@@ -13,7 +13,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 // The single adder of bytes: a 16-bit sum of each, of the lower half of each 16-byte lane in `lower`. Sums start
 // from a multiple of 256, and until FinishBytes `lower` is the sum of all bytes as 16-bit lanes, modulo 2^16, and
@@ -43,7 +43,7 @@ HWY_INLINE void AddPlanes(PlaneSums& sums, V8 a) {
 }
 HWY_INLINE V16 FinishPlanes(PlaneSums sums) { return sums; }
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

@@ -14,6 +14,13 @@
 #include "hwy/highway.h"
 #include "lutra/layout/panels.h"
 
+// Where kernels stand in lutra::internal. A program that compiles the templates into files of its own defines another
+// name for each target, or the linker would keep one of two equal functions, for the library, too: the program's, which
+// may be compiled with other options.
+#ifndef LUTRA_KERNELS_NAMESPACE
+#define LUTRA_KERNELS_NAMESPACE HWY_NAMESPACE
+#endif
+
 // LUTRA_UNROLL: before a loop over registers, which must not remain a loop: arrays of vectors live in registers only if
 // every index is a constant. LUTRA_KEEP_LOOP: before a loop whose copies would only add register moves. LUTRA_INLINE:
 // for a function that a micro-kernel calls from many places. (Where vectors are arrays in memory, or each access is
@@ -38,7 +45,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using D8 = hn::ScalableTag<std::uint8_t>;
@@ -105,7 +112,7 @@ struct HalfSums {
   }
 };
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

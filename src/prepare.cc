@@ -19,7 +19,7 @@ struct Work {
   std::size_t row_bytes;
   std::atomic<bool> finite{true};
 
-  void PrepareGroup(std::size_t group) {
+  void PrepareRowGroup(std::size_t group) {
     const std::size_t begin = group * kNR;
     internal::PrepareArgs rows = all;
     rows.x = static_cast<const std::uint8_t*>(rows.x) + begin * rows.x_stride;
@@ -74,9 +74,9 @@ Status ActivationAccess::Prepare(const ActivationView& x, const RmsNorm* norm, c
     work.prepare = w.target()->prepare[static_cast<std::size_t>(kind)][static_cast<std::size_t>(precision)];
     work.row_bytes = row_bytes;
     Executor& executor = context.executor != nullptr ? *context.executor : SerialExecutor();
-    executor.ParallelFor((x.n + kNR - 1) / kNR,
-                         [](void* context_, std::size_t group) { static_cast<Work*>(context_)->PrepareGroup(group); },
-                         &work);
+    executor.ParallelFor(
+        (x.n + kNR - 1) / kNR,
+        [](void* context_, std::size_t group) { static_cast<Work*>(context_)->PrepareRowGroup(group); }, &work);
     if (!work.finite.load(std::memory_order_relaxed)) {
       if (norm != nullptr) return internal::NotNormalized(*norm, x.k);
       return Status::Invalid("x.data", "holds a value that is not finite");

@@ -168,8 +168,8 @@ internal::GgufBlock PlaceOf(std::size_t at, std::size_t weights, QuantizedMatrix
 Status Decode(const Blocks& blocks, QuantizedMatrix* w) {
   const QuantizedView& v = w->view();
   const bool two_levels = HasTwoLevels(v.scale_type);
-  const bool halves = v.scale_type == kF16;  // else a block's only scales are the bytes of its groups
-  auto* const scales = two_levels ? w->super_scales() : halves ? static_cast<std::uint16_t*>(w->scales()) : nullptr;
+  const bool f16_scales = v.scale_type == kF16;  // otherwise the scales of a block are the bytes of its groups
+  auto* const scales = two_levels ? w->super_scales() : f16_scales ? static_cast<std::uint16_t*>(w->scales()) : nullptr;
   auto* const offsets = two_levels ? w->super_offsets() : static_cast<std::uint16_t*>(w->zeros());
   CommonScale of_matrix;
   for (std::size_t row = 0; row < v.m; ++row) {

@@ -58,11 +58,11 @@ void ForEachPart(const EncodingInfo& e, const Geometry& g, Qparams&& qparams, Ru
       qparams(false, group, offset, g.scheme.group_bytes);
       offset += g.scheme.group_bytes;
     }
-    const std::size_t all = g.extent(block).halves;
-    for (std::size_t first = 0; first < all; first += kHalvesPerRun) {
-      const std::size_t halves = std::min(kHalvesPerRun, all - first);
-      run(block, first / 2, halves, offset);
-      offset += RunBytes(e, halves);
+    const std::size_t all = g.extent(block).half_chunks;
+    for (std::size_t first = 0; first < all; first += kHalfChunksPerRun) {
+      const std::size_t half_chunks = std::min(kHalfChunksPerRun, all - first);
+      run(block, first / 2, half_chunks, offset);
+      offset += RunBytes(e, half_chunks);
     }
   }
 }
@@ -70,14 +70,14 @@ void ForEachPart(const EncodingInfo& e, const Geometry& g, Qparams&& qparams, Ru
 // Calls copy(where a part of a run begins in the matrix, where in the run, bytes) for its alternating units and its
 // signs.
 template <class Copy>
-void ForEachUnit(const EncodingInfo& e, const Geometry& g, const Place& place, std::size_t run, std::size_t halves,
+void ForEachUnit(const EncodingInfo& e, const Geometry& g, const Place& place, std::size_t run, std::size_t half_chunks,
                  Copy&& copy) {
-  const std::size_t index_bytes = RunIndexBytes(e, halves);
+  const std::size_t index_bytes = RunIndexBytes(e, half_chunks);
   for (std::size_t at = 0; at < index_bytes; at += kPlaneBytes) {
     const std::size_t unit = std::min(kPlaneBytes, index_bytes - at);
     copy(place.At(g.panel_bytes, run + at, unit), at, unit);
   }
-  const std::size_t signs = RunBytes(e, halves) - index_bytes;
+  const std::size_t signs = RunBytes(e, half_chunks) - index_bytes;
   if (signs != 0) copy(place.At(g.panel_bytes, run + index_bytes, signs), index_bytes, signs);
 }
 

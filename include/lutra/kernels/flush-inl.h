@@ -50,7 +50,7 @@ struct KBlock {
   const std::uint8_t *index, *x, *values;
   const float* qparams;
   const BlockScale* scales;
-  std::size_t chunks, halves;  // of x, and stored
+  std::size_t chunks, half_chunks;  // of x, and stored
   std::size_t interleaved, first, prefetch, center, x_stride, run_chunks;
   float* tile;
   std::size_t tile_stride;
@@ -63,7 +63,7 @@ struct KBlock {
         qparams(a.qparams),
         scales(a.scales),
         chunks(a.x_chunks),
-        halves(a.halves),
+        half_chunks(a.half_chunks),
         interleaved(a.interleaved),
         first(a.first),
         prefetch(a.prefetch),
@@ -89,7 +89,7 @@ HWY_INLINE void MultiplyBlocks(const MicroArgs& args, std::size_t panel) {
   b.qparams += panel * kPanelQparams;
   b.tile += panel * b.tile_stride;
   for (std::size_t left = args.blocks;; --left) {
-    if (left == 1) b.chunks = args.last_chunks, b.halves = args.last_halves;
+    if (left == 1) b.chunks = args.last_chunks, b.half_chunks = args.last_half_chunks;
     Kernel::template Run<kPanels, kRows>(b);
     if (left == 1) return;
     b.index += args.index_stride;

@@ -41,33 +41,33 @@ inline constexpr std::size_t kPartCount = kPanelRows / kVectorBytes;
 // A micro-kernel step and its operands: of a part two vectors of indices, and two of weights unless they are constant.
 template <class Traits>
 struct PairStep {
-  static constexpr bool kPlanes = Traits::kPlanes == 2, kJoined = Traits::kSigned;
-  using Sum = std::conditional_t<kPlanes, PlaneSums, V16>;
+  static constexpr bool kPlanePairs = Traits::kPlanes == 2, kJoined = Traits::kSigned;
+  using Sum = std::conditional_t<kPlanePairs, PlaneSums, V16>;
   static HWY_INLINE Sum Start(V16 start) {
-    if constexpr (kPlanes) {
+    if constexpr (kPlanePairs) {
       return StartPlanes(start);
     } else {
       return start;
     }
   }
   static HWY_INLINE V16 Finish(const Sum& sum) {
-    if constexpr (kPlanes) {
+    if constexpr (kPlanePairs) {
       return FinishPlanes(sum);
     } else {
       return sum;
     }
   }
-  static_assert(Traits::kPlanes <= 2 && !(kPlanes && kJoined));
-  static constexpr std::size_t kIndices = kPlanes ? 1 : 2, kPerChunk = kIndicesPerChunk / kIndices;
-  // Steps of a chunk in a run of `halves` half chunks.
-  static constexpr std::size_t InChunk(std::size_t chunk, std::size_t halves) {
-    return HWY_MIN(kPerChunk, (halves - 2 * chunk) * (kPerChunk / 2));
+  static_assert(Traits::kPlanes <= 2 && !(kPlanePairs && kJoined));
+  static constexpr std::size_t kIndices = kPlanePairs ? 1 : 2, kPerChunk = kIndicesPerChunk / kIndices;
+  // Steps of a chunk in a run of `half_chunks` half chunks.
+  static constexpr std::size_t InChunk(std::size_t chunk, std::size_t half_chunks) {
+    return HWY_MIN(kPerChunk, (half_chunks - 2 * chunk) * (kPerChunk / 2));
   }
-  static constexpr std::size_t kBytes = (kPlanes ? 2 : 4) * kVectorBytes;
+  static constexpr std::size_t kBytes = (kPlanePairs ? 2 : 4) * kVectorBytes;
 
   // The pair adder's sums of a run, the drawing's arithmetic; a pair of bytes alone is added without saturation. Freed
   // of their bias they are at most 8 * 128 * 3, and two runs times their ratios fit into the 32 bits of flush-inl.h.
-  static constexpr int kPlaneWeights = kPlanes ? 1 + 2 : 1, kRunIndices = int{kChunksPerRun * kIndicesPerChunk};
+  static constexpr int kPlaneWeights = kPlanePairs ? 1 + 2 : 1, kRunIndices = int{kChunksPerRun * kIndicesPerChunk};
   static_assert(kRunIndices * 255 * kPlaneWeights <= 32767 && 255 * HWY_MAX(kPlaneWeights, 2) <= 32767);
 };
 
@@ -153,10 +153,10 @@ struct LookupKernel {
     const std::uint8_t* tables = b.x;
     for (std::size_t limb = 0; limb < Sums::kLimbs; ++limb) {
       const std::uint8_t* index = b.index;
-      std::size_t run = limb * kMaxRunsPerBlock, left = b.halves;
-      for (; left >= kHalvesPerRun; left -= kHalvesPerRun, ++run) {
-        SumRun<kRows, kHalvesPerRun>(b, index, tables, runs, run);
-        index += RunBytes(Traits::kInfo, kHalvesPerRun);
+      std::size_t run = limb * kMaxRunsPerBlock, left = b.half_chunks;
+      for (; left >= kHalfChunksPerRun; left -= kHalfChunksPerRun, ++run) {
+        SumRun<kRows, kHalfChunksPerRun>(b, index, tables, runs, run);
+        index += RunBytes(Traits::kInfo, kHalfChunksPerRun);
         tables += kChunksPerRun * b.x_stride;
       }
       if (Step::kJoined && left == 3) {
@@ -172,13 +172,13 @@ struct LookupKernel {
 
  private:
   // All parts of a run.
-  template <int kRows, std::size_t kHalves>
+  template <int kRows, std::size_t kHalfChunks>
   static HWY_INLINE void SumRun(const KBlock& b, const std::uint8_t* index, const std::uint8_t* tables,
                                 RunSums<2 * kRows> (&runs)[kPartCount], std::size_t run) {
     LUTRA_UNROLL
     for (std::size_t part = 0; part < kPartCount; ++part) {
       typename Step::Sum sums[2 * kRows];
-      SumPart<kRows, kHalves>(b, index + part * kVectorBytes, tables, part, sums);
+      SumPart<kRows, kHalfChunks>(b, index + part * kVectorBytes, tables, part, sums);
       LUTRA_UNROLL
       for (std::size_t i = 0; i < 2 * kRows; ++i) {
         V16 sum = Step::Finish(sums[i]);
@@ -186,27 +186,28 @@ struct LookupKernel {
         if (kRows > 1 && i + 1 == 2 * kRows) KeepOrder(sum, tables);  // of sums[i], clang spills three times as much
       }
     }
-    if (Step::kJoined) b.Prefetch(index + RunIndexBytes(Traits::kInfo, kHalves));
+    if (Step::kJoined) b.Prefetch(index + RunIndexBytes(Traits::kInfo, kHalfChunks));
   }
 
-  template <int kRows, std::size_t kHalves>
+  template <int kRows, std::size_t kHalfChunks>
   static HWY_INLINE void SumPart(const KBlock& b, const std::uint8_t* index, const std::uint8_t* tables,
                                  std::size_t part, typename Step::Sum (&sums)[2 * kRows]) {
     const D8 d8;
     const D16 d16;
-    constexpr int kBias = -kTableBias * static_cast<int>(kIndicesPerChunk / 2) * (Step::kPlanes ? 3 : 1);
-    const V16 start = hn::Set(d16, static_cast<std::int16_t>(kBias * static_cast<int>(kHalves)));
+    constexpr int kBias = -kTableBias * static_cast<int>(kIndicesPerChunk / 2) * (Step::kPlanePairs ? 3 : 1);
+    const V16 start = hn::Set(d16, static_cast<std::int16_t>(kBias * static_cast<int>(kHalfChunks)));
     LUTRA_UNROLL
     for (auto& sum : sums) sum = Step::Start(start);
     LUTRA_UNROLL
-    for (std::size_t chunk = 0; 2 * chunk < kHalves; ++chunk, tables += b.x_stride) {
-      [[maybe_unused]] Signs signs(Step::kJoined ? index + (kHalves - 2 * chunk) * (kPlaneBytes / 2) : index, chunk);
-      const std::size_t steps = Step::InChunk(chunk, kHalves);
+    for (std::size_t chunk = 0; 2 * chunk < kHalfChunks; ++chunk, tables += b.x_stride) {
+      [[maybe_unused]] Signs signs(Step::kJoined ? index + (kHalfChunks - 2 * chunk) * (kPlaneBytes / 2) : index,
+                                   chunk);
+      const std::size_t steps = Step::InChunk(chunk, kHalfChunks);
       LUTRA_UNROLL
       for (std::size_t step = 0; step < steps; ++step, index += 64) {
         const V8 packed = hn::Load(d8, index), low = LowNibbles(packed), high = HighNibbles(packed);
         if (step % kPartCount == part) b.Prefetch(index);
-        if constexpr (Step::kPlanes) {
+        if constexpr (Step::kPlanePairs) {
           LUTRA_UNROLL
           for (std::size_t n = 0; n < kRows; ++n) {
             const V8 table = hn::LoadDup128(d8, tables + n * kTableBytes + step * 16);
@@ -214,12 +215,12 @@ struct LookupKernel {
             AddPlanes(sums[2 * n + 1], hn::TableLookupBytes(table, high));
           }
         } else {
-          AddLone<kRows>(low, tables + step * 32, signs, sums);
-          AddLone<kRows>(high, tables + step * 32 + 16, signs, sums);
+          AddSinglePlane<kRows>(low, tables + step * 32, signs, sums);
+          AddSinglePlane<kRows>(high, tables + step * 32 + 16, signs, sums);
         }
       }
     }
-    if constexpr (!Step::kPlanes) {
+    if constexpr (!Step::kPlanePairs) {
       LUTRA_UNROLL
       for (std::size_t n = 0; n < kRows; ++n) FinishBytes(sums[2 * n], sums[2 * n + 1]);
     }
@@ -227,7 +228,7 @@ struct LookupKernel {
 
   // sums: [row of x][2], as AddBytes takes them
   template <int kRows>
-  static HWY_INLINE void AddLone(V8 index, const std::uint8_t* tables, Signs& signs, V16 (&sums)[2 * kRows]) {
+  static HWY_INLINE void AddSinglePlane(V8 index, const std::uint8_t* tables, Signs& signs, V16 (&sums)[2 * kRows]) {
     [[maybe_unused]] VI8 sign;
     if constexpr (Step::kJoined) sign = signs.Next();
     LUTRA_UNROLL

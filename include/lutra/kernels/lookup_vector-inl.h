@@ -53,7 +53,7 @@ struct UnpackedIndices {
 
 // One plane of one chunk, or of the half of one: adds 64 lookups per quarter, panel and row of x. `index` and `signs`
 // are those of the plane. sums: [panel][quarter][row of x].
-template <class Traits, class Indices, int kPanels, int kRows, int kHalves>
+template <class Traits, class Indices, int kPanels, int kRows, int kHalfChunks>
 LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs, const KBlock& b,
                            const std::uint8_t* tables, const V8 (&weight)[kRows],
                            V32 (&sums)[kPanels * kQuarters * kRows]) {
@@ -65,13 +65,13 @@ LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs,
   LUTRA_UNROLL
   for (int n = 0; n < kRows; ++n) {
     table[0][n] = hn::Load(d8, tables + n * kTableBytes);
-    table[1][n] = kHalves == 2 ? table[0][n] : hn::ConcatLowerUpper(d8, table[0][n], table[0][n]);
+    table[1][n] = kHalfChunks == 2 ? table[0][n] : hn::ConcatLowerUpper(d8, table[0][n], table[0][n]);
   }
   V8 rows[2];
   LUTRA_UNROLL
   for (int half = 0; half < kPanels * 2; ++half) {  // 32 rows
     if (kRows == 1 && half % 2 == 0 && half != 0) KeepOrder(sums[half * 2 - 1], index);
-    if (kHalves == 2 || half % 2 == 0) Indices::Load(b, index + half * kHalves / 2 * Indices::kBytes, rows);
+    if (kHalfChunks == 2 || half % 2 == 0) Indices::Load(b, index + half * kHalfChunks / 2 * Indices::kBytes, rows);
     LUTRA_UNROLL
     for (int high = 0; high < 2; ++high) {
       const auto indices = hn::IndicesFromVec(d8, Indices::Where(rows[high]));
@@ -97,10 +97,10 @@ HWY_INLINE std::size_t InterleavedOf(const KBlock& b) {
   return Traits::kInterleaved == 1 ? 1 : b.interleaved;
 }
 
-// Where the signs of panel b.first in a run of `halves` half chunks begin: behind the indices of all panels.
+// Where the signs of panel b.first in a run of `half_chunks` half chunks begin: behind the indices of all panels.
 template <class Traits, class Indices>
-HWY_INLINE const std::uint8_t* SignsOf(const std::uint8_t* index, const KBlock& b, std::size_t halves) {
-  return index + InterleavedOf<Traits>(b) * Indices::kBytes * halves * std::size_t{Traits::kPlanes} -
+HWY_INLINE const std::uint8_t* SignsOf(const std::uint8_t* index, const KBlock& b, std::size_t half_chunks) {
+  return index + InterleavedOf<Traits>(b) * Indices::kBytes * half_chunks * std::size_t{Traits::kPlanes} -
          b.first * (2 * Indices::kBytes - kRunSignBytes);
 }
 // Its half chunk in a run of three halves, where panels are half as far apart.
@@ -110,9 +110,9 @@ HWY_INLINE const std::uint8_t* LastHalfOf(const std::uint8_t* index, const KBloc
 }
 // Its next run.
 template <class Traits, class Indices>
-HWY_INLINE const std::uint8_t* NextRunOf(const std::uint8_t* index, const KBlock& b, std::size_t halves) {
+HWY_INLINE const std::uint8_t* NextRunOf(const std::uint8_t* index, const KBlock& b, std::size_t half_chunks) {
   constexpr std::size_t kSigns = Traits::kSigned ? kRunSignBytes : 0;
-  return index + InterleavedOf<Traits>(b) * (Indices::kBytes * halves * std::size_t{Traits::kPlanes} + kSigns);
+  return index + InterleavedOf<Traits>(b) * (Indices::kBytes * half_chunks * std::size_t{Traits::kPlanes} + kSigns);
 }
 
 // The ratios r of a run, as weights of the adder.
@@ -124,11 +124,11 @@ HWY_INLINE void LoadRatios(const KBlock& b, std::size_t run, V8 (&weight)[kRows]
   }
 }
 
-// The whole chunks of a run of `halves` half chunks, whose tables share ratios.
+// The whole chunks of a run of `half_chunks` half chunks, whose tables share ratios.
 template <class Traits, class Indices, int kPanels, int kRows, int kChunks>
 LUTRA_INLINE void AddRun(const std::uint8_t* index, const KBlock& b, const std::uint8_t* tables, std::size_t run,
-                         std::size_t halves, V32 (&sums)[kPanels * kQuarters * kRows]) {
-  const std::uint8_t* signs = SignsOf<Traits, Indices>(index, b, halves);
+                         std::size_t half_chunks, V32 (&sums)[kPanels * kQuarters * kRows]) {
+  const std::uint8_t* signs = SignsOf<Traits, Indices>(index, b, half_chunks);
   V8 weight[kRows];  // r * 2^plane
   LoadRatios(b, run, weight);
   LUTRA_UNROLL
@@ -177,11 +177,11 @@ struct IndexKernel {
     for (int limb = 0; limb < Sums::kLimbs; ++limb) {
       if (limb != 0) NextLimb<Sums, kRows>(b, sums);
       const std::uint8_t* index = b.index;
-      const std::size_t runs = b.halves / kHalvesPerRun, last = b.halves % kHalvesPerRun;
+      const std::size_t runs = b.half_chunks / kHalfChunksPerRun, last = b.half_chunks % kHalfChunksPerRun;
       LUTRA_KEEP_LOOP
       for (std::size_t run = 0; run < runs; ++run) {
-        AddRun<Traits, Indices, kPanels, kRows, kChunksPerRun>(index, b, tables, run, kHalvesPerRun, sums);
-        index = NextRunOf<Traits, Indices>(index, b, kHalvesPerRun);
+        AddRun<Traits, Indices, kPanels, kRows, kChunksPerRun>(index, b, tables, run, kHalfChunksPerRun, sums);
+        index = NextRunOf<Traits, Indices>(index, b, kHalfChunksPerRun);
         tables += kChunksPerRun * b.x_stride;
       }
       if (last == 0) continue;
@@ -208,31 +208,31 @@ struct IndexUnpacker {
   using Traits = LookupTraits<kEncoding>;
 
   // Of a K-block of a panel.
-  static std::size_t Bytes(std::size_t halves, std::size_t) {
-    const std::size_t signs = Traits::kSigned ? DivideUp(halves, kHalvesPerRun) * kRunSignBytes : 0;
-    return halves * std::size_t{Traits::kPlanes} * UnpackedIndices::kBytes + signs;
+  static std::size_t Bytes(std::size_t half_chunks, std::size_t) {
+    const std::size_t signs = Traits::kSigned ? DivideUp(half_chunks, kHalfChunksPerRun) * kRunSignBytes : 0;
+    return half_chunks * std::size_t{Traits::kPlanes} * UnpackedIndices::kBytes + signs;
   }
 
   // A K-block of `panels` interleaved panels, from panel `first` on, to interleaved panels of their own.
   static void Unpack(const MicroArgs& args, std::size_t panels, std::uint8_t* to) {
     const KBlock b(args);
     const std::uint8_t* index = b.index;
-    for (std::size_t left = b.halves, halves; left != 0; left -= halves) {
-      halves = HWY_MIN(kHalvesPerRun, left);
+    for (std::size_t left = b.half_chunks, half_chunks; left != 0; left -= half_chunks) {
+      half_chunks = HWY_MIN(kHalfChunksPerRun, left);
       const std::uint8_t* plane = index;
-      for (std::size_t i = halves / 2 * std::size_t{Traits::kPlanes}; i != 0; --i) {
+      for (std::size_t i = half_chunks / 2 * std::size_t{Traits::kPlanes}; i != 0; --i) {
         UnpackLines(b, plane, 2 * panels, to);
         plane += InterleavedOf<Traits>(b) * kPlaneBytes;
       }
       if constexpr (Traits::kSigned) {
-        if (halves % 2 != 0) UnpackLines(b, LastHalfOf<Traits, PackedIndices>(index, b), panels, to);
-        const std::uint8_t* signs = SignsOf<Traits, PackedIndices>(index, b, halves);
+        if (half_chunks % 2 != 0) UnpackLines(b, LastHalfOf<Traits, PackedIndices>(index, b), panels, to);
+        const std::uint8_t* signs = SignsOf<Traits, PackedIndices>(index, b, half_chunks);
         for (std::size_t i = 0; i < panels; ++i, signs += kRunSignBytes, to += kRunSignBytes) {
           b.Prefetch(signs);
           hn::Store(hn::Load(D8(), signs), D8(), to);
         }
       }
-      index = NextRunOf<Traits, PackedIndices>(index, b, halves);
+      index = NextRunOf<Traits, PackedIndices>(index, b, half_chunks);
     }
   }
 

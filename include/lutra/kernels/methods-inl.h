@@ -144,8 +144,8 @@ constexpr void SetMethods(TargetKernels& kernels, std::index_sequence<kFormat...
 }
 template <std::size_t... kKind>
 constexpr void SetPrepare(TargetKernels& kernels, std::index_sequence<kKind...>) {
-  ((kernels.prepare[kKind][0] = &PrepareGroup<kActivationKinds[kKind].kind, Precision::kInt8>), ...);
-  ((kernels.prepare[kKind][1] = &PrepareGroup<kActivationKinds[kKind].kind, Precision::kInt16>), ...);
+  ((kernels.prepare[kKind][0] = &PrepareRowGroup<kActivationKinds[kKind].kind, Precision::kInt8>), ...);
+  ((kernels.prepare[kKind][1] = &PrepareRowGroup<kActivationKinds[kKind].kind, Precision::kInt16>), ...);
 }
 
 // The kernels of a target whose CPUs have what Dot needs.

@@ -48,9 +48,9 @@ struct MicroArgs {
   // W: the first K-block of panel `first` of `interleaved`.
   const std::uint8_t* index;
   std::size_t interleaved, first, panel_count;
-  std::size_t halves, last_halves;  // half chunks of a K-block, and of the last one
-  std::size_t index_stride;         // from a K-block to the next
-  std::size_t prefetch;             // distance in bytes
+  std::size_t half_chunks, last_half_chunks;  // half chunks of a K-block, and of the last one
+  std::size_t index_stride;                   // from a K-block to the next
+  std::size_t prefetch;                       // distance in bytes
   // Of the group, as floats: kPanelQparams for each panel, from panel `first` on.
   const float* qparams;
   std::size_t qparams_stride;  // from a K-block to the next
@@ -84,7 +84,7 @@ struct MicroKernel {
 // The codes of K-block `args.index` of `panels` panels, unpacked for a micro-kernel.
 using UnpackFunction = void (*)(const MicroArgs& args, std::size_t panels, std::uint8_t* to);
 // Bytes of an unpacked K-block of one panel.
-using UnpackedBytesFunction = std::size_t (*)(std::size_t halves, std::size_t x_chunks);
+using UnpackedBytesFunction = std::size_t (*)(std::size_t half_chunks, std::size_t x_chunks);
 
 // How a format is multiplied with an activation kind and precision.
 struct MethodKernel {

@@ -57,16 +57,16 @@ namespace HWY_NAMESPACE {
 template <class D>
 HWY_INLINE hn::Vec<D> LoadFloats(D d, const void* from, DataType type, std::size_t i) {
   if (type == DataType::kF32) return hn::LoadU(d, static_cast<const float*>(from) + i);
-  const auto* halves = static_cast<const std::uint16_t*>(from) + i;
+  const auto* words = static_cast<const std::uint16_t*>(from) + i;
   const hn::Rebind<std::uint16_t, D> d16;
   if (type == DataType::kBF16) {
     const hn::Repartition<std::uint32_t, D> d32;
-    return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, halves))));
+    return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, words))));
   }
   if constexpr (kNativeF16)
-    return hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), hn::LoadU(d16, halves)));
+    return hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), hn::LoadU(d16, words)));
   HWY_ALIGN float lanes[hn::MaxLanes(d)];
-  for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane) lanes[lane] = F16ToF32(halves[lane]);
+  for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane) lanes[lane] = F16ToF32(words[lane]);
   return hn::Load(d, lanes);
 }
 
@@ -77,22 +77,22 @@ HWY_INLINE void StoreFloats(D d, hn::Vec<D> v, void* to, DataType type, std::siz
     hn::StoreU(v, d, static_cast<float*>(to) + i);
     return;
   }
-  auto* halves = static_cast<std::uint16_t*>(to) + i;
+  auto* words = static_cast<std::uint16_t*>(to) + i;
   const hn::Rebind<std::uint16_t, D> d16;
   if (type == DataType::kBF16) {  // in integers: the instruction for it takes subnormals for zero
     const hn::Repartition<std::uint32_t, D> d32;
     const auto bits = hn::BitCast(d32, v);
     const auto even = hn::And(hn::ShiftRight<16>(bits), hn::Set(d32, 1));
     const auto rounded = hn::ShiftRight<16>(hn::Add(hn::Add(bits, even), hn::Set(d32, 0x7fff)));
-    hn::StoreU(hn::TruncateTo(d16, rounded), d16, halves);
+    hn::StoreU(hn::TruncateTo(d16, rounded), d16, words);
     return;
   }
   if constexpr (kNativeF16) {
-    hn::StoreU(hn::BitCast(d16, hn::DemoteTo(hn::Rebind<hwy::float16_t, D>(), v)), d16, halves);
+    hn::StoreU(hn::BitCast(d16, hn::DemoteTo(hn::Rebind<hwy::float16_t, D>(), v)), d16, words);
   } else {
     HWY_ALIGN float lanes[hn::MaxLanes(d)];
     hn::Store(v, d, lanes);
-    for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane) halves[lane] = F32ToF16(lanes[lane]);
+    for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane) words[lane] = F32ToF16(lanes[lane]);
   }
 }
 

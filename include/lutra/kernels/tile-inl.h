@@ -84,9 +84,9 @@ class PanelReader {
     args.blocks = BlocksFrom(block);
     const Extent& last = g_.extent(block + args.blocks - 1);
     args.last_chunks = last.x_chunks;
-    args.last_halves = last.halves;
+    args.last_half_chunks = last.half_chunks;
     args.x_chunks = g_.whole.x_chunks;
-    args.halves = g_.whole.halves;
+    args.half_chunks = g_.whole.half_chunks;
     args.qparams = floats_.groups;
     args.index_stride = stride_;
     args.qparams_stride = own_group_ ? kMaxInterleavedPanels * kPanelQparams : 0;
@@ -162,7 +162,7 @@ class PanelReader {
 HWY_INLINE void UnpackBatch(const TileArgs& a, std::size_t stride, std::uint8_t* to, MicroArgs& args) {
   MicroArgs from = args;
   for (std::size_t i = 0; i < args.blocks; ++i, from.index += args.index_stride, to += stride) {
-    if (i + 1 == args.blocks) from.halves = args.last_halves, from.x_chunks = args.last_chunks;
+    if (i + 1 == args.blocks) from.half_chunks = args.last_half_chunks, from.x_chunks = args.last_chunks;
     a.kernel->unpack(from, a.panel_count, to);
   }
 }
@@ -182,7 +182,7 @@ inline void Tile(const TileArgs& a) {
   args.panel_count = a.panel_count;
   QparamFloats floats;
   const std::size_t stride =
-      a.unpack ? a.panel_count * kernel.unpacked_bytes(g.whole.halves, g.whole.x_chunks) : std::size_t{1};
+      a.unpack ? a.panel_count * kernel.unpacked_bytes(g.whole.half_chunks, g.whole.x_chunks) : std::size_t{1};
   PanelReader reader(a, stride, floats);
   HWY_ALIGN std::uint8_t unpacked[kMaxUnpackedBytes];
   for (std::size_t block = 0; block < g.blocks; block += args.blocks) {

@@ -88,9 +88,9 @@ struct PlaneUnpacker {
   static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
     const KBlock b(args);
     const std::uint8_t* index = b.index;
-    for (std::size_t left = b.halves, halves; left != 0; left -= halves) {
-      halves = HWY_MIN(kHalvesPerRun, left);
-      const std::size_t stride = InterleavedOf<Traits>(b) * kPlaneBytes, chunks = halves / 2;
+    for (std::size_t left = b.half_chunks, half_chunks; left != 0; left -= half_chunks) {
+      half_chunks = HWY_MIN(kHalfChunksPerRun, left);
+      const std::size_t stride = InterleavedOf<Traits>(b) * kPlaneBytes, chunks = half_chunks / 2;
       for (std::size_t chunk = 0; chunk < chunks; ++chunk, to += kChunkCodes) {
         const std::uint8_t* lines[Traits::kPlanes];
         for (int p = 0; p < Traits::kPlanes; ++p) {
@@ -98,7 +98,7 @@ struct PlaneUnpacker {
         }
         UnpackChunk(b, lines, to);
       }
-      index = NextRunOf<Traits, PackedIndices>(index, b, halves);
+      index = NextRunOf<Traits, PackedIndices>(index, b, half_chunks);
     }
   }
 
@@ -159,29 +159,29 @@ template <Encoding kEncoding>
 struct TernaryUnpacker {
   using Traits = LookupTraits<kEncoding>;
   static constexpr std::size_t kQuadsPerChunk = 3;
-  static std::size_t Bytes(std::size_t halves, std::size_t x_chunks) {
-    return HWY_MAX(x_chunks * kQuads, DivideUp(halves, 2) * kQuadsPerChunk) * kQuadBytes;
+  static std::size_t Bytes(std::size_t half_chunks, std::size_t x_chunks) {
+    return HWY_MAX(x_chunks * kQuads, DivideUp(half_chunks, 2) * kQuadsPerChunk) * kQuadBytes;
   }
 
   static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
     const KBlock b(args);
     const std::uint8_t *index = b.index, *const end = to + b.chunks * kChunkCodes;
-    for (std::size_t left = b.halves, halves; left != 0; left -= halves) {
-      halves = HWY_MIN(kHalvesPerRun, left);
-      const std::uint8_t* signs = SignsOf<Traits, PackedIndices>(index, b, halves);
+    for (std::size_t left = b.half_chunks, half_chunks; left != 0; left -= half_chunks) {
+      half_chunks = HWY_MIN(kHalfChunksPerRun, left);
+      const std::uint8_t* signs = SignsOf<Traits, PackedIndices>(index, b, half_chunks);
       b.Prefetch(signs);
-      for (std::size_t chunk = 0; chunk < halves / 2; ++chunk, to += kQuadsPerChunk * kQuadBytes) {
+      for (std::size_t chunk = 0; chunk < half_chunks / 2; ++chunk, to += kQuadsPerChunk * kQuadBytes) {
         const std::uint8_t* line = index + chunk * InterleavedOf<Traits>(b) * kPlaneBytes;
         UnpackLine<0>(b, line, signs + chunk * kSignBytes, to);
         UnpackLine<0>(b, line + 64, signs + chunk * kSignBytes + 16, to + 128);
       }
-      if (halves % 2 != 0) {  // a row's indices are the lower, or the upper bytes of a lane
+      if (half_chunks % 2 != 0) {  // a row's indices are the lower, or the upper bytes of a lane
         const std::uint8_t* line = LastHalfOf<Traits, PackedIndices>(index, b);
         UnpackLine<0>(b, line, signs + kSignBytes, to);
         UnpackLine<2>(b, line, signs + kSignBytes + 16, to + 128);
         to += kQuadsPerChunk * kQuadBytes;
       }
-      index = NextRunOf<Traits, PackedIndices>(index, b, halves);
+      index = NextRunOf<Traits, PackedIndices>(index, b, half_chunks);
     }
     if (to < end) std::memset(to, 0, static_cast<std::size_t>(end - to));  // void, but multiplied with zeros of x
   }
@@ -278,26 +278,26 @@ template <Encoding kEncoding>
 struct TernaryUnpacker {
   using Traits = LookupTraits<kEncoding>;
   static constexpr std::size_t kQuadsPerChunk = 3;
-  static std::size_t Bytes(std::size_t halves, std::size_t x_chunks) {
-    return HWY_MAX(x_chunks * kQuads, DivideUp(halves, 2) * kQuadsPerChunk) * kQuadBytes;
+  static std::size_t Bytes(std::size_t half_chunks, std::size_t x_chunks) {
+    return HWY_MAX(x_chunks * kQuads, DivideUp(half_chunks, 2) * kQuadsPerChunk) * kQuadBytes;
   }
 
   static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
     const KBlock b(args);
     const std::uint8_t *index = b.index, *const end = to + b.chunks * kChunkCodes;
-    for (std::size_t left = b.halves, halves; left != 0; left -= halves) {
-      halves = HWY_MIN(kHalvesPerRun, left);
-      const std::size_t bytes = RunBytes(Traits::kInfo, halves);
+    for (std::size_t left = b.half_chunks, half_chunks; left != 0; left -= half_chunks) {
+      half_chunks = HWY_MIN(kHalfChunksPerRun, left);
+      const std::size_t bytes = RunBytes(Traits::kInfo, half_chunks);
       for (std::size_t at = 0; at < bytes; at += 64) b.Prefetch(index + at);
       for (std::size_t at = 0; at < 64; at += kPartBytes) {
-        const std::uint8_t* const signs = index + RunIndexBytes(Traits::kInfo, halves) + at;
-        for (std::size_t chunk = 0; 2 * chunk < halves; ++chunk) {
-          const std::size_t pairs = HWY_MIN(std::size_t{2}, halves - 2 * chunk);
+        const std::uint8_t* const signs = index + RunIndexBytes(Traits::kInfo, half_chunks) + at;
+        for (std::size_t chunk = 0; 2 * chunk < half_chunks; ++chunk) {
+          const std::size_t pairs = HWY_MIN(std::size_t{2}, half_chunks - 2 * chunk);
           UnpackPairs(index + chunk * kPlaneBytes + at, pairs, Signs(signs, chunk),
                       to + chunk * kQuadsPerChunk * kQuadBytes + 4 * at);
         }
       }
-      to += DivideUp(halves, 2) * kQuadsPerChunk * kQuadBytes;
+      to += DivideUp(half_chunks, 2) * kQuadsPerChunk * kQuadBytes;
       index += bytes;
     }
     if (to < end) std::memset(to, 0, static_cast<std::size_t>(end - to));  // void, but multiplied with zeros of x

@@ -35,15 +35,15 @@ constexpr int RowOfLane(int lane, int blocks) {
   return (i / 4) * 4 * blocks + block * 4 + i % 4;
 }
 
-// The place of nibble `high` (0 or 1) of byte `byte` of a run of `halves` half chunks.
-constexpr NibblePlace PlaceOfNibble(Layout layout, const EncodingInfo& e, int halves, int byte, int high) {
-  const int row_in_vector = byte % 64 / 4 + high * 16, planes = e.planes, chunks = (halves + 1) / 2;
+// The place of nibble `high` (0 or 1) of byte `byte` of a run of `half_chunks` half chunks.
+constexpr NibblePlace PlaceOfNibble(Layout layout, const EncodingInfo& e, int half_chunks, int byte, int high) {
+  const int row_in_vector = byte % 64 / 4 + high * 16, planes = e.planes, chunks = (half_chunks + 1) / 2;
   if (!e.has_indices()) {
     const int line = byte / 64;
     return {line / (2 * planes), line % planes, byte % 4, line / planes % 2 * 32 + row_in_vector};
   }
   if (layout.scope == Scope::kVector) {
-    if (halves % 2 != 0 && byte / 64 == halves - 1) {
+    if (half_chunks % 2 != 0 && byte / 64 == half_chunks - 1) {
       return {chunks - 1, 0, byte % 2, byte % 4 / 2 * 32 + row_in_vector};
     }
     return {byte / 128 % chunks, byte / (128 * chunks), byte % 4, byte / 64 % 2 * 32 + row_in_vector};

@@ -43,7 +43,7 @@ constexpr std::size_t DivideUp(std::size_t value, std::size_t by) { return value
 constexpr std::size_t RoundUp(std::size_t value, std::size_t multiple) { return DivideUp(value, multiple) * multiple; }
 
 // Half chunks of codes that are stored of a K-block.
-constexpr std::size_t HalvesIn(const EncodingInfo& e, std::size_t weights) {
+constexpr std::size_t HalfChunksIn(const EncodingInfo& e, std::size_t weights) {
   const std::size_t chunks = DivideUp(weights, e.chunk_weights);
   const bool half = e.has_signs() && chunks != 0 && chunks % kChunksPerRun == 0 &&
                     weights <= chunks * e.chunk_weights - e.chunk_weights / 2;

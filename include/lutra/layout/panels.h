@@ -51,17 +51,17 @@ constexpr std::uint32_t LayoutId(Layout layout, const EncodingInfo& e) {
 inline constexpr std::size_t kPlaneBytes = 128;  // of one plane of a chunk
 inline constexpr std::size_t kSignBytes = 32;    // of a chunk
 inline constexpr std::size_t kRunSignBytes = kChunksPerRun * kSignBytes;
-inline constexpr std::size_t kHalvesPerRun = 2 * kChunksPerRun;
+inline constexpr std::size_t kHalfChunksPerRun = 2 * kChunksPerRun;
 
-constexpr std::size_t RunIndexBytes(const EncodingInfo& e, std::size_t halves) {
-  return halves * static_cast<std::size_t>(e.planes) * (kPlaneBytes / 2);
+constexpr std::size_t RunIndexBytes(const EncodingInfo& e, std::size_t half_chunks) {
+  return half_chunks * static_cast<std::size_t>(e.planes) * (kPlaneBytes / 2);
 }
-constexpr std::size_t RunBytes(const EncodingInfo& e, std::size_t halves) {
-  return RunIndexBytes(e, halves) + (e.has_signs() ? kRunSignBytes : 0);
+constexpr std::size_t RunBytes(const EncodingInfo& e, std::size_t half_chunks) {
+  return RunIndexBytes(e, half_chunks) + (e.has_signs() ? kRunSignBytes : 0);
 }
-constexpr std::size_t BlockBytes(const EncodingInfo& e, std::size_t halves) {
-  const std::size_t last = halves % kHalvesPerRun;
-  return halves / kHalvesPerRun * RunBytes(e, kHalvesPerRun) + (last != 0 ? RunBytes(e, last) : 0);
+constexpr std::size_t BlockBytes(const EncodingInfo& e, std::size_t half_chunks) {
+  const std::size_t last = half_chunks % kHalfChunksPerRun;
+  return half_chunks / kHalfChunksPerRun * RunBytes(e, kHalfChunksPerRun) + (last != 0 ? RunBytes(e, last) : 0);
 }
 
 // As many as one micro-kernel takes for one row of x, where that pays (not with two planes: int2 reads 0.84 of memory's
@@ -87,11 +87,13 @@ struct Place {
 
 // The sizes of a K-block.
 struct Extent {
-  std::size_t x_chunks;  // of x
-  std::size_t halves;    // half chunks of codes that are stored
-  std::size_t bytes;     // of a panel
+  std::size_t x_chunks;     // of x
+  std::size_t half_chunks;  // half chunks of codes that are stored
+  std::size_t bytes;        // of a panel
   constexpr Extent(const EncodingInfo& e, const ActivationInfo& a, std::size_t weights)
-      : x_chunks(DivideUp(weights, a.chunk_weights)), halves(HalvesIn(e, weights)), bytes(BlockBytes(e, halves)) {}
+      : x_chunks(DivideUp(weights, a.chunk_weights)),
+        half_chunks(HalfChunksIn(e, weights)),
+        bytes(BlockBytes(e, half_chunks)) {}
 };
 
 inline constexpr std::size_t kBatchWeights = 128;  // that small K-blocks make together at least

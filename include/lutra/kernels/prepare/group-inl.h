@@ -33,7 +33,7 @@ HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockSc
 // The rows of a group alternate K-block by K-block, in the order in which memory is written. Several K-blocks are begun
 // before the first is finished, as there is a long wait from the largest value of a K-block to its first integer.
 template <ActivationKind kKind, Precision kPrecision>
-bool PrepareGroup(const PrepareArgs& a) {
+bool PrepareRowGroup(const PrepareArgs& a) {
   using Traits = PrepareTraits<kKind, kPrecision>;
   constexpr std::size_t kBytes = Traits::kInfo.chunk_bytes;
   const Geometry& g = *a.geometry;

@@ -15,7 +15,7 @@ namespace HWY_NAMESPACE {
 
 // A row of x.
 struct Row : PrepareArgs {
-  bool in_order;      // its elements are floats, in the order of the tables
+  bool in_place;      // its elements are floats, in the order of the tables
   float inverse_rms;  // if it is normalized
 };
 
@@ -29,7 +29,7 @@ HWY_INLINE void ConvertFloats(const void* from, DataType type, std::size_t count
 }
 
 // Elements begin, begin + 1, ... of x as floats; the integers of kInt8 if `raw`.
-HWY_INLINE void LoadInRow(const Row& x, std::size_t begin, std::size_t count, bool raw, float* to) {
+HWY_INLINE void LoadConsecutive(const Row& x, std::size_t begin, std::size_t count, bool raw, float* to) {
   if (x.type != DataType::kInt8) {
     return ConvertFloats(static_cast<const std::uint8_t*>(x.x) + begin * SizeOf(x.type), x.type, count, to);
   }
@@ -43,7 +43,7 @@ HWY_INLINE void LoadInRow(const Row& x, std::size_t begin, std::size_t count, bo
 }
 
 // Elements order[begin], order[begin + 1], ... likewise.
-inline HWY_NOINLINE void LoadInOrder(const Row& x, std::size_t begin, std::size_t count, bool raw, float* to) {
+inline HWY_NOINLINE void LoadPermuted(const Row& x, std::size_t begin, std::size_t count, bool raw, float* to) {
   const std::uint32_t* order = x.order + begin;
   if (x.type == DataType::kF32) {
     const auto* from = static_cast<const float*>(x.x);
@@ -57,9 +57,9 @@ inline HWY_NOINLINE void LoadInOrder(const Row& x, std::size_t begin, std::size_
     }
   } else {
     const auto* from = static_cast<const std::uint16_t*>(x.x);
-    std::uint16_t halves[kMaxBatches * kFourRuns];
-    for (std::size_t i = 0; i < count; ++i) halves[i] = from[order[i]];
-    ConvertFloats(halves, x.type, count, to);
+    std::uint16_t words[kMaxBlockFloats];
+    for (std::size_t i = 0; i < count; ++i) words[i] = from[order[i]];
+    ConvertFloats(words, x.type, count, to);
   }
 }
 
@@ -90,24 +90,24 @@ HWY_INLINE void LoadLinear(const Row& x, std::size_t begin, std::size_t count, s
                            float* linear) {
   const float* loaded = linear;
   if (x.order != nullptr) {
-    LoadInOrder(x, begin, count, raw, linear);
-  } else if (x.norm != nullptr && x.in_order) {
+    LoadPermuted(x, begin, count, raw, linear);
+  } else if (x.norm != nullptr && x.in_place) {
     loaded = static_cast<const float*>(x.x) + begin;
   } else {
-    LoadInRow(x, begin, count, raw, linear);
+    LoadConsecutive(x, begin, count, raw, linear);
   }
   if (x.norm != nullptr) NormalizeLinear(x, begin, count, loaded, linear);
   for (std::size_t i = count; i < padded; ++i) linear[i] = 0.0f;
 }
 
 // `count` floats in threes to quads of four, zero up to `size`. What is stored of a vector v of quads, from element i
-// on, is adjust(v, i, load), where `load` loads other floats as quads. Reads kVectorBlocks floats beyond a last
+// on, is adjust(v, i, load), where `load` loads other floats as quads. Reads kQuadsPerVector floats beyond a last
 // vector's.
 template <class Adjust>
 HWY_INLINE void Spread(const float* linear, std::size_t count, std::size_t size, float* quads, const Adjust& adjust) {
   const DF df;
   const D32 d32;
-  constexpr std::size_t kTaken = 3 * kVectorBlocks;
+  constexpr std::size_t kTaken = 3 * kQuadsPerVector;
   HWY_ALIGN std::int32_t lanes[kLanesF];
   for (std::size_t i = 0; i < kLanesF; ++i) lanes[i] = static_cast<std::int32_t>(i / 4 * 3 + i % 4);
   V32 from = hn::Load(d32, lanes);
@@ -138,13 +138,13 @@ HWY_INLINE const float* LoadQuads(const Row& x, std::size_t begin, std::size_t c
                                   bool copy, float* buffer) {
   const auto* in_x = static_cast<const float*>(x.x) + begin;
   if constexpr (!Traits::kMirrored) {
-    if (x.in_order && x.norm == nullptr && count == size && !copy) return in_x;
+    if (x.in_place && x.norm == nullptr && count == size && !copy) return in_x;
     LoadLinear(x, begin, count, size, raw, buffer);
   } else {
     const std::size_t read =
-        (count + 3 * kVectorBlocks - 1) / (3 * kVectorBlocks) * (3 * kVectorBlocks) + kVectorBlocks;
-    HWY_ALIGN float linear[kMaxBatches * kFourRuns];
-    const bool from_x = x.in_order && begin + read <= x.geometry->k;
+        (count + 3 * kQuadsPerVector - 1) / (3 * kQuadsPerVector) * (3 * kQuadsPerVector) + kQuadsPerVector;
+    HWY_ALIGN float linear[kMaxBlockFloats];
+    const bool from_x = x.in_place && begin + read <= x.geometry->k;
     if (!from_x) LoadLinear(x, begin, count, read, raw, linear);
     if (!from_x || x.norm == nullptr) {
       Spread(from_x ? in_x : linear, count, size, buffer, [](VF v, std::size_t, const auto&) HWY_ATTR { return v; });

@@ -31,7 +31,7 @@ inline HWY_NOINLINE float InverseRms(const Row& x) {
     const std::size_t count = HWY_MIN(kPiece, x.geometry->k - begin);
     const float* from = static_cast<const float*>(x.x) + begin;
     if (x.type != DataType::kF32 || count < kPiece) {
-      LoadInRow(x, begin, count, false, piece);
+      LoadConsecutive(x, begin, count, false, piece);
       for (std::size_t i = count; i < kPiece; ++i) piece[i] = 0.0f;
       from = piece;
     }

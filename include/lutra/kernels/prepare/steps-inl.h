@@ -32,26 +32,26 @@ using D4 = hn::FixedTag<std::int32_t, 4>;
 
 // Lane i: the largest of lane i of all 16-byte lanes.
 template <class V>
-HWY_INLINE hn::Vec<D4> LargestOfBlocks(V v) {
+HWY_INLINE hn::Vec<D4> LargestOfLanes(V v) {
   if constexpr (sizeof(V) == sizeof(hn::Vec<D4>)) {
     return v;
   } else {
     const hn::Half<hn::DFromV<V>> half;
-    return LargestOfBlocks(hn::Max(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+    return LargestOfLanes(hn::Max(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
   }
 }
 
-// The bits of the largest sum of |x| over a quad, in each run of a batch.
-HWY_INLINE hn::Vec<D4> LargestSums(const float* batch) {
+// The bits of the largest sum of |x| over a quad, in each of kRunsAtOnce scale runs.
+HWY_INLINE hn::Vec<D4> LargestSums(const float* from) {
   const DF df;
   const D32 d32;
   const hn::Repartition<std::int64_t, D32> d64;
   V32 largest = hn::Zero(d32);
-  for (std::size_t i = 0; i < kVectorsPerRun; ++i, batch += kLanesF) {
+  for (std::size_t i = 0; i < kVectorsPerRun; ++i, from += kLanesF) {
     VF run[kRunsAtOnce];
     LUTRA_UNROLL
     for (std::size_t r = 0; r < kRunsAtOnce; ++r) {
-      run[r] = hn::Abs(hn::LoadU(df, batch + r * kVectorsPerRun * kLanesF));
+      run[r] = hn::Abs(hn::LoadU(df, from + r * kVectorsPerRun * kLanesF));
     }
     const VF half01 = hn::Add(hn::InterleaveLower(df, run[0], run[1]), hn::InterleaveUpper(df, run[0], run[1]));
     const VF half23 = hn::Add(hn::InterleaveLower(df, run[2], run[3]), hn::InterleaveUpper(df, run[2], run[3]));
@@ -60,7 +60,7 @@ HWY_INLINE hn::Vec<D4> LargestSums(const float* batch) {
                             hn::BitCast(df, hn::InterleaveUpper(d64, pair01, pair23)));
     largest = hn::Max(largest, hn::BitCast(d32, sums));
   }
-  return LargestOfBlocks(largest);
+  return LargestOfLanes(largest);
 }
 
 // Scales a K-block of very small or very large x by a power of two, so that nothing below under- or overflows. Returns
@@ -75,14 +75,14 @@ HWY_INLINE float Normalize(std::int32_t largest_bits, std::size_t count, float* 
 }
 
 // The ratios of the runs of a K-block, from the bits of their largest sums and the largest of all.
-HWY_INLINE void SetRatios(const std::int32_t* run_bits, float largest, std::size_t batchs, BlockOfX& block,
+HWY_INLINE void SetRatios(const std::int32_t* run_bits, float largest, std::size_t iterations, BlockOfX& block,
                           BlockScale& out) {
   const D4 d4;
   const hn::Rebind<float, D4> f4;
   const hn::Rebind<std::uint16_t, D4> h4;
   const float units = largest > 0.0f ? kMaxRatio / largest : 0.0f;
   const auto most = hn::Set(f4, float{kMaxRatio});
-  for (std::size_t run = 0; run < batchs * kRunsAtOnce; run += kRunsAtOnce) {
+  for (std::size_t run = 0; run < iterations * kRunsAtOnce; run += kRunsAtOnce) {
     const auto sums = hn::BitCast(f4, hn::Load(d4, run_bits + run));
     const auto ratio = hn::Min(hn::Max(hn::Set(f4, 1.0f), hn::Ceil(hn::Mul(sums, hn::Set(f4, units)))), most);
     const auto r = hn::ConvertTo(d4, ratio);
@@ -105,8 +105,8 @@ template <class Traits>
 HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, BlockScale& out) {
   const Geometry& g = *x.geometry;
   const std::size_t begin = g.begin(b), count = g.end(b) - begin;
-  const std::size_t batchs = (g.extent(b).x_chunks * kChunkFloats + kFourRuns - 1) / kFourRuns,
-                    size = batchs * kFourRuns;
+  const std::size_t iterations = (g.extent(b).x_chunks * kChunkFloats + kFloatsAtOnce - 1) / kFloatsAtOnce,
+                    size = iterations * kFloatsAtOnce;
   // int8 under one scale, the row's or, unless an order mixes them, a group's: its integers are used as they are,
   // unless tables round them.
   const std::size_t last = begin + count - 1;
@@ -116,9 +116,9 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
   const auto largest_bits = [&](const float* quads) HWY_ATTR {
     if (!Traits::kRatios) return LargestBits(quads, size);
     auto largest = hn::Zero(D4());
-    for (std::size_t batch = 0; batch < batchs; ++batch) {
-      const auto sums = LargestSums(quads + batch * kFourRuns);
-      hn::Store(sums, D4(), run_bits + batch * kRunsAtOnce);
+    for (std::size_t iteration = 0; iteration < iterations; ++iteration) {
+      const auto sums = LargestSums(quads + iteration * kFloatsAtOnce);
+      hn::Store(sums, D4(), run_bits + iteration * kRunsAtOnce);
       largest = hn::Max(largest, sums);
     }
     return hn::ReduceMax(D4(), largest);
@@ -139,7 +139,7 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
   // The integers are finite, what they stand for may not be.
   if (raw) block.finite = std::fabs(largest * x.scales[begin / x.scale_group]) <= kFloatMax;
   if constexpr (Traits::kRatios) {
-    SetRatios(run_bits, largest, batchs, block, out);
+    SetRatios(run_bits, largest, iterations, block, out);
     out.scale = Upper22Bits(largest / (127.0f * kMaxRatio) * restore);
     out.offset = -kMagic * out.scale;
     // From 2.6e34 on in x: no number, on any target.

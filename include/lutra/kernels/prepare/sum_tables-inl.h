@@ -83,7 +83,7 @@ LUTRA_INLINE void StoreTables(const V16 (&entry)[Traits::kColumns], std::size_t 
   const D16 d16;
   const D32 d32;
   const hn::Repartition<std::int64_t, D8> d64;
-  constexpr std::size_t kChunkBytes = Traits::kInfo.chunk_bytes, kBytes = 16 * kVectorBlocks;
+  constexpr std::size_t kChunkBytes = Traits::kInfo.chunk_bytes, kBytes = 16 * kQuadsPerVector;
   const std::size_t chunks = out.chunks - first_chunk;
   std::uint8_t* to = out.to + first_chunk * out.stride;
   std::size_t at = 0;

@@ -14,17 +14,20 @@ namespace lutra {
 namespace internal {
 namespace HWY_NAMESPACE {
 
-// x is worked on in quads of four floats: an index, its weights from g on zero; or four integers. 16 quads are four
-// runs, a batch. A vector of floats has a quad per 16-byte lane.
-inline constexpr std::size_t kChunkFloats = 16;  // floats of a chunk in quads
+// A quad is four consecutive floats. For sum tables it holds the g elements of x that one index selects from, then
+// zeros; for integers it holds four elements. A vector of floats has a quad in each 16-byte lane.
+inline constexpr std::size_t kChunkFloats = 16;  // a chunk of x is four quads
+// Scale runs are measured four at a time, so that the results of four fill a vector of four lanes.
 inline constexpr std::size_t kRunsAtOnce = 4;
-inline constexpr std::size_t kFourRuns = kRunsAtOnce * kChunksPerRun * kChunkFloats;  // floats
-inline constexpr std::size_t kMaxBatches = kMaxRunsPerBlock / kRunsAtOnce;
-inline constexpr std::size_t kVectorBlocks = kLayout.blocks;
-inline constexpr std::size_t kLanesF = 4 * kVectorBlocks;
-inline constexpr std::size_t kVectorsPerRun = kFourRuns / kRunsAtOnce / kLanesF;
+inline constexpr std::size_t kFloatsAtOnce = kRunsAtOnce * kChunksPerRun * kChunkFloats;
+// The quads of the longest K-block, padded to a multiple of kFloatsAtOnce: 8 runs of 32 floats.
+inline constexpr std::size_t kMaxBlockFloats = kMaxRunsPerBlock / kRunsAtOnce * kFloatsAtOnce;
+inline constexpr std::size_t kQuadsPerVector = kLayout.blocks;
+inline constexpr std::size_t kLanesF = 4 * kQuadsPerVector;  // floats of a vector
+inline constexpr std::size_t kVectorsPerRun = kFloatsAtOnce / kRunsAtOnce / kLanesF;
 inline constexpr float kFloatMax = 3.40282347e38f;
-inline constexpr int kFine = 256;  // integers in a step of kInt8 tables
+// kInt8 tables: x is rounded to 1/256 of a table step. 8 bits is what 16-bit sums have beside the 8 of an entry.
+inline constexpr int kFine = 256;
 
 template <ActivationKind kKind, Precision kPrecision>
 struct PrepareTraits {
@@ -69,7 +72,7 @@ struct Destination {
 
 // A K-block between its measurement and its integers: its quads, and the steps of its runs.
 struct BlockOfX {
-  HWY_ALIGN float buffer[kMaxBatches * kFourRuns];
+  HWY_ALIGN float buffer[kMaxBlockFloats];
   HWY_ALIGN float inverse[kMaxRunsPerBlock];       // integers = x * inverse
   HWY_ALIGN std::int32_t ratio[kMaxRunsPerBlock];  // in 16 bits, twice
   const float* quads;

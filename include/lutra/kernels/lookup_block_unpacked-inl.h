@@ -1,4 +1,5 @@
-// Lookups in block scope with indices that are unpacked to L1 once for all rows of x: their operands, and the kernel.
+// The lookup micro-kernel in block scope on indices that are unpacked to L1 once for all rows of x, and their
+// unpacking.
 #if defined(LUTRA_KERNELS_LOOKUP_BLOCK_UNPACKED_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_LOOKUP_BLOCK_UNPACKED_INL_H_
 #undef LUTRA_KERNELS_LOOKUP_BLOCK_UNPACKED_INL_H_
@@ -15,7 +16,7 @@ namespace HWY_NAMESPACE {
 
 #if !LUTRA_VECTOR_SCOPE
 
-// The sums of a part, [row of x][vector], += the lookups of one step in the tables of kRows rows of x.
+// Adds the lookups of one step in the tables of kRows rows of x to the sums of a part, [row of x][vector].
 template <class Traits, int kRows>
 LUTRA_INLINE void AddStep(const std::uint8_t* operands, const std::uint8_t* tables,
                           typename PairStep<Traits>::Sum (&sums)[2 * kRows]) {
@@ -54,8 +55,8 @@ LUTRA_INLINE void AddStep(const std::uint8_t* operands, const std::uint8_t* tabl
   }
 }
 
-// Where index i of the first, and of the second of two tables, or its mirror image, stands in the upper half of the
-// first and the lower half of the second, and the sign of that.
+// Lookups in two half tables: the upper half of a first table, then the lower half of a second one. place[t][i] is
+// where entry i of table t stands among these 16 entries, or else its negation, entry 15 - i, with sign[t][i] = -1.
 struct HalfTables {
   std::uint8_t place[2][16];
   std::int8_t sign[2][16];
@@ -73,8 +74,8 @@ constexpr HalfTables FindHalfTables() {
 }
 inline constexpr HalfTables kHalfTables = FindHalfTables();
 
-// The indices of a part of a run of `half_chunks` half chunks to operands, whose last step may have no weight; returns
-// the bias of its pairs.
+// Unpacks the indices of a part of a scale run of `half_chunks` half chunks to the operands of its steps. Adds the bias
+// that these steps give to each 16-bit lane to `bias`. After a half chunk, the operands of the missing step are 0.
 template <class Traits>
 HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t half_chunks, std::uint8_t* to, V16 (&bias)[2]) {
   using Step = PairStep<Traits>;
@@ -118,8 +119,8 @@ HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t half_chunks, st
   }
 }
 
-// Unpacked indices of a K-block of a panel: of each part of it its runs. Of a run, what its two vectors of sums start
-// from, then the operands of each step.
+// The layout of the unpacked indices of a K-block of a panel: [part][scale run]. A run has the start of its two vectors
+// of sums (minus the bias), then the operands of each step.
 template <Encoding kEncoding>
 struct UnpackedRuns {
   using Step = PairStep<LookupTraits<kEncoding>>;
@@ -130,6 +131,7 @@ struct UnpackedRuns {
   }
 };
 
+// Unpacks indices for UnpackedLookupKernel.
 template <Encoding kEncoding>
 struct IndexUnpacker : UnpackedRuns<kEncoding> {
   using Traits = LookupTraits<kEncoding>;
@@ -137,7 +139,7 @@ struct IndexUnpacker : UnpackedRuns<kEncoding> {
 
   static std::size_t Bytes(std::size_t, std::size_t x_chunks) { return kPartCount * Runs::PartBytes(x_chunks); }
 
-  // A K-block of one panel.
+  // Unpacks a K-block of one panel.
   static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
     const KBlock b(args);
     const D16 d16;
@@ -160,15 +162,16 @@ struct IndexUnpacker : UnpackedRuns<kEncoding> {
   }
 };
 
-// Indices unpacked by IndexUnpacker: b.index points to them.
+// The micro-kernel on indices that IndexUnpacker unpacked; b.index points to them.
 template <Encoding kEncoding, Precision kPrecision>
 struct UnpackedLookupKernel {
   using Traits = LookupTraits<kEncoding>;
   using Sums = LookupSums<kEncoding, kPrecision>;
   using Step = PairStep<Traits>;
   using Runs = UnpackedRuns<kEncoding>;
-  static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;  // 8 sums, 4 operands, 3 for lookups of 16
-  static constexpr std::size_t kPanelBytes = 0;                         // panels do not alternate
+  static constexpr int kMaxRows = 4, kMaxPanels = 1,
+                       kTile = kMaxRows;         // 8 sums, 4 operands, 3 for lookups: 15 of 16 registers
+  static constexpr std::size_t kPanelBytes = 0;  // panels do not alternate
 
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const KBlock& b) {
@@ -197,7 +200,8 @@ struct UnpackedLookupKernel {
   }
 
  private:
-  // (Unrolled, as on Intel counting and addressing share their ports with vectors.)
+  // Sums a scale run of a part. (Its loops are unrolled, because on Intel CPUs loop counters and addresses share
+  // execution ports with vectors.)
   template <int kRows, std::size_t kChunks>
   static HWY_INLINE void SumRun(const std::uint8_t* from, const std::uint8_t* tables, std::size_t table_stride,
                                 RunSums<2 * kRows>& runs, std::size_t run) {

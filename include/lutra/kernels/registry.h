@@ -27,8 +27,8 @@ struct alignas(64) BlockScale {
   float sum;           // the sum of x over the K-block, for zero points
   std::int32_t total;  // the same sum in units of scale
   float offset;        // for sums that start from kMagicBits: -kMagic * scale, which is exact
-  std::uint32_t
-      quad[kMaxRunsPerBlock];  // of each run the ratio r (1 to kMaxRatio) in four bytes; a table's step is r * scale
+  // Of each scale run the ratio r (1 to kMaxRatio) in four bytes: r * scale is the step of its tables.
+  std::uint32_t quad[kMaxRunsPerBlock];
   std::uint32_t pair[kMaxRunsPerBlock / 2];  // the ratios of runs 2i and 2i + 1 in 16 bits each
 };
 
@@ -45,7 +45,7 @@ struct PreparedView {
 // --- Micro-kernels
 
 // Arguments of a micro-kernel: a batch of consecutive K-blocks of some interleaved panels times some rows of x. All
-// K-blocks but the last are whole. Strides and sizes are in bytes, unless it is an array of floats or BlockScale.
+// K-blocks but the last are whole. Strides are in elements of the pointer that they advance.
 struct MicroArgs {
   // W: the first K-block of panel_count panels, of which the first is panel `first` of `interleaved` panels.
   const std::uint8_t* index;
@@ -53,7 +53,7 @@ struct MicroArgs {
   std::size_t half_chunks, last_half_chunks;  // half chunks of a K-block, and of the last one
   std::size_t index_stride;                   // from a K-block to the next
   std::size_t prefetch;                       // distance in bytes
-  // Of the group, as floats: kPanelQparams for each panel, from panel `first` on.
+  // Qparams as floats: kPanelQparams for each panel, from panel `first` on.
   const float* qparams;
   std::size_t qparams_stride;  // from a K-block to the next
   std::size_t center;          // where centers begin in a panel's qparams; 0 if there are none

@@ -1,4 +1,4 @@
-// Pack: codes to nibbles, and qparams, in the order of the layout.
+// Pack: writes codes and qparams to packed bytes, panel by panel.
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -18,6 +18,7 @@ using internal::Geometry;
 using internal::kPanelRows;
 using internal::Place;
 
+// The work of a call; PackPanel packs one panel, on any thread.
 struct Packer {
   const QuantizedView& w;
   const FormatInfo& format;

@@ -29,7 +29,7 @@ QuantizedView ShapeOf(const PackedMatrix& packed) {
   return shape;
 }
 
-// One panel, from row `m` on, to the arrays of *w.
+// Unpacks one panel, from row `m` on, to the arrays of *w.
 struct PanelUnpacker {
   const PackedMatrix& packed;
   const EncodingInfo& e;

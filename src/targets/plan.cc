@@ -1,4 +1,4 @@
-// THE table of plans, measured on one core of AMD Zen 4 and Zen 5, and of an Intel Xeon (family 6, model 207).
+// The table of plans, measured on one core of AMD Zen 4 and Zen 5, and of an Intel Xeon (family 6, model 207).
 #include "lutra/plan.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace {
 using internal::Scope;
 using internal::TargetInfo;
 
-// --- What a row is for
+// --- The cases of a row: formats and targets
 
 struct FormatList {
   Format formats[kFormatCount];
@@ -60,8 +60,8 @@ constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
 struct Row {
   FormatList formats;
   Predicate targets;
-  std::size_t above, to;  // rows of x: above < N <= to, or N = 0 where above is 0
-  std::size_t group;      // scales of at least so many weights
+  std::size_t above, to;  // above < N <= to; N = 0 belongs to rows with above = 0
+  std::size_t group;      // K-blocks of at least this many weights
   Plan plan;
 
   constexpr bool Serves(Format format, const TargetInfo& target, std::size_t rows, std::size_t block) const {

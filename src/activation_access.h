@@ -1,4 +1,4 @@
-// The inside of Activations, for code that prepares and reads them.
+// Access to the private members of Activations, for the code that prepares and reads them.
 #pragma once
 
 #include "lutra/activations.h"
@@ -30,7 +30,7 @@ struct ActivationAccess {
     return {x.data_.data(), RowBytes(Describe(x.kind()), g, x.precision()), x.scales_.as<internal::BlockScale>()};
   }
 
-  // Of x, or, unless `norm` is null, of x normalized.
+  // Prepares x, or, if `norm` is not null, x normalized, as the activation kind `kind`.
   static Status Prepare(const ActivationView& x, const RmsNorm* norm, const PackedMatrix& w, Precision precision,
                         Choice choice, ActivationKind kind, Context& context, Activations* activations);
 };
@@ -39,7 +39,7 @@ inline internal::Geometry GeometryOf(const PackedMatrix& w, ActivationKind kind)
   return {Describe(w.format()), Describe(kind), w.k(), w.group(),
           internal::SchemeOf(w.scale_type(), w.zero_kind(), w.zero_type())};
 }
-// For what does not depend on x.
+// The geometry of packed weights, where the activation kind does not matter.
 inline internal::Geometry GeometryOf(const PackedMatrix& w) { return GeometryOf(w, MethodOf(w.format()).kind); }
 
 }  // namespace lutra

@@ -1,4 +1,4 @@
-// The executor that has no threads.
+// The serial executor, which runs all tasks on the calling thread.
 #include "lutra/executor.h"
 
 namespace lutra {

@@ -1,4 +1,4 @@
-// Converts floats of 16 bits by their bits, in plain code.
+// Conversions between float and the two float types of 16 bits, by integer arithmetic on their bits.
 #include "lutra/float16.h"
 
 #include <cmath>

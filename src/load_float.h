@@ -1,4 +1,4 @@
-// Elements of arrays of any type that is converted to floats one by one.
+// Loads one element of an array of a float type or E8M0.
 #pragma once
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// The driver: reads like the pseudo-code in src/README.md.
+// The driver of MatMul, parallel to the pseudo-code in src/README.md.
 #include "lutra/matmul.h"
 
 #include <algorithm>
@@ -34,15 +34,18 @@ Status Validate(const PackedMatrix& w, const Activations& x, const OutputView& y
   return Status::Invalid("x", "was prepared for matrices of another K, format, group size, order or target");
 }
 
-// Rows of x per sweep over the weights: the plan's, but no more than keep their prepared bytes in half of L2, as long
-// as those are 8; evenly, in whole groups of NR.
+// Token blocks have at least this many rows, whatever the size of L2: two row groups share each sweep over the weights.
+constexpr std::size_t kMinTokenBlock = 8;
+
+// The rows of a token block: the plan's, but only as many as fit half of L2 when they are prepared (at least
+// kMinTokenBlock). The N rows are divided evenly, in whole row groups.
 std::size_t TokenBlock(const Plan& plan, std::size_t l2_bytes, std::size_t row_bytes, std::size_t n) {
   const std::size_t fit = l2_bytes / 2 / std::max<std::size_t>(row_bytes, 1);
-  const std::size_t most = std::min(plan.token_block, std::max<std::size_t>(fit / kNR * kNR, 8));
+  const std::size_t most = std::min(plan.token_block, std::max(fit / kNR * kNR, kMinTokenBlock));
   return internal::RoundUp(internal::DivideUp(n, internal::DivideUp(n, most)), kNR);
 }
 
-// Everything that stays the same over a call.
+// The values that stay the same during a call.
 struct Problem {
   const PackedMatrix& w;
   const OutputView& y;
@@ -68,8 +71,8 @@ std::uint8_t* At(const OutputView& y, std::size_t n, std::size_t m) {
   return static_cast<std::uint8_t*>(y.data) + (n * y.row_stride + m) * SizeOf(y.type);
 }
 
-// y is prefetched into L2 before its tile is computed. Few rows are there anyway. (N = 32 to 512 on Zen 4: 1.01 to 1.03
-// times as fast.)
+// Prefetches a tile of y into L2 before it is computed. For up to NR rows this does not pay. (N = 32 to 512 on Zen 4:
+// 1.01 to 1.03 times as fast.)
 void Prefetch(const OutputView& y, std::size_t n, std::size_t rows, std::size_t m_begin, std::size_t m_end) {
   if (rows <= kNR) return;
   const std::size_t row_bytes = (m_end - m_begin) * SizeOf(y.type);
@@ -90,7 +93,8 @@ void Store(const Problem& p, const float* tile, std::size_t panel, std::size_t n
   }
 }
 
-// The columns [m_begin, m_end) of y, for the token block from row n on, whose prepared activations stay in L2.
+// Computes the columns [m_begin, m_end) of y for the token block that begins at row n. Its prepared activations stay in
+// L2.
 void MultiplyTokenBlock(const Problem& p, std::size_t n, std::size_t m_begin, std::size_t m_end) {
   alignas(64) float tile[kMaxTileRows * kPanelRows];
   const std::size_t panels = internal::PanelsIn(p.w.m()), panel_end = internal::PanelsIn(m_end);
@@ -120,13 +124,17 @@ void MultiplyTokenBlock(const Problem& p, std::size_t n, std::size_t m_begin, st
   }
 }
 
-// A call cut into pieces for an executor: four per thread, which even out what neighbours cost; two for one row of x,
-// where long address streams count for more. Token blocks are parted first, so that each thread keeps its activations
-// in its L2; then the panels of W, in whole groups of interleaved ones as long as each thread has one.
+// Pieces of work per thread. Four even out threads that run at different speeds. For one row of x, two: long address
+// streams matter more there.
+constexpr std::size_t kPiecesPerThread = 4, kPiecesPerThreadForOneRow = 2;
+
+// Splits a call into pieces for an executor. It splits N into token blocks first, so that each thread keeps the
+// activations of one block in its L2; then it splits M into ranges of panels. Ranges keep interleaved panels together,
+// unless some threads would get no work.
 class Split {
  public:
   Split(const Problem& p, std::size_t threads) : p_(p), blocks_(internal::DivideUp(p.y.n, p.token_block)) {
-    const std::size_t pieces = threads == 1 ? 1 : (p.y.n == 1 ? 2 : 4) * threads;
+    const std::size_t pieces = threads == 1 ? 1 : (p.y.n == 1 ? kPiecesPerThreadForOneRow : kPiecesPerThread) * threads;
     const std::size_t ranges = internal::DivideUp(pieces, blocks_);
     const std::size_t unit = kPanelRows * std::max(p.interleaved, p.plan.panels),
                       units = internal::DivideUp(p.y.m, unit);
@@ -146,7 +154,7 @@ class Split {
   std::size_t blocks_, ranges_, columns_;  // token blocks; ranges of columns of y, and columns in one
 };
 
-// The plan for these activations, whichever kind they are of.
+// The plan for the activation kind of x.
 const Plan& PlanFor(const PackedMatrix& w, const Activations& x) {
   return internal::SelectPlanFor({w.format(), w.target(), x.n(), w.group()}, x.kind());
 }
@@ -201,7 +209,7 @@ Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, 
     return Status::Invalid("plan.unpack", "is false, but the method has no kernel on packed codes");
   }
 
-  // What an executor says of itself may be anything. More threads than there are tiles are of no use.
+  // Concurrency() may return any number. More threads than tiles would have no work.
   const std::size_t tiles = internal::PanelsIn(y.m) * internal::DivideUp(y.n, kNR);
   Split split(problem, std::clamp<std::size_t>(executor.Concurrency(), 1, tiles));
   executor.ParallelFor(

@@ -1,4 +1,4 @@
-// The inside of PackedMatrix, for those who make one.
+// Access to the private members of PackedMatrix, for the code that creates one.
 #pragma once
 
 #include <utility>
@@ -22,22 +22,23 @@ struct PackedAccess {
 
 namespace internal {
 
-// Of what is packed, whatever the activations.
+// The geometry of packed weights, where the activation kind does not matter.
 inline Geometry GeometryOf(const QuantizedView& w) {
   return {Describe(w.format), MethodOf(w.format).activations(), w.k, w.group, SchemeOf(w)};
 }
 
-// All but data, bias, order and target: what follows from the shape of w, which must be valid.
+// Fields that follow from the shape of w, which must be valid: all but data, bias, order and target.
 PackedFields FieldsOf(const QuantizedView& w);
-// Bias and order follow the data, in memory as in files.
+// The bytes after the packed data, in memory and in files: bias, then order.
 struct Tail {
   std::size_t bias_bytes, order_bytes;
   Tail(const PackedFields& fields, bool bias, bool order)
       : bias_bytes(bias ? fields.m * sizeof(float) : 0), order_bytes(order ? fields.k * sizeof(std::uint32_t) : 0) {}
   std::size_t bytes() const { return bias_bytes + order_bytes; }
 };
-// Sets what depends on where data and tail are; they must be there.
+// Sets the fields that depend on the address of data and tail, whose bytes must be complete.
 void SetData(const std::uint8_t* data, const Tail& tail, PackedFields* fields);
+// Unpack for a matrix that is packed in `layout`, which may not be the layout of its target.
 Status UnpackFrom(const PackedMatrix& packed, Layout layout, QuantizedMatrix* w);
 
 }  // namespace internal

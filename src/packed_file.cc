@@ -1,4 +1,4 @@
-// Writes packed matrices as they are in memory, and takes only what can have been written so.
+// SavePacked and LoadPacked: writes packed matrices as they are in memory, and validates them when they are loaded.
 #include "lutra/packed_file.h"
 
 #include <cstddef>
@@ -23,7 +23,9 @@ using internal::Tail;
 constexpr char kMagic[8] = {'\x89', 'L', 'U', 'T', 'R', 'A', '\r', '\n'};
 constexpr std::uint32_t kByteOrder = 0x01020304;
 constexpr std::size_t kPageBytes = 4096;  // keeps data aligned to 64 bytes, and to pages when mapped
+constexpr std::size_t kPageFields = 81;   // bytes of a Page without its unused ones
 
+// The page at the begin of a file.
 struct Page {
   char magic[sizeof(kMagic)];
   std::uint32_t byte_order, version;
@@ -32,12 +34,12 @@ struct Page {
   std::uint64_t m, k, group, bytes;
   std::uint64_t data_checksum, tail_checksum;
   std::uint8_t has_order;
-  std::uint8_t unused[kPageBytes - 81];
-  std::uint64_t checksum;  // of what stands above
+  std::uint8_t unused[kPageBytes - kPageFields];
+  std::uint64_t checksum;  // of all bytes before it
 };
 static_assert(sizeof(Page) == kPageBytes && offsetof(Page, checksum) == kPageBytes - 8);
 
-// The kind and type of zeros as one number: 0 none, 1 bytes, 2 floats, 3 offsets, 4 four bits.
+// The kind and type of zeros, which a file stores as one number: 0 none, 1 kUInt8, 2 floats, 3 offsets, 4 kUInt4.
 struct Zeros {
   ZeroKind kind;
   DataType type;
@@ -59,12 +61,12 @@ Zeros ZerosOf(std::uint8_t id, DataType scale_type) {
     case 4:
       return {ZeroKind::kPoint, DataType::kUInt4};
     default:
-      return {static_cast<ZeroKind>(255), scale_type};  // none, which is refused
+      return {static_cast<ZeroKind>(255), scale_type};  // no ZeroKind: ValidateShape refuses it
   }
 }
 
 Tail TailOf(const PackedMatrix& w) { return {PackedAccess::Fields(w), w.has_bias(), w.order() != nullptr}; }
-// Data and tail, as they stand behind w.data().
+// Bytes of data and tail, from w.data() on.
 std::size_t ContentBytes(const PackedMatrix& w) { return w.bytes() + TailOf(w).bytes(); }
 
 std::uint64_t PageChecksum(const Page& page) { return Checksum(&page, offsetof(Page, checksum)); }
@@ -90,10 +92,10 @@ Page PageOf(const PackedMatrix& w) {
   return page;
 }
 
-// Qparams that have values that are not finite have none.
+// Whether all qparams are finite.
 bool QparamsValid(const PackedMatrix& w, internal::Layout layout) {
   const Geometry g = GeometryOf(w);
-  if (g.blocks == 0) return true;  // and any number of panels, of no bytes
+  if (g.blocks == 0) return true;  // panels, of which there may be any number, have no bytes
   const std::size_t panels = internal::PanelsIn(w.m());
   const std::size_t interleaved = internal::InterleavedPanels(layout, Describe(w.format()).stored());
   for (const internal::QparamField& field : g.scheme) {
@@ -111,13 +113,13 @@ bool QparamsValid(const PackedMatrix& w, internal::Layout layout) {
   return true;
 }
 
-// What the bytes of a file are, before anything is made of them.
+// The contents of a file, as its page describes them.
 struct Contents {
   PackedFields fields;  // without a target
   internal::Layout layout;
 };
 
-// `name` is the argument to blame.
+// Validates the page and the checksums. `name` is the argument that an error names.
 Status Parse(const std::uint8_t* bytes, std::size_t size, const char* name, Contents* contents) {
   Page page;
   if (size < sizeof(page)) return Status::Invalid(name, "is too short for a packed matrix");
@@ -157,7 +159,7 @@ Status Parse(const std::uint8_t* bytes, std::size_t size, const char* name, Cont
   return {};
 }
 
-// The bytes are at a multiple of 64, and belong to the caller or to one of the owners.
+// Loads from bytes that are aligned to 64. `buffer` or `file` owns them, or else the caller.
 Status LoadAligned(const std::uint8_t* bytes, std::size_t size, const char* name, const PackOptions& options,
                    Buffer buffer, MappedFile file, PackedMatrix* w, Loaded* loaded) {
   Contents contents;
@@ -177,7 +179,7 @@ Status LoadAligned(const std::uint8_t* bytes, std::size_t size, const char* name
   if (result.bytes() != 0 && internal::LayoutId(contents.layout, e) != internal::LayoutId(target->info.layout, e)) {
     QuantizedMatrix codes;
     LUTRA_RETURN_IF_ERROR(internal::UnpackFrom(result, contents.layout, &codes));
-    // Under this function's name of the argument.
+    // An error of Pack names its own argument; here it is w.
     const Status repacked = Pack(codes.view(), options, &result);
     if (!repacked.ok()) return {repacked.code(), "w", repacked.reason()};
     how = Loaded::kRepacked;

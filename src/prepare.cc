@@ -1,4 +1,4 @@
-// Prepare and PrepareRmsNorm: validate x, make room, prepare its rows group by group.
+// Prepare and PrepareRmsNorm: validate x, reserve memory, and prepare x row group by row group.
 #include <algorithm>
 #include <atomic>
 
@@ -12,15 +12,15 @@ namespace {
 
 using internal::kNR;
 
-// All rows of x, in groups of kNR.
+// The work of a call: all row groups of x.
 struct Work {
   internal::PrepareArgs all;
   internal::PrepareFunction prepare;
   std::size_t row_bytes;
   std::atomic<bool> finite{true};
 
-  void PrepareGroup(std::size_t group) {
-    const std::size_t begin = group * kNR;
+  void PrepareRowGroup(std::size_t row_group) {
+    const std::size_t begin = row_group * kNR;
     internal::PrepareArgs rows = all;
     rows.x = static_cast<const std::uint8_t*>(rows.x) + begin * rows.x_stride;
     rows.rows = std::min(kNR, rows.rows - begin);
@@ -74,9 +74,9 @@ Status ActivationAccess::Prepare(const ActivationView& x, const RmsNorm* norm, c
     work.prepare = w.target()->prepare[static_cast<std::size_t>(kind)][static_cast<std::size_t>(precision)];
     work.row_bytes = row_bytes;
     Executor& executor = context.executor != nullptr ? *context.executor : SerialExecutor();
-    executor.ParallelFor((x.n + kNR - 1) / kNR,
-                         [](void* context_, std::size_t group) { static_cast<Work*>(context_)->PrepareGroup(group); },
-                         &work);
+    executor.ParallelFor(
+        (x.n + kNR - 1) / kNR,
+        [](void* context_, std::size_t row_group) { static_cast<Work*>(context_)->PrepareRowGroup(row_group); }, &work);
     if (!work.finite.load(std::memory_order_relaxed)) {
       if (norm != nullptr) return internal::NotNormalized(*norm, x.k);
       return Status::Invalid("x.data", "holds a value that is not finite");
@@ -90,7 +90,7 @@ Status ActivationAccess::Prepare(const ActivationView& x, const RmsNorm* norm, c
 
 namespace {
 
-// Of x, or, unless `norm` is null, of x normalized, as the kind that the options choose.
+// Prepares x, or, if `norm` is not null, x normalized, as the activation kind that the options choose.
 Status PrepareBy(const ActivationView& x, const RmsNorm* norm, const PackedMatrix& w, const PrepareOptions& options,
                  Context& context, Activations* activations) {
   if (options.choice > Choice::kFastest) {

@@ -1,4 +1,4 @@
-// Round-to-nearest and absmean quantization, and its inverse.
+// Quantize (round to nearest, absmean) and Dequantize.
 #include "lutra/quantize.h"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace {
 
 using internal::LoadFloat;
 
-// Stores the value rounded to the type, and returns it. Saturates instead of becoming infinite.
+// Stores the value, rounded to the type, and returns the rounded value. Saturates at the largest finite value.
 float StoreFloat(float value, void* data, DataType type, std::size_t i) {
   if (type == DataType::kF32) return static_cast<float*>(data)[i] = value;
   if (type == DataType::kF16) {
@@ -44,7 +44,8 @@ struct ScaleAndZero {
   float scale, zero, offset;  // offset = -scale * zero
 };
 
-// A table's lowest value stands for the extreme weight; or, with a free zero point, its values spread over [low, high].
+// Fits a format with a table of values. Without a free zero point, the lowest value of the table stands for the extreme
+// weight. With one, the values of the table spread over [low, high].
 ScaleAndZero FitTable(const FormatInfo& f, float extreme, float low, float high, bool free_zero) {
   const MethodInfo integers{f.format, ActivationKind::kIntegers};
   const float lowest = f.unit * static_cast<float>(integers.lowest());
@@ -54,7 +55,7 @@ ScaleAndZero FitTable(const FormatInfo& f, float extreme, float low, float high,
   return {scale, scale > 0 ? lowest - low / scale : 0.0f, low - scale * lowest};
 }
 
-// The scale and zero point that suit the group, before they are rounded to their types.
+// Fits the scale and zero point to the group, before they are rounded to their types.
 ScaleAndZero Fit(const FormatInfo& f, const Group& group, ZeroKind zero_kind, DataType zero_type) {
   float low = group.weights[0], high = low;
   double sum = 0, magnitudes = 0;
@@ -120,7 +121,7 @@ void QuantizeGroup(const FormatInfo& f, const Group& group, std::size_t at, Quan
   });
 }
 
-// Every group of W[M x K], which is not empty.
+// Quantizes every group of W[M x K]; M and K are not 0.
 void QuantizeGroups(const float* weights, std::size_t row_stride, QuantizedMatrix& w) {
   const QuantizedView& v = w.view();
   const FormatInfo& f = Describe(v.format);
@@ -147,7 +148,7 @@ QuantizedView ShapeOf(std::size_t m, std::size_t k, const QuantizeOptions& optio
   return shape;
 }
 
-// `shape` is that of the options.
+// Checks the options; `shape` is a view with their values.
 Status ValidateOptions(const QuantizedView& shape) {
   if (!IsFloat(shape.scale_type)) return Status::Invalid("options.scale_type", "is not kF32, kF16 or kBF16");
   constexpr const char* kNames[][2] = {{"w.format", "options.format"},
@@ -160,7 +161,7 @@ Status ValidateOptions(const QuantizedView& shape) {
   return internal::Renamed(internal::ValidateShape(shape), kNames);
 }
 
-// A float matrix [M x K]; `name` is the argument that points to it.
+// Checks the pointer and stride of a float matrix [M x K]; `name` is the argument that points to it.
 Status ValidateRows(const float* data, std::size_t m, std::size_t k, std::size_t row_stride, const char* name) {
   if (m != 0 && k != 0 && data == nullptr) return Status::Invalid(name, "is null");
   if (m > 1 && row_stride < k) return Status::Invalid("row_stride", "is smaller than K");

@@ -12,7 +12,7 @@ Status QuantizedMatrix::Allocate(const QuantizedView& shape, bool bias) {
   const std::size_t scales = ScaleCount(shape);
   const std::size_t super_bytes = SuperScaleCount(shape) * sizeof(std::uint16_t);
   Buffer codes, scale_data, zeros, super_scales, super_offsets, bias_data, order;
-  // A byte more than needed, so that an empty matrix has pointers, too.
+  // One byte more than needed, so that pointers of an empty matrix are not null.
   if (!codes.Reserve(shape.m * shape.k + 1) || !scale_data.Reserve(scales * SizeOf(shape.scale_type) + 1) ||
       !zeros.Reserve(scales * ZeroSize(shape) + 1) || !super_scales.Reserve(super_bytes) ||
       !super_offsets.Reserve(shape.zero_kind == ZeroKind::kOffset ? super_bytes : 0) ||

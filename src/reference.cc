@@ -1,4 +1,4 @@
-// The references, in scalar code that shares nothing with the kernels but the description of the formats.
+// The reference functions, in scalar code. They share only the description of the formats with the kernels.
 #include "lutra/reference.h"
 
 #include <algorithm>
@@ -54,11 +54,9 @@ float X(const QuantizedView& w, const ActivationView& x, std::size_t n, std::siz
   return X(x, n, ColumnOfX(w, j));
 }
 
-constexpr std::size_t kMaxBlock = 192;  // weights of a K-block
-
-// One block of x in integers: x = unit * integers.
+// One K-block of x in integers: x = unit * integers.
 struct ExactBlock {
-  std::int32_t x[kMaxBlock];
+  std::int32_t x[kMaxBlockWeights];
   std::int32_t sum = 0;
   float unit = 0;
 };
@@ -71,9 +69,12 @@ ExactBlock RoundBlock(const QuantizedView& w, const ActivationView& x, const Act
   const bool raw = x.type == DataType::kInt8 && one_scale;
   float largest = 0;
   for (std::size_t k = begin; k < end; ++k) largest = std::max(largest, std::fabs(X(w, x, n, k)));
-  // Very small and very large blocks are scaled by a power of two first.
+  // Very small and very large x are scaled by a power of two first, so that steps and their inverses are normal floats
+  // (kernels/prepare/steps-inl.h).
   const int exponent = largest == 0 ? 0 : std::max(std::ilogb(largest), -127);
-  const float shift = exponent < -60 ? 0x1p90f : exponent > 60 ? 0x1p-90f : 1.0f;
+  constexpr int kMinExponent = -60, kMaxExponent = 60;
+  constexpr float kScaleUp = 0x1p90f, kScaleDown = 0x1p-90f;
+  const float shift = exponent < kMinExponent ? kScaleUp : exponent > kMaxExponent ? kScaleDown : 1.0f;
   const auto limit = static_cast<float>(ExactLimit(activations));
   const float inverse = largest > 0 ? limit / (largest * shift) : 0.0f;
   block.unit = raw ? ScaleOfX(x, n, begin) : largest * shift / limit * (1.0f / shift);
@@ -86,10 +87,12 @@ ExactBlock RoundBlock(const QuantizedView& w, const ActivationView& x, const Act
   return block;
 }
 
+constexpr std::size_t kRmsSums = 32;  // ReferenceRmsNorm promises this number and order of sums
+
 float InverseRms(const ActivationView& x, std::size_t n, float epsilon) {
-  double sums[32] = {};
-  for (std::size_t k = 0; k < x.k; ++k) sums[k % 32] += double{X(x, n, k)} * X(x, n, k);
-  for (std::size_t width = 16; width != 0; width /= 2) {
+  double sums[kRmsSums] = {};
+  for (std::size_t k = 0; k < x.k; ++k) sums[k % kRmsSums] += double{X(x, n, k)} * X(x, n, k);
+  for (std::size_t width = kRmsSums / 2; width != 0; width /= 2) {
     for (std::size_t i = 0; i < width; ++i) sums[i] += sums[i + width];
   }
   return static_cast<float>(1.0 / std::sqrt(sums[0] / static_cast<double>(x.k) + double{epsilon}));
@@ -148,19 +151,19 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, Act
   return {};
 }
 
-// Where the error of y[n, m] comes from, block by block of K, with s = |scale|:
+// The error of y[n, m] has these parts, K-block by K-block, with s = |scale|:
 //
-//   lookups      kInt8 tables: each of the P planes' lookups of weight 2^p errs by half a step, and there are
-//                ceil(block / g) per plane; the step is at most (largest sum of |x| over g weights) / 127. gain * (2^P
-//                - 1) weighs the planes.
-//   rounding x   tables: kInt8, to 1/256 step, at most half of that per weight. kInt16, and integers: to max|x| /
-//                ExactLimit, or max|x| / 127, half per weight. Weighs |w|, as lookups and the sum of x share what is
-//                rounded. Without zero points, that sum is rounded to 1/31 step, too.
-//   floats       y = fma(scale * gain, sum * unit, y), then y = fma(center, sum of x, y), if there are zero points: few
-//                roundings of terms that are at most `terms` = (s * max |gain * L| + |center|) * sum |x|, and two of
-//                the running sum of y per block. (center: CenterAt.)
-//   underflow    units and products below the normal range are off by the smallest subnormal, times the integers they
-//                multiply.
+//   lookups      kInt8 tables: a lookup errs by at most half a step. There are ceil(K-block / g) lookups per plane; the
+//                lookups of plane p have weight 2^p, so all P planes together have gain * (2^P - 1). The step is at
+//                most (largest sum of |x| over g weights) / 127.
+//   rounding x   kInt8 tables: x is rounded to 1/256 step. kInt16: to max|x| / ExactLimit. kInt8 integers: to max|x| /
+//                127. The error is at most half of that per weight, times |w|, because lookups and the sum of x use the
+//                same rounded x. Without zero points, the sum of x is rounded to 1/31 step, too.
+//   floats       y = fma(scale * gain, sum * unit, y), then, with zero points, y = fma(center, sum of x, y). A few
+//                roundings of terms, which are at most `terms` = (s * max |gain * L| + |center|) * sum |x|, and two
+//                roundings of the running sum y per K-block. CenterAt gives the center.
+//   underflow    a unit or product below the normal range errs by the smallest subnormal, times the integers that
+//                multiply it.
 Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision, ActivationKind kind,
                            double* bound) {
   LUTRA_RETURN_IF_ERROR(Validate(w, x, bound, "bound"));
@@ -189,7 +192,7 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
         const double scale = std::fabs(double{ScaleAt(w, m, begin)}),
                      center = std::fabs(double{CenterAt(w, method, m, begin)});
         const auto count = static_cast<double>(end - begin);
-        // What scale * gain, if it is subnormal and off by half a bit, is multiplied with beside x.
+        // A subnormal scale * gain errs by half a bit; that error is multiplied with `integers` times x.
         const double integers =
             (reach +
              std::fabs(method.center() - (w.zero_kind == ZeroKind::kOffset ? 0.0 : double{ZeroAt(w, m, begin)}))) /
@@ -205,7 +208,7 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
         }
         rounding += weight * count * unit / 2;
         terms += (scale * reach + center) * (sum + count * unit);
-        // The integers are at most 2^14 per weight, and so is what a denormal unit's half a bit is multiplied with.
+        // The integers of x are at most 2^14 per weight; they multiply the half bit by which a subnormal unit errs.
         underflow +=
             ((scale * reach + center) * count * 0x1p14 + (1 + integers) * (sum + count * unit) + 2) * kSmallest;
       }

@@ -1,4 +1,4 @@
-// The scale, and what is added, of one weight of a QuantizedView.
+// The scale, zero point, offset and center of one weight of a QuantizedView, in scalar code.
 #pragma once
 
 #include <cmath>
@@ -11,13 +11,15 @@
 namespace lutra {
 namespace internal {
 
+// The index of the weight's group in scales[] and zeros[].
 inline std::size_t GroupAt(const QuantizedView& w, std::size_t m, std::size_t k) {
   if (w.group == kPerMatrix) return 0;
   if (w.group == kPerRow) return m;
   return m * GroupsPerRow(w.k, w.group) + k / w.group;
 }
 
-// One of scales[] or zeros[], times its super-scale if there is one: exact, f16 times 8 bits.
+// An element of scales[] or zeros[], times its super-scale if scales have two levels. The product of an f16 and 8 bits
+// is exact.
 inline float ScaleFrom(const QuantizedView& w, const void* array, const std::uint16_t* super_values, std::size_t m,
                        std::size_t k) {
   const std::size_t i = GroupAt(w, m, k);
@@ -28,11 +30,11 @@ inline float ScaleFrom(const QuantizedView& w, const void* array, const std::uin
 inline float ScaleAt(const QuantizedView& w, std::size_t m, std::size_t k) {
   return ScaleFrom(w, w.scales, w.super_scales, m, k);
 }
-// Of kOffset.
+// The offset, for ZeroKind::kOffset.
 inline float OffsetAt(const QuantizedView& w, std::size_t m, std::size_t k) {
   return ScaleFrom(w, w.zeros, w.super_offsets, m, k);
 }
-// Of the other kinds.
+// The zero point, for the other kinds.
 inline float ZeroAt(const QuantizedView& w, std::size_t m, std::size_t k) {
   if (w.zero_kind == ZeroKind::kNone) return Describe(w.format).default_zero;
   const std::size_t i = GroupAt(w, m, k);
@@ -40,7 +42,7 @@ inline float ZeroAt(const QuantizedView& w, std::size_t m, std::size_t k) {
                               : static_cast<float>(static_cast<const std::uint8_t*>(w.zeros)[i]);
 }
 
-// W(m, k) if its code stands for `value`, in the arithmetic of T.
+// W(m, k) for a code with this value, in the arithmetic of T.
 template <class T>
 T WeightAt(const QuantizedView& w, std::size_t m, std::size_t k, float value) {
   const T scale = ScaleAt(w, m, k);
@@ -48,8 +50,8 @@ T WeightAt(const QuantizedView& w, std::size_t m, std::size_t k, float value) {
   return scale * (T{value} - ZeroAt(w, m, k));
 }
 
-// What W(m, k) has beside scale * gain * L(code): the constant of its group, as kernels round it. (The gain is a power
-// of two, but a subnormal scale may lose its lowest bit to it.)
+// The center of the weight's group: W(m, k) = scale * gain * L(code) + center. It is rounded as kernels round it. (The
+// gain is a power of two, but its product with a subnormal scale may lose the lowest bit.)
 inline float CenterAt(const QuantizedView& w, const MethodInfo& method, std::size_t m, std::size_t k) {
   const float gain = method.gain(), center = method.center(), scale = ScaleAt(w, m, k) * gain;
   if (w.zero_kind == ZeroKind::kOffset) {

@@ -1,4 +1,4 @@
-// See validate.h.
+// Checks of the caller's arguments; see validate.h.
 #include "validate.h"
 
 #include "lutra/buffer.h"
@@ -45,7 +45,7 @@ Status ValidateShape(const QuantizedView& w) {
     return Status::Invalid("w.zero_type", "is not kUInt8, kUInt4 or scale_type, as zero points need");
   }
   if (Overflows(w.m, 1)) return Status::Invalid("w.m", "is too large");
-  // 16 bytes bound what one weight takes anywhere: packed, padded, or as codes with scales in groups of 16.
+  // One weight takes at most 16 bytes in any form: packed, padded, or as a code with scales in groups of 16.
   if (Overflows(w.m + 64, w.k < 64 ? 64 : w.k, 16)) return Status::Invalid("w.k", "is too large: M * K overflows");
   return {};
 }
@@ -97,7 +97,7 @@ Status ValidateWeights(const QuantizedView& w) {
 Status ValidateActivations(const ActivationView& x) {
   if (x.type > DataType::kInt8) return Status::Invalid("x.type", "is not a DataType");
   if (Overflows(x.n, 1)) return Status::Invalid("x.n", "is too large");
-  // 128 bytes bound what one element of x takes anywhere in tables and scales.
+  // One element of x takes at most 128 bytes of tables and scales.
   if (Overflows(x.n, x.k < 16 ? 16 : x.k, 128)) return Status::Invalid("x.k", "is too large: N * K overflows");
   if (x.n == 0 || x.k == 0) return {};
   if (x.data == nullptr) return Status::Invalid("x.data", "is null");

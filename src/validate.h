@@ -1,4 +1,5 @@
-// Checks of the caller's arguments that several entries share. Each names the argument by the text it is given.
+// Checks of the caller's arguments that several public functions share. A failed check returns a Status that names the
+// argument.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +19,7 @@ namespace internal {
     if (!status_.ok()) return status_;            \
   } while (false)
 
-// The same status under the name that a function's own argument has: `names` are pairs of old and new.
+// Returns the status with the argument renamed; `names` are pairs of old and new names.
 template <std::size_t kCount>
 Status Renamed(const Status& status, const char* const (&names)[kCount][2]) {
   for (const auto& name : names) {
@@ -27,7 +28,7 @@ Status Renamed(const Status& status, const char* const (&names)[kCount][2]) {
   return status;
 }
 
-// True if a * b * c * d does not fit, with room to spare for padding.
+// True if a * b * c * d is more than a quarter of what std::size_t holds; the rest is room for padding.
 inline bool Overflows(std::size_t a, std::size_t b, std::size_t c = 1, std::size_t d = 1) {
   std::size_t product = 1;
   for (const std::size_t factor : {a, b, c, d}) {
@@ -43,7 +44,7 @@ inline bool IsFinite(float value) {
   return (bits & 0x7f800000u) != 0x7f800000u;
 }
 
-// `count` values of any type; integers always are.
+// Whether `count` values of any type are finite. Integers always are.
 inline bool AllFinite(const void* data, DataType type, std::size_t count) {
   if (type == DataType::kF32) {
     const auto* values = static_cast<const float*>(data);
@@ -65,24 +66,25 @@ inline bool AllFinite(const void* data, DataType type, std::size_t count) {
   return true;
 }
 
-// `count` bytes below 16.
+// Whether `count` bytes are below 16.
 inline bool AllNibbles(const void* data, std::size_t count) {
   unsigned seen = 0;
   for (std::size_t i = 0; i < count; ++i) seen |= static_cast<const std::uint8_t*>(data)[i];
   return seen < 16;
 }
 
-// order[K] is a permutation; `name` is the argument to blame. Takes K bits of memory.
+// Checks that order[K] is a permutation; `name` is the argument that an error names. Allocates K bits.
 Status ValidateOrder(const std::uint32_t* order, std::size_t k, const char* name);
 
-// Everything about a view but the contents of its arrays.
+// Checks the fields of a view, without its pointers and arrays.
 Status ValidateShape(const QuantizedView& w);
-// And the arrays of scales, zeros, bias and order; codes are checked where they are read.
+// Checks the fields, and the arrays of scales, zeros, bias and order. The functions that read codes check them.
 Status ValidateWeights(const QuantizedView& w);
+// Checks the fields of a view of x and its scales. The functions that read x check its elements.
 Status ValidateActivations(const ActivationView& x);
-// All but the weight, which is checked where it is read.
+// Checks epsilon. The functions that read the weight check it.
 Status ValidateNorm(const RmsNorm& norm);
-// The refusal of normalized values that are not all finite: whose fault it is.
+// The error for normalized values that are not finite: it names the norm's weight or x.
 Status NotNormalized(const RmsNorm& norm, std::size_t k);
 
 }  // namespace internal

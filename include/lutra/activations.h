@@ -1,4 +1,4 @@
-// x prepared once, as tables of partial sums or as integers; every matrix that reads the same x reuses it.
+// Prepare: turns x into sum tables or integers, once for all matrices that read the same x.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@
 
 namespace lutra {
 
-// Which activation kind Prepare chooses.
+// How Prepare chooses the activation kind.
 //
 //   kInvariant   the format's own, so that a row of y has the same bits on every target, for every N (batch
 //                invariance), any number of threads and any split into ranges.
@@ -25,7 +25,7 @@ constexpr const char* Name(Choice choice) noexcept {
 
 namespace internal {
 
-// What prepared activations depend on. Matrices with equal keys share them.
+// The properties on which prepared activations depend. Matrices with equal keys share them.
 struct ActivationKey {
   int scope = 0;                          // internal::Scope of the target, where there are tables
   std::size_t k = 0, block = 0, cut = 0;  // BlockSize, CutSize
@@ -43,6 +43,7 @@ struct ActivationKey {
 
 struct Context;
 
+// Options of Prepare; a Precision alone converts to them.
 struct PrepareOptions {
   Precision precision;
   Choice choice;
@@ -58,10 +59,15 @@ class LUTRA_API Activations {
   std::size_t k() const { return key_.k; }
   Precision precision() const { return key_.precision; }
   ActivationKind kind() const { return key_.kind; }
-  // True if MatMul accepts these activations for w: same K, the format's own activation kind (int1 and int2 share sums
-  // in base 2, ternary has sums in base 3, others have integers) or, under kFastest, integers; for sum tables a target
-  // of the same layout, same K-blocks (group sizes from 128 on share them, but for ternary 128, 256, and rows), and
-  // equal orders of columns, or none (compared by a checksum of 64 bits).
+  // True if MatMul accepts these activations for w. All of these must hold:
+  //   - the same K, and the same K-blocks: all group sizes from 128 on share them, except that for ternary 128, 256 and
+  //     whole rows differ;
+  //   - the format's own activation kind (sums in base 2 for int1 and int2, sums in base 3 for ternary, integers for
+  //   all
+  //     others), or integers if they were prepared under kFastest;
+  //   - for sum tables, a target with the same scope (layout/panels.h);
+  //   - the same order of columns, or none; orders are compared by a checksum of 64 bits.
+  // Thread-safe.
   bool Fits(const PackedMatrix& w) const;
 
  private:
@@ -72,19 +78,21 @@ class LUTRA_API Activations {
   Buffer data_, scales_;
 };
 
-// Prepares x for w and for every matrix that it fits (Activations::Fits), over context.executor. Fails on null data of
-// nonzero size, a stride below K, K other than w.k(), int8 without scales, sizes that overflow, short memory, and on
-// values that are not finite; *activations then has no rows.
+// Prepares x[N x K] for w[M x K] and for every other matrix that it fits (Activations::Fits), over context.executor.
+// Reads x once; bytes between rows are not read. Thread-safe for different *activations and contexts.
 //
-// No integer stands for NaN or infinity. They are refused wherever in x they are ("x.data"), in the scales of int8
-// ("x.scales"), and where an int8 times its scale exceeds the floats ("x.data"). Bytes between rows are not read. Zeros
-// and subnormals are numbers like others. Magnitudes of x up to 1e32 are safe; beyond, y may be infinite or no number.
+// Fails on null data of nonzero size, a stride below K, K other than w.k(), int8 without scales, sizes that overflow,
+// short memory, and on NaN or infinity in x ("x.data"), in the scales of int8 ("x.scales"), or in an int8 times its
+// scale
+// ("x.data"). *activations then has no rows.
+//
+// Zeros and subnormals are valid. Magnitudes of x up to 1e32 are safe; above, y may be infinite or NaN.
 LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, const PrepareOptions& options,
                          Context& context, Activations* activations);
 
-// The same for the normalized x, bit for bit as Prepare for the output of ReferenceRmsNorm, but x is read from memory
-// once, and its normalized rows are never stored. Fails, too, on a weight or an epsilon that is not finite, epsilon <
-// 0, and a row whose normalized values are not finite (as a row of zeros with epsilon 0).
+// Prepares x normalized by RMSNorm. The result has the same bits as Prepare of the output of ReferenceRmsNorm, but
+// normalized rows are never stored. Fails as Prepare does, and on a weight or an epsilon that is not finite, a negative
+// epsilon, and a row whose normalized values are not finite (such as a row of zeros with epsilon 0).
 LUTRA_API Status PrepareRmsNorm(const ActivationView& x, const RmsNorm& norm, const PackedMatrix& w,
                                 const PrepareOptions& options, Context& context, Activations* activations);
 

@@ -1,4 +1,4 @@
-// Owned memory: aligned, never throwing, on huge pages where the OS gives them.
+// Buffer: owned memory, aligned to 64 bytes, without exceptions, on huge pages where the system offers them.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace lutra {
 
-// A movable block of bytes aligned to 64. Not thread-safe.
+// Owns bytes at an address that is a multiple of 64. Movable. Not thread-safe.
 class LUTRA_API Buffer {
  public:
   static constexpr std::size_t kAlignment = 64;
@@ -23,10 +23,11 @@ class LUTRA_API Buffer {
     return *this;
   }
 
-  // Makes size() at least `size`; the contents are lost when it has to grow. False, and nothing changed, if memory is
-  // short.
+  // Makes size() at least `size` bytes. If the buffer grows, its contents are lost. If memory is short, returns false
+  // and changes nothing.
   [[nodiscard]] bool Reserve(std::size_t size);
 
+  // The bytes as elements of T.
   template <class T>
   T* as() {
     return reinterpret_cast<T*>(data_);

@@ -1,4 +1,4 @@
-// What a caller keeps from call to call.
+// Context: the executor and the scratch memory that a caller keeps from call to call.
 #pragma once
 
 #include "lutra/activations.h"
@@ -6,10 +6,10 @@
 
 namespace lutra {
 
-// One per calling thread; cheap. The executor must outlive it.
+// Each calling thread needs a context of its own; it is cheap. The executor must outlive it.
 struct Context {
   Executor* executor = nullptr;  // null: serial
-  Activations scratch = {};      // of MatMul(w, x view, y, context); its memory only grows
+  Activations scratch = {};      // of MatMul(w, x, y, context) with x as a view; its memory only grows
 };
 
 }  // namespace lutra

@@ -1,4 +1,4 @@
-// How Lutra borrows the caller's threads.
+// Executor: the interface through which Lutra uses the caller's threads.
 #pragma once
 
 #include <cstddef>
@@ -13,14 +13,14 @@ class LUTRA_API Executor {
   using Task = void (*)(void* context, std::size_t index);
 
   virtual ~Executor() = default;
-  // How many tasks can run at the same time; at least 1. Used to choose the grain of the split.
+  // The number of tasks that can run at the same time; at least 1. Lutra splits a call into pieces by it.
   virtual std::size_t Concurrency() const = 0;
   // Calls task(context, i) once for each i in [0, count), in any order, on any threads; returns when all have returned.
   // Tasks neither throw nor call back into the executor.
   virtual void ParallelFor(std::size_t count, Task task, void* context) = 0;
 };
 
-// The default: one after the other on the calling thread. Thread-safe, without state.
+// The default executor: runs all tasks on the calling thread, in order. Thread-safe, without state.
 LUTRA_API Executor& SerialExecutor();
 
 }  // namespace lutra

@@ -1,4 +1,4 @@
-// What a shared library shows.
+// LUTRA_API: marks what a shared library exports.
 #pragma once
 
 // Exports a function or class. Empty in static libraries, so that an engine that links one does not export it in turn.

@@ -7,8 +7,8 @@
 
 namespace lutra {
 
-// f16 is IEEE binary16; bf16 is the upper half of a binary32. Values are rounded to nearest, ties to even; above the
-// largest finite value they become infinite, and NaN stays NaN. Thread-safe.
+// f16 is IEEE binary16; bf16 is the upper 16 bits of a binary32. Conversions to 16 bits round to nearest, ties to even.
+// Values that round above the largest finite value become infinite; NaN stays NaN. Thread-safe.
 LUTRA_API float F16ToF32(std::uint16_t bits) noexcept;
 LUTRA_API std::uint16_t F32ToF16(float value) noexcept;
 LUTRA_API float BF16ToF32(std::uint16_t bits) noexcept;

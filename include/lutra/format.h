@@ -7,26 +7,27 @@
 
 namespace lutra {
 
-// --- Activation kinds: what weights are multiplied with. A row of x becomes either
+// --- Activation kinds: the forms in which Prepare stores a row of x.
 //
 //   sum tables  (T-MAC, https://arxiv.org/abs/2407.00088; LUT Tensor Core, https://arxiv.org/abs/2408.06003)
-//               For each g consecutive elements of x, the sums with all combinations of digits as factors: -1 and 1 in
-//               base 2, -1, 0 and 1 in base 3. The index of g weights selects their sum by one lookup.
-//               In base 3 the number that the digits form is balanced, so its negation stands for the negated weights:
-//               only indices >= 0 have an entry (a mirrored table), and the sign is applied to the entry.
-//   integers    x in rounded integers; each product is computed.
+//               A table serves g consecutive elements of x. Its entries are the sums of these elements times all
+//               combinations of digits: -1 and 1 in base 2; -1, 0 and 1 in base 3. The digits of g weights form an
+//               index, which selects the sum for these weights by one lookup. Base 3 is balanced: negating an index
+//               negates all digits. So only indices >= 0 have an entry (a mirrored table); a sign bit beside the index
+//               negates the entry.
+//   integers    x is rounded to integers, and each product is computed.
 //
-// Their entries have 8 bits, or 16 bits as two 7-bit limbs (Precision).
+// Entries of tables and integers have 8 bits, or 16 bits as two 7-bit limbs (Precision).
 enum class ActivationKind : std::uint8_t { kBinarySums, kTernarySums, kIntegers };
 
 struct ActivationInfo {
   ActivationKind kind;
   const char* name;
-  int base;                   // of the digits of an index; 0: there are no tables
+  int base;                   // of the digits of an index; 0 for integers
   int g;                      // elements of x per table
-  int entries;                // of a table
+  int entries;                // entries of a table
   std::size_t chunk_weights;  // elements of x in a chunk
-  std::size_t chunk_bytes;    // of a chunk of one row of x, for each limb: four tables of 16 bytes, or 16 integers
+  std::size_t chunk_bytes;    // bytes of a chunk of one row of x, for each limb: four tables of 16, or 16 integers
 
   constexpr bool has_tables() const { return base != 0; }
 };
@@ -44,23 +45,31 @@ constexpr const char* Name(ActivationKind kind) noexcept {
                                                                                                  : "?";
 }
 
-// kInt8: int8 tables or int8 x, the fast default; NMSE 1.4e-5 to 4.5e-5 on Gaussian x and evenly used codes.
-// kInt16: 15 bits in two limbs of 7. Sums are exact integers: for int8 activations without any rounding of x (where no
-//     K-block straddles two activation scales, and, with an order of columns, x has one per row), for others after
-//     rounding x to a multiple of max|x| / ExactLimit per K-block.
+// How exactly Prepare stores x.
+//
+//   kInt8    table entries or integers of 8 bits: the fast default. NMSE 1.4e-5 to 4.5e-5 on Gaussian x and evenly used
+//            codes.
+//   kInt16   two limbs of 7 bits. All sums are exact integers. int8 x is not rounded at all, if no K-block straddles
+//   two
+//            scales of x and, with an order of columns, each row of x has one scale. Other x is rounded to multiples of
+//            max|x| / ExactLimit in each K-block.
 enum class Precision : std::uint8_t { kInt8, kInt16 };
 constexpr const char* Name(Precision precision) noexcept {
   return precision == Precision::kInt8 ? "int8" : precision == Precision::kInt16 ? "int16" : "?";
 }
 inline constexpr Precision kPrecisions[] = {Precision::kInt8, Precision::kInt16};
+// Limbs of an entry or integer.
 constexpr int Limbs(Precision precision) { return precision == Precision::kInt16 ? 2 : 1; }
 
-// The largest |x| in integers under kInt16: g of them sum to at most 127 * 128 + 63, what two limbs hold.
+// The largest integer of x under kInt16: g of them sum to at most 127 * 128 + 63, the largest number that two limbs
+// hold.
 constexpr int ExactLimit(const ActivationInfo& a) { return (127 * 128 + 63) / a.g; }
 
-// --- Encodings: how the codes of a row are stored. layout/encodings.h says in which order.
+// --- Encodings: how the codes of a row are stored. layout/encodings.h has the places of the bits.
 //
-//   planes of indices   bit p of four consecutive codes, read as signs, is an index of plane p into sum tables
+//   planes of indices   bit p of four consecutive codes is an index of plane p into sum tables: a bit 1 is the digit 1,
+//   a
+//                       bit 0 the digit -1
 //   ternary indices     three codes are the digits of one balanced number in base 3: four bits of index and a sign
 //   nibbles             a code of four bits
 //   nibbles of 3 bits   three codes in the low bits of three nibbles; the bits of a fourth code are their top bits
@@ -71,11 +80,11 @@ enum class Encoding : std::uint8_t { kPlanes1, kPlanes2, kTernaryIndices, kNibbl
 struct EncodingInfo {
   Encoding encoding;
   const char* name;
-  ActivationKind kind;        // of the tables that stored nibbles index; kIntegers: nibbles are codes
-  int planes;                 // nibbles of a row that stand for the same weights, or for a quarter of a chunk each
+  ActivationKind kind;        // the kind of sum tables that stored indices select from; kIntegers: codes are stored
+  int planes;                 // planes of indices; or, of codes, nibbles that each hold a quarter of a chunk
   std::size_t chunk_weights;  // codes of a row in a chunk, the unit of packing: four nibbles for each plane
-  std::size_t sign_bits;      // of a row and chunk
-  std::size_t k_block;        // the largest K-block, in weights, where one scale serves more
+  std::size_t sign_bits;      // sign bits of a row and chunk
+  std::size_t k_block;        // weights of a K-block if one scale serves more than 128 weights
 
   constexpr bool has_indices() const { return kind != ActivationKind::kIntegers; }
   constexpr bool has_signs() const { return sign_bits != 0; }
@@ -94,14 +103,14 @@ inline constexpr EncodingInfo kEncodings[] = {
 };
 constexpr const EncodingInfo& Describe(Encoding encoding) { return kEncodings[static_cast<std::size_t>(encoding)]; }
 
-// --- Formats: what a code q in [0, levels) means.
+// --- Formats: the meaning of a code q in [0, levels).
 //
 //     w = scale * (value(q) - zero)          value(q) = unit * (first + step * q), or unit * values[q]
 enum class Format : std::uint8_t { kInt1, kInt2, kInt3, kInt4, kTernary, kIq4nl, kFp4 };
 
 namespace internal {
 
-// ggml's IQ4_NL and IQ4_XS.
+// The values of ggml's IQ4_NL.
 inline constexpr std::int8_t kIq4nlValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                                  1,    13,   25,  38,  53,  69,  89,  113};
 // Twice E2M1 (OCP Microscaling Formats): 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives.
@@ -115,9 +124,9 @@ struct FormatInfo {
   int levels;  // number of codes
   Encoding encoding;
   float unit;                 // a power of two
-  int first, step;            // the affine rule, or
-  const std::int8_t* values;  // [levels], the table of values
-  float default_zero;         // the zero point of a matrix that has none
+  int first, step;            // the affine rule, if values is null
+  const std::int8_t* values;  // [levels], or null: the table of values
+  float default_zero;         // the zero point of a matrix without zeros
 
   constexpr int integer(int q) const { return values != nullptr ? values[q] : first + step * q; }
   constexpr float value(int q) const { return unit * static_cast<float>(integer(q)); }
@@ -139,12 +148,12 @@ constexpr const FormatInfo& Describe(Format format) { return kFormats[static_cas
 constexpr bool IsFormat(Format format) { return static_cast<std::size_t>(format) < kFormatCount; }
 constexpr const char* Name(Format format) noexcept { return IsFormat(format) ? Describe(format).name : "?"; }
 
-// --- Methods: a format multiplied with an activation kind, its encoding's or kIntegers. Kernels sum L(q) * x in
-// integers, where
+// --- Methods: a format multiplied with an activation kind: the kind of its encoding, or kIntegers. Kernels sum L(q) *
+// x in integers, where
 //
 //     value(q) = gain * L(q) + center
 //
-// Sum tables: L(q) = sum_p 2^p * digit_p(q), the digits that select from the tables. Integers: L(q) = value(q) / unit.
+// Sum tables: L(q) = sum_p 2^p * digit_p(q), with the digit of each plane p. Integers: L(q) = value(q) / unit.
 struct MethodInfo {
   Format format;
   ActivationKind kind;
@@ -153,6 +162,7 @@ struct MethodInfo {
   constexpr const ActivationInfo& activations() const { return Describe(kind); }
   constexpr bool looks_up() const { return activations().has_tables(); }
 
+  // L(q).
   constexpr int integer(int q) const {
     return !looks_up() ? info().integer(q) : activations().base == 2 ? 2 * q - (info().levels - 1) : q - 1;
   }
@@ -163,8 +173,9 @@ struct MethodInfo {
   constexpr float center() const {
     return !looks_up() ? 0.0f : info().value(0) - gain() * static_cast<float>(integer(0));
   }
-  // Without zero points w / (scale * gain) = L(q) + start(), an integer.
+  // Without zeros, w / (scale * gain) = L(q) + start(), an integer.
   constexpr int start() const { return static_cast<int>((center() - info().default_zero) / gain()); }
+  // The smallest and the largest L(q).
   constexpr int lowest() const { return Extreme(false); }
   constexpr int highest() const { return Extreme(true); }
 
@@ -177,12 +188,12 @@ struct MethodInfo {
     return extreme;
   }
 };
-// A format's method under Choice::kInvariant: lookups in the tables that its encoding indexes, or products of integers.
+// The method of a format under Choice::kInvariant: lookups if its encoding has indices, otherwise dot products.
 constexpr MethodInfo MethodOf(Format format) { return {format, Describe(format).stored().kind}; }
 
-// --- Groups: consecutive weights of a row that share a scale. 16, 32, 64, 128 or 256 weights, or
+// --- Groups: consecutive weights of a row that share a scale. A group size is 16, 32, 64, 128, 256, or one of these:
 inline constexpr std::size_t kPerRow = 0;                                // one scale per row of W
-inline constexpr std::size_t kPerMatrix = static_cast<std::size_t>(-1);  // one scale in all
+inline constexpr std::size_t kPerMatrix = static_cast<std::size_t>(-1);  // one scale for all of W
 
 constexpr bool IsGroupSize(std::size_t group) {
   return group == kPerRow || group == kPerMatrix || group == 16 || group == 32 || group == 64 || group == 128 ||

@@ -1,4 +1,4 @@
-// Finds the tensors of a GGUF file (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
+// GgufFile: the list of tensors of a GGUF file (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
 #pragma once
 
 #include <cstddef>
@@ -20,7 +20,7 @@ struct GgufTensor {
   std::uint32_t type = 0;    // see FindGgufType
   std::uint32_t rank = 0;    // 1 to 4
   std::size_t dims[4] = {};  // the first is K, whose elements are contiguous; 1 from the rank on; never 0
-  std::uint64_t offset = 0;  // of the data in the file
+  std::uint64_t offset = 0;  // of the data, from the begin of the file
   const std::uint8_t* data = nullptr;
   std::size_t size = 0;  // bytes; for a type that ggml does not have, all bytes from `data` to the end of the file
 
@@ -44,10 +44,10 @@ class LUTRA_API GgufFile {
     return *this;
   }
 
-  // Reads versions 2 and 3, little-endian. Skips all metadata but general.alignment. Input is untrusted: malformed data
-  // is rejected, never read out of bounds, and every tensor lies within the bytes. Fails, with nothing changed, with
-  // kInvalidArgument on damaged or truncated files, kUnsupported on other versions. Time and memory are proportional to
-  // the part of the file before the data.
+  // Reads the list of tensors from `size` bytes of a file of version 2 or 3, little-endian. Skips all metadata except
+  // general.alignment. Input is untrusted: malformed data is rejected, never read out of bounds, and every tensor lies
+  // within the bytes. Fails, with this object unchanged, with kInvalidArgument on damaged or truncated files and with
+  // kUnsupported on other versions. Time and memory are proportional to the part of the file before the data.
   Status Parse(const void* bytes, std::size_t size);
 
   std::uint32_t version() const { return version_; }
@@ -66,6 +66,7 @@ class LUTRA_API GgufFile {
   Buffer tensors_, by_name_;  // GgufTensor[size_]; pointers to them, sorted
 };
 
+// ImportGguf (import.h) of a tensor of a file.
 inline Status ImportGguf(const GgufTensor& tensor, QuantizedMatrix* w) {
   return ImportGguf(tensor.type, tensor.data, tensor.size, tensor.m(), tensor.k(), w);
 }

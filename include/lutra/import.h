@@ -1,9 +1,9 @@
 // Imports quantized weights of other tools without loss: GGUF blocks, GPTQ and AWQ. Pack takes the result.
 //
-// Every W(m, k) equals the tool's own dequantized weight in float, bit for bit. The data are read once and are not
-// needed afterwards. They hold no bias: set QuantizedView::bias in a copy of the view. The functions are thread-safe.
-// They fail, with *w untouched, if the sizes do not match M and K, if no format holds the codes or scales, and if
-// memory is short.
+// Every W(m, k) equals the tool's own dequantized weight in float, bit for bit. The functions read the data once; it is
+// not needed afterwards. The result has no bias; to add one, set QuantizedView::bias in a copy of the view. The
+// functions are thread-safe. They fail, with *w unchanged, if sizes do not match M and K, if no format can hold the
+// codes or scales, if a scale is not finite, and if memory is short.
 #pragma once
 
 #include <cstddef>
@@ -27,9 +27,10 @@ struct GgufType {
   const char* refusal;  // why no format holds this type; null if one does
 
   Format format = Format::kInt4;
-  std::size_t group = 0;                 // kTernary: kPerRow or kPerMatrix, if all scales of a row or matrix are equal
-  DataType scale_type = DataType::kF16;  // an integer's: with super-scales
-  // Offsets have scale_type. kTernary where a weight is twice the scale: int2 with zero points 1 (kUInt8).
+  std::size_t group = 0;                 // kTernary: kPerRow or kPerMatrix if all scales of a row or matrix are equal
+  DataType scale_type = DataType::kF16;  // kInt8 or kUInt4: with super-scales
+  // Offsets have scale_type. A kTernary type is imported as int2 with zero points of 1 (kUInt8) if any of its codes is
+  // 3, which stands for twice the scale.
   ZeroKind zero_kind = ZeroKind::kNone;
 };
 
@@ -40,9 +41,9 @@ struct GgufTypeList {
   const GgufType* end() const { return data + size; }
 };
 
-// In the order of ids. The list has static storage duration.
+// All types of ggml, in ascending order of ids. The list has static storage duration. Thread-safe.
 LUTRA_API GgufTypeList GgufTypes();
-// Null if ggml has no such type.
+// The type with this id; null if ggml has none. Thread-safe.
 LUTRA_API const GgufType* FindGgufType(std::uint32_t id);
 
 // Imports a tensor W[M x K] from `size` bytes at any address: the blocks of row 0, then the blocks of row 1, and so on.
@@ -61,7 +62,7 @@ struct TensorView {
   std::size_t size = 0;  // elements
 };
 
-// What zero point the number z in qzeros means.
+// The zero point that a number z in qzeros stands for.
 enum class GptqZeros : std::uint8_t {
   kMinusOne,  // (z + 1) mod 2^bits: checkpoint_format "gptq", which is the usual one
   kAsStored,  // z: "gptq_v2"
@@ -102,6 +103,7 @@ struct AwqView {
   TensorView<std::uint32_t> qzeros = {};   // [G x M / 8], packed along M, as they are
   TensorView<std::uint16_t> scales = {};   // [G x M], f16
 };
+// Fails as the head of this file says. kUnsupported: another group_size.
 LUTRA_API Status ImportAwq(const AwqView& awq, QuantizedMatrix* w);
 
 }  // namespace lutra

@@ -1,4 +1,4 @@
-// A file's bytes, read-only, without copying them.
+// MappedFile: the bytes of a file, read-only, without a copy.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +11,8 @@
 
 namespace lutra {
 
-// Maps a file; where the system has no mmap, reads it. The file must not change while it is mapped. If another file is
-// renamed over it, the mapping keeps the old bytes. Movable. Any number of threads may read.
+// Maps a file, or reads it on systems without mmap. The file must not change while it is mapped. If another file is
+// renamed over it, the mapping keeps the old bytes. Movable. Any number of threads may read the bytes.
 class LUTRA_API MappedFile {
  public:
   MappedFile() = default;
@@ -28,7 +28,8 @@ class LUTRA_API MappedFile {
     return *this;
   }
 
-  // Fails with kIo, and nothing changed, if `path` is not a regular file or cannot be read; errno may say why.
+  // Maps the file at `path`. Fails, with this object unchanged: with kIo if `path` is not a regular file or cannot be
+  // read (errno may say why), with kInvalidArgument if it is null.
   Status Open(const char* path);
 
   const std::uint8_t* data() const { return data_; }  // aligned to 64 bytes; null if size() is 0

@@ -1,4 +1,4 @@
-// y[N x M] = x[N x K] * W[M x K]^T + bias[M]
+// MatMul: y[N x M] = x[N x K] * W[M x K]^T + bias[M]
 #pragma once
 
 #include <cstddef>
@@ -12,17 +12,19 @@
 
 namespace lutra {
 
-// Multiplies, over context.executor. x must fit w (Activations::Fits); y.n = x.n(), y.m = w.m(). Fails, with y
-// untouched, on activations that do not fit, mismatched shapes, null data of nonzero size, a stride below M or a type
-// that is not a float. Never allocates. Thread-safe: w and x are only read; y must not overlap them.
+// Multiplies prepared x[N x K] with w[M x K] and writes y[N x M], over context.executor. x must fit w
+// (Activations::Fits), y.n must be x.n() and y.m must be w.m(). y must not overlap w or x. Never allocates.
+// Thread-safe: only reads w and x. Fails, with y unchanged, on activations that do not fit, other shapes, null data of
+// nonzero size, a stride below M, and a type of y that is not a float.
 LUTRA_API Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, Context& context);
 
-// Prepares x into context.scratch and multiplies, in one call: for a matrix that does not share its x with others.
-// Fails as Prepare and MatMul do, with y untouched.
+// Prepares x[N x K] into context.scratch and multiplies, in one call, for a matrix that does not share its x with
+// others. Thread-safe for different contexts. Fails as Prepare and MatMul do, with y unchanged.
 LUTRA_API Status MatMul(const PackedMatrix& w, const ActivationView& x, const OutputView& y, Context& context);
 
-// Computes only the columns [m_begin, m_end) of y, on the calling thread; y describes the whole output. Any range, any
-// thread; the union of ranges equals MatMul bit for bit. Multiples of 64 avoid double work at the edges.
+// Computes the columns [m_begin, m_end) of y, m_begin <= m_end <= M, on the calling thread; y describes all of y[N x
+// M]. Every element has the same bits as from MatMul. Threads may compute different ranges at the same time. Ranges
+// that begin and end at multiples of 64 avoid double work. Never allocates. Fails as MatMul does, and on other ranges.
 LUTRA_API Status MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView& y, std::size_t m_begin,
                              std::size_t m_end);
 

@@ -1,4 +1,5 @@
-// Views of the caller's matrices. Nothing here owns memory; nothing is read before Pack, Prepare or MatMul is called.
+// Views of the caller's matrices: quantized W, x and y. They do not own memory; only the functions that take them read
+// it.
 #pragma once
 
 #include <cstddef>
@@ -8,16 +9,17 @@
 
 namespace lutra {
 
+// The type of array elements.
 enum class DataType : std::uint8_t {
   kF32,
   kF16,    // IEEE binary16, 2 bytes
-  kBF16,   // upper half of a binary32, 2 bytes
+  kBF16,   // upper 16 bits of a binary32, 2 bytes
   kInt8,   // activations, and scales of two levels
   kUInt4,  // scales of two levels only: 0 .. 15, a byte each in views, four bits when packed
   kUInt8,  // zero points
   kE8M0,   // scales: a byte e is 2^(e - 127) (OCP Microscaling Formats); 255, its NaN, is refused
 };
-// "f32", "bf16", "e8m0", ...; "?" for a value that is none of the enum's, here and below.
+// "f32", "bf16", "e8m0", ... Here and below, Name returns "?" for a value that is no enumerator.
 constexpr const char* Name(DataType type) noexcept {
   switch (type) {
     case DataType::kF32:
@@ -38,6 +40,7 @@ constexpr const char* Name(DataType type) noexcept {
   return "?";
 }
 constexpr bool IsFloat(DataType type) { return type <= DataType::kBF16; }
+// Bytes of an element in views.
 constexpr std::size_t SizeOf(DataType type) { return type == DataType::kF32 ? 4 : IsFloat(type) ? 2 : 1; }
 
 // x[N x K], row-major: element (n, k) at data[n * row_stride + k]. All elements must be finite.
@@ -52,15 +55,16 @@ struct ActivationView {
   std::size_t n = 0, k = 0;
   std::size_t row_stride = 0;  // elements; at least k, if n > 1
 
-  // kInt8 only: x = scale * int. scale_group = kPerRow: scales[n]. Otherwise any number of elements but kPerMatrix:
-  // scales[n * ceil(k / scale_group) + k / scale_group]. Finite.
+  // kInt8 only: x = scale * integer. Element (n, k) has scales[n] if scale_group is kPerRow. Otherwise scale_group is
+  // any number of elements (not kPerMatrix), and element (n, k) has scales[n * ceil(K / scale_group) + k /
+  // scale_group]. Scales must be finite.
   const float* scales = nullptr;
   std::size_t scale_group = kPerRow;
 
   constexpr ActivationView() = default;
   constexpr ActivationView(const float* x, std::size_t n_, std::size_t k_, std::size_t row_stride_ = 0)
       : ActivationView(x, DataType::kF32, n_, k_, row_stride_ != 0 ? row_stride_ : k_) {}
-  // All fields; for a type that is known only when the program runs. A row_stride of 0 stays 0.
+  // All fields, for a type that is known only at run time. A row_stride of 0 stays 0.
   constexpr ActivationView(const void* data_, DataType type_, std::size_t n_, std::size_t k_, std::size_t row_stride_,
                            const float* scales_ = nullptr, std::size_t scale_group_ = kPerRow)
       : data(data_), type(type_), n(n_), k(k_), row_stride(row_stride_), scales(scales_), scale_group(scale_group_) {}
@@ -75,7 +79,7 @@ struct ActivationView {
                                        std::size_t row_stride = 0) {
     return {x, DataType::kBF16, n, k, row_stride != 0 ? row_stride : k};
   }
-  // x = scale * int. scales[n], or [n x ceil(k / scale_group)].
+  // x = scale * integer; scales[N], or scales[N x ceil(K / scale_group)].
   static constexpr ActivationView Int8(const std::int8_t* x, const float* scales, std::size_t n, std::size_t k,
                                        std::size_t scale_group = kPerRow, std::size_t row_stride = 0) {
     return {x, DataType::kInt8, n, k, row_stride != 0 ? row_stride : k, scales, scale_group};
@@ -103,7 +107,7 @@ struct OutputView {
   constexpr OutputView() = default;
   constexpr OutputView(float* y, std::size_t n_, std::size_t m_, std::size_t row_stride_ = 0)
       : OutputView(y, DataType::kF32, n_, m_, row_stride_ != 0 ? row_stride_ : m_) {}
-  // All fields; for a type that is known only when the program runs. A row_stride of 0 stays 0.
+  // All fields, for a type that is known only at run time. A row_stride of 0 stays 0.
   constexpr OutputView(void* data_, DataType type_, std::size_t n_, std::size_t m_, std::size_t row_stride_)
       : data(data_), type(type_), n(n_), m(m_), row_stride(row_stride_) {}
 
@@ -117,9 +121,9 @@ struct OutputView {
   }
 };
 
-// What zeros[] of a matrix mean.
+// The meaning of zeros[] of a matrix.
 enum class ZeroKind : std::uint8_t {
-  kNone,    // there are none: the format's default zero point
+  kNone,    // no zeros: W has the format's default zero point
   kPoint,   // zero points: W = scale * (value - zero)
   kOffset,  // offsets: W = scale * value + offset
 };
@@ -136,12 +140,13 @@ constexpr const char* Name(ZeroKind kind) noexcept {
   return "?";
 }
 
-// A quantized W[M x K]: W(m, k) = scale * (value(codes[m * code_stride + k]) - zero), see FormatInfo.
-// Scales and zeros: one per group of `group` consecutive weights of a row, [M x GroupsPerRow(k, group)], row-major;
-// [M] for kPerRow, [1] for kPerMatrix. They must be finite.
+// A quantized W[M x K]: W(m, k) = scale * (value(codes[m * code_stride + k]) - zero), or scale * value + offset; see
+// FormatInfo and ZeroKind. Each group of `group` consecutive weights of a row has one scale and one zero: row-major
+// arrays [M x GroupsPerRow(k, group)]; [M] for kPerRow, [1] for kPerMatrix. All must be finite.
 //
-// Scales may have two levels (the K-quants of GGUF): scales[] are integers, kInt8 or kUInt4, and so are offsets; each
-// is multiplied by the super-scale, or super-offset, of its 256 weights: f16, [M x GroupsPerRow(k, kSuperGroup)].
+// Scales may have two levels, as in the K-quants of GGUF: scales[] and offsets are integers, kInt8 or kUInt4. A scale
+// is multiplied by the super-scale of its super-group, an offset by the super-offset: f16 arrays [M x GroupsPerRow(k,
+// kSuperGroup)].
 struct QuantizedView {
   Format format = Format::kInt4;
   std::size_t m = 0, k = 0;
@@ -151,38 +156,40 @@ struct QuantizedView {
   const void* scales = nullptr;
   DataType scale_type = DataType::kF16;
   ZeroKind zero_kind = ZeroKind::kNone;  // with scales of two levels kNone or kOffset
-  // Of zeros[]. kPoint: kUInt8, kUInt4 (a byte each, 0 .. 15, packed as four bits), or scale_type, if that is a float.
-  // kOffset: scale_type, which is not kE8M0.
+  // The type of zeros[]. kPoint: kUInt8, kUInt4 (a byte each, 0 .. 15, packed as four bits), or scale_type if that is a
+  // float. kOffset: scale_type, which must not be kE8M0.
   DataType zero_type = DataType::kF16;
   const void* zeros = nullptr;
-  const std::uint16_t* super_scales = nullptr;   // if scale_type is an integer's
-  const std::uint16_t* super_offsets = nullptr;  // and zero_kind is kOffset
+  const std::uint16_t* super_scales = nullptr;   // if scales have two levels
+  const std::uint16_t* super_offsets = nullptr;  // if, moreover, zero_kind is kOffset
   const float* bias = nullptr;                   // [M] or null
-  // [K] or null: column j of the codes, whose groups are as stored, multiplies column order[j] of x (the act-order of
-  // GPTQ). A permutation.
+  // [K] or null: a permutation (GPTQ's act-order). Column j of the codes multiplies column order[j] of x. Groups are
+  // consecutive columns of the codes.
   const std::uint32_t* order = nullptr;
 };
 
-inline constexpr std::size_t kSuperGroup = 256;
+inline constexpr std::size_t kSuperGroup = 256;  // weights of a super-group
 
 // The column of x that column j of the codes multiplies.
 constexpr std::size_t ColumnOfX(const QuantizedView& w, std::size_t j) { return w.order != nullptr ? w.order[j] : j; }
 
+// Whether scales of this type are integers that are multiplied by super-scales.
 constexpr bool HasTwoLevels(DataType scale_type) {
   return scale_type == DataType::kInt8 || scale_type == DataType::kUInt4;
 }
+// The number of elements of scales[] (and of zeros[]), and of super_scales[].
 constexpr std::size_t ScaleCount(const QuantizedView& w) {
   return w.group == kPerMatrix ? 1 : w.m * GroupsPerRow(w.k, w.group);
 }
 constexpr std::size_t SuperScaleCount(const QuantizedView& w) {
   return HasTwoLevels(w.scale_type) ? w.m * GroupsPerRow(w.k, kSuperGroup) : 0;
 }
-// Bytes of one element of zeros[].
+// Bytes of an element of zeros[]; 0 if there are none.
 constexpr std::size_t ZeroSize(const QuantizedView& w) {
   return w.zero_kind == ZeroKind::kNone ? 0 : SizeOf(w.zero_type);
 }
 
-// The rows [begin, end) of w, end <= w.m.
+// The view of the rows [begin, end) of w; end <= w.m.
 inline QuantizedView Rows(QuantizedView w, std::size_t begin, std::size_t end) {
   const auto skip = [](const void* data, std::size_t bytes) -> const void* {
     return data == nullptr ? nullptr : static_cast<const std::uint8_t*>(data) + bytes;

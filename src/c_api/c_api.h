@@ -1,4 +1,4 @@
-// What the files of the C API share: handles, checks of pointers, and conversions between the views of C and C++.
+// The parts that all files of the C API share: handles, checks of pointers, and conversions between C and C++ views.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 namespace lutra {
 namespace c_api {
 
-// What a handle points to. The first word says its kind, so that a handle of another kind is refused.
+// The object behind a handle. Its first word is a tag of its kind, so that a handle of another kind is refused.
 template <class T, std::uint64_t kKind>
 struct Handle {
   static constexpr std::uint64_t kTag = 0x4c75747261000000u + kKind;  // "Lutra"
@@ -35,7 +35,7 @@ namespace c_api {
 
 // --- Checks
 
-// The first of the checks that fails.
+// Returns the first error, or ok.
 inline Status FirstError(std::initializer_list<Status> checks) {
   for (const Status& status : checks) {
     if (!status.ok()) return status;
@@ -51,18 +51,19 @@ template <class H>
 Status CheckHandle(const H* handle, const char* argument) {
   if (handle == nullptr) return Status::Invalid(argument, "is null");
   std::uint64_t tag;
-  std::memcpy(&tag, static_cast<const void*>(handle), sizeof(tag));  // of whatever kind it is
+  std::memcpy(&tag, static_cast<const void*>(handle),
+              sizeof(tag));  // H may be the wrong type: reads the first word alone
   return tag == H::kTag ? Status() : Status::Invalid(argument, "is a handle of another kind");
 }
 
-// A null context is valid: the calling thread alone.
+// A null context is valid: it stands for the calling thread alone.
 inline Status CheckContext(const lutra_context* context) {
   return context == nullptr ? Status() : CheckHandle(context, "context");
 }
 
 // --- Handles
 
-// A new one for each call, so that callers can share the handle.
+// A new Context for each call, so that calls on several threads can share the handle.
 inline Context ContextOf(const lutra_context* context) { return {context == nullptr ? nullptr : context->value.get()}; }
 
 // Moves a value into a new handle.
@@ -87,7 +88,7 @@ Status Destroy(H** handle, const char* argument) {
 
 // --- Conversions. The constants have the same values in both languages: see views.cc.
 
-// A number that no enumerator has becomes 255, which is none either, so that the C++ function refuses it.
+// A number outside 0 .. 254 becomes 255, which is no enumerator, so that the C++ function refuses it.
 template <class Enum>
 constexpr Enum FromC(std::int32_t value) {
   constexpr std::int32_t kNoEnumerator = 255;
@@ -105,7 +106,7 @@ RmsNorm NormOf(const float* weight, float epsilon);
 lutra_status ToC(const Status& status);
 lutra_quantized_view ToC(const QuantizedView& w);
 
-// `name` is that of a target, or null: the best.
+// `name`: a target's name, or null for the best target.
 Status MakeOptions(const char* name, const lutra_context* context, PackOptions* options);
 
 }  // namespace c_api

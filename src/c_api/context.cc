@@ -10,6 +10,7 @@ using namespace lutra::c_api;
 
 namespace {
 
+// An Executor over the callbacks of a C program.
 class CallbackExecutor final : public lutra::Executor {
  public:
   explicit CallbackExecutor(const lutra_executor& executor) : executor_(executor) {}
@@ -22,8 +23,9 @@ class CallbackExecutor final : public lutra::Executor {
   const lutra_executor executor_;
 };
 
-// The thread pool is compiled here, for languages that have none. A static library brings it only to programs that call
-// the C API. `executor` is null if memory was short.
+// Moves an executor into a new handle; `executor` is null if memory was short. (The thread pool is a header for C++
+// programs. For other languages it is compiled in this file, which a static library links only into programs that use
+// the C API.)
 Status GiveContext(std::unique_ptr<lutra::Executor> executor, lutra_context** context) {
   if (executor == nullptr) return Status::OutOfMemory("context");
   return Give(std::move(executor), "context", context);

@@ -1,18 +1,18 @@
-// Converts the constants and views of the C API; each view names all fields of its C++ twin, so that a new field does
-// not compile until it is converted here.
+// Converts the constants and views of the C API. Each conversion lists all fields of the C++ view, so that a new field
+// does not compile until it is converted here.
 #include "c_api/c_api.h"
 
 namespace lutra {
 namespace c_api {
 namespace {
 
-// --- Constants. Casts between the languages rely on equal values.
+// --- Constants. Conversions are casts, so values must be equal.
 
 template <class Enum>
 constexpr bool Same(std::int32_t c, Enum value) {
   return c == static_cast<std::int32_t>(value);
 }
-// The constant is the last: the C++ enum has no enumerator behind it.
+// Whether the constant is the last one: the C++ enum has no enumerator after it.
 template <class Enum>
 constexpr bool IsLast(std::int32_t c) {
   return *Name(static_cast<Enum>(c)) != '?' && *Name(static_cast<Enum>(c + 1)) == '?';

@@ -114,7 +114,7 @@ lutra_status lutra_save_bytes(const lutra_packed* w, void* bytes, size_t size) n
 
 namespace {
 
-// The part that both loads share. `load` takes the options and sets the matrix and how it was loaded.
+// The part that both load functions share. load(options, matrix, how) sets the matrix and how it was loaded.
 template <class Load>
 Status LoadWith(const Load& load, const char* target, lutra_context* context, lutra_packed** w, lutra_loaded* loaded) {
   lutra::PackOptions options;

@@ -1,4 +1,4 @@
-// GGUF's types of blocks in one table, and the import of tensors.
+// ImportGguf: the table of GGUF's types, and the import of tensors block by block.
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -82,8 +82,8 @@ constexpr std::array<GgufType, kTypeCount> kTypes = PublicTypes();
 
 // --- Tensors.
 
-// Finds whether several blocks or rows can share one scale. The scale of a block of zeros may change, but not its sign,
-// which is the sign of the zeros.
+// Finds whether several blocks or rows can share one scale. A block of zeros can take any scale of the same sign; the
+// sign must stay, because it is the sign of the zeros.
 class CommonScale {
  public:
   void Add(std::uint16_t scale, bool zeros) {
@@ -105,7 +105,7 @@ class CommonScale {
 
  private:
   std::uint16_t scale_ = 0;
-  bool empty_ = true, any_ = false, exists_ = true;
+  bool empty_ = true, any_ = false, exists_ = true;  // any_: all blocks so far have only zeros
 };
 
 // The blocks of W[M x K].
@@ -150,8 +150,8 @@ void ChooseTernary(const Blocks& blocks, QuantizedView* shape) {
   }
 }
 
-// Where block number `at` is written in *w. Its scale and offset (two levels: super-scale and super-offset) go to
-// *scale and *offset first, as several blocks may share a scale.
+// The destination of block number `at` in *w. Its scale and offset (two levels: super-scale and super-offset) go to
+// *scale and *offset first, because several blocks may share a scale.
 internal::GgufBlock PlaceOf(std::size_t at, std::size_t weights, QuantizedMatrix* w, std::uint16_t* scale,
                             std::uint16_t* offset) {
   internal::GgufBlock to{w->codes() + at * weights, scale, offset, nullptr, nullptr};
@@ -164,12 +164,12 @@ internal::GgufBlock PlaceOf(std::size_t at, std::size_t weights, QuantizedMatrix
   return to;
 }
 
-// Fills *w, which is allocated for the blocks.
+// Decodes all blocks to *w, which is allocated for them.
 Status Decode(const Blocks& blocks, QuantizedMatrix* w) {
   const QuantizedView& v = w->view();
   const bool two_levels = HasTwoLevels(v.scale_type);
-  const bool halves = v.scale_type == kF16;  // else a block's only scales are the bytes of its groups
-  auto* const scales = two_levels ? w->super_scales() : halves ? static_cast<std::uint16_t*>(w->scales()) : nullptr;
+  const bool f16_scales = v.scale_type == kF16;  // otherwise the scales of a block are the bytes of its groups
+  auto* const scales = two_levels ? w->super_scales() : f16_scales ? static_cast<std::uint16_t*>(w->scales()) : nullptr;
   auto* const offsets = two_levels ? w->super_offsets() : static_cast<std::uint16_t*>(w->zeros());
   CommonScale of_matrix;
   for (std::size_t row = 0; row < v.m; ++row) {
@@ -236,7 +236,7 @@ Status ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std
   if (shape.format == Format::kTernary && size != 0) ChooseTernary(blocks, &shape);
   QuantizedMatrix result;
   LUTRA_RETURN_IF_ERROR(result.Allocate(shape));
-  if (size != 0) {  // any number of rows may have no columns
+  if (size != 0) {  // K may be 0 with any M
     LUTRA_RETURN_IF_ERROR(Decode(blocks, &result));
   }
   *w = std::move(result);

@@ -1,4 +1,4 @@
-// Takes the blocks of GGUF apart, one function per type. ggml defines where the fields are.
+// Decodes blocks of GGUF, one function per type. ggml defines the places of the fields.
 #include "import/gguf_blocks.h"
 
 #include <algorithm>
@@ -16,7 +16,8 @@ std::uint16_t LoadF16(const std::uint8_t* bytes) { return LoadLittleEndian<std::
 // ggml subtracts offsets, Lutra adds them.
 std::uint16_t NegatedF16(std::uint16_t bits) { return bits ^ 0x8000; }
 
-// Codes of kBits bits, from kBytes bytes at a time: first the lowest field of each byte, then the next field of each.
+// Unpacks codes of kBits bits, kBytes bytes at a time: first the lowest field of each byte, then the next field of
+// each.
 template <std::size_t kBytes, int kBits>
 void UnpackFields(const std::uint8_t* bytes, std::size_t size, std::uint8_t* codes) {
   constexpr int kMask = (1 << kBits) - 1;
@@ -28,8 +29,9 @@ void UnpackFields(const std::uint8_t* bytes, std::size_t size, std::uint8_t* cod
   }
 }
 
-// A byte is a fraction of 256, whose `digits` digits in base 3 are codes: first the highest digit of each of `count`
-// bytes, then the next digit of each. Returns the end of the codes.
+// Unpacks codes that are digits in base 3. byte / 256 is a fraction; its first `digits` digits are codes. The result
+// has the highest digit of each of `count` bytes (at most 32), then the next digit of each. Returns the end of the
+// codes.
 std::uint8_t* UnpackDigits(const std::uint8_t* bytes, std::size_t count, int digits, std::uint8_t* codes) {
   std::uint8_t rest[32];
   std::copy_n(bytes, count, rest);

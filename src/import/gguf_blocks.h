@@ -1,4 +1,4 @@
-// Functions that take a block of GGUF apart, by the type of the block.
+// Functions that decode a block of GGUF, one per type.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Imports GPTQ and AWQ: unpacks words to codes row by row, and sorts the columns by group.
+// ImportGptq and ImportAwq: unpacks words to codes and sorts the columns by group.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -78,10 +78,11 @@ bool SortColumns(const std::int32_t* g_idx, const QuantizedView& shape, Buffer* 
   return true;
 }
 
-// Words of a row are M apart, and codes of a column are K apart: transposes a few rows at a time in a small buffer.
+// Writes the codes of all rows, column j from column order[j]. The words of a row are M words apart and the codes of a
+// column K bytes apart, so kRows rows at a time are transposed in a buffer.
 template <class CodeAt>
 bool FillCodes(const CodeAt& code_at, const std::uint32_t* order, QuantizedMatrix* w) {
-  constexpr std::size_t kRows = 16;
+  constexpr std::size_t kRows = 16;  // the words of 16 rows fill a cache line
   const std::size_t m = w->view().m, k = w->view().k;
   Buffer rows_buffer;  // [K x kRows]
   if (!rows_buffer.Reserve(k * kRows)) return false;

@@ -1,4 +1,4 @@
-// Aligned memory, on huge pages if it is large.
+// Buffer: aligned memory, on huge pages if it is large.
 #include "lutra/buffer.h"
 
 #include <cstdlib>
@@ -10,13 +10,13 @@
 namespace lutra {
 namespace {
 
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;  // bytes, on x86 and on Arm with pages of 4 KB
 
 }  // namespace
 
 bool Buffer::Reserve(std::size_t size) {
   if (size <= size_) return true;
-  // From one huge page on, whole ones: fewer TLB misses while panels stream from memory.
+  // From 2 MB on, memory takes whole huge pages: fewer TLB misses while panels are read from memory.
   const std::size_t alignment = size >= kHugePage ? kHugePage : kAlignment;
   if (size > static_cast<std::size_t>(-1) / 2 - alignment) return false;
   const std::size_t rounded = (size + alignment - 1) / alignment * alignment;

@@ -1,4 +1,4 @@
-// See checksum.h.
+// XXH64, in portable code; see checksum.h.
 #include "memory/checksum.h"
 
 #include <cstring>
@@ -7,7 +7,7 @@ namespace lutra {
 namespace internal {
 namespace {
 
-// The specification's primes, and its numbers of bits to rotate and shift by.
+// The primes of the specification. It also gives the numbers of bits for rotations and shifts below.
 constexpr std::uint64_t kPrimes[] = {0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63,
                                      0x27D4EB2F165667C5};
 constexpr std::size_t kLanes = 4, kStripe = kLanes * sizeof(std::uint64_t);
@@ -25,7 +25,7 @@ std::uint64_t Load(const std::uint8_t* from) {
   return value;
 }
 
-// Whole stripes into one number; four lanes that do not wait for each other.
+// Hashes whole stripes to one number. The four lanes do not depend on each other, so the CPU computes them in parallel.
 std::uint64_t HashStripes(const std::uint8_t* data, const std::uint8_t* end) {
   std::uint64_t lanes[kLanes] = {kPrimes[0] + kPrimes[1], kPrimes[1], 0, std::uint64_t{0} - kPrimes[0]};
   for (; data != end; data += kStripe) {

@@ -1,4 +1,4 @@
-// A fast checksum of large data.
+// The checksum of packed files and of column orders.
 #pragma once
 
 #include <cstddef>
@@ -7,8 +7,9 @@
 namespace lutra {
 namespace internal {
 
-// XXH64 with seed 0 (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md): some 15 GB/s in portable code,
-// where byte-wise CRCs take an instruction that has to be dispatched. For little-endian machines.
+// XXH64 of data[0 .. size) with seed 0 (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md). It reaches
+// some 15 GB/s in portable code; a CRC as fast would need an instruction that has to be dispatched. Big-endian machines
+// get other checksums.
 std::uint64_t Checksum(const void* data, std::size_t size);
 
 }  // namespace internal

@@ -1,4 +1,4 @@
-// Numbers in files, at any address and on machines of any byte order.
+// Loads little-endian numbers from bytes at any address, on machines of any byte order.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
-// Maps a file, or reads it where there is no mmap.
+// MappedFile: maps a file, or reads it on systems without mmap.
 #include "lutra/mapped_file.h"
 
-// With LUTRA_NO_MMAP a test reads files on any system.
+// A test defines LUTRA_NO_MMAP to read files on any system.
 #if (defined(__unix__) || defined(__APPLE__)) && !defined(LUTRA_NO_MMAP)
 #define LUTRA_MMAP 1
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-// Pack: codes to nibbles, and qparams, in the order of the layout.
+// Pack: writes codes and qparams to packed bytes, panel by panel.
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -18,12 +18,13 @@ using internal::Geometry;
 using internal::kPanelRows;
 using internal::Place;
 
+// The work of a call; PackPanel packs one panel, on any thread.
 struct Packer {
   const QuantizedView& w;
   const FormatInfo& format;
   Geometry geometry;
   std::size_t interleaved;
-  const internal::Orders& orders;
+  const internal::RunLayouts& run_layouts;
   internal::Encoder encoder;
   std::uint8_t* packed;
   std::atomic<bool> codes_valid{true};
@@ -44,12 +45,13 @@ struct Packer {
     }
   }
 
-  bool PackRun(std::size_t panel, std::size_t block, std::size_t first, std::size_t halves, std::size_t offset) const {
+  bool PackRun(std::size_t panel, std::size_t block, std::size_t first, std::size_t half_chunks,
+               std::size_t offset) const {
     const EncodingInfo& e = format.stored();
     const std::size_t end = geometry.end(block), rows = std::min(kPanelRows, w.m - panel * kPanelRows);
     internal::Run run{};
     bool valid = true;
-    for (std::size_t c = 0; 2 * c < halves; ++c) {
+    for (std::size_t c = 0; 2 * c < half_chunks; ++c) {
       const std::size_t k = geometry.begin(block) + (first + c) * e.chunk_weights;
       const std::size_t weights = std::min(e.chunk_weights, end - k);
       for (std::size_t row = 0; row < rows; ++row) {
@@ -63,9 +65,9 @@ struct Packer {
       }
     }
     std::uint8_t bytes[internal::kMaxRunBytes];
-    orders.Write(run, halves, bytes);
+    run_layouts.Write(run, half_chunks, bytes);
     internal::ForEachUnit(
-        e, geometry, PlaceOf(panel), offset, halves,
+        e, geometry, PlaceOf(panel), offset, half_chunks,
         [&](std::size_t to, std::size_t from, std::size_t n) { std::memcpy(packed + to, bytes + from, n); });
     return valid;
   }
@@ -77,8 +79,8 @@ struct Packer {
         [&](bool super, std::size_t i, std::size_t offset, std::size_t bytes) {
           PackQparams(super, panel, i, offset, bytes);
         },
-        [&](std::size_t block, std::size_t first, std::size_t halves, std::size_t offset) {
-          valid &= PackRun(panel, block, first, halves, offset);
+        [&](std::size_t block, std::size_t first, std::size_t half_chunks, std::size_t offset) {
+          valid &= PackRun(panel, block, first, half_chunks, offset);
         });
     if (!valid) codes_valid.store(false, std::memory_order_relaxed);
   }
@@ -125,9 +127,14 @@ Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* pa
   const Geometry geometry = internal::GeometryOf(w);
   if (geometry.blocks != 0) {
     const internal::Layout layout = fields.target->info.layout;
-    const internal::Orders orders(layout, f.stored());
-    Packer packer{
-        w, f, geometry, internal::InterleavedPanels(layout, f.stored()), orders, internal::Encoder(f), buffer.data()};
+    const internal::RunLayouts run_layouts(layout, f.stored());
+    Packer packer{w,
+                  f,
+                  geometry,
+                  internal::InterleavedPanels(layout, f.stored()),
+                  run_layouts,
+                  internal::Encoder(f),
+                  buffer.data()};
     Executor& executor = options.executor != nullptr ? *options.executor : SerialExecutor();
     executor.ParallelFor(
         internal::PanelsIn(w.m),

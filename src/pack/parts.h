@@ -1,4 +1,4 @@
-// The parts of a packed panel, and where each stands: what Pack and Unpack walk along.
+// Loops over the parts of a packed panel, which Pack and Unpack share: qparams, scale runs, and their places.
 #pragma once
 
 #include <algorithm>
@@ -13,8 +13,8 @@ namespace internal {
 
 // --- Qparams
 
-// Calls copy(place in the view's array, place among the qparams, shift) for the values of row m in group, or
-// super-group, i. `paired`: groups that share a super-group, whose paired values stand together.
+// Calls copy(offset in the view's array, offset in the packed qparams, shift) for each value of row m in group or
+// super-group i. Offsets are in bytes. `paired`: the number of groups of a super-group, for paired fields.
 template <class Copy>
 void ForEachValue(const QparamField& field, std::size_t per_row, std::size_t paired, std::size_t m, std::size_t i,
                   Copy&& copy) {
@@ -27,7 +27,7 @@ void ForEachValue(const QparamField& field, std::size_t per_row, std::size_t pai
   }
 }
 
-// A value to its place among qparams that were zero before, and back.
+// Writes a value to its place in packed qparams, which must be zero before; reads it back.
 inline void PackValue(DataType type, const std::uint8_t* from, std::uint8_t* to, int shift) {
   if (type == DataType::kUInt4) {
     *to = static_cast<std::uint8_t>(*to | *from << shift);
@@ -42,8 +42,8 @@ inline void UnpackValue(DataType type, const std::uint8_t* from, int shift, std:
 
 // --- Parts
 
-// Calls qparams(whether they are a super-group's, which, where they begin, bytes) and run(K-block, first chunk, half
-// chunks, where it begins) in order; offsets are those of a panel that stands alone.
+// Calls, in the order of packed bytes, qparams(whether of a super-group, number of the group or super-group, offset,
+// bytes) and run(K-block, first chunk, half chunks, offset). Offsets are bytes in a panel that stands alone.
 template <class Qparams, class Run>
 void ForEachPart(const EncodingInfo& e, const Geometry& g, Qparams&& qparams, Run&& run) {
   std::size_t offset = 0;
@@ -58,26 +58,26 @@ void ForEachPart(const EncodingInfo& e, const Geometry& g, Qparams&& qparams, Ru
       qparams(false, group, offset, g.scheme.group_bytes);
       offset += g.scheme.group_bytes;
     }
-    const std::size_t all = g.extent(block).halves;
-    for (std::size_t first = 0; first < all; first += kHalvesPerRun) {
-      const std::size_t halves = std::min(kHalvesPerRun, all - first);
-      run(block, first / 2, halves, offset);
-      offset += RunBytes(e, halves);
+    const std::size_t all = g.extent(block).half_chunks;
+    for (std::size_t first = 0; first < all; first += kHalfChunksPerRun) {
+      const std::size_t half_chunks = std::min(kHalfChunksPerRun, all - first);
+      run(block, first / 2, half_chunks, offset);
+      offset += RunBytes(e, half_chunks);
     }
   }
 }
 
-// Calls copy(where a part of a run begins in the matrix, where in the run, bytes) for its alternating units and its
-// signs.
+// Calls copy(offset in the matrix, offset in the scale run, bytes) for each piece of a run that is contiguous among
+// interleaved panels: planes of chunks, then the signs.
 template <class Copy>
-void ForEachUnit(const EncodingInfo& e, const Geometry& g, const Place& place, std::size_t run, std::size_t halves,
+void ForEachUnit(const EncodingInfo& e, const Geometry& g, const Place& place, std::size_t run, std::size_t half_chunks,
                  Copy&& copy) {
-  const std::size_t index_bytes = RunIndexBytes(e, halves);
+  const std::size_t index_bytes = RunIndexBytes(e, half_chunks);
   for (std::size_t at = 0; at < index_bytes; at += kPlaneBytes) {
     const std::size_t unit = std::min(kPlaneBytes, index_bytes - at);
     copy(place.At(g.panel_bytes, run + at, unit), at, unit);
   }
-  const std::size_t signs = RunBytes(e, halves) - index_bytes;
+  const std::size_t signs = RunBytes(e, half_chunks) - index_bytes;
   if (signs != 0) copy(place.At(g.panel_bytes, run + index_bytes, signs), index_bytes, signs);
 }
 

@@ -1,4 +1,4 @@
-// The codes of a run to packed bytes and back: generic over encodings and layouts.
+// Encodes the codes of a scale run to packed bytes, and decodes them, for all encodings and layouts.
 #pragma once
 
 #include <algorithm>
@@ -13,30 +13,31 @@
 namespace lutra {
 namespace internal {
 
-constexpr std::size_t kMaxPlanes = 4, kMaxChunkWeights = 16;
-constexpr std::size_t kMaxRunBytes = kChunksPerRun * kMaxPlanes * kPlaneBytes;  // signs go with fewer planes
-constexpr std::uint8_t kNegative = 0x10;  // beside the four bits of an index: its sign
+constexpr std::size_t kMaxPlanes = 4, kMaxChunkWeights = 16;                    // of all encodings
+constexpr std::size_t kMaxRunBytes = kChunksPerRun * kMaxPlanes * kPlaneBytes;  // encodings with signs have one plane
+constexpr std::uint8_t kNegative = 0x10;  // the sign of an index, above its four bits
 
-// The indices of one run before they are put in order: [chunk][plane][row][index].
+// The nibbles and signs of a scale run, one per byte: [chunk][plane][row][index].
 using Run = std::array<std::uint8_t, kChunksPerRun * kMaxPlanes * kPanelRows * kIndicesPerChunk>;
 constexpr std::size_t kPlaneStride = kPanelRows * kIndicesPerChunk;
 constexpr std::size_t kChunkStride = kMaxPlanes * kPlaneStride;
 
-// The layout of runs of some half chunks as a table: where each nibble comes from, and where its sign goes.
-struct Order {
+// The layout of scale runs with a given number of half chunks, as a table: for each nibble of the packed bytes its
+// place in a Run, and the position of its sign bit.
+struct RunLayout {
   struct Nibble {
     std::uint16_t from;
     std::uint16_t sign_bit;
   };
-  std::size_t bytes;  // of nibbles
+  std::size_t bytes;  // of packed nibbles
   Nibble nibbles[kChunksPerRun * kMaxPlanes * kPlaneBytes][2];
 
-  void Init(Layout layout, const EncodingInfo& e, std::size_t halves) {
-    bytes = RunIndexBytes(e, halves);
+  void Init(Layout layout, const EncodingInfo& e, std::size_t half_chunks) {
+    bytes = RunIndexBytes(e, half_chunks);
     for (std::size_t i = 0; i < bytes; ++i) {
       for (int high = 0; high < 2; ++high) {
         const int byte = static_cast<int>(i);
-        const NibblePlace s = PlaceOfNibble(layout, e, static_cast<int>(halves), byte, high);
+        const NibblePlace s = PlaceOfNibble(layout, e, static_cast<int>(half_chunks), byte, high);
         const std::size_t from = static_cast<std::size_t>(s.chunk) * kChunkStride +
                                  static_cast<std::size_t>(s.plane) * kPlaneStride +
                                  static_cast<std::size_t>(s.row) * kIndicesPerChunk + static_cast<std::size_t>(s.index);
@@ -46,38 +47,38 @@ struct Order {
   }
 };
 
-// Runs of every length, to and from packed bytes.
-class Orders {
+// Writes scale runs of any number of half chunks to packed bytes, and reads them back.
+class RunLayouts {
  public:
-  Orders(Layout layout, const EncodingInfo& e) : signs_(e.has_signs()) {
-    for (std::size_t halves = 2; halves <= kHalvesPerRun; halves += signs_ ? 1 : 2) {
-      orders_[halves - 2].Init(layout, e, halves);
+  RunLayouts(Layout layout, const EncodingInfo& e) : signs_(e.has_signs()) {
+    for (std::size_t half_chunks = 2; half_chunks <= kHalfChunksPerRun; half_chunks += signs_ ? 1 : 2) {
+      layouts_[half_chunks - 2].Init(layout, e, half_chunks);
     }
   }
 
-  void Write(const Run& run, std::size_t halves, std::uint8_t* to) const {
-    const Order& order = orders_[halves - 2];
-    for (std::size_t i = 0; i < order.bytes; ++i) {
-      const Order::Nibble* n = order.nibbles[i];
+  void Write(const Run& run, std::size_t half_chunks, std::uint8_t* to) const {
+    const RunLayout& layout = layouts_[half_chunks - 2];
+    for (std::size_t i = 0; i < layout.bytes; ++i) {
+      const RunLayout::Nibble* n = layout.nibbles[i];
       to[i] = static_cast<std::uint8_t>((run[n[0].from] & 0x0f) | run[n[1].from] << 4);
     }
-    std::uint8_t* signs = to + order.bytes;
+    std::uint8_t* signs = to + layout.bytes;
     if (!signs_) return;
     std::memset(signs, 0, kRunSignBytes);
-    for (std::size_t i = 0; i < order.bytes; ++i) {
-      for (const Order::Nibble& n : order.nibbles[i]) {
+    for (std::size_t i = 0; i < layout.bytes; ++i) {
+      for (const RunLayout::Nibble& n : layout.nibbles[i]) {
         std::uint8_t& sign = signs[n.sign_bit / 8];
         sign = static_cast<std::uint8_t>(sign | (run[n.from] / kNegative) << (n.sign_bit % 8));
       }
     }
   }
 
-  void Read(const std::uint8_t* from, std::size_t halves, Run& run) const {
-    const Order& order = orders_[halves - 2];
-    const std::uint8_t* signs = from + order.bytes;
-    for (std::size_t i = 0; i < order.bytes; ++i) {
+  void Read(const std::uint8_t* from, std::size_t half_chunks, Run& run) const {
+    const RunLayout& layout = layouts_[half_chunks - 2];
+    const std::uint8_t* signs = from + layout.bytes;
+    for (std::size_t i = 0; i < layout.bytes; ++i) {
       for (int high = 0; high < 2; ++high) {
-        const Order::Nibble& n = order.nibbles[i][high];
+        const RunLayout::Nibble& n = layout.nibbles[i][high];
         run[n.from] = (from[i] >> (4 * high)) & 0x0f;
         if (signs_ && (signs[n.sign_bit / 8] >> (n.sign_bit % 8) & 1) != 0) run[n.from] |= kNegative;
       }
@@ -86,10 +87,10 @@ class Orders {
 
  private:
   bool signs_;
-  Order orders_[kHalvesPerRun - 1];  // from two half chunks on
+  RunLayout layouts_[kHalfChunksPerRun - 1];  // from two half chunks on
 };
 
-// The codes of a chunk of one row to the nibbles of each plane, and back.
+// Encodes the codes of a chunk of one row to the nibbles of each plane, kPlaneStride apart, and decodes them.
 class Encoder {
  public:
   explicit Encoder(const FormatInfo& f) : f_(f), e_(f.stored()), a_(Describe(e_.kind)) {
@@ -101,7 +102,7 @@ class Encoder {
     }
   }
 
-  // False if a code is not one of the format.
+  // Returns false if the format does not have one of the codes.
   bool Encode(const std::uint8_t* codes, std::uint8_t* to) const {
     if (e_.has_signs()) return EncodeTernary(codes, to);
     const std::uint32_t levels = 0x01010101u * static_cast<std::uint32_t>(f_.levels - 1);
@@ -113,7 +114,7 @@ class Encoder {
     for (int plane = 0; plane < e_.planes; ++plane, to += kPlaneStride) {
       if (e_.has_indices()) {
         for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
-          // Bit `plane` of the four bytes, gathered by one product: byte j goes to bit 24 + j.
+          // One product gathers bit `plane` of the four bytes: that of byte j becomes bit 24 + j.
           const std::uint32_t bits = ((quads[i] >> plane) & 0x01010101u) * 0x01020408u;
           to[i] = (bits >> 24) & 0x0f;
         }

@@ -29,12 +29,12 @@ QuantizedView ShapeOf(const PackedMatrix& packed) {
   return shape;
 }
 
-// One panel, from row `m` on, to the arrays of *w.
+// Unpacks one panel, from row `m` on, to the arrays of *w.
 struct PanelUnpacker {
   const PackedMatrix& packed;
   const EncodingInfo& e;
   const Geometry& geometry;
-  const internal::Orders& orders;
+  const internal::RunLayouts& run_layouts;
   const internal::Encoder& encoder;
   QuantizedMatrix& w;
   std::size_t m;
@@ -57,15 +57,15 @@ struct PanelUnpacker {
     }
   }
 
-  void UnpackRun(std::size_t block, std::size_t first, std::size_t halves, std::size_t offset) const {
+  void UnpackRun(std::size_t block, std::size_t first, std::size_t half_chunks, std::size_t offset) const {
     std::uint8_t bytes[internal::kMaxRunBytes];
-    internal::ForEachUnit(e, geometry, place, offset, halves, [&](std::size_t from, std::size_t to, std::size_t n) {
-      std::memcpy(bytes + to, packed.data() + from, n);
-    });
+    internal::ForEachUnit(
+        e, geometry, place, offset, half_chunks,
+        [&](std::size_t from, std::size_t to, std::size_t n) { std::memcpy(bytes + to, packed.data() + from, n); });
     internal::Run run;
-    orders.Read(bytes, halves, run);
+    run_layouts.Read(bytes, half_chunks, run);
     const std::size_t end = geometry.end(block);
-    for (std::size_t c = 0; 2 * c < halves; ++c) {
+    for (std::size_t c = 0; 2 * c < half_chunks; ++c) {
       const std::size_t k = geometry.begin(block) + (first + c) * e.chunk_weights;
       for (std::size_t row = 0; row < rows(); ++row) {
         std::uint8_t codes[internal::kMaxChunkWeights];
@@ -93,18 +93,18 @@ Status internal::UnpackFrom(const PackedMatrix& packed, Layout layout, Quantized
   const FormatInfo& f = Describe(packed.format());
   const Geometry geometry = lutra::GeometryOf(packed);
   if (geometry.blocks != 0 && packed.m() != 0) {
-    const Orders orders(layout, f.stored());
+    const RunLayouts run_layouts(layout, f.stored());
     const Encoder encoder(f);
     for (std::size_t m = 0; m < packed.m(); m += kPanelRows) {
       const Place place(InterleavedPanels(layout, f.stored()), m / kPanelRows, PanelsIn(packed.m()));
-      const PanelUnpacker panel{packed, f.stored(), geometry, orders, encoder, result, m, place};
+      const PanelUnpacker panel{packed, f.stored(), geometry, run_layouts, encoder, result, m, place};
       ForEachPart(
           f.stored(), geometry,
           [&](bool super, std::size_t i, std::size_t offset, std::size_t bytes) {
             panel.UnpackQparams(super, i, offset, bytes);
           },
-          [&](std::size_t block, std::size_t first, std::size_t halves, std::size_t offset) {
-            panel.UnpackRun(block, first, halves, offset);
+          [&](std::size_t block, std::size_t first, std::size_t half_chunks, std::size_t offset) {
+            panel.UnpackRun(block, first, half_chunks, offset);
           });
     }
   }

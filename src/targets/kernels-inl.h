@@ -1,5 +1,5 @@
-// Instantiates the kernel templates for one target: its table of kernels, empty if it is left out. CMakeLists.txt
-// writes a file for each that defines LUTRA_TARGET (as AVX2) and includes this one.
+// Instantiates the kernel templates for one target and defines its table of kernels, which is empty if the build leaves
+// the target out. CMakeLists.txt writes a file per target that defines LUTRA_TARGET (as AVX2) and includes this one.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "targets/kernels-inl.h"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep

@@ -1,4 +1,4 @@
-// THE list of targets, the best first. CMakeLists.txt reads it, too, and compiles the kernels once for each HWY_ name.
+// The list of targets, the best first. CMakeLists.txt reads it, too, and compiles the kernels once for each HWY_ name.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,8 @@ inline constexpr Layout kLanes1{Scope::kBlock, 1}, kLanes2{Scope::kBlock, 2}, kL
 inline constexpr bool kDotExtension = true, kBase = false;
 
 // Name, Highway's target, whether the CPU must have the dot instruction that Highway's target lacks, layout, and the
-// size of L2 where the system does not tell it. The NEON of every 64-bit Arm is Highway's without AES, which would not
-// help.
+// bytes of L2 where the system does not tell them. For NEON, Lutra takes Highway's target without AES, because all
+// 64-bit Arm CPUs run it and kernels do not use AES.
 inline constexpr TargetInfo kTargets[] = {
     {"AVX3_SPR", HWY_AVX3_SPR, kBase, kBytesOfVector, std::size_t{2} << 20},
     {"AVX3_ZEN4", HWY_AVX3_ZEN4, kBase, kBytesOfVector, std::size_t{1} << 20},
@@ -28,7 +28,7 @@ inline constexpr TargetInfo kTargets[] = {
     {"EMU128", HWY_EMU128, kBase, kLanes1, std::size_t{512} << 10},
 };
 
-// The row of a target of Highway's, with or without the dot extension.
+// Finds the row with this target of Highway's, with or without the dot extension.
 constexpr const TargetInfo& FindTargetInfo(std::int64_t hwy_target, bool dot_extension) {
   std::size_t i = 0;
   while (kTargets[i].hwy_target != hwy_target || kTargets[i].dot_extension != dot_extension) ++i;

@@ -1,4 +1,4 @@
-// THE table of plans, measured on one core of AMD Zen 4 and Zen 5, and of an Intel Xeon (family 6, model 207).
+// The table of plans, measured on one core of AMD Zen 4 and Zen 5, and of an Intel Xeon (family 6, model 207).
 #include "lutra/plan.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace {
 using internal::Scope;
 using internal::TargetInfo;
 
-// --- What a row is for
+// --- The cases of a row: formats and targets
 
 struct FormatList {
   Format formats[kFormatCount];
@@ -60,8 +60,8 @@ constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
 struct Row {
   FormatList formats;
   Predicate targets;
-  std::size_t above, to;  // rows of x: above < N <= to, or N = 0 where above is 0
-  std::size_t group;      // scales of at least so many weights
+  std::size_t above, to;  // above < N <= to; N = 0 belongs to rows with above = 0
+  std::size_t group;      // K-blocks of at least this many weights
   Plan plan;
 
   constexpr bool Serves(Format format, const TargetInfo& target, std::size_t rows, std::size_t block) const {
@@ -69,25 +69,27 @@ struct Row {
   }
 };
 
-// Weights are read from memory once per token block, as one address stream; lines are prefetched 8 KB before they are
-// read, as many as memory delivers at a time (4 KB and 16 KB: 0 to 3 % slower; int1 on Zen 5: 0.43 of the speed at N =
-// 4 from 1.1 KB, 0.9 at N = 1 from 24 KB). But one row of integers takes so few instructions per line that Zen 4 reads
-// early enough by itself (int4 1.25 to 1.4 times as fast, int3 1.05; groups of 32 and 64 0.6 to 0.9, two rows of int3
-// 0.6, sums 0.4 to 0.9).
+// What the measurements say. "x times" is a ratio of speeds.
 //
-// Sums: 16 rows of tables (256 KB of L2 at K = 4096) meet the panels that alternate, so that each table that reaches L1
-// serves up to 256 rows of W; y takes up to 16 KB of L1. Unpacking pays from two token blocks of 16 rows on, and 32
-// rows share it (int1, int2 on Zen 4: 0.95 to 0.99 of the speed of packed at N = 12 and 16, 1.04 to 1.06 from 32 on; 16
-// rows per token block 0.96 of that). On AVX2 packed lookups of four rows of x are 1.04 to 1.46 times as fast as
-// unpacked ones at N = 3 and 4, and 0.8 to 0.9 at N = 8, but int2 1.03.
+// Prefetch: weights are read from memory once per token block, as one address stream. A distance of 8 KB covers as many
+// lines as memory delivers at a time. (4 KB and 16 KB are 0 to 3 % slower. int1 on Zen 5: 0.43 times at N = 4 with 1.1
+// KB, 0.9 times at N = 1 with 24 KB.) There is one exception: with one row of integers, a line takes so few
+// instructions that Zen 4 reads early enough without prefetches. (int4 in groups of 128: 1.25 to 1.4 times without;
+// int3 1.05; but groups of 32 and 64 0.6 to 0.9, two rows of int3 0.6, lookups 0.4 to 0.9.)
 //
-// Codes: x is small, so 128 rows share what is read or unpacked. (Packed int4 at N = 128: 0.8 of the speed of unpacked
-// on an Intel Xeon, where unpacking and dot products share their ports.)
+// Lookups: a token block of 16 rows has 256 KB of tables at K = 4096, which stay in L2. With four interleaved panels,
+// each table that reaches L1 serves 256 rows of W; the tile takes up to 16 KB of L1. Unpacking pays if two token blocks
+// of 16 rows share it, so its token blocks have 32 rows. (int1 and int2 on Zen 4: 0.95 to 0.99 times at N = 12 and 16,
+// 1.04 to 1.06 times from N = 32 on; 0.96 of that with 16 rows.) AVX2, packed lookups against unpacked ones: 1.04
+// to 1.46 times at N = 3 and 4, 0.8 to 0.9 times at N = 8, but int2 1.03 times.
 //
-// kFastest: integers times unpacked codes against lookups on Zen 5 (lutra_bench --benchmark_filter=method:dot): on AVX3
-// ternary 1.02 at N = 16, 1.14 at 32, 1.2 at 128, int2 0.98 at 32, 1.04 at 128; on AVX2_VNNI ternary 0.96 at 32, 1.04
-// at 128, int2 0.99; else 0.4 (int1) to 0.94.
-constexpr std::size_t kPrefetch = 8192;
+// Dot products: prepared x is small, so 128 rows share the reading or unpacking. (int4 at N = 128 on an Intel Xeon:
+// packed 0.8 times unpacked, because unpacking and dot products share execution ports.)
+//
+// kFastest: unpacked dot products against lookups on Zen 5 (lutra_bench --benchmark_filter=method:dot). AVX3: ternary
+// 1.02 times at N = 16, 1.14 at 32, 1.2 at 128; int2 0.98 at 32, 1.04 at 128. AVX2_VNNI: ternary 0.96 at 32, 1.04 at
+// 128; int2 0.99. All others: 0.4 (int1) to 0.94.
+constexpr std::size_t kPrefetch = 8192;  // bytes; see above
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
 constexpr const char* kDotPorts = "dot products";
@@ -127,14 +129,14 @@ constexpr const Row* Find(Format format, const TargetInfo& target, std::size_t n
   return nullptr;
 }
 
-// Each format has each of its methods on each target for every N and group.
+// Checks that every format has each of its methods on every target, for every N and group.
 constexpr bool IsComplete() {
   for (const FormatInfo& f : kFormats) {
     for (const TargetInfo& target : internal::kTargets) {
       for (const Method method : {Method::kLookup, Method::kDot}) {
         if (!HasMethod(f.format, method)) continue;
         if (Find(f.format, target, 0, 16, &method) == nullptr) return false;
-        for (const Row& row : kRows) {  // the N where another row may begin to serve
+        for (const Row& row : kRows) {  // at these N another row may begin to serve
           const std::size_t next = row.to == kAnyN ? kAnyN : row.to + 1;
           for (const std::size_t n : {row.above + 1, row.to, next}) {
             if (Find(f.format, target, n, 16, &method) == nullptr) return false;
@@ -147,13 +149,13 @@ constexpr bool IsComplete() {
 }
 static_assert(IsComplete());
 
-constexpr std::array<Plan, std::size(kRows)> kPlans = [] {  // the table without what rows are for
+constexpr std::array<Plan, std::size(kRows)> kPlans = [] {  // the plans of the rows, for Plans()
   std::array<Plan, std::size(kRows)> plans{};
   for (std::size_t i = 0; i < plans.size(); ++i) plans[i] = kRows[i].plan;
   return plans;
 }();
 
-// The best of this machine if there is none.
+// The target of a case; the best one of this machine if the case names none.
 Target TargetOf(const PlanCase& what) { return what.target != nullptr ? what.target : RunnableTargets().data[0]; }
 
 const Plan& Selected(const PlanCase& what, const Method* method) {

@@ -1,4 +1,4 @@
-// Which of the compiled targets this CPU can run.
+// Finds which of the compiled targets this CPU can run, and the size of its L2.
 #include "lutra/targets.h"
 
 #include <cstring>
@@ -21,8 +21,8 @@
 namespace lutra {
 namespace {
 
-// Whether this CPU has the instructions behind TargetInfo::dot_extension. (Highway has asked whether the system
-// keeps their registers.)
+// Whether this CPU has the instructions behind TargetInfo::dot_extension. (Highway has checked that the operating
+// system saves the registers.)
 bool HasDotExtension() {
 #if defined(__ARM_FEATURE_DOTPROD)
   return true;

@@ -1,4 +1,4 @@
-// The kernels of each target, and which of them this CPU can run.
+// The tables of kernels of all targets, and the selection of plans by activation kind.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 namespace lutra {
 namespace internal {
 
-// The targets that share what Highway calls a target, the best first; none if it is left out.
+// The targets that share one of Highway's targets, the best first; none if the build leaves it out.
 struct TargetRows {
   const TargetKernels* rows;
   std::size_t count;
@@ -22,7 +22,7 @@ TargetRows KernelsOf();
 // The first row of the table of plans that serves a case with activations of this kind.
 const Plan& SelectPlanFor(const PlanCase& what, ActivationKind kind);
 
-// The size of a core's L2, as the system tells it, or as the target's row does.
+// Bytes of a core's L2, from the system, or else from the target's row.
 std::size_t L2Bytes(const TargetInfo& target);
 
 }  // namespace internal

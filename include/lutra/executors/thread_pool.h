@@ -1,4 +1,4 @@
-// An Executor over std::thread, for those who have no thread pool of their own.
+// An Executor over std::thread, for programs without a thread pool of their own.
 #pragma once
 
 #include <atomic>
@@ -15,18 +15,18 @@
 
 namespace lutra {
 
-// Keeps threads - 1 threads; the caller of ParallelFor is one more. Tasks are taken one by one, so threads that
-// neighbours slow down take fewer. Idle threads look for work for kSpin and sleep then: a call that finds them awake
-// starts in about 1 us, one that wakes them in about 50 us.
+// Keeps threads - 1 threads; the caller of ParallelFor is one more. Threads take tasks one by one, so slow threads take
+// fewer. Idle threads look for work for kSpin, then they sleep. A call starts in about 1 us if threads are awake, in
+// about 50 us if it wakes them.
 //
 // Thread-safe: while one caller has the threads, others (and tasks that call ParallelFor) run their tasks themselves.
 class ThreadPool final : public Executor {
  public:
-  // Longer than what an engine does between two products; short enough that an idle one costs nothing.
+  // Longer than the work of an engine between two products, and short enough to cost nothing when an engine is idle.
   static constexpr std::chrono::milliseconds kSpin{2};
 
-  // Starts fewer threads, if need be none, if the system refuses some or memory is short: see Concurrency(). Nothing is
-  // allocated later on.
+  // If the system refuses threads or memory is short, starts fewer threads, or none; Concurrency() tells how many.
+  // Nothing is allocated later.
   explicit ThreadPool(std::size_t threads = std::thread::hardware_concurrency()) {
     try {
       while (threads_.size() + 1 < threads) threads_.emplace_back([this] { Serve(); });
@@ -53,7 +53,7 @@ class ThreadPool final : public Executor {
     next_.store(0, std::memory_order_relaxed);
     Change(kRound | kOpen);
     RunTasks();
-    // Threads that have not come by now are not waited for.
+    // Waits for the threads that have joined; others cannot join any more.
     state_.fetch_and(~kOpen);
     WaitUntil([](std::uint64_t state) { return (state & kRunning) == 0; });
     taken_.store(false, std::memory_order_release);

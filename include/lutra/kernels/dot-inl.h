@@ -1,14 +1,14 @@
-// The micro-kernels of integers: 64 rows of W (a panel) times a few rows of x over one K-block.
+// The dot micro-kernels: 64 rows of W (a panel) times a few rows of x in integers, over one K-block.
 //
-//     codes    |   row 0     |   row 1     |  ...  |   row 15    |       four of each row, unpacked to bytes
+//     codes    |   row 0     |   row 1     |  ...  |   row 15    |       four codes of each row as bytes (a quad)
 //              | k  k+1 k+2 k+3 | ...
-//     x        | k  k+1 k+2 k+3 | k ...                                  the same four everywhere
+//     x        | k  k+1 k+2 k+3 | k ...                                  the same quad of x in all lanes
 //     dot      |  sum        |  sum        |       |  sum        |       vpdpbusd
 //
-// Where products are summed in 16 bits first, the sums of a run of chunks are widened together.
+// A Dot that sums products in 16 bits widens the sums after as many chunks as fit (Dot::RunChunks).
 //
-// Where weights serve few rows of x, codes are unpacked in registers; else once for all rows, to memory (L1). The
-// kernel on unpacked codes is the same for all encodings (unpack-inl.h).
+// For few rows of x, PackedDotKernel unpacks codes in registers. For more rows, codes are unpacked to L1 once for all
+// rows, and UnpackedDotKernel, one kernel for all encodings, reads them (unpack-inl.h).
 #if defined(LUTRA_KERNELS_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_DOT_INL_H_
 #undef LUTRA_KERNELS_DOT_INL_H_
@@ -25,12 +25,12 @@ namespace lutra {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-inline constexpr int kQuads = 4;                                     // of codes in a chunk
+inline constexpr int kQuads = 4;                                     // a chunk of a row is four quads of codes
 inline constexpr int kParts = static_cast<int>(4 / kLayout.blocks);  // vectors in a line of 64 bytes
 inline constexpr std::size_t kPartBytes = 16 * kLayout.blocks, kPartRows = kPartBytes / 4;
 inline constexpr std::size_t kQuadBytes = 4 * kPanelRows, kChunkCodes = kQuads * kQuadBytes;
 
-// What kernels multiply for a stored code: the code itself, or its entry in a table of bytes.
+// The byte that kernels multiply for a stored code: the code itself, or its entry in a table of 16 bytes.
 struct StoredCodes {
   static constexpr bool kStored = true;
   explicit HWY_INLINE StoredCodes(const std::uint8_t*) {}
@@ -45,7 +45,8 @@ struct TableOfCodes {
 
 // --- Nibbles of codes to bytes.
 
-// Quad kQuad of the rows in a part of the lines of the planes: the rows of the low, and of the high nibbles.
+// Unpacks quad kQuad of the rows in one part of the planes' lines: `low` gets the rows in the low nibbles, `high` those
+// in the high nibbles.
 template <Encoding kEncoding, int kQuad>
 LUTRA_INLINE void UnpackLines(const std::uint8_t* lines, V8& low, V8& high) {
   constexpr int kPlanes = Describe(kEncoding).planes;
@@ -59,7 +60,7 @@ LUTRA_INLINE void UnpackLines(const std::uint8_t* lines, V8& low, V8& high) {
     const V8 mask = hn::Set(d8, (1 << kPlanes) - 1);
     low = hn::And(hn::Load(d8, lines + kQuad * 64), mask);
     high = hn::And(load(kQuad, std::integral_constant<int, 4>()), mask);
-  } else {  // the bits above the others, of both nibbles at once
+  } else {  // nibbles of 3 bits: the top bits of the nibbles of three planes, low and high nibbles at once
     V8 both = hn::And(load(0, std::integral_constant<int, kPlanes>()), hn::Set(d8, 0x11));
     both = hn::OrAnd(both, load(1, std::integral_constant<int, kPlanes - 1>()), hn::Set(d8, 0x22));
     both = hn::OrAnd(both, load(2, std::integral_constant<int, kPlanes - 2>()), hn::Set(d8, 0x44));
@@ -68,7 +69,7 @@ LUTRA_INLINE void UnpackLines(const std::uint8_t* lines, V8& low, V8& high) {
   }
 }
 
-// A quad of the rows of one part: the low and high nibbles of both halves of a panel's lines.
+// Unpacks quad kQuad of the rows in one part: [half of the panel][low, high nibbles].
 template <Encoding kEncoding, int kQuad, class Codes>
 LUTRA_INLINE void UnpackPart(const std::uint8_t* lines, const Codes& codes_of, V8 (&codes)[4]) {
   UnpackLines<kEncoding, kQuad>(lines, codes[0], codes[1]);
@@ -79,8 +80,8 @@ LUTRA_INLINE void UnpackPart(const std::uint8_t* lines, const Codes& codes_of, V
 
 // --- Products.
 
-// Adds the products of quad kQuad of a chunk with kRows rows of x to the sums of kVectors vectors of rows of W from
-// vector kFirst on.
+// Adds the products of quad kQuad of a chunk with kRows rows of x. `codes` are kVectors vectors of rows of W; their
+// sums, [vector][row of x], begin at vector kFirst.
 template <class Dot, int kQuad, int kFirst, int kRows, std::size_t kVectors, std::size_t kSums>
 LUTRA_INLINE void AddQuad(const V8 (&codes)[kVectors], const std::uint8_t* x, typename Dot::Sum (&sums)[kSums]) {
   if constexpr (Dot::kRowByRow) {
@@ -103,6 +104,7 @@ LUTRA_INLINE void AddQuad(const V8 (&codes)[kVectors], const std::uint8_t* x, ty
   }
 }
 
+// Sums of a run of chunks, in the Dot's own lanes: start them from zero, and widen and add them to the 32-bit sums.
 template <class Dot, std::size_t kSums>
 LUTRA_INLINE void StartRun(typename Dot::Sum (&run)[kSums]) {
   LUTRA_UNROLL
@@ -114,7 +116,7 @@ LUTRA_INLINE void AddRun(const typename Dot::Sum (&run)[kSums], V32* sums) {
   for (std::size_t i = 0; i < kSums; ++i) sums[i] = Dot::Widen(sums[i], run[i]);
 }
 
-// Codes in registers, straight from packed bytes.
+// The micro-kernel on packed codes, which it unpacks in registers.
 template <Encoding kEncoding, class Codes, class Dot, Precision kPrecision>
 struct PackedDotKernel {
   using Sums = SumTraits<ActivationKind::kIntegers, kPrecision>;
@@ -122,9 +124,9 @@ struct PackedDotKernel {
   static constexpr int kMaxRows = Dot::kMaxRows, kMaxPanels = 1, kTile = kMaxRows;
   static constexpr int kPlanes = Describe(kEncoding).planes;
   static constexpr std::size_t kPanelBytes = 0;  // panels do not alternate
-  static constexpr int kVectors = 4 * kParts;    // of rows in a panel
+  static constexpr int kVectors = 4 * kParts;    // vectors of rows in a panel
 
-  // sums: [part][half, nibble][row of x]
+  // sums: [part][half of the panel][low, high nibbles][row of x]
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const KBlock& b) {
     static_assert(kPanels == 1);
@@ -163,7 +165,7 @@ struct PackedDotKernel {
  private:
   static constexpr std::size_t kChunkBytes = kPlanes * kPlaneBytes;
 
-  // A part of a run of chunks.
+  // Sums the products of one part over a run of chunks.
   template <int kRows>
   static HWY_INLINE void SumRun(const KBlock& b, const std::uint8_t* lines, const std::uint8_t* x, std::size_t chunks,
                                 const Codes& codes, V32* sums) {
@@ -182,7 +184,7 @@ struct PackedDotKernel {
     AddRun<Dot>(run, sums);
   }
 
-  // Part kPart of a chunk and those after it.
+  // Adds the products of a chunk for part kPart and all parts after it.
   template <int kPart, int kRows>
   static HWY_INLINE void AddParts(const KBlock& b, const std::uint8_t* lines, const std::uint8_t* x, const Codes& codes,
                                   V32 (&sums)[kVectors * kRows]) {
@@ -195,8 +197,8 @@ struct PackedDotKernel {
       AddParts<kPart + 1, kRows>(b, lines + kPartBytes, x, codes, sums);
     }
   }
-  // With the first part of a chunk, a quarter of the lines is prefetched at a time: memory takes few at once. (int4 on
-  // Zen 4, read at 0.92 instead of 0.85 of memory's speed.)
+  // Adds the products of quad kQuad. The first part of a chunk also prefetches the chunk's lines, a quarter with each
+  // quad, because memory takes few requests at a time. (int4 on Zen 4: read at 0.92 of memory's speed, not 0.85.)
   template <int kQuad, int kPart, int kRows>
   static HWY_INLINE void PrefetchAndAdd(const KBlock& b, const std::uint8_t* lines, const std::uint8_t* x,
                                         const Codes& codes, V32 (&sums)[kVectors * kRows]) {
@@ -213,11 +215,11 @@ struct PackedDotKernel {
   }
 };
 
-// Codes of any format that unpack-inl.h unpacked: b.index points to them, [chunk][quad][row][4].
+// The micro-kernel on codes of any format that unpack-inl.h unpacked; b.index points to them, [chunk][quad][row][4].
 template <class Dot, Precision kPrecision>
 struct UnpackedDotKernel {
   using Sums = SumTraits<ActivationKind::kIntegers, kPrecision>;
-  static constexpr int kVectors = Dot::kVectors;  // of rows at a time
+  static constexpr int kVectors = Dot::kVectors;  // vectors of rows at a time
   static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;
   static constexpr std::size_t kPanelBytes = 0;
 

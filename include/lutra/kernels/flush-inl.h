@@ -1,4 +1,4 @@
-// What micro-kernels share: their arguments, how sums start, and how they turn into floats.
+// The parts that all micro-kernels share: their arguments, the start of integer sums, and the flush of sums to floats.
 #if defined(LUTRA_KERNELS_FLUSH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_FLUSH_INL_H_
 #undef LUTRA_KERNELS_FLUSH_INL_H_
@@ -15,20 +15,22 @@ namespace lutra {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-// Sums of lookups or products in integers, for an activation kind and precision.
+// Properties of integer sums of lookups or products, for an activation kind and precision.
 template <ActivationKind kKind, Precision kPrecision, bool kMayStart = true>
 struct SumTraits {
-  static constexpr bool kStarts = kMayStart;  // MicroArgs::start may differ from 0
+  static constexpr bool kStarts = kMayStart;  // whether MicroArgs::start may differ from 0
   static constexpr ActivationInfo kActivations = Describe(kKind);
   static constexpr int kLimbs = Limbs(kPrecision);
-  // Sums of tables under kInt8 start from kMagicBits, so that they are floats without being converted. (In block scope
-  // the first products would have to be added to it, where sums start from zero.)
+  // Lookup sums under kInt8 start from kMagicBits, so that their bits are floats and need no conversion. (Not in block
+  // scope: sums that start from zero save the first addition.)
   static constexpr bool kMagicSums = kVectorScope && kActivations.has_tables() && kLimbs == 1;
 
-  // All that the 32 bits of a K-block's sums hold at a time. Limbs, table entries and int8 x are at most 128, as biased
-  // ones are once the bias is gone; a K-block adds 64 lookups of each plane, each times a ratio under kInt8, or 192
-  // products. Two limbs make 7 bits more. The start is that many times a total: of integers in two limbs 192 * 16319,
-  // the largest; totals of tables count steps. iq4nl in two limbs: 1.2e9 of 2.1e9.
+  // Whether the sums of a K-block fit their lanes of 32 bits, or 22 bits with kMagicBits. `bias`: kernels multiply
+  // L(q) + bias. The bound is the sum of two parts:
+  //   sums    at most 64 lookups of each plane, each times a ratio under kInt8; or 192 products. Limbs, table entries
+  //           (without their bias) and int8 x are at most 128 in magnitude. A second limb adds 7 bits.
+  //   start   start times the total of x. The largest total is that of integers in two limbs: 192 * 16319.
+  // The largest bound of all formats is that of iq4nl in two limbs: 1.2e9 of 2.1e9.
   static constexpr bool Fit(const MethodInfo& method, std::int64_t bias) {
     constexpr bool kTables = kActivations.has_tables();
     constexpr std::int64_t kTerms = kTables ? kMaxChunksPerBlock * kIndicesPerChunk : kMaxIntegerChunks * 16;
@@ -41,16 +43,17 @@ struct SumTraits {
   }
 };
 
-// Of a panel and group, as floats: scale * gain of each row, then, if there are zeros, center[64] (qparams-inl.h).
+// Floats of a panel and group: scale * gain of each row, then, if there are zeros, the center of each row
+// (qparams-inl.h).
 inline constexpr std::size_t kPanelQparams = 2 * kPanelRows;
 
-// One K-block of MicroArgs. (Copied word by word, as MicroArgs were written: a load of two words waits until both
-// stores have reached L1, some 20 cycles of the 500 of a K-block.)
+// Arguments for one K-block, copied from MicroArgs. (The constructor copies word by word, as MicroArgs were written. A
+// load of two words would wait until both stores have reached L1: some 20 of the 500 cycles of a K-block.)
 struct KBlock {
   const std::uint8_t *index, *x, *values;
   const float* qparams;
   const BlockScale* scales;
-  std::size_t chunks, halves;  // of x, and stored
+  std::size_t chunks, half_chunks;  // chunks of x; stored half chunks
   std::size_t interleaved, first, prefetch, center, x_stride, run_chunks;
   float* tile;
   std::size_t tile_stride;
@@ -63,7 +66,7 @@ struct KBlock {
         qparams(a.qparams),
         scales(a.scales),
         chunks(a.x_chunks),
-        halves(a.halves),
+        half_chunks(a.half_chunks),
         interleaved(a.interleaved),
         first(a.first),
         prefetch(a.prefetch),
@@ -74,13 +77,14 @@ struct KBlock {
         tile_stride(a.tile_stride),
         start(a.start) {}
 
-  // Prefetches two lines of packed weights after one that is read: the one `prefetch` bytes on from memory into L2, and
-  // one at a quarter of that distance into L1, which waits for fewer lines than memory could send. (In one step into L1
-  // int1 and int2 are read at 0.5 and 0.6 of that speed on Zen 4.) With a distance of 0 both are the line itself.
+  // Call for each line of packed weights that is read. Prefetches the line `prefetch` bytes further on from memory into
+  // L2, and a nearer line from L2 into L1. L1 alone cannot wait for as many lines as memory can deliver: with one step
+  // into L1, int1 and int2 are read at 0.5 and 0.6 of the speed on Zen 4. With a distance of 0 the prefetches name the
+  // line itself and have no effect.
   HWY_INLINE void Prefetch(const std::uint8_t* line) const { PrefetchInTwoSteps(line, prefetch); }
 };
 
-// Consecutive K-blocks of some panels, from panel `panel` of the args on, times some rows of x.
+// Multiplies all K-blocks of the args, for kPanels panels from panel `panel` of the args on, with kRows rows of x.
 template <class Kernel, int kPanels, int kRows>
 HWY_INLINE void MultiplyBlocks(const MicroArgs& args, std::size_t panel) {
   KBlock b(args);
@@ -89,7 +93,7 @@ HWY_INLINE void MultiplyBlocks(const MicroArgs& args, std::size_t panel) {
   b.qparams += panel * kPanelQparams;
   b.tile += panel * b.tile_stride;
   for (std::size_t left = args.blocks;; --left) {
-    if (left == 1) b.chunks = args.last_chunks, b.halves = args.last_halves;
+    if (left == 1) b.chunks = args.last_chunks, b.half_chunks = args.last_half_chunks;
     Kernel::template Run<kPanels, kRows>(b);
     if (left == 1) return;
     b.index += args.index_stride;
@@ -98,7 +102,7 @@ HWY_INLINE void MultiplyBlocks(const MicroArgs& args, std::size_t panel) {
     b.scales += args.scale_stride;
   }
 }
-// All panels of the args, as many at a time as the registers of the micro-kernel hold.
+// A micro-kernel: multiplies all panels of the args, as many at a time as registers hold.
 template <class Kernel, int kRows>
 HWY_NOINLINE void MultiplyPanels(const MicroArgs& args) {
   constexpr std::size_t kPanels = HWY_MIN(Kernel::kMaxPanels, Kernel::kTile / kRows);
@@ -126,15 +130,16 @@ constexpr MicroKernel MicroKernelOf() {
           {FunctionFor<Kernel, 1>(), FunctionFor<Kernel, 2>(), FunctionFor<Kernel, 3>(), FunctionFor<Kernel, 4>()}};
 }
 
-// What the sums of row n of x start from. (A method that always starts from 0 need not wait for `total`: int1 1.05
-// times as fast.)
+// The start of the sums of row n of x. (A method that always starts from 0 does not load `total`: int1 is 1.05 times as
+// fast.)
 template <class Sums>
 HWY_INLINE std::int32_t Start(const KBlock& b, int n) {
   const std::int32_t start = Sums::kStarts ? b.start * b.scales[n].total : 0;
   return Sums::kMagicSums ? kMagicBits + start : start;
 }
 
-// Sums in registers, [vector of rows of W][row of x], before the first and before the second limb.
+// Sums in registers, [vector of rows of W][row of x]. StartSums sets them before the first limb of x; NextLimb shifts
+// them by the 7 bits of a limb before the second one.
 template <class Sums, int kRows, std::size_t kSums>
 HWY_INLINE void StartSums(const KBlock& b, V32 (&sums)[kSums]) {
   LUTRA_UNROLL
@@ -150,7 +155,7 @@ HWY_INLINE void NextLimb(const KBlock& b, V32 (&sums)[kSums]) {
   }
 }
 
-// The pair adder's sums of the runs of a K-block, upper limbs first, kCount vectors of each.
+// The 16-bit sums of the scale runs of a K-block: kCount vectors for each run, and for each limb, the upper one first.
 template <int kCount, int kRuns = kMaxRunsPerBlock, int kLimbs = 2>
 class RunSums {
  public:
@@ -166,7 +171,7 @@ class RunSums {
   HWY_ALIGN std::int16_t lanes_[kLimbs * kRuns * kCount * kN];
 };
 
-// A sum in units of x: rounded once.
+// An integer sum times the scale of its K-block, as a float that is rounded once.
 template <class Sums>
 HWY_INLINE VF InUnits(V32 sum, const BlockScale& units) {
   const DF df;
@@ -177,8 +182,8 @@ HWY_INLINE VF InUnits(V32 sum, const BlockScale& units) {
   }
 }
 
-// tile += scale * gain * (sum in units of x) + center * (sum of x). The sums are [panel][vector][row of x]; a vector of
-// them stands for rows of W from row_of(vector) on.
+// Flushes the sums of a K-block: tile += scale * gain * (scaled sum) + center * (sum of x). `sums` are
+// [panel][vector][row of x]; the lanes of a vector are consecutive rows of W from row_of(vector) on.
 template <class Sums, int kPanels, int kVectors, int kRows, std::size_t kSums, class RowOf>
 LUTRA_INLINE void FlushPanels(const KBlock& b, const V32 (&sums)[kSums], const RowOf& row_of) {
   static_assert(kSums == kPanels * kVectors * kRows);

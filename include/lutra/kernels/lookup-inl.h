@@ -1,4 +1,4 @@
-// What the micro-kernels of lookups share in both scopes.
+// The parts that the lookup micro-kernels of both scopes share.
 #if defined(LUTRA_KERNELS_LOOKUP_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_LOOKUP_INL_H_
 #undef LUTRA_KERNELS_LOOKUP_INL_H_
@@ -13,7 +13,7 @@ namespace lutra {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-// Whether sums of some format of the encoding start from a multiple of the sum of x.
+// Whether the sums of any format with this encoding start from a multiple of the sum of x.
 constexpr bool StartsIn(Encoding encoding) {
   for (const FormatInfo& f : kFormats) {
     if (f.encoding == encoding && MethodOf(f.format).start() != 0) return true;
@@ -25,13 +25,13 @@ template <Encoding kEncoding>
 struct LookupTraits {
   static constexpr EncodingInfo kInfo = Describe(kEncoding);
   static constexpr int kPlanes = kInfo.planes;
-  static constexpr bool kSigned = kInfo.has_signs();  // an entry is negated where the index's sign bit is set
+  static constexpr bool kSigned = kInfo.has_signs();  // a sign bit beside an index negates the entry
   static constexpr std::size_t kInterleaved = InterleavedPanels(kLayout, kInfo);
 };
 template <Encoding kEncoding, Precision kPrecision>
 using LookupSums = SumTraits<Describe(kEncoding).kind, kPrecision, StartsIn(kEncoding)>;
 
-// The tables of a chunk of one row of x: four of 16 bytes.
+// Bytes of the tables of a chunk of one row of x: four tables of 16 bytes.
 inline constexpr std::size_t kTableBytes = Describe(ActivationKind::kBinarySums).chunk_bytes;
 static_assert(kTableBytes == Describe(ActivationKind::kTernarySums).chunk_bytes);
 

@@ -1,21 +1,23 @@
-// The micro-kernels of lookups in block scope: 64 rows of W (a panel) times a few rows of x over one K-block.
+// The lookup micro-kernel in block scope: 64 rows of W (a panel) times a few rows of x over one K-block.
 //
-// A table of 16 entries is repeated in each 16-byte lane; all bytes of a vector look up the same table. The pair adder
-// sums two bytes of one row, times their weights, in 16 bits. What the two bytes are:
+// Each 16-byte lane of a vector repeats one table of 16 entries, so all bytes of a vector look up the same table. The
+// pair adder multiplies two adjacent bytes of one row by weights and adds them in 16 bits. A step takes one of three
+// kinds of pairs:
 //
-//     planes   | r0: plane 0, 1 | r1: plane 0, 1 | ...    one index; weights 1, 2                  (even planes)
-//     halves   | r0: k, k + 1   | r1: k, k + 1   | ...    two indices; weights are signs           (one plane)
-//     joined   the same, interleaved after the lookup in two tables                                (mirrored tables)
+//     plane pairs   | r0: plane 0, 1 | r1: plane 0, 1 | ...   one index; weights 1 and 2             (two planes)
+//     half tables   | r0: k, k + 1   | r1: k, k + 1   | ...   two indices; weights are signs         (one plane)
+//     joined        the same bytes, interleaved after lookups in two tables                          (mirrored tables)
 //
-// Halves: as T[~i] = -T[i], half a table serves. The upper half of one table and the lower half of the next are 16
-// bytes in a row, so that one lookup serves both indices.
+// Half tables: T[~i] = -T[i], so half a table holds all magnitudes. The upper half of one table and the lower half of
+// the next are 16 consecutive bytes, so one lookup serves both indices.
 //
-// Where weights serve few rows of x, a lone plane's indices are not unpacked to pairs, for which there would be two
-// indices and two signs to compute; its lookups are added as 16-bit lanes (AddBytes).
+// The kernel on packed codes, for few rows of x, does not compute the indices and signs of half tables. It looks up one
+// plane in whole tables and adds the bytes to 16-bit lanes (AddBytes).
 //
-// Except on Arm tables are biased to unsigned bytes (+128); sums start at minus the bias, so 16 bits suffice for a run:
-//     pairs    8 indices * 255 * (1 + 2) = 6120 < 2^15
-//     lone     odd bytes  8 * 255 < 2^15;  all bytes modulo 2^16, from which the odd ones are taken away again
+// Except on Arm, table entries have a bias of 128, which makes them unsigned bytes. Sums start at minus the total bias.
+// 16 bits suffice for a scale run:
+//     plane pairs    8 indices * 255 * (1 + 2) = 6120 < 2^15
+//     single plane   odd bytes: 8 * 255 < 2^15. All bytes: modulo 2^16; FinishBytes subtracts the odd bytes.
 #if defined(LUTRA_KERNELS_LOOKUP_BLOCK_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_LOOKUP_BLOCK_INL_H_
 #undef LUTRA_KERNELS_LOOKUP_BLOCK_INL_H_
@@ -34,53 +36,57 @@ namespace LUTRA_KERNELS_NAMESPACE {
 
 #if !LUTRA_VECTOR_SCOPE
 
-// A part of a panel is a vector of packed bytes, and the rows of two vectors of 16-bit sums.
+// A part of a panel: the rows of one vector of packed bytes. They take two vectors of 16-bit sums.
 inline constexpr std::size_t kVectorBytes = 16 * kLayout.blocks;
 inline constexpr std::size_t kPartCount = kPanelRows / kVectorBytes;
 
-// A micro-kernel step and its operands: of a part two vectors of indices, and two of weights unless they are constant.
+// A step of the micro-kernel: two lookups for the rows of a part, and two additions of pairs. Its operands are two
+// vectors of indices and, unless they are constant, two vectors of weights.
 template <class Traits>
 struct PairStep {
-  static constexpr bool kPlanes = Traits::kPlanes == 2, kJoined = Traits::kSigned;
-  using Sum = std::conditional_t<kPlanes, PlaneSums, V16>;
+  static constexpr bool kPlanePairs = Traits::kPlanes == 2, kJoined = Traits::kSigned;
+  using Sum = std::conditional_t<kPlanePairs, PlaneSums, V16>;
   static HWY_INLINE Sum Start(V16 start) {
-    if constexpr (kPlanes) {
+    if constexpr (kPlanePairs) {
       return StartPlanes(start);
     } else {
       return start;
     }
   }
   static HWY_INLINE V16 Finish(const Sum& sum) {
-    if constexpr (kPlanes) {
+    if constexpr (kPlanePairs) {
       return FinishPlanes(sum);
     } else {
       return sum;
     }
   }
-  static_assert(Traits::kPlanes <= 2 && !(kPlanes && kJoined));
-  static constexpr std::size_t kIndices = kPlanes ? 1 : 2, kPerChunk = kIndicesPerChunk / kIndices;
-  // Steps of a chunk in a run of `halves` half chunks.
-  static constexpr std::size_t InChunk(std::size_t chunk, std::size_t halves) {
-    return HWY_MIN(kPerChunk, (halves - 2 * chunk) * (kPerChunk / 2));
+  static_assert(Traits::kPlanes <= 2 && !(kPlanePairs && kJoined));
+  static constexpr std::size_t kIndices = kPlanePairs ? 1 : 2, kPerChunk = kIndicesPerChunk / kIndices;
+  // Steps of a chunk in a run of `half_chunks` half chunks.
+  static constexpr std::size_t InChunk(std::size_t chunk, std::size_t half_chunks) {
+    return HWY_MIN(kPerChunk, (half_chunks - 2 * chunk) * (kPerChunk / 2));
   }
-  static constexpr std::size_t kBytes = (kPlanes ? 2 : 4) * kVectorBytes;
+  static constexpr std::size_t kBytes = (kPlanePairs ? 2 : 4) * kVectorBytes;
 
-  // The pair adder's sums of a run, the drawing's arithmetic; a pair of bytes alone is added without saturation. Freed
-  // of their bias they are at most 8 * 128 * 3, and two runs times their ratios fit into the 32 bits of flush-inl.h.
-  static constexpr int kPlaneWeights = kPlanes ? 1 + 2 : 1, kRunIndices = int{kChunksPerRun * kIndicesPerChunk};
+  // The sums of a scale run fit 16 bits, and a single pair does not saturate (see the top of this file). Without their
+  // bias the sums are at most 8 * 128 * 3, so the sums of two runs times their ratios fit the 32 bits of flush-inl.h.
+  static constexpr int kPlaneWeights = kPlanePairs ? 1 + 2 : 1, kRunIndices = int{kChunksPerRun * kIndicesPerChunk};
   static_assert(kRunIndices * 255 * kPlaneWeights <= 32767 && 255 * HWY_MAX(kPlaneWeights, 2) <= 32767);
 };
 
 HWY_INLINE hn::Vec<DI8> PlaneWeights() { return hn::BitCast(DI8(), hn::Set(D16(), 0x0201)); }
 
+// Byte i of the result is map[index[i]], for a table of 16 bytes.
 HWY_INLINE V8 Map(const void* map, V8 index) {
   return hn::TableLookupBytes(hn::LoadDup128(D8(), static_cast<const std::uint8_t*>(map)), index);
 }
 
-// The signs of a part, as signs of the bytes that Next returns: of the 8 bits of a byte a chunk has four, index by
-// index from the top bit down.
+// The signs of a part of a panel. The sign byte of a row has four bits for each chunk of a scale run, one per index,
+// from the top bit down. Next returns the signs of the next index, as the signs of bytes that are not 0.
 struct Signs {
-  V16 bits;  // the next in the top bits of the bytes, none of which is 0; bits that cross over to other bytes stay low
+  // The next sign is the top bit of each byte. Bit 0 of each byte is set at first, so that no byte is ever 0. (Bits
+  // that are shifted across bytes reach bit 6 at most.)
+  V16 bits;
   HWY_INLINE Signs(const std::uint8_t* from, std::size_t chunk) : bits(hn::BitCast(D16(), hn::Load(D8(), from))) {
     if (chunk % kChunksPerRun != 0) bits = hn::ShiftLeft<4>(bits);
     bits = hn::Or(bits, hn::Set(D16(), 0x0101));
@@ -92,7 +98,7 @@ struct Signs {
   }
 };
 
-// The runs' 16-bit sums of a part, [run][row of x][vector], to floats: sums of runs times their ratios.
+// Flushes a part: adds up the 16-bit sums of its scale runs, [run][row of x][vector], times the ratios of the runs.
 template <class Sums, int kRows>
 HWY_INLINE void FlushPart(const KBlock& b, const RunSums<2 * kRows>& runs, std::size_t part) {
   const D16 d16;
@@ -125,7 +131,7 @@ HWY_INLINE void FlushPart(const KBlock& b, const RunSums<2 * kRows>& runs, std::
   }
 }
 
-// Runs alternate in pairs, so that a last one without a partner needs sums that are zero.
+// FlushPart takes runs in pairs: gives a last run without a partner one whose sums are zero.
 template <class Sums, int kRows>
 HWY_INLINE void CompletePair(const KBlock& b, RunSums<2 * kRows>& runs) {
   const std::size_t count = (b.chunks + kChunksPerRun - 1) / kChunksPerRun;
@@ -135,7 +141,7 @@ HWY_INLINE void CompletePair(const KBlock& b, RunSums<2 * kRows>& runs) {
   }
 }
 
-// Indices in registers, straight from packed bytes.
+// The micro-kernel on packed indices, which it unpacks in registers.
 template <Encoding kEncoding, Precision kPrecision>
 struct LookupKernel {
   using Traits = LookupTraits<kEncoding>;
@@ -153,10 +159,10 @@ struct LookupKernel {
     const std::uint8_t* tables = b.x;
     for (std::size_t limb = 0; limb < Sums::kLimbs; ++limb) {
       const std::uint8_t* index = b.index;
-      std::size_t run = limb * kMaxRunsPerBlock, left = b.halves;
-      for (; left >= kHalvesPerRun; left -= kHalvesPerRun, ++run) {
-        SumRun<kRows, kHalvesPerRun>(b, index, tables, runs, run);
-        index += RunBytes(Traits::kInfo, kHalvesPerRun);
+      std::size_t run = limb * kMaxRunsPerBlock, left = b.half_chunks;
+      for (; left >= kHalfChunksPerRun; left -= kHalfChunksPerRun, ++run) {
+        SumRun<kRows, kHalfChunksPerRun>(b, index, tables, runs, run);
+        index += RunBytes(Traits::kInfo, kHalfChunksPerRun);
         tables += kChunksPerRun * b.x_stride;
       }
       if (Step::kJoined && left == 3) {
@@ -171,42 +177,44 @@ struct LookupKernel {
   }
 
  private:
-  // All parts of a run.
-  template <int kRows, std::size_t kHalves>
+  // Sums a scale run, part by part.
+  template <int kRows, std::size_t kHalfChunks>
   static HWY_INLINE void SumRun(const KBlock& b, const std::uint8_t* index, const std::uint8_t* tables,
                                 RunSums<2 * kRows> (&runs)[kPartCount], std::size_t run) {
     LUTRA_UNROLL
     for (std::size_t part = 0; part < kPartCount; ++part) {
       typename Step::Sum sums[2 * kRows];
-      SumPart<kRows, kHalves>(b, index + part * kVectorBytes, tables, part, sums);
+      SumPart<kRows, kHalfChunks>(b, index + part * kVectorBytes, tables, part, sums);
       LUTRA_UNROLL
       for (std::size_t i = 0; i < 2 * kRows; ++i) {
         V16 sum = Step::Finish(sums[i]);
         runs[part].Store(sum, run, i);
-        if (kRows > 1 && i + 1 == 2 * kRows) KeepOrder(sum, tables);  // of sums[i], clang spills three times as much
+        if (kRows > 1 && i + 1 == 2 * kRows)
+          KeepOrder(sum, tables);  // with sums[i] instead, clang spills three times as much
       }
     }
-    if (Step::kJoined) b.Prefetch(index + RunIndexBytes(Traits::kInfo, kHalves));
+    if (Step::kJoined) b.Prefetch(index + RunIndexBytes(Traits::kInfo, kHalfChunks));
   }
 
-  template <int kRows, std::size_t kHalves>
+  template <int kRows, std::size_t kHalfChunks>
   static HWY_INLINE void SumPart(const KBlock& b, const std::uint8_t* index, const std::uint8_t* tables,
                                  std::size_t part, typename Step::Sum (&sums)[2 * kRows]) {
     const D8 d8;
     const D16 d16;
-    constexpr int kBias = -kTableBias * static_cast<int>(kIndicesPerChunk / 2) * (Step::kPlanes ? 3 : 1);
-    const V16 start = hn::Set(d16, static_cast<std::int16_t>(kBias * static_cast<int>(kHalves)));
+    constexpr int kBias = -kTableBias * static_cast<int>(kIndicesPerChunk / 2) * (Step::kPlanePairs ? 3 : 1);
+    const V16 start = hn::Set(d16, static_cast<std::int16_t>(kBias * static_cast<int>(kHalfChunks)));
     LUTRA_UNROLL
     for (auto& sum : sums) sum = Step::Start(start);
     LUTRA_UNROLL
-    for (std::size_t chunk = 0; 2 * chunk < kHalves; ++chunk, tables += b.x_stride) {
-      [[maybe_unused]] Signs signs(Step::kJoined ? index + (kHalves - 2 * chunk) * (kPlaneBytes / 2) : index, chunk);
-      const std::size_t steps = Step::InChunk(chunk, kHalves);
+    for (std::size_t chunk = 0; 2 * chunk < kHalfChunks; ++chunk, tables += b.x_stride) {
+      [[maybe_unused]] Signs signs(Step::kJoined ? index + (kHalfChunks - 2 * chunk) * (kPlaneBytes / 2) : index,
+                                   chunk);
+      const std::size_t steps = Step::InChunk(chunk, kHalfChunks);
       LUTRA_UNROLL
       for (std::size_t step = 0; step < steps; ++step, index += 64) {
         const V8 packed = hn::Load(d8, index), low = LowNibbles(packed), high = HighNibbles(packed);
         if (step % kPartCount == part) b.Prefetch(index);
-        if constexpr (Step::kPlanes) {
+        if constexpr (Step::kPlanePairs) {
           LUTRA_UNROLL
           for (std::size_t n = 0; n < kRows; ++n) {
             const V8 table = hn::LoadDup128(d8, tables + n * kTableBytes + step * 16);
@@ -214,20 +222,20 @@ struct LookupKernel {
             AddPlanes(sums[2 * n + 1], hn::TableLookupBytes(table, high));
           }
         } else {
-          AddLone<kRows>(low, tables + step * 32, signs, sums);
-          AddLone<kRows>(high, tables + step * 32 + 16, signs, sums);
+          AddSinglePlane<kRows>(low, tables + step * 32, signs, sums);
+          AddSinglePlane<kRows>(high, tables + step * 32 + 16, signs, sums);
         }
       }
     }
-    if constexpr (!Step::kPlanes) {
+    if constexpr (!Step::kPlanePairs) {
       LUTRA_UNROLL
       for (std::size_t n = 0; n < kRows; ++n) FinishBytes(sums[2 * n], sums[2 * n + 1]);
     }
   }
 
-  // sums: [row of x][2], as AddBytes takes them
+  // Adds the lookups of one index. sums: [row of x][lower, upper] as in AddBytes.
   template <int kRows>
-  static HWY_INLINE void AddLone(V8 index, const std::uint8_t* tables, Signs& signs, V16 (&sums)[2 * kRows]) {
+  static HWY_INLINE void AddSinglePlane(V8 index, const std::uint8_t* tables, Signs& signs, V16 (&sums)[2 * kRows]) {
     [[maybe_unused]] VI8 sign;
     if constexpr (Step::kJoined) sign = signs.Next();
     LUTRA_UNROLL

@@ -1,4 +1,5 @@
-// Lookups in block scope with indices that are unpacked to L1 once for all rows of x: their operands, and the kernel.
+// The lookup micro-kernel in block scope on indices that are unpacked to L1 once for all rows of x, and their
+// unpacking.
 #if defined(LUTRA_KERNELS_LOOKUP_BLOCK_UNPACKED_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_LOOKUP_BLOCK_UNPACKED_INL_H_
 #undef LUTRA_KERNELS_LOOKUP_BLOCK_UNPACKED_INL_H_
@@ -15,7 +16,7 @@ namespace LUTRA_KERNELS_NAMESPACE {
 
 #if !LUTRA_VECTOR_SCOPE
 
-// The sums of a part, [row of x][vector], += the lookups of one step in the tables of kRows rows of x.
+// Adds the lookups of one step in the tables of kRows rows of x to the sums of a part, [row of x][vector].
 template <class Traits, int kRows>
 LUTRA_INLINE void AddStep(const std::uint8_t* operands, const std::uint8_t* tables,
                           typename PairStep<Traits>::Sum (&sums)[2 * kRows]) {
@@ -23,7 +24,7 @@ LUTRA_INLINE void AddStep(const std::uint8_t* operands, const std::uint8_t* tabl
   const D8 d8;
   const V8 index0 = hn::Load(d8, operands), index1 = hn::Load(d8, operands + kVectorBytes);
   [[maybe_unused]] hn::Vec<DI8> weights0, weights1;
-  if constexpr (!Step::kPlanes) {
+  if constexpr (!Step::kPlanePairs) {
     weights0 = hn::BitCast(DI8(), hn::Load(d8, operands + 2 * kVectorBytes));
     weights1 = hn::BitCast(DI8(), hn::Load(d8, operands + 3 * kVectorBytes));
   }
@@ -37,11 +38,11 @@ LUTRA_INLINE void AddStep(const std::uint8_t* operands, const std::uint8_t* tabl
       found0 = hn::InterleaveLower(d8, first, second);
       found1 = hn::InterleaveUpper(d8, first, second);
     } else {
-      const V8 entries = hn::LoadDup128(d8, table + (Step::kPlanes ? 0 : 8));
+      const V8 entries = hn::LoadDup128(d8, table + (Step::kPlanePairs ? 0 : 8));
       found0 = hn::TableLookupBytes(entries, index0);
       found1 = hn::TableLookupBytes(entries, index1);
     }
-    if constexpr (Step::kPlanes) {
+    if constexpr (Step::kPlanePairs) {
       AddPlanes(sums[2 * n], found0);
       StayInRegister(sums[2 * n]);
       AddPlanes(sums[2 * n + 1], found1);
@@ -54,40 +55,40 @@ LUTRA_INLINE void AddStep(const std::uint8_t* operands, const std::uint8_t* tabl
   }
 }
 
-// Where index i of the first, and of the second of two tables, or its mirror image, stands in the upper half of the
-// first and the lower half of the second, and the sign of that.
-struct Halves {
+// Lookups in two half tables: the upper half of a first table, then the lower half of a second one. place[t][i] is
+// where entry i of table t stands among these 16 entries, or else its negation, entry 15 - i, with sign[t][i] = -1.
+struct HalfTables {
   std::uint8_t place[2][16];
   std::int8_t sign[2][16];
 };
-constexpr Halves FindHalves() {
-  Halves halves{};
+constexpr HalfTables FindHalfTables() {
+  HalfTables table{};
   for (int i = 0; i < 16; ++i) {
     const int upper = i >= 8 ? i : 15 - i, lower = 15 - upper;
-    halves.place[0][i] = static_cast<std::uint8_t>(upper - 8);
-    halves.place[1][i] = static_cast<std::uint8_t>(lower + 8);
-    halves.sign[0][i] = i == upper ? 1 : -1;
-    halves.sign[1][i] = i == lower ? 1 : -1;
+    table.place[0][i] = static_cast<std::uint8_t>(upper - 8);
+    table.place[1][i] = static_cast<std::uint8_t>(lower + 8);
+    table.sign[0][i] = i == upper ? 1 : -1;
+    table.sign[1][i] = i == lower ? 1 : -1;
   }
-  return halves;
+  return table;
 }
-inline constexpr Halves kHalves = FindHalves();
+inline constexpr HalfTables kHalfTables = FindHalfTables();
 
-// The indices of a part of a run of `halves` half chunks to operands, whose last step may have no weight; returns the
-// bias of its pairs.
+// Unpacks the indices of a part of a scale run of `half_chunks` half chunks to the operands of its steps. Adds the bias
+// that these steps give to each 16-bit lane to `bias`. After a half chunk, the operands of the missing step are 0.
 template <class Traits>
-HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t halves, std::uint8_t* to, V16 (&bias)[2]) {
+HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t half_chunks, std::uint8_t* to, V16 (&bias)[2]) {
   using Step = PairStep<Traits>;
   const D8 d8;
   const DI8 di8;
   const V8 shift = hn::Set(d8, static_cast<std::uint8_t>(kTableBias));
   const auto store = [&](std::size_t i, V8 v) HWY_ATTR { hn::Store(v, d8, to + i * kVectorBytes); };
-  for (std::size_t chunk = 0; 2 * chunk < halves; ++chunk) {
-    [[maybe_unused]] Signs signs(Step::kJoined ? index + (halves - 2 * chunk) * (kPlaneBytes / 2) : index, chunk);
-    for (std::size_t step = 0; step < Step::InChunk(chunk, halves); ++step, index += 64, to += Step::kBytes) {
+  for (std::size_t chunk = 0; 2 * chunk < half_chunks; ++chunk) {
+    [[maybe_unused]] Signs signs(Step::kJoined ? index + (half_chunks - 2 * chunk) * (kPlaneBytes / 2) : index, chunk);
+    for (std::size_t step = 0; step < Step::InChunk(chunk, half_chunks); ++step, index += 64, to += Step::kBytes) {
       const V8 packed = hn::Load(d8, index), low = LowNibbles(packed), high = HighNibbles(packed);
       hn::Vec<DI8> weights[2] = {PlaneWeights(), PlaneWeights()};
-      if constexpr (Step::kPlanes) {
+      if constexpr (Step::kPlanePairs) {
         store(0, low);
         store(1, high);
       } else {
@@ -98,11 +99,11 @@ HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t halves, std::ui
           first = SignOf(signs.Next());
           second = SignOf(signs.Next());
         } else {
-          const V8 place0 = Map(kHalves.place[0], low), place1 = Map(kHalves.place[1], high);
+          const V8 place0 = Map(kHalfTables.place[0], low), place1 = Map(kHalfTables.place[1], high);
           store(0, hn::InterleaveLower(d8, place0, place1));
           store(1, hn::InterleaveUpper(d8, place0, place1));
-          first = hn::BitCast(di8, Map(kHalves.sign[0], low));
-          second = hn::BitCast(di8, Map(kHalves.sign[1], high));
+          first = hn::BitCast(di8, Map(kHalfTables.sign[0], low));
+          second = hn::BitCast(di8, Map(kHalfTables.sign[1], high));
         }
         weights[0] = hn::InterleaveLower(di8, first, second);
         weights[1] = hn::InterleaveUpper(di8, first, second);
@@ -113,13 +114,13 @@ HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t halves, std::ui
       bias[1] = AddPairs(bias[1], shift, weights[1]);
     }
   }
-  if (Step::kJoined && halves % 2 != 0) {
+  if (Step::kJoined && half_chunks % 2 != 0) {
     for (std::size_t i = 0; i < Step::kBytes / kVectorBytes; ++i) store(i, hn::Zero(d8));
   }
 }
 
-// Unpacked indices of a K-block of a panel: of each part of it its runs. Of a run, what its two vectors of sums start
-// from, then the operands of each step.
+// The layout of the unpacked indices of a K-block of a panel: [part][scale run]. A run has the start of its two vectors
+// of sums (minus the bias), then the operands of each step.
 template <Encoding kEncoding>
 struct UnpackedRuns {
   using Step = PairStep<LookupTraits<kEncoding>>;
@@ -130,6 +131,7 @@ struct UnpackedRuns {
   }
 };
 
+// Unpacks indices for UnpackedLookupKernel.
 template <Encoding kEncoding>
 struct IndexUnpacker : UnpackedRuns<kEncoding> {
   using Traits = LookupTraits<kEncoding>;
@@ -137,20 +139,20 @@ struct IndexUnpacker : UnpackedRuns<kEncoding> {
 
   static std::size_t Bytes(std::size_t, std::size_t x_chunks) { return kPartCount * Runs::PartBytes(x_chunks); }
 
-  // A K-block of one panel.
+  // Unpacks a K-block of one panel.
   static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
     const KBlock b(args);
     const D16 d16;
     const std::uint8_t* index = b.index;
     const std::size_t part_bytes = Runs::PartBytes(b.chunks);
     for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun, to += Runs::kRunBytes) {
-      const std::size_t halves = HWY_MIN(kHalvesPerRun, b.halves - 2 * first);
-      const std::size_t bytes = RunBytes(Traits::kInfo, halves);
+      const std::size_t half_chunks = HWY_MIN(kHalfChunksPerRun, b.half_chunks - 2 * first);
+      const std::size_t bytes = RunBytes(Traits::kInfo, half_chunks);
       for (std::size_t at = 0; at < bytes; at += 64) b.Prefetch(index + at);
       for (std::size_t part = 0; part < kPartCount; ++part) {
         std::uint8_t* run = to + part * part_bytes;
         V16 bias[2] = {hn::Zero(d16), hn::Zero(d16)};
-        UnpackRun<Traits>(index + part * kVectorBytes, halves, run + Runs::kStartBytes, bias);
+        UnpackRun<Traits>(index + part * kVectorBytes, half_chunks, run + Runs::kStartBytes, bias);
         auto* start = reinterpret_cast<std::int16_t*>(run);
         hn::Store(hn::Neg(bias[0]), d16, start);
         hn::Store(hn::Neg(bias[1]), d16, start + kVectorBytes / 2);
@@ -160,15 +162,16 @@ struct IndexUnpacker : UnpackedRuns<kEncoding> {
   }
 };
 
-// Indices unpacked by IndexUnpacker: b.index points to them.
+// The micro-kernel on indices that IndexUnpacker unpacked; b.index points to them.
 template <Encoding kEncoding, Precision kPrecision>
 struct UnpackedLookupKernel {
   using Traits = LookupTraits<kEncoding>;
   using Sums = LookupSums<kEncoding, kPrecision>;
   using Step = PairStep<Traits>;
   using Runs = UnpackedRuns<kEncoding>;
-  static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;  // 8 sums, 4 operands, 3 for lookups of 16
-  static constexpr std::size_t kPanelBytes = 0;                         // panels do not alternate
+  static constexpr int kMaxRows = 4, kMaxPanels = 1,
+                       kTile = kMaxRows;         // 8 sums, 4 operands, 3 for lookups: 15 of 16 registers
+  static constexpr std::size_t kPanelBytes = 0;  // panels do not alternate
 
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const KBlock& b) {
@@ -197,7 +200,8 @@ struct UnpackedLookupKernel {
   }
 
  private:
-  // (Unrolled, as on Intel counting and addressing share their ports with vectors.)
+  // Sums a scale run of a part. (Its loops are unrolled, because on Intel CPUs loop counters and addresses share
+  // execution ports with vectors.)
   template <int kRows, std::size_t kChunks>
   static HWY_INLINE void SumRun(const std::uint8_t* from, const std::uint8_t* tables, std::size_t table_stride,
                                 RunSums<2 * kRows>& runs, std::size_t run) {

@@ -1,4 +1,4 @@
-// The micro-kernels of lookups in vector scope: 64 rows of W (a panel) times a few rows of x over one K-block.
+// The lookup micro-kernels in vector scope: 64 rows of W (a panel) times a few rows of x over one K-block.
 //
 // Four tables T0..T3 of 16 entries fill a 64-byte vector. An index byte is 16 * (which table) + index.
 //
@@ -21,13 +21,13 @@ namespace LUTRA_KERNELS_NAMESPACE {
 
 #if LUTRA_VECTOR_SCOPE
 
-inline constexpr int kQuarters = 4;  // vectors of 16 rows in a panel
+inline constexpr int kQuarters = 4;  // a panel is four vectors of 16 rows
 
-// Indices two to a byte, as they are packed.
+// How a kernel reads packed indices: two to a byte.
 struct PackedIndices {
-  static constexpr std::size_t kBytes = 64;  // of 32 rows
+  static constexpr std::size_t kBytes = 64;  // the indices of 32 rows in a chunk and plane
 
-  // Those of the first, and of the last 16 rows, as Where takes them.
+  // Loads the indices of 32 rows: rows[0] of the first 16, rows[1] of the last 16. Where makes index bytes of them.
   static HWY_INLINE void Load(const KBlock& b, const std::uint8_t* from, V8 (&rows)[2]) {
     const hn::Repartition<std::uint16_t, D8> du16;
     b.Prefetch(from);
@@ -39,7 +39,7 @@ struct PackedIndices {
   }
   static HWY_INLINE void Prefetch(const KBlock& b, const std::uint8_t* signs) { b.Prefetch(signs); }
 };
-// A byte each, with the number of the table; otherwise in the same order.
+// How a kernel reads indices that are unpacked to index bytes; their places are otherwise the same.
 struct UnpackedIndices {
   static constexpr std::size_t kBytes = 128;
 
@@ -51,27 +51,27 @@ struct UnpackedIndices {
   static HWY_INLINE void Prefetch(const KBlock&, const std::uint8_t*) {}
 };
 
-// One plane of one chunk, or of the half of one: adds 64 lookups per quarter, panel and row of x. `index` and `signs`
-// are those of the plane. sums: [panel][quarter][row of x].
-template <class Traits, class Indices, int kPanels, int kRows, int kHalves>
+// Adds 64 lookups per quarter, panel and row of x: one plane of a chunk (kHalfChunks = 2) or of a half chunk (1).
+// `index` and `signs` point to the indices and signs of this plane and chunk. sums: [panel][quarter][row of x].
+template <class Traits, class Indices, int kPanels, int kRows, int kHalfChunks>
 LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs, const KBlock& b,
                            const std::uint8_t* tables, const V8 (&weight)[kRows],
                            V32 (&sums)[kPanels * kQuarters * kRows]) {
   const D8 d8;
   const DI8 di8;
-  // Of half a chunk, one vector of packed bytes serves 64 rows: 32 rows with the tables in their places, T2 and T3
-  // tables of zeros, and 32 with their halves exchanged.
+  // In a half chunk, one vector of packed bytes has the indices of 64 rows. table[0] serves 32 rows: T0 and T1, then
+  // two tables of zeros. table[1] serves the other 32 rows: its halves are exchanged.
   V8 table[2][kRows];
   LUTRA_UNROLL
   for (int n = 0; n < kRows; ++n) {
     table[0][n] = hn::Load(d8, tables + n * kTableBytes);
-    table[1][n] = kHalves == 2 ? table[0][n] : hn::ConcatLowerUpper(d8, table[0][n], table[0][n]);
+    table[1][n] = kHalfChunks == 2 ? table[0][n] : hn::ConcatLowerUpper(d8, table[0][n], table[0][n]);
   }
   V8 rows[2];
   LUTRA_UNROLL
-  for (int half = 0; half < kPanels * 2; ++half) {  // 32 rows
+  for (int half = 0; half < kPanels * 2; ++half) {  // half a panel: 32 rows
     if (kRows == 1 && half % 2 == 0 && half != 0) KeepOrder(sums[half * 2 - 1], index);
-    if (kHalves == 2 || half % 2 == 0) Indices::Load(b, index + half * kHalves / 2 * Indices::kBytes, rows);
+    if (kHalfChunks == 2 || half % 2 == 0) Indices::Load(b, index + half * kHalfChunks / 2 * Indices::kBytes, rows);
     LUTRA_UNROLL
     for (int high = 0; high < 2; ++high) {
       const auto indices = hn::IndicesFromVec(d8, Indices::Where(rows[high]));
@@ -91,31 +91,31 @@ LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs,
   }
 }
 
-// How many panels alternate, which is known to the compiler where they do not.
+// The number of interleaved panels; a constant for encodings that do not interleave.
 template <class Traits>
 HWY_INLINE std::size_t InterleavedOf(const KBlock& b) {
   return Traits::kInterleaved == 1 ? 1 : b.interleaved;
 }
 
-// Where the signs of panel b.first in a run of `halves` half chunks begin: behind the indices of all panels.
+// The signs of panel b.first in a scale run of `half_chunks` half chunks. They follow the indices of all panels.
 template <class Traits, class Indices>
-HWY_INLINE const std::uint8_t* SignsOf(const std::uint8_t* index, const KBlock& b, std::size_t halves) {
-  return index + InterleavedOf<Traits>(b) * Indices::kBytes * halves * std::size_t{Traits::kPlanes} -
+HWY_INLINE const std::uint8_t* SignsOf(const std::uint8_t* index, const KBlock& b, std::size_t half_chunks) {
+  return index + InterleavedOf<Traits>(b) * Indices::kBytes * half_chunks * std::size_t{Traits::kPlanes} -
          b.first * (2 * Indices::kBytes - kRunSignBytes);
 }
-// Its half chunk in a run of three halves, where panels are half as far apart.
+// The half chunk of panel b.first in a scale run of three half chunks. Its panels are half as far apart.
 template <class Traits, class Indices>
 HWY_INLINE const std::uint8_t* LastHalfOf(const std::uint8_t* index, const KBlock& b) {
   return index + InterleavedOf<Traits>(b) * 2 * Indices::kBytes - b.first * Indices::kBytes;
 }
-// Its next run.
+// The next scale run of panel b.first.
 template <class Traits, class Indices>
-HWY_INLINE const std::uint8_t* NextRunOf(const std::uint8_t* index, const KBlock& b, std::size_t halves) {
+HWY_INLINE const std::uint8_t* NextRunOf(const std::uint8_t* index, const KBlock& b, std::size_t half_chunks) {
   constexpr std::size_t kSigns = Traits::kSigned ? kRunSignBytes : 0;
-  return index + InterleavedOf<Traits>(b) * (Indices::kBytes * halves * std::size_t{Traits::kPlanes} + kSigns);
+  return index + InterleavedOf<Traits>(b) * (Indices::kBytes * half_chunks * std::size_t{Traits::kPlanes} + kSigns);
 }
 
-// The ratios r of a run, as weights of the adder.
+// Loads the ratios r of a scale run as weights of the adder.
 template <int kRows>
 HWY_INLINE void LoadRatios(const KBlock& b, std::size_t run, V8 (&weight)[kRows]) {
   LUTRA_UNROLL
@@ -124,11 +124,11 @@ HWY_INLINE void LoadRatios(const KBlock& b, std::size_t run, V8 (&weight)[kRows]
   }
 }
 
-// The whole chunks of a run of `halves` half chunks, whose tables share ratios.
+// Adds the lookups of the kChunks whole chunks in a scale run of `half_chunks` half chunks.
 template <class Traits, class Indices, int kPanels, int kRows, int kChunks>
 LUTRA_INLINE void AddRun(const std::uint8_t* index, const KBlock& b, const std::uint8_t* tables, std::size_t run,
-                         std::size_t halves, V32 (&sums)[kPanels * kQuarters * kRows]) {
-  const std::uint8_t* signs = SignsOf<Traits, Indices>(index, b, halves);
+                         std::size_t half_chunks, V32 (&sums)[kPanels * kQuarters * kRows]) {
+  const std::uint8_t* signs = SignsOf<Traits, Indices>(index, b, half_chunks);
   V8 weight[kRows];  // r * 2^plane
   LoadRatios(b, run, weight);
   LUTRA_UNROLL
@@ -149,7 +149,7 @@ LUTRA_INLINE void AddRun(const std::uint8_t* index, const KBlock& b, const std::
   }
 }
 
-// The half chunk after the whole one of a run that has three halves.
+// Adds the lookups of the half chunk in a scale run of three half chunks.
 template <class Traits, class Indices, int kPanels, int kRows>
 LUTRA_INLINE void AddHalf(const std::uint8_t* index, const KBlock& b, const std::uint8_t* tables, std::size_t run,
                           V32 (&sums)[kPanels * kQuarters * kRows]) {
@@ -160,7 +160,8 @@ LUTRA_INLINE void AddHalf(const std::uint8_t* index, const KBlock& b, const std:
                                                sums);
 }
 
-// 16 sums + 4 tables + 4 weights + 2 constants + 2 indices + 1 lookup of 32 registers.
+// The micro-kernel on packed or unpacked indices. Of 32 registers it takes 29: 16 sums, 4 tables, 4 weights, 2
+// constants, 2 indices and 1 lookup.
 template <Encoding kEncoding, Precision kPrecision, class Indices>
 struct IndexKernel {
   using Traits = LookupTraits<kEncoding>;
@@ -177,11 +178,11 @@ struct IndexKernel {
     for (int limb = 0; limb < Sums::kLimbs; ++limb) {
       if (limb != 0) NextLimb<Sums, kRows>(b, sums);
       const std::uint8_t* index = b.index;
-      const std::size_t runs = b.halves / kHalvesPerRun, last = b.halves % kHalvesPerRun;
+      const std::size_t runs = b.half_chunks / kHalfChunksPerRun, last = b.half_chunks % kHalfChunksPerRun;
       LUTRA_KEEP_LOOP
       for (std::size_t run = 0; run < runs; ++run) {
-        AddRun<Traits, Indices, kPanels, kRows, kChunksPerRun>(index, b, tables, run, kHalvesPerRun, sums);
-        index = NextRunOf<Traits, Indices>(index, b, kHalvesPerRun);
+        AddRun<Traits, Indices, kPanels, kRows, kChunksPerRun>(index, b, tables, run, kHalfChunksPerRun, sums);
+        index = NextRunOf<Traits, Indices>(index, b, kHalfChunksPerRun);
         tables += kChunksPerRun * b.x_stride;
       }
       if (last == 0) continue;
@@ -199,40 +200,41 @@ struct IndexKernel {
 template <Encoding kEncoding, Precision kPrecision>
 using LookupKernel = IndexKernel<kEncoding, kPrecision, PackedIndices>;
 
-// Indices unpacked by IndexUnpacker: b.index points to them.
+// On indices that IndexUnpacker unpacked; b.index points to them.
 template <Encoding kEncoding, Precision kPrecision>
 using UnpackedLookupKernel = IndexKernel<kEncoding, kPrecision, UnpackedIndices>;
 
+// Unpacks indices for UnpackedLookupKernel.
 template <Encoding kEncoding>
 struct IndexUnpacker {
   using Traits = LookupTraits<kEncoding>;
 
-  // Of a K-block of a panel.
-  static std::size_t Bytes(std::size_t halves, std::size_t) {
-    const std::size_t signs = Traits::kSigned ? DivideUp(halves, kHalvesPerRun) * kRunSignBytes : 0;
-    return halves * std::size_t{Traits::kPlanes} * UnpackedIndices::kBytes + signs;
+  // Bytes of an unpacked K-block of a panel.
+  static std::size_t Bytes(std::size_t half_chunks, std::size_t) {
+    const std::size_t signs = Traits::kSigned ? DivideUp(half_chunks, kHalfChunksPerRun) * kRunSignBytes : 0;
+    return half_chunks * std::size_t{Traits::kPlanes} * UnpackedIndices::kBytes + signs;
   }
 
-  // A K-block of `panels` interleaved panels, from panel `first` on, to interleaved panels of their own.
+  // Unpacks a K-block of `panels` panels, from panel args.first on; the unpacked panels are interleaved, too.
   static void Unpack(const MicroArgs& args, std::size_t panels, std::uint8_t* to) {
     const KBlock b(args);
     const std::uint8_t* index = b.index;
-    for (std::size_t left = b.halves, halves; left != 0; left -= halves) {
-      halves = HWY_MIN(kHalvesPerRun, left);
+    for (std::size_t left = b.half_chunks, half_chunks; left != 0; left -= half_chunks) {
+      half_chunks = HWY_MIN(kHalfChunksPerRun, left);
       const std::uint8_t* plane = index;
-      for (std::size_t i = halves / 2 * std::size_t{Traits::kPlanes}; i != 0; --i) {
+      for (std::size_t i = half_chunks / 2 * std::size_t{Traits::kPlanes}; i != 0; --i) {
         UnpackLines(b, plane, 2 * panels, to);
         plane += InterleavedOf<Traits>(b) * kPlaneBytes;
       }
       if constexpr (Traits::kSigned) {
-        if (halves % 2 != 0) UnpackLines(b, LastHalfOf<Traits, PackedIndices>(index, b), panels, to);
-        const std::uint8_t* signs = SignsOf<Traits, PackedIndices>(index, b, halves);
+        if (half_chunks % 2 != 0) UnpackLines(b, LastHalfOf<Traits, PackedIndices>(index, b), panels, to);
+        const std::uint8_t* signs = SignsOf<Traits, PackedIndices>(index, b, half_chunks);
         for (std::size_t i = 0; i < panels; ++i, signs += kRunSignBytes, to += kRunSignBytes) {
           b.Prefetch(signs);
           hn::Store(hn::Load(D8(), signs), D8(), to);
         }
       }
-      index = NextRunOf<Traits, PackedIndices>(index, b, halves);
+      index = NextRunOf<Traits, PackedIndices>(index, b, half_chunks);
     }
   }
 

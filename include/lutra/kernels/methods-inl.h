@@ -1,4 +1,4 @@
-// The methods: which kernels multiply a format with an activation kind. A row for each, from the table of formats.
+// The table of kernels of a target: one method, with its kernels, for each format, precision and activation kind.
 #if defined(LUTRA_KERNELS_METHODS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_METHODS_INL_H_
 #undef LUTRA_KERNELS_METHODS_INL_H_
@@ -41,8 +41,8 @@ constexpr MethodKernel LookupMethod() {
 
 // --- Products with integers.
 
-// What kernels multiply for a code is L(q) + bias, so that it is at least 0, if the Dot takes bytes so large; else L(q)
-// as a signed byte, by Dot::Wide.
+// The operands of a dot kernel for a format: for a code q it multiplies L(q) + bias >= 0 if all of these are at most
+// Dot::kMaxCode; otherwise L(q) as a signed byte, by Dot::Wide.
 template <Format kFormat, class Dot>
 struct Operands {
   static constexpr MethodInfo kMethod{kFormat, ActivationKind::kIntegers};
@@ -52,6 +52,7 @@ struct Operands {
   static constexpr bool kTable = kMethod.info().values != nullptr;
   using Codes = std::conditional_t<kTable, TableOfCodes, StoredCodes>;
 };
+// The table of operands for formats with a table of values.
 struct CodeTable {
   std::uint8_t bytes[16];
 };
@@ -67,7 +68,7 @@ constexpr CodeTable FindCodes() {
 template <Format kFormat, class Dot>
 alignas(16) inline constexpr CodeTable kCodes = FindCodes<kFormat, Dot>();
 
-// How the codes of an encoding become bytes. kStep: of two consecutive codes of the format.
+// The unpacker of an encoding. kStep: the difference between the values of consecutive codes of the format.
 template <Encoding kEncoding, class Codes, int kStep>
 struct UnpackerOf {
   using Type = NibbleUnpacker<kEncoding, Codes>;
@@ -85,7 +86,7 @@ struct UnpackerOf<Encoding::kTernaryIndices, Codes, kStep> {
   using Type = TernaryUnpacker<Encoding::kTernaryIndices>;
 };
 
-// Bytes that are not looked up in a table are the code times the step.
+// Checks that operands which are not looked up in a table are the code times the step, as unpackers compute them.
 template <Format kFormat, class Operand>
 constexpr bool AreCodesTimesStep() {
   for (int q = 0; q < Describe(kFormat).levels; ++q) {
@@ -95,7 +96,7 @@ constexpr bool AreCodesTimesStep() {
   return true;
 }
 
-// Indices are not unpacked in registers: few rows of x are looked up.
+// The dot kernel on packed codes. There is none for encodings with indices: lookups are faster for few rows of x.
 template <Format kFormat, Precision kPrecision, class Operand>
 constexpr MicroKernel PackedDot() {
   constexpr Encoding kEncoding = Describe(kFormat).encoding;
@@ -126,7 +127,8 @@ constexpr MethodKernel DotMethod() {
           Operand::kTable ? kCodes<kFormat, Dot>.bytes : nullptr};
 }
 
-// --- All of them.
+// --- The table of kernels.
+
 template <Format kFormat, Precision kPrecision, class Dot>
 constexpr void SetMethods(TargetKernels& kernels) {
   auto& methods = kernels.methods[static_cast<std::size_t>(kFormat)][static_cast<std::size_t>(kPrecision)];
@@ -144,11 +146,11 @@ constexpr void SetMethods(TargetKernels& kernels, std::index_sequence<kFormat...
 }
 template <std::size_t... kKind>
 constexpr void SetPrepare(TargetKernels& kernels, std::index_sequence<kKind...>) {
-  ((kernels.prepare[kKind][0] = &PrepareGroup<kActivationKinds[kKind].kind, Precision::kInt8>), ...);
-  ((kernels.prepare[kKind][1] = &PrepareGroup<kActivationKinds[kKind].kind, Precision::kInt16>), ...);
+  ((kernels.prepare[kKind][0] = &PrepareRowGroup<kActivationKinds[kKind].kind, Precision::kInt8>), ...);
+  ((kernels.prepare[kKind][1] = &PrepareRowGroup<kActivationKinds[kKind].kind, Precision::kInt16>), ...);
 }
 
-// The kernels of a target whose CPUs have what Dot needs.
+// The kernels of a target whose CPUs have the instructions of Dot.
 template <class Dot>
 constexpr TargetKernels KernelsWith(const TargetInfo& info) {
   TargetKernels kernels = {info, {}, {}, &Tile, &StoreTile};

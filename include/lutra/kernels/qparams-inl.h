@@ -1,4 +1,4 @@
-// The qparams of a group, of whatever types, as the floats that micro-kernels add: MicroArgs::qparams.
+// Converts the qparams of groups, of any types, to the floats of MicroArgs::qparams.
 #if defined(LUTRA_KERNELS_QPARAMS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_QPARAMS_INL_H_
 #undef LUTRA_KERNELS_QPARAMS_INL_H_
@@ -27,7 +27,8 @@ HWY_INLINE VF LoadNibbles(const std::uint8_t* from, std::size_t row, bool high) 
   StayInRegister(both);  // promoted once, not once for the low and once for the high ones
   return hn::ConvertTo(DF(), high ? hn::ShiftRight<4>(both) : hn::And(both, hn::Set(D32(), 15)));
 }
-// E8M0: 2^(e - 127). The bits of 2^-127, a subnormal, are not 0 shifted to their place, as e = 0 would give, but more.
+// E8M0: 2^(e - 127). The bits of the float are e at the place of the exponent; but for e = 0, the subnormal 2^-127,
+// they are 0x00400000.
 HWY_INLINE VF LoadExponents(const std::uint8_t* from, std::size_t row) {
   const V32 e = hn::PromoteTo(D32(), hn::LoadU(hn::Rebind<std::uint8_t, DF>(), from + row));
   return hn::BitCast(DF(), hn::Max(hn::ShiftLeft<23>(e), hn::Set(D32(), 0x00400000)));
@@ -42,26 +43,27 @@ HWY_INLINE VF LoadValues(const std::uint8_t* from, std::size_t row, bool high) {
   return LoadFloats(DF(), from, kType, row);
 }
 
-// --- A panel's qparams. With scales of two levels, `super_group` are floats: super-scale * gain and super-offset of
-// each row.
+// --- The qparams of a panel. `super_group` is for scales of two levels: floats, super-scale * gain of each row, then
+// the super-offset of each row.
 
-// How groups of a matrix are read.
+// The qparams that all groups of a matrix have, and where to find them.
 struct QparamArgs {
-  const QparamField* zero;  // among the values of a group; null if there are none
-  bool offset;              // they are added
+  const QparamField* zero;  // zero points or offsets of groups; null if there are none, or if they are paired
+  bool offset;              // whether they are offsets
   std::size_t group_bytes;  // of a panel
   std::size_t stride;       // from a group to the next
   std::size_t prefetch;     // distance in bytes
   float gain, center;       // of the method
 };
 
-// internal::CenterAt in src/scales.h, but of offsets; the gain is a power of two: exact.
+// The center of a zero point, in the arithmetic of internal::CenterAt (src/scales.h). (Products with the gain, a power
+// of two, are exact.)
 HWY_INLINE VF CenterOf(const QparamArgs& a, VF scale, VF zero) {
   const DF df;
   return hn::Mul(scale, hn::Mul(hn::Sub(hn::Set(df, a.center), zero), hn::Set(df, 1.0f / a.gain)));
 }
 
-// Without the gain, where scales have one level.
+// The scales of a vector of rows: with two levels times super-scale and gain, otherwise without the gain.
 template <DataType kType>
 HWY_INLINE VF LoadScale(const std::uint8_t* from, const float* super_group, std::size_t row) {
   const VF value = LoadValues<kType>(from, row, false);
@@ -73,6 +75,7 @@ HWY_INLINE VF LoadOffset(const QparamArgs& a, const std::uint8_t* from, const fl
   return HasTwoLevels(kType) ? hn::Mul(offset, hn::Load(DF(), super_group + kPanelRows + row)) : offset;
 }
 
+// Converts the qparams of one group: scale * gain of 64 rows, then, if there are zeros, the center of 64 rows.
 template <DataType kType>
 HWY_INLINE void LoadGroup(const QparamArgs& a, const std::uint8_t* from, const float* super_group, float* to) {
   const DF df;
@@ -109,8 +112,8 @@ HWY_INLINE void LoadGroup(const QparamArgs& a, const std::uint8_t* from, const f
   }
 }
 
-// `groups` groups, of the same super-group, of `panels` panels, whose bytes follow each other; but paired zero points
-// (LoadPairedZeros).
+// Converts the qparams of `groups` groups of one super-group, for `panels` panels whose bytes are adjacent. Paired zero
+// points are left to LoadPairedZeros.
 template <DataType kType>
 void LoadGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t groups, std::size_t panels,
                 const float* super_group, float* to) {
@@ -133,7 +136,8 @@ inline LoadGroupsFunction LoaderOf(DataType scale_type) {
   return kLoaders[static_cast<std::size_t>(scale_type)];
 }
 
-// Zero points of four bits of one panel's group, the first or the second of a pair, behind scales that are loaded.
+// Converts the zero points of a group of one panel, the first or the second group of a pair that shares bytes. `to` has
+// the scales already.
 LUTRA_INLINE void LoadPairedZeros(const QparamArgs& a, const std::uint8_t* zeros, bool second, float* to) {
   const DF df;
   for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
@@ -141,7 +145,7 @@ LUTRA_INLINE void LoadPairedZeros(const QparamArgs& a, const std::uint8_t* zeros
   }
 }
 
-// Super-scales, times the gain, and super-offsets of one panel as floats. Both are f16.
+// Converts the super-scales, times the gain, and the super-offsets of one panel. Both are f16.
 LUTRA_INLINE void LoadSuperQparams(const QparamScheme& scheme, float gain, const std::uint8_t* super_group, float* to) {
   const DF df;
   for (const QparamField& field : scheme) {

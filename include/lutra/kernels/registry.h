@@ -1,4 +1,5 @@
-// The watershed: behind it only plain structs and function pointers. A kernel is a row of its target's table.
+// The table of kernels of a target, and the arguments of kernels: plain structs and function pointers. The public entry
+// validates its arguments; kernels trust theirs.
 #pragma once
 
 #include <cstddef>
@@ -12,29 +13,29 @@
 namespace lutra {
 namespace internal {
 
-// NR: rows of x that alternate in prepared activations, and that a micro-kernel takes at most.
+// NR: the rows of a row group. Prepared activations store x in row groups, and a micro-kernel takes at most one.
 inline constexpr std::size_t kNR = 4;
 
-// The largest ratio of the steps of two scale runs of a K-block. Times a plane's weight, which no format has above 8,
-// it fits an unsigned byte.
+// The largest ratio between the table steps of two scale runs of a K-block. The adder multiplies by the ratio times the
+// weight of a plane, at most 8, as an unsigned byte: 31 * 8 = 248 fits, 32 * 8 does not.
 inline constexpr int kMaxRatio = 31;
 static_assert(kMaxRatio * 8 <= 255);
 
-// How the integer sums of one K-block of one row of x turn into floats:  scale * sum,  and the sum of x for zero
-// points.
+// The scale of a K-block of one row of x: scale * (integer sum) is the float sum.
 struct alignas(64) BlockScale {
   float scale;
-  float sum;                             // of the K-block's x, for zero points
-  std::int32_t total;                    // the same in units of scale
-  float offset;                          // of tables: -kMagic * scale, which is exact
-  std::uint32_t quad[kMaxRunsPerBlock];  // the run's integer ratio r (1..31) in each byte: r * scale is a table's step
+  float sum;           // the sum of x over the K-block, for zero points
+  std::int32_t total;  // the same sum in units of scale
+  float offset;        // for sums that start from kMagicBits: -kMagic * scale, which is exact
+  // Of each scale run the ratio r (1 to kMaxRatio) in four bytes: r * scale is the step of its tables.
+  std::uint32_t quad[kMaxRunsPerBlock];
   std::uint32_t pair[kMaxRunsPerBlock / 2];  // the ratios of runs 2i and 2i + 1 in 16 bits each
 };
 
-// Rows of x as tables or integers. Groups of kNR rows (fewer in the last) follow each other; in a group, as a
-// micro-kernel reads it:
-//     tables [K-block][limb][chunk][row of the group][chunk_bytes]     one limb for kInt8, for kInt16 upper, then lower
-//     scales [K-block][row of the group]
+// Prepared rows of x, as tables or integers. Row groups of kNR rows (fewer in the last) follow each other. A row group
+// is laid out as a micro-kernel reads it:
+//     data   [K-block][limb][chunk][row of the row group][chunk_bytes]   kInt8: one limb; kInt16: the upper, the lower
+//     scales [K-block][row of the row group]
 struct PreparedView {
   const std::uint8_t* data;
   std::size_t row_bytes;  // of one row
@@ -43,15 +44,16 @@ struct PreparedView {
 
 // --- Micro-kernels
 
-// One call of a micro-kernel: consecutive K-blocks, all whole but the last, of some panels times some rows of x.
+// Arguments of a micro-kernel: a batch of consecutive K-blocks of some interleaved panels times some rows of x. All
+// K-blocks but the last are whole. Strides are in elements of the pointer that they advance.
 struct MicroArgs {
-  // W: the first K-block of panel `first` of `interleaved`.
+  // W: the first K-block of panel_count panels, of which the first is panel `first` of `interleaved` panels.
   const std::uint8_t* index;
   std::size_t interleaved, first, panel_count;
-  std::size_t halves, last_halves;  // half chunks of a K-block, and of the last one
-  std::size_t index_stride;         // from a K-block to the next
-  std::size_t prefetch;             // distance in bytes
-  // Of the group, as floats: kPanelQparams for each panel, from panel `first` on.
+  std::size_t half_chunks, last_half_chunks;  // half chunks of a K-block, and of the last one
+  std::size_t index_stride;                   // from a K-block to the next
+  std::size_t prefetch;                       // distance in bytes
+  // Qparams as floats: kPanelQparams for each panel, from panel `first` on.
   const float* qparams;
   std::size_t qparams_stride;  // from a K-block to the next
   std::size_t center;          // where centers begin in a panel's qparams; 0 if there are none
@@ -61,75 +63,77 @@ struct MicroArgs {
   std::size_t x_chunks, last_chunks;  // of a K-block, and of the last one
   const BlockScale* scales;           // one per row
   std::size_t scale_stride;           // from a K-block to the next
-  // The tile: rows of kPanelRows.
+  // The tile: [panel][row of x][kPanelRows]; results are added to it.
   float* tile;
   std::size_t tile_stride;  // from a panel to the next
-  std::size_t blocks;
-  // Of the method.
+  std::size_t blocks;       // K-blocks
+  // The method.
   std::int32_t start;          // sums start from start * (sum of x)
-  std::size_t run_chunks;      // whose products fit 16-bit sums
-  const std::uint8_t* values;  // [16] what codes of four bits stand for, or null
+  std::size_t run_chunks;      // chunks whose products fit 16-bit sums
+  const std::uint8_t* values;  // [16] what a kernel multiplies for each code, or null: the code itself
 };
 using MicroFunction = void (*)(const MicroArgs& args);
 
-// functions[rows - 1] multiplies all panels of the args times `rows` rows of x.
+// functions[rows - 1] multiplies all panels of the args times `rows` rows of x. Registers hold the sums of at most
+// `rows` rows of x, of `panels` panels, and of panels * rows <= tile.
 struct MicroKernel {
-  int rows, panels, tile;  // at most, in registers; panels * rows <= tile
+  int rows, panels, tile;
   MicroFunction functions[kNR];
 
   constexpr bool exists() const { return rows != 0; }
   constexpr int panels_for(int rows_) const { return panels < tile / rows_ ? panels : tile / rows_; }
 };
 
-// The codes of K-block `args.index` of `panels` panels, unpacked for a micro-kernel.
+// Unpacks the codes of the K-block at args.index, of `panels` panels, to memory, for a micro-kernel.
 using UnpackFunction = void (*)(const MicroArgs& args, std::size_t panels, std::uint8_t* to);
 // Bytes of an unpacked K-block of one panel.
-using UnpackedBytesFunction = std::size_t (*)(std::size_t halves, std::size_t x_chunks);
+using UnpackedBytesFunction = std::size_t (*)(std::size_t half_chunks, std::size_t x_chunks);
 
 // How a format is multiplied with an activation kind and precision.
 struct MethodKernel {
   MethodInfo method;
   Precision precision;
-  MicroKernel packed;    // codes are unpacked in registers; there may be none
-  MicroKernel unpacked;  // a K-block's codes are unpacked to L1 once for all rows of x
+  MicroKernel packed;    // reads packed codes and unpacks them in registers; may not exist
+  MicroKernel unpacked;  // reads codes that `unpack` wrote to L1 once for all rows of x
   UnpackFunction unpack;
   UnpackedBytesFunction unpacked_bytes;
-  std::size_t panels;          // interleaved ones that a tile takes side by side, at most
-  std::int32_t bias;           // what unpacked codes have more than L(q)
+  std::size_t panels;          // interleaved panels that a tile takes side by side, at most
+  std::int32_t bias;           // kernels multiply L(q) + bias for a code q
   std::size_t run_chunks;      // MicroArgs
   const std::uint8_t* values;  // MicroArgs
 };
 
 // --- Tiles
 
-// Panels `first` to `first + panel_count - 1` of `interleaved` ones times `rows` rows of x.
+// Arguments of the tile kernel: panels [first, first + panel_count) of `interleaved` panels times `rows` rows of x.
 struct TileArgs {
   const MethodKernel* kernel;
   const Geometry* geometry;
-  const std::uint8_t* panels;  // where the interleaved ones begin
+  const std::uint8_t* panels;  // where the interleaved panels begin
   std::size_t interleaved, first, panel_count;
   PreparedView x;
-  std::size_t rows;      // of x, from the first of a group on
+  std::size_t rows;      // of x; the first begins a row group
   bool unpack;           // unpack each K-block to memory
   std::size_t prefetch;  // distance in bytes; 0: none
   float* tile;           // [panel][row][kPanelRows], overwritten
 };
 using TileFunction = void (*)(const TileArgs& args);
 
-// count floats of a tile (plus bias, if not null) to y[0 .. count) of the given type.
+// Stores `count` floats of a tile, plus bias[0 .. count) if that is not null, to y[0 .. count) of a float type.
 using StoreFunction = void (*)(const float* tile, const float* bias, std::size_t count, DataType type, void* y);
 
 // --- Activations
 
-// A group of at most kNR rows of x; false if they hold a value that is not finite.
+// Arguments of a prepare function: a row group of at most kNR rows of x. The function returns false if a value of x is
+// not finite.
 struct PrepareArgs {
   const void* x;
   std::size_t x_stride;  // bytes
   std::size_t rows;
   DataType type;
-  const float* scales;  // kInt8: one per scale_group elements of a row
-  std::size_t scale_stride;
-  std::size_t scale_group;     // >= k for a single scale
+  const float* scales;         // kInt8: one per scale_group elements of a row
+  std::size_t scale_stride;    // floats from a row's scales to the next row's
+  std::size_t scale_group;     // at least K if a row has one scale
   const std::uint32_t* order;  // column j of the tables is column order[j] of x; null: column j
   const RmsNorm* norm;         // null: x as it is
   const Geometry* geometry;
@@ -140,16 +144,18 @@ using PrepareFunction = bool (*)(const PrepareArgs& args);
 
 // --- Targets
 
-// The row of a target in the table of targets; constant, so that the table of plans can be checked at compile time.
+// A row of the table of targets (src/targets/list.h).
 struct TargetInfo {
   const char* name;
   std::int64_t hwy_target;
-  bool dot_extension;  // needs, too, the dot instruction that simd/*-inl.h add to this target
+  bool dot_extension;  // also needs the dot instruction of ExtensionDot (simd/*-inl.h), which hwy_target lacks
   Layout layout;
-  std::size_t l2_bytes;  // of a core, at least
+  std::size_t l2_bytes;  // of a core; used where the system does not tell the size
 };
 
-inline constexpr std::size_t kMethodsPerFormat = 2;  // the kind of its encoding, and integers
+inline constexpr std::size_t kMethodsPerFormat = 2;  // the activation kind of its encoding, and integers
+
+// The kernels of a target: one method for each format, precision and activation kind.
 struct TargetKernels {
   TargetInfo info;
   MethodKernel methods[kFormatCount][std::size(kPrecisions)][kMethodsPerFormat];

@@ -1,5 +1,5 @@
-// Per-target SIMD helpers that Highway does not have in this form; each has a test over all inputs
-// (tests/simd_test.cc). What differs between instruction sets is in one file for each:
+// SIMD helpers that Highway does not have in this form; tests/simd_test.cc tests each over all inputs. The parts that
+// depend on the instruction set are in one file for each. Targets look up and add in these forms:
 //
 //     scope kVector   | T0 T1 T2 T3 |                the tables of four indices fill a vector           vpermb
 //           kBlock    | T | T | T | T |              each 16-byte lane holds the same table             vpshufb, tbl
@@ -7,13 +7,20 @@
 //           pair      | b0*w0 + b1*w1 | b2*w2 + b3*w3 |     two to 16, a run's to 32              vpmaddubsw, sadalp
 //           single    | b0*w0 | b1*w1 | b2*w2 | b3*w3 |     one to 16, a run's to 32              saddw, smlal
 //
-// Lookups in vector scope are added by the quad adder, others by the pair adder or the single one. Integers are added
-// by the target's BaseDot, or by its ExtensionDot where the CPU has the instruction. A Dot's Add adds the products of
-// `codes` (a row's four side by side) with quad kQuad of the chunk of 16 integers at `x`, of which Load takes what Add
-// needs. Codes are bytes up to kMaxCode; where a format has more, Dot::Wide takes them as signed bytes, or up to its
-// own kMaxCode. A Sum has a 32-bit lane per row, or, if kProducts is not 0, it is the sum of a run: its 16-bit lanes
-// take kProducts products of each quad of RunChunks chunks, until Widen adds them to a lane per row. kMaxRows rows of x
-// are multiplied with packed codes at a time, with unpacked ones four, for each kVectors vectors of codes.
+// The quad adder sums lookups in vector scope; the pair or the single adder sums lookups in block scope. Products of
+// integers are summed by the target's BaseDot, or by its ExtensionDot on CPUs that have the instruction. A Dot has:
+//
+//   Load<kQuad>(x)      quad kQuad of the chunk of 16 integers at x, in the form that Add needs
+//   Add<kQuad>          adds the products of this quad with `codes`, four adjacent codes of each row, to a Sum
+//   kMaxCode            the largest code that Add takes, as an unsigned byte
+//   Wide                the Dot for formats with larger codes: it takes signed bytes, or codes up to its own kMaxCode
+//   Sum, kProducts      a 32-bit lane per row if kProducts is 0. Otherwise narrower sums of a run of chunks: a lane
+//   takes
+//                       kProducts products of each quad
+//   RunChunks(highest)  chunks of codes up to `highest` that a Sum can take until Widen adds it to a 32-bit lane per
+//   row kRowByRow           whether registers hold one row of x at a time kMaxRows            rows of x that the kernel
+//   on packed codes multiplies at a time; with unpacked codes it is four kVectors            vectors of unpacked codes
+//   that are multiplied at a time
 #if defined(LUTRA_KERNELS_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_SIMD_INL_H_
 #undef LUTRA_KERNELS_SIMD_INL_H_
@@ -25,7 +32,7 @@
 #include "lutra/float16.h"
 #include "lutra/matrix.h"
 
-// All are included for each target, as their guards ask; one of the first three has content.
+// Each target includes all of these, but only the file of its own instruction set has content.
 #include "lutra/kernels/simd/arm-inl.h"
 #include "lutra/kernels/simd/emu-inl.h"
 #include "lutra/kernels/simd/x86-inl.h"
@@ -37,7 +44,7 @@ namespace LUTRA_KERNELS_NAMESPACE {
 
 inline constexpr bool kVectorScope = kLayout.scope == Scope::kVector;
 
-// As the bits of a float, an integer below 2^22 plus kMagicBits is that integer plus kMagic.
+// Adding kMagicBits to an integer below 2^22 in magnitude gives the bits of a float: kMagic plus that integer.
 inline constexpr std::int32_t kMagicBits = 0x4b400000;
 inline constexpr float kMagic = 0x1.8p23f;
 
@@ -53,46 +60,46 @@ namespace lutra {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-// Lanes [i, i + lanes) of floats stored in any float type.
+// Loads elements [i, i + lanes) of an array of any float type, as floats.
 template <class D>
 HWY_INLINE hn::Vec<D> LoadFloats(D d, const void* from, DataType type, std::size_t i) {
   if (type == DataType::kF32) return hn::LoadU(d, static_cast<const float*>(from) + i);
-  const auto* halves = static_cast<const std::uint16_t*>(from) + i;
+  const auto* words = static_cast<const std::uint16_t*>(from) + i;
   const hn::Rebind<std::uint16_t, D> d16;
   if (type == DataType::kBF16) {
     const hn::Repartition<std::uint32_t, D> d32;
-    return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, halves))));
+    return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, words))));
   }
   if constexpr (kNativeF16)
-    return hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), hn::LoadU(d16, halves)));
+    return hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), hn::LoadU(d16, words)));
   HWY_ALIGN float lanes[hn::MaxLanes(d)];
-  for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane) lanes[lane] = F16ToF32(halves[lane]);
+  for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane) lanes[lane] = F16ToF32(words[lane]);
   return hn::Load(d, lanes);
 }
 
-// Rounds to the nearest, ties to even, and stores as any float type.
+// Stores v to elements [i, i + lanes) of an array of any float type. Rounds to the nearest, ties to even.
 template <class D>
 HWY_INLINE void StoreFloats(D d, hn::Vec<D> v, void* to, DataType type, std::size_t i) {
   if (type == DataType::kF32) {
     hn::StoreU(v, d, static_cast<float*>(to) + i);
     return;
   }
-  auto* halves = static_cast<std::uint16_t*>(to) + i;
+  auto* words = static_cast<std::uint16_t*>(to) + i;
   const hn::Rebind<std::uint16_t, D> d16;
-  if (type == DataType::kBF16) {  // in integers: the instruction for it takes subnormals for zero
+  if (type == DataType::kBF16) {  // with integers: the conversion instruction takes subnormals for zero
     const hn::Repartition<std::uint32_t, D> d32;
     const auto bits = hn::BitCast(d32, v);
     const auto even = hn::And(hn::ShiftRight<16>(bits), hn::Set(d32, 1));
     const auto rounded = hn::ShiftRight<16>(hn::Add(hn::Add(bits, even), hn::Set(d32, 0x7fff)));
-    hn::StoreU(hn::TruncateTo(d16, rounded), d16, halves);
+    hn::StoreU(hn::TruncateTo(d16, rounded), d16, words);
     return;
   }
   if constexpr (kNativeF16) {
-    hn::StoreU(hn::BitCast(d16, hn::DemoteTo(hn::Rebind<hwy::float16_t, D>(), v)), d16, halves);
+    hn::StoreU(hn::BitCast(d16, hn::DemoteTo(hn::Rebind<hwy::float16_t, D>(), v)), d16, words);
   } else {
     HWY_ALIGN float lanes[hn::MaxLanes(d)];
     hn::Store(v, d, lanes);
-    for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane) halves[lane] = F32ToF16(lanes[lane]);
+    for (std::size_t lane = 0; lane < hn::Lanes(d); ++lane) words[lane] = F32ToF16(lanes[lane]);
   }
 }
 

@@ -1,4 +1,5 @@
-// The tile kernel: panels of W times rows of x over all of K, K-block by K-block, by the micro-kernels of a method.
+// The tile kernel: multiplies panels of W with rows of x over all of K, K-block by K-block, by a method's
+// micro-kernels.
 #if defined(LUTRA_KERNELS_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_TILE_INL_H_
 #undef LUTRA_KERNELS_TILE_INL_H_
@@ -15,10 +16,10 @@ namespace lutra {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-// --- A batch: consecutive K-blocks that rows of x take in one go, so that calls cost little, and small groups little
-// more than their scales. MicroArgs describe it.
+// --- A batch: the consecutive K-blocks of one call of a micro-kernel, described by MicroArgs. Batches share the cost
+// of a call among small K-blocks.
 
-// All rows of x, in groups of kNR. `block` is the first K-block.
+// Multiplies a batch with all rows of x, row group by row group. `block` is the first K-block of the batch.
 HWY_INLINE void MultiplyRows(const TileArgs& a, const MicroKernel& micro, MicroArgs& args, std::size_t block) {
   const Geometry& g = *a.geometry;
   const std::size_t chunk_bytes = a.kernel->method.activations().chunk_bytes;
@@ -42,23 +43,29 @@ HWY_INLINE void MultiplyRows(const TileArgs& a, const MicroKernel& micro, MicroA
 
 // --- Reading packed panels
 
-// Unpacked K-blocks of a batch stay in L1, unless a single one is larger.
+// The unpacked K-blocks of a batch take at most 8 KB, a quarter of an L1 of 32 KB, and leave the rest to the tables of
+// x and to the tile. (A single K-block may be larger.)
 inline constexpr std::size_t kUnpackedBatchBytes = 8192;
-// Packed K-blocks of a batch are few enough for the qparams of a batch, which are loaded before its codes, to have been
-// prefetched: less than the distance of prefetches.
+// The packed K-blocks of a batch take at most 6 KB and one K-block more. The qparams of a batch are loaded before its
+// codes; within this budget they are less than the 8 KB of the prefetch distance away, so they have been prefetched.
 inline constexpr std::size_t kPackedBatchBytes = 6144;
-// What any method unpacks of a batch: four interleaved panels of 16 chunks with signs, or of 8 K-blocks of a chunk
-// each, a byte per index; or one panel's codes of 192 weights, a byte each.
+// The largest unpacked batch, of any method, rounded up from 18 KB:
+//   18432 bytes   lookups in vector scope, one ternary K-block of 4 panels: 32 half chunks of 128 indices of a byte,
+//   and
+//                 8 runs of 64 bytes of signs
+//   14336 bytes   the same, 8 K-blocks of 16 weights: 3 half chunks and the signs of one run
+//   12288 bytes   dot products, one K-block of a panel: 64 rows of 192 codes of a byte
+//    9216 bytes   lookups in block scope, one K-block of 16 chunks of a panel: 512 bytes per chunk and 128 per run
 inline constexpr std::size_t kMaxUnpackedBytes = 20480;
 
-// The qparams of a batch, and of the super-groups that they are multiplied with, as floats. (Not members of
-// PanelReader, which would be kept in memory with them.)
+// The qparams of the groups of a batch as floats, and the qparams of their super-group. (They are not members of
+// PanelReader, because the compiler would keep all of it in memory with them.)
 struct QparamFloats {
   HWY_ALIGN float groups[kMaxBlocksPerBatch * kMaxInterleavedPanels * kPanelQparams];
   HWY_ALIGN float super_group[kMaxInterleavedPanels * kPanelQparams];
 };
 
-// Walks along the packed bytes of some interleaved panels, which advance together, and turns qparams into floats.
+// Reads some interleaved panels from front to back: finds the batches and converts their qparams to floats.
 class PanelReader {
  public:
   PanelReader(const TileArgs& a, std::size_t unpacked_stride, QparamFloats& floats)
@@ -79,14 +86,14 @@ class PanelReader {
         most_(HWY_MAX(g_.blocks_per_batch, HWY_MIN(kMaxBlocksPerBatch, BlocksAtOnce(unpacked_stride)))),
         next_(a.panels) {}
 
-  // Sets what a batch from K-block `block` on reads, packed.
+  // Sets the arguments of the batch from K-block `block` on, with packed codes.
   HWY_INLINE void Next(std::size_t block, MicroArgs& args) {
     args.blocks = BlocksFrom(block);
     const Extent& last = g_.extent(block + args.blocks - 1);
     args.last_chunks = last.x_chunks;
-    args.last_halves = last.halves;
+    args.last_half_chunks = last.half_chunks;
     args.x_chunks = g_.whole.x_chunks;
-    args.halves = g_.whole.halves;
+    args.half_chunks = g_.whole.half_chunks;
     args.qparams = floats_.groups;
     args.index_stride = stride_;
     args.qparams_stride = own_group_ ? kMaxInterleavedPanels * kPanelQparams : 0;
@@ -97,14 +104,14 @@ class PanelReader {
   }
 
  private:
-  // One packed K-block at a time where panels alternate. (int1 on Zen 4, from memory: 1.1 to 1.2 times as fast as two,
-  // though 0.96 from cache.)
+  // K-blocks within the budget of a batch; one packed K-block where panels alternate. (int1 on Zen 4: from memory 1.1
+  // to 1.2 times as fast as with two K-blocks, from cache 0.96.)
   HWY_INLINE std::size_t BlocksAtOnce(std::size_t unpacked_stride) const {
     if (a_.unpack) return kUnpackedBatchBytes / unpacked_stride;
     return a_.interleaved > 1 ? 1 : 1 + kPackedBatchBytes / stride_;
   }
-  // As many as most_ from `block` on, of which all but the last are whole, in one group or in groups of the same
-  // super-group.
+  // The K-blocks of the batch from `block` on: at most most_; all but the last are whole; all are in one group, or in
+  // groups of one super-group.
   HWY_INLINE std::size_t BlocksFrom(std::size_t block) const {
     std::size_t blocks = HWY_MIN(most_, g_.blocks - block);
     if (g_.blocks_per_cut != 1) blocks = HWY_MIN(blocks, g_.blocks_per_cut - block % g_.blocks_per_cut);
@@ -112,6 +119,7 @@ class PanelReader {
     return g_.groups_per_super == 0 ? blocks : HWY_MIN(blocks, g_.groups_per_super - block % g_.groups_per_super);
   }
 
+  // Converts the qparams of the next `groups` groups, and advances to their codes.
   HWY_INLINE void LoadBatch(std::size_t groups) {
     if (g_.groups_per_super != 0 && groups_left_ == 0) LoadSuperGroup();
     load_groups_(qparams_, next_ + a_.first * qparams_.group_bytes, groups, a_.panel_count, floats_.super_group,
@@ -147,26 +155,28 @@ class PanelReader {
   const Geometry& g_;
   QparamFloats& floats_;
   const bool own_group_;      // each K-block is a group
-  const bool paired_;         // zero points stand with super-groups
+  const bool paired_;         // zero points are packed with super-groups
   const std::size_t stride_;  // from a K-block of a batch to the next
   const QparamArgs qparams_;
   const LoadGroupsFunction load_groups_;
-  const std::size_t most_;  // K-blocks of a batch
-  const std::uint8_t* next_;
-  const std::uint8_t* super_at_ = nullptr;         // of the first panel
-  std::size_t super_ = 0, super_bytes_ = 0;        // the next super-group; bytes from panel to panel
-  std::size_t blocks_left_ = 0, groups_left_ = 0;  // whose qparams are loaded; of the super-group
+  const std::size_t most_;                   // K-blocks of a batch at most
+  const std::uint8_t* next_;                 // the bytes that are read next
+  const std::uint8_t* super_at_ = nullptr;   // qparams of the super-group, of the first panel
+  std::size_t super_ = 0, super_bytes_ = 0;  // the next super-group; bytes from panel to panel
+  std::size_t blocks_left_ = 0;              // K-blocks whose qparams are loaded
+  std::size_t groups_left_ = 0;              // groups of the super-group whose qparams are not loaded
 };
 
-// The K-blocks of a batch unpacked, one after the other; sets what a batch reads then.
+// Unpacks the K-blocks of a batch to `to`, `stride` bytes apart.
 HWY_INLINE void UnpackBatch(const TileArgs& a, std::size_t stride, std::uint8_t* to, MicroArgs& args) {
   MicroArgs from = args;
   for (std::size_t i = 0; i < args.blocks; ++i, from.index += args.index_stride, to += stride) {
-    if (i + 1 == args.blocks) from.halves = args.last_halves, from.x_chunks = args.last_chunks;
+    if (i + 1 == args.blocks) from.half_chunks = args.last_half_chunks, from.x_chunks = args.last_chunks;
     a.kernel->unpack(from, a.panel_count, to);
   }
 }
 
+// TargetKernels::tile.
 inline void Tile(const TileArgs& a) {
   const Geometry& g = *a.geometry;
   const MethodKernel& kernel = *a.kernel;
@@ -182,7 +192,7 @@ inline void Tile(const TileArgs& a) {
   args.panel_count = a.panel_count;
   QparamFloats floats;
   const std::size_t stride =
-      a.unpack ? a.panel_count * kernel.unpacked_bytes(g.whole.halves, g.whole.x_chunks) : std::size_t{1};
+      a.unpack ? a.panel_count * kernel.unpacked_bytes(g.whole.half_chunks, g.whole.x_chunks) : std::size_t{1};
   PanelReader reader(a, stride, floats);
   HWY_ALIGN std::uint8_t unpacked[kMaxUnpackedBytes];
   for (std::size_t block = 0; block < g.blocks; block += args.blocks) {
@@ -200,6 +210,7 @@ inline void Tile(const TileArgs& a) {
   }
 }
 
+// TargetKernels::store.
 inline void StoreTile(const float* tile, const float* bias, std::size_t count, DataType type, void* y) {
   const DF df;
   const hn::CappedTag<float, 1> d1;

@@ -1,5 +1,5 @@
-// Codes of any encoding unpacked to bytes, for the dot kernel: [quad of four codes][row][4], what a kernel multiplies
-// for each code (MethodInfo::integer plus MethodKernel::bias). Once for all rows of x of a token block.
+// Unpacks the codes of any encoding to bytes for the dot kernel, once for all rows of x of a token block. The result is
+// [quad of four codes][row][4]; each byte is what the kernel multiplies: MethodInfo::integer plus MethodKernel::bias.
 #if defined(LUTRA_KERNELS_UNPACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_UNPACK_INL_H_
 #undef LUTRA_KERNELS_UNPACK_INL_H_
@@ -20,7 +20,7 @@ namespace LUTRA_KERNELS_NAMESPACE {
 
 // --- Nibbles.
 
-// Four codes of each row of a chunk.
+// Unpacks quad kQuad of each row of a chunk.
 template <Encoding kEncoding, int kQuad, class Codes>
 HWY_INLINE void UnpackQuad(const std::uint8_t* lines, const Codes& codes_of, std::uint8_t* to) {
   LUTRA_UNROLL
@@ -55,7 +55,8 @@ struct NibbleUnpacker {
 
 // --- Planes of indices: an index is one bit of each of four codes.
 
-// The four bits of an index, which all four bytes of a row hold, to kWeight where they are set.
+// Byte j of a 32-bit lane becomes kWeight if bit j of the lane's index is set, otherwise 0. All four bytes hold the
+// index.
 template <int kWeight>
 HWY_INLINE V8 SpreadBits(V8 index) {
   static_assert(kWeight == 1 || kWeight == 2);
@@ -65,7 +66,7 @@ HWY_INLINE V8 SpreadBits(V8 index) {
   return hn::Min(hn::And(index, bit), hn::Set(D8(), kWeight));
 }
 
-// Repeats four bytes of each 16-byte lane, from byte kFirst on in steps of kStep, four times each.
+// Repeats four bytes of each 16-byte lane four times: bytes kFirst, kFirst + kStep, and so on.
 template <int kFirst, int kStep>
 HWY_INLINE V8 RepeatBytes(V8 bytes) {
   constexpr int k0 = kFirst, k1 = kFirst + kStep, k2 = kFirst + 2 * kStep, k3 = kFirst + 3 * kStep;
@@ -73,13 +74,16 @@ HWY_INLINE V8 RepeatBytes(V8 bytes) {
   return hn::TableLookupBytes(bytes, where);
 }
 
-HWY_INLINE V8 ShiftToLow(V8 bytes) {  // high nibbles to low ones, and bits above them
+// Moves the high nibble of each byte to the low one. The high nibble of each byte of the result has bits of its
+// neighbour.
+HWY_INLINE V8 ShiftToLow(V8 bytes) {
   return hn::BitCast(D8(), hn::ShiftRight<4>(hn::BitCast(hn::Repartition<std::uint16_t, D8>(), bytes)));
 }
 
 #if LUTRA_VECTOR_SCOPE
 
-// A line of one plane has 32 rows, 16 in the low and 16 in the high nibbles; a row's four bytes are its four indices.
+// Unpacks planes of indices. A line of one plane has 32 rows, 16 in the low and 16 in the high nibbles; the four bytes
+// of a row are its four indices.
 template <Encoding kEncoding, int kStep>
 struct PlaneUnpacker {
   using Traits = LookupTraits<kEncoding>;
@@ -88,9 +92,9 @@ struct PlaneUnpacker {
   static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
     const KBlock b(args);
     const std::uint8_t* index = b.index;
-    for (std::size_t left = b.halves, halves; left != 0; left -= halves) {
-      halves = HWY_MIN(kHalvesPerRun, left);
-      const std::size_t stride = InterleavedOf<Traits>(b) * kPlaneBytes, chunks = halves / 2;
+    for (std::size_t left = b.half_chunks, half_chunks; left != 0; left -= half_chunks) {
+      half_chunks = HWY_MIN(kHalfChunksPerRun, left);
+      const std::size_t stride = InterleavedOf<Traits>(b) * kPlaneBytes, chunks = half_chunks / 2;
       for (std::size_t chunk = 0; chunk < chunks; ++chunk, to += kChunkCodes) {
         const std::uint8_t* lines[Traits::kPlanes];
         for (int p = 0; p < Traits::kPlanes; ++p) {
@@ -98,7 +102,7 @@ struct PlaneUnpacker {
         }
         UnpackChunk(b, lines, to);
       }
-      index = NextRunOf<Traits, PackedIndices>(index, b, halves);
+      index = NextRunOf<Traits, PackedIndices>(index, b, half_chunks);
     }
   }
 
@@ -137,7 +141,7 @@ struct PlaneUnpacker {
 
 // --- Ternary indices: three codes of a row are the digits of one balanced number in base 3, its sign apart.
 
-// The code of digit j of index i, negated if s: at 64 * (j / 2) + 32 * (j % 2) + 16 * s + i.
+// codes[32 * j + 16 * s + i]: the code of digit j of index i, negated if the sign bit s is 1.
 struct DigitTable {
   std::uint8_t codes[128];
 };
@@ -159,35 +163,36 @@ template <Encoding kEncoding>
 struct TernaryUnpacker {
   using Traits = LookupTraits<kEncoding>;
   static constexpr std::size_t kQuadsPerChunk = 3;
-  static std::size_t Bytes(std::size_t halves, std::size_t x_chunks) {
-    return HWY_MAX(x_chunks * kQuads, DivideUp(halves, 2) * kQuadsPerChunk) * kQuadBytes;
+  static std::size_t Bytes(std::size_t half_chunks, std::size_t x_chunks) {
+    return HWY_MAX(x_chunks * kQuads, DivideUp(half_chunks, 2) * kQuadsPerChunk) * kQuadBytes;
   }
 
   static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
     const KBlock b(args);
     const std::uint8_t *index = b.index, *const end = to + b.chunks * kChunkCodes;
-    for (std::size_t left = b.halves, halves; left != 0; left -= halves) {
-      halves = HWY_MIN(kHalvesPerRun, left);
-      const std::uint8_t* signs = SignsOf<Traits, PackedIndices>(index, b, halves);
+    for (std::size_t left = b.half_chunks, half_chunks; left != 0; left -= half_chunks) {
+      half_chunks = HWY_MIN(kHalfChunksPerRun, left);
+      const std::uint8_t* signs = SignsOf<Traits, PackedIndices>(index, b, half_chunks);
       b.Prefetch(signs);
-      for (std::size_t chunk = 0; chunk < halves / 2; ++chunk, to += kQuadsPerChunk * kQuadBytes) {
+      for (std::size_t chunk = 0; chunk < half_chunks / 2; ++chunk, to += kQuadsPerChunk * kQuadBytes) {
         const std::uint8_t* line = index + chunk * InterleavedOf<Traits>(b) * kPlaneBytes;
         UnpackLine<0>(b, line, signs + chunk * kSignBytes, to);
         UnpackLine<0>(b, line + 64, signs + chunk * kSignBytes + 16, to + 128);
       }
-      if (halves % 2 != 0) {  // a row's indices are the lower, or the upper bytes of a lane
+      if (half_chunks % 2 != 0) {  // the two indices of a row are the lower or the upper bytes of a lane
         const std::uint8_t* line = LastHalfOf<Traits, PackedIndices>(index, b);
         UnpackLine<0>(b, line, signs + kSignBytes, to);
         UnpackLine<2>(b, line, signs + kSignBytes + 16, to + 128);
         to += kQuadsPerChunk * kQuadBytes;
       }
-      index = NextRunOf<Traits, PackedIndices>(index, b, halves);
+      index = NextRunOf<Traits, PackedIndices>(index, b, half_chunks);
     }
-    if (to < end) std::memset(to, 0, static_cast<std::size_t>(end - to));  // void, but multiplied with zeros of x
+    if (to < end)
+      std::memset(to, 0, static_cast<std::size_t>(end - to));  // beyond the K-block: multiplied with zeros of x
   }
 
  private:
-  // 32 rows, whose first index is byte kByte of a lane.
+  // Unpacks a line of 32 rows. The first index of a row is byte kByte of its lane.
   template <int kByte>
   static HWY_INLINE void UnpackLine(const KBlock& b, const std::uint8_t* line, const std::uint8_t* signs,
                                     std::uint8_t* to) {
@@ -205,7 +210,7 @@ struct TernaryUnpacker {
     StoreQuad<kByte, 1, 1, 2, 2, 0x20004020>(index, to + kQuadBytes);
     StoreQuad<kByte, 2, 3, 3, 3, 0x40200040>(index, to + 2 * kQuadBytes);
   }
-  // Four codes: the indices that they are digits of, and 32 times which digit.
+  // Unpacks four codes of each row. Code c is a digit of index kI<c>; byte c of kWhich is 32 times the digit's number.
   template <int kByte, int kI0, int kI1, int kI2, int kI3, std::int32_t kWhich>
   static HWY_INLINE void StoreQuad(V8 index, std::uint8_t* to) {
     const D8 d8;
@@ -218,7 +223,7 @@ struct TernaryUnpacker {
   }
 };
 
-#else  // block scope: a byte, or two bytes of two planes, per row; 16-byte lanes are rows as PlaceOfNibble says
+#else  // block scope: a row has one byte, or the two adjacent bytes of two planes; see PlaceOfNibble
 
 template <Encoding kEncoding, int kStep>
 struct PlaneUnpacker {
@@ -256,7 +261,7 @@ struct PlaneUnpacker {
   }
 };
 
-// Digit j of each index.
+// digits[j][i]: digit j of index i.
 struct DigitTable {
   std::int8_t digits[3][16];
 };
@@ -278,33 +283,34 @@ template <Encoding kEncoding>
 struct TernaryUnpacker {
   using Traits = LookupTraits<kEncoding>;
   static constexpr std::size_t kQuadsPerChunk = 3;
-  static std::size_t Bytes(std::size_t halves, std::size_t x_chunks) {
-    return HWY_MAX(x_chunks * kQuads, DivideUp(halves, 2) * kQuadsPerChunk) * kQuadBytes;
+  static std::size_t Bytes(std::size_t half_chunks, std::size_t x_chunks) {
+    return HWY_MAX(x_chunks * kQuads, DivideUp(half_chunks, 2) * kQuadsPerChunk) * kQuadBytes;
   }
 
   static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
     const KBlock b(args);
     const std::uint8_t *index = b.index, *const end = to + b.chunks * kChunkCodes;
-    for (std::size_t left = b.halves, halves; left != 0; left -= halves) {
-      halves = HWY_MIN(kHalvesPerRun, left);
-      const std::size_t bytes = RunBytes(Traits::kInfo, halves);
+    for (std::size_t left = b.half_chunks, half_chunks; left != 0; left -= half_chunks) {
+      half_chunks = HWY_MIN(kHalfChunksPerRun, left);
+      const std::size_t bytes = RunBytes(Traits::kInfo, half_chunks);
       for (std::size_t at = 0; at < bytes; at += 64) b.Prefetch(index + at);
       for (std::size_t at = 0; at < 64; at += kPartBytes) {
-        const std::uint8_t* const signs = index + RunIndexBytes(Traits::kInfo, halves) + at;
-        for (std::size_t chunk = 0; 2 * chunk < halves; ++chunk) {
-          const std::size_t pairs = HWY_MIN(std::size_t{2}, halves - 2 * chunk);
+        const std::uint8_t* const signs = index + RunIndexBytes(Traits::kInfo, half_chunks) + at;
+        for (std::size_t chunk = 0; 2 * chunk < half_chunks; ++chunk) {
+          const std::size_t pairs = HWY_MIN(std::size_t{2}, half_chunks - 2 * chunk);
           UnpackPairs(index + chunk * kPlaneBytes + at, pairs, Signs(signs, chunk),
                       to + chunk * kQuadsPerChunk * kQuadBytes + 4 * at);
         }
       }
-      to += DivideUp(halves, 2) * kQuadsPerChunk * kQuadBytes;
+      to += DivideUp(half_chunks, 2) * kQuadsPerChunk * kQuadBytes;
       index += bytes;
     }
-    if (to < end) std::memset(to, 0, static_cast<std::size_t>(end - to));  // void, but multiplied with zeros of x
+    if (to < end)
+      std::memset(to, 0, static_cast<std::size_t>(end - to));  // beyond the K-block: multiplied with zeros of x
   }
 
  private:
-  // A part of a chunk: one or two pairs of indices of a row.
+  // Unpacks a part of a chunk: one or two pairs of indices of each row.
   static HWY_INLINE void UnpackPairs(const std::uint8_t* line, std::size_t pairs, Signs signs, std::uint8_t* to) {
     V8 codes[12];
     LUTRA_UNROLL
@@ -324,7 +330,7 @@ struct TernaryUnpacker {
       codes[j] = hn::BitCast(D8(), hn::Add(with_sign, hn::Set(DI8(), 1)));
     }
   }
-  // Four vectors of a byte per row to four bytes per row.
+  // Stores four codes of each row. codes[c] has code c: a byte per row.
   static HWY_INLINE void StoreQuad(const V8* codes, std::uint8_t* to) {
     const D8 d8;
     const hn::Repartition<std::uint16_t, D8> d16;

@@ -1,19 +1,20 @@
-// Where the index or code of (row, plane, position) stands in a run, for packing and for readers.
+// Where each index or code stands in a packed scale run: one function maps a nibble of packed bytes to its weight.
 //
-// For planes of indices and ternary indices the place of a nibble depends on the target, as it decides which table a
-// byte of a vector looks up and which bytes the adder joins (see the drawings in kernels/lookup_vector-inl.h and
-// kernels/lookup_block-inl.h):
+// Planes of indices and ternary indices: the place depends on the target's scope (layout/panels.h), because it decides
+// which table a byte of a vector looks up and which bytes the adder joins. kernels/lookup_vector-inl.h and
+// kernels/lookup_block-inl.h have drawings.
 //
-//     kVector   [plane][chunk]. A vector holds the tables of four indices; a 32-bit lane is one row, its bytes the four
-//               indices of a chunk. The quad dot product adds them. (x86 with VBMI and VNNI) Of half a chunk, the lower
-//               bytes of a lane are the two indices of one row, the upper ones of the row 32 further on.
-//     kBlock    [chunk][pair of planes], then [chunk] of the plane that is left, if any. Each 16-byte lane holds one
-//               table; all bytes of a vector belong to one index. Two planes of a row alternate byte by byte and are
-//               added by the pair product; a lone plane has a byte per row.
+//     kVector   [plane][chunk]. A vector holds the tables of four indices. A 32-bit lane is one row; its four bytes are
+//               the row's indices of a chunk, which the quad adder sums. In half a chunk, the two lower bytes of a lane
+//               are the indices of one row, and the two upper bytes are the indices of the row 32 further on.
+//     kBlock    [chunk][pair of planes], then [chunk] of the last plane if the number of planes is odd. Each 16-byte
+//               lane holds the same table; all bytes of a vector belong to the same index. The two planes of a pair
+//               alternate byte by byte, and the pair adder sums them. A plane without a partner has one byte per row.
 //
-// Nibbles of codes are in the same order on all targets: [chunk][half of the rows][plane], a 32-bit lane is one row
-// (two, with the high nibbles). Byte i of plane p holds code 4 * p + i of a chunk in the low bits of its nibbles; in
-// nibbles of 3 bits, the bit above it is bit p of code 12 + i, so that most codes are unpacked by a mask.
+// Nibbles of codes have the same places on all targets: [chunk][half of the panel's rows][plane]. A 32-bit lane is one
+// row in the low nibbles and another row in the high nibbles. Byte i of plane p holds code 4 * p + i of a chunk in the
+// low bits of its nibbles. In nibbles of 3 bits, the top bit of that nibble is bit p of code 12 + i, so that one mask
+// unpacks 12 of the 16 codes.
 #pragma once
 
 #include <cstddef>
@@ -23,27 +24,28 @@
 namespace lutra {
 namespace internal {
 
-// What one nibble of a run stands for.
+// The index or code that one nibble of a scale run holds: which index (or which code of the four in a 32-bit lane) of
+// which plane, chunk and row of the panel.
 struct NibblePlace {
   int chunk, plane, index, row;
 };
 
-// The 16-bit lanes of a block-scope vector are rows in this order, so that interleaving the sums of two runs, which
-// widens them, yields consecutive rows.
+// The row that a 16-bit lane of a block-scope vector stands for. `blocks` is the number of 16-byte lanes per vector.
+// The kernel widens 16-bit sums by interleaving the sums of two runs; in this order, the result has consecutive rows.
 constexpr int RowOfLane(int lane, int blocks) {
-  const int block = lane / 8, i = lane % 8;
-  return (i / 4) * 4 * blocks + block * 4 + i % 4;
+  const int wide_lane = lane / 8, i = lane % 8;
+  return (i / 4) * 4 * blocks + wide_lane * 4 + i % 4;
 }
 
-// The place of nibble `high` (0 or 1) of byte `byte` of a run of `halves` half chunks.
-constexpr NibblePlace PlaceOfNibble(Layout layout, const EncodingInfo& e, int halves, int byte, int high) {
-  const int row_in_vector = byte % 64 / 4 + high * 16, planes = e.planes, chunks = (halves + 1) / 2;
+// The place of the low (`high` = 0) or high (1) nibble of byte `byte` in a scale run of `half_chunks` half chunks.
+constexpr NibblePlace PlaceOfNibble(Layout layout, const EncodingInfo& e, int half_chunks, int byte, int high) {
+  const int row_in_vector = byte % 64 / 4 + high * 16, planes = e.planes, chunks = (half_chunks + 1) / 2;
   if (!e.has_indices()) {
     const int line = byte / 64;
     return {line / (2 * planes), line % planes, byte % 4, line / planes % 2 * 32 + row_in_vector};
   }
   if (layout.scope == Scope::kVector) {
-    if (halves % 2 != 0 && byte / 64 == halves - 1) {
+    if (half_chunks % 2 != 0 && byte / 64 == half_chunks - 1) {
       return {chunks - 1, 0, byte % 2, byte % 4 / 2 * 32 + row_in_vector};
     }
     return {byte / 128 % chunks, byte / (128 * chunks), byte % 4, byte / 64 % 2 * 32 + row_in_vector};
@@ -55,29 +57,34 @@ constexpr NibblePlace PlaceOfNibble(Layout layout, const EncodingInfo& e, int ha
     const int row = (2 * (in / vector_bytes) + high) * lanes + RowOfLane(in_vector / 2, layout.blocks);
     return {byte / chunk_pairs, byte / 64 % pairs * 2 + in_vector % 2, byte / (64 * pairs) % 4, row};
   }
-  // [chunk][pair of indices][vector][byte]: interleaving the bytes of two indices yields the rows of two vectors of
-  // lanes
-  const int lone = byte - chunks * chunk_pairs;
+  // The plane without a partner: [chunk][pair of indices][vector][byte]. Interleaving the bytes of two indices yields
+  // the rows of two vectors of 16-bit lanes.
+  const int in_plane = byte - chunks * chunk_pairs;
   const int half = 2 * (in / vector_bytes) + in_vector % 16 / 8, lane = in_vector / 16 * 8 + in_vector % 8;
-  return {lone / 128, planes - 1, lone / 64 % 2 * 2 + high, half * lanes + RowOfLane(lane, layout.blocks)};
+  return {in_plane / 128, planes - 1, in_plane / 64 % 2 * 2 + high, half * lanes + RowOfLane(lane, layout.blocks)};
 }
 
-// The position of that nibble's sign among the sign bits of its run: byte i's sign is bit i of a mask (kVector), or the
-// bit `4 * chunk + index` from the top of the byte at the lookup's own position (kBlock).
+// The position of a nibble's sign among the sign bits of its scale run; the nibble is in byte `byte` of the run, at
+// `place`. kVector: the sign of a vector's byte i is bit i of a 64-bit mask. kBlock: it is bit `4 * chunk + index`,
+// counted from the top, of the sign byte that has the same position in the vector as the nibble's byte.
 constexpr std::size_t SignBitAt(Layout layout, NibblePlace place, int byte) {
   const auto in = static_cast<std::size_t>(byte % 64), chunk = static_cast<std::size_t>(place.chunk);
   if (layout.scope == Scope::kVector) return chunk * 256 + static_cast<std::size_t>(place.row / 16) * 64 + in;
   return in * 8 + 7 - (chunk * 4 + static_cast<std::size_t>(place.index));
 }
 
-// --- Indices as numbers: the digits of an index (>= 0) from weight 0, the lowest, upwards. A table's entry is
-// sum_j digit_j * x[j].
+// --- Indices as numbers in the base of an activation kind. Digit j of an index (>= 0) belongs to weight j of its g
+// weights; weight 0 has the lowest digit. The table entry at an index is the sum over j of digit_j * x[j].
+
+// The digit of weight 0: -1 or 1 in base 2; -1, 0 or 1 in base 3.
 constexpr int LowDigit(const ActivationInfo& a, int index) {
   return a.base == 2 ? 2 * (index & 1) - 1 : (index + 1) % 3 - 1;
 }
+// The index without its lowest digit, so that weight 1 becomes weight 0.
 constexpr int DropLowDigit(const ActivationInfo& a, int index) { return a.base == 2 ? index >> 1 : (index + 1) / 3; }
 
-// The number of g digits, from weight g - 1 down to weight 0: negative where its mirror image is meant, in base 3.
+// Builds an index digit by digit, from weight g - 1 down to weight 0, starting with 0. In base 3 the result may be
+// negative: the weights then select entry -index of the mirrored table, negated.
 constexpr int AppendDigit(const ActivationInfo& a, int index, int digit) {
   return a.base == 2 ? 2 * index + (digit > 0 ? 1 : 0) : 3 * index + digit;
 }

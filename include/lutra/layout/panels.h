@@ -1,19 +1,19 @@
-// The order of packed bytes: where panels, K-blocks and chunks stand.
+// The layout of packed bytes: where panels, groups, K-blocks and chunks stand.
 //
-// A PackedMatrix is a sequence of panels of 64 rows, aligned to 64 bytes. InterleavedPanels of them (fewer at the end)
-// alternate in memory, so that a kernel that works on all of them reads one address stream from front to back. (Several
-// streams at a distance of some MB are read at 0.7 of the speed of one.)
+// A PackedMatrix is a sequence of panels of 64 rows, aligned to 64 bytes. InterleavedPanels(...) consecutive panels
+// (fewer at the end) alternate in memory, so that a kernel that works on all of them reads one address stream from
+// front to back. (Several streams that are some MB apart are read at 0.7 of the speed of one.)
 //
 //     panels    = group, group, ...                 along K; one group if scales are per row or matrix
-//     group     = qparams of each panel, K-block, K-block, ...   (layout/qparams.h; before the first group of a
-//                 super-group its own)
-//     K-block   = run, run, ...
-//     run       = up to 2 chunks; then for ternary indices the sign bits of both, padded to 64 bytes for each panel
-//     chunk     = 4 nibbles x planes x 64 rows = planes * 128 bytes of each panel; for ternary indices the second of a
-//                 run may be half of one, 2 nibbles x 64 rows
+//     group     = qparams of each panel, then K-block, K-block, ...   (layout/qparams.h). The qparams of a super-group
+//                 stand before the qparams of its first group.
+//     K-block   = scale run, scale run, ...
+//     scale run = up to 2 chunks; then, for ternary indices, the sign bits of both, padded to 64 bytes for each panel
+//     chunk     = 4 nibbles x planes x 64 rows = planes * 128 bytes of each panel. For ternary indices the second chunk
+//                 of a run may be half a chunk: 2 nibbles x 64 rows.
 //
-// Interleaved panels alternate after each plane of a chunk. Only their number and the order inside a run differ between
-// targets (layout/encodings.h).
+// Interleaved panels alternate after each plane of a chunk. Targets differ only in the number of interleaved panels and
+// in the places of nibbles inside a run (layout/encodings.h).
 #pragma once
 
 #include <cstddef>
@@ -26,8 +26,8 @@
 namespace lutra {
 namespace internal {
 
-// Where a byte of a vector looks up: kVector, in tables that fill the vector; kBlock, in a table that each 16-byte lane
-// repeats.
+// Which tables the bytes of a vector look up. kVector: the tables of four indices fill the vector, and each byte
+// selects one of them. kBlock: each 16-byte lane repeats the table of one index.
 enum class Scope : std::uint8_t { kVector, kBlock };
 
 struct Layout {
@@ -36,12 +36,13 @@ struct Layout {
   constexpr bool operator==(const Layout& o) const { return scope == o.scope && blocks == o.blocks; }
 };
 
-// All there are. Packed files name them by position: only ever append. What else changes the packed bytes of a matrix
-// raises kPackedVersion.
+// All layouts. A packed file stores the position of its layout in this list, so new layouts are appended. Any other
+// change of packed bytes raises kPackedVersion.
 inline constexpr Layout kLayouts[] = {{Scope::kVector, 4}, {Scope::kBlock, 1}, {Scope::kBlock, 2}, {Scope::kBlock, 4}};
 inline constexpr std::uint32_t kPackedVersion = 4;
 
-// The first layout in the list in which matrices of the encoding have the same packed bytes.
+// The position of the first layout in the list with the same packed bytes as `layout`. Encodings without indices have
+// the same packed bytes in all layouts.
 constexpr std::uint32_t LayoutId(Layout layout, const EncodingInfo& e) {
   std::uint32_t id = 0;
   while (e.has_indices() && !(kLayouts[id] == layout)) ++id;
@@ -51,50 +52,56 @@ constexpr std::uint32_t LayoutId(Layout layout, const EncodingInfo& e) {
 inline constexpr std::size_t kPlaneBytes = 128;  // of one plane of a chunk
 inline constexpr std::size_t kSignBytes = 32;    // of a chunk
 inline constexpr std::size_t kRunSignBytes = kChunksPerRun * kSignBytes;
-inline constexpr std::size_t kHalvesPerRun = 2 * kChunksPerRun;
+inline constexpr std::size_t kHalfChunksPerRun = 2 * kChunksPerRun;
 
-constexpr std::size_t RunIndexBytes(const EncodingInfo& e, std::size_t halves) {
-  return halves * static_cast<std::size_t>(e.planes) * (kPlaneBytes / 2);
+// Bytes of one panel: of a scale run's nibbles, of a scale run with its signs, of a K-block.
+constexpr std::size_t RunIndexBytes(const EncodingInfo& e, std::size_t half_chunks) {
+  return half_chunks * static_cast<std::size_t>(e.planes) * (kPlaneBytes / 2);
 }
-constexpr std::size_t RunBytes(const EncodingInfo& e, std::size_t halves) {
-  return RunIndexBytes(e, halves) + (e.has_signs() ? kRunSignBytes : 0);
+constexpr std::size_t RunBytes(const EncodingInfo& e, std::size_t half_chunks) {
+  return RunIndexBytes(e, half_chunks) + (e.has_signs() ? kRunSignBytes : 0);
 }
-constexpr std::size_t BlockBytes(const EncodingInfo& e, std::size_t halves) {
-  const std::size_t last = halves % kHalvesPerRun;
-  return halves / kHalvesPerRun * RunBytes(e, kHalvesPerRun) + (last != 0 ? RunBytes(e, last) : 0);
+constexpr std::size_t BlockBytes(const EncodingInfo& e, std::size_t half_chunks) {
+  const std::size_t last = half_chunks % kHalfChunksPerRun;
+  return half_chunks / kHalfChunksPerRun * RunBytes(e, kHalfChunksPerRun) + (last != 0 ? RunBytes(e, last) : 0);
 }
 
-// As many as one micro-kernel takes for one row of x, where that pays (not with two planes: int2 reads 0.84 of memory's
-// speed from four, 0.89 panel by panel).
+// Panels that alternate in memory: as many as a micro-kernel multiplies with one row of x, where that is faster. (With
+// two planes it is not: int2 is read at 0.84 of memory's speed from four panels, at 0.89 panel by panel.)
 inline constexpr std::size_t kMaxInterleavedPanels = 4;
 constexpr std::size_t InterleavedPanels(Layout layout, const EncodingInfo& e) {
   return e.has_indices() && layout.scope == Scope::kVector && e.planes == 1 ? kMaxInterleavedPanels : 1;
 }
 constexpr std::size_t PanelsIn(std::size_t m) { return DivideUp(m, kPanelRows); }
 
-// One panel of a matrix among those that it alternates with.
+// The place of a panel among the panels that it alternates with.
 struct Place {
   std::size_t first, count, at;  // the first of these panels, how many they are, which one this is
   constexpr Place(std::size_t interleaved, std::size_t panel, std::size_t panels)
       : first(panel / interleaved * interleaved),
         count(interleaved < panels - first ? interleaved : panels - first),
         at(panel - first) {}
-  // Where bytes begin that stand `offset` bytes after the begin of a panel alone, as one of alternating `unit`s.
+  // The address, from the begin of the packed bytes, of `unit` bytes of this panel that would stand at `offset` if the
+  // panel stood alone. Panels of `panel_bytes` alternate after every `unit` bytes.
   constexpr std::size_t At(std::size_t panel_bytes, std::size_t offset, std::size_t unit) const {
     return first * panel_bytes + count * offset + at * unit;
   }
 };
 
-// The sizes of a K-block.
+// The sizes of a K-block of one panel, or of one row of x.
 struct Extent {
-  std::size_t x_chunks;  // of x
-  std::size_t halves;    // half chunks of codes that are stored
-  std::size_t bytes;     // of a panel
+  std::size_t x_chunks;     // of x
+  std::size_t half_chunks;  // half chunks of codes that are stored
+  std::size_t bytes;        // of a panel
   constexpr Extent(const EncodingInfo& e, const ActivationInfo& a, std::size_t weights)
-      : x_chunks(DivideUp(weights, a.chunk_weights)), halves(HalvesIn(e, weights)), bytes(BlockBytes(e, halves)) {}
+      : x_chunks(DivideUp(weights, a.chunk_weights)),
+        half_chunks(HalfChunksIn(e, weights)),
+        bytes(BlockBytes(e, half_chunks)) {}
 };
 
-inline constexpr std::size_t kBatchWeights = 128;  // that small K-blocks make together at least
+// Kernels take small K-blocks in batches of at least 128 weights, so that a call costs little: 8 K-blocks of 16
+// weights.
+inline constexpr std::size_t kBatchWeights = 128;
 inline constexpr std::size_t kMaxBlocksPerBatch = kBatchWeights / 16;
 
 // The sizes that follow from a format, K, the group size, the qparam scheme and the activation kind; the same for every
@@ -104,9 +111,9 @@ struct Geometry {
   std::size_t k, block, cut;                       // weights: BlockSize, CutSize
   std::size_t blocks_per_cut, blocks;              // `blocks` per row
   std::size_t blocks_per_group, groups_per_super;  // without super-groups groups_per_super is 0
-  std::size_t blocks_per_batch;                    // that make kBatchWeights, or 1
-  Extent whole, cut_end, row_end;                  // K-blocks; the last of a cut, and of a row, may be shorter
-  std::size_t super_bytes, last_super_bytes;       // of kSuperGroup weights; of what a row ends with
+  std::size_t blocks_per_batch;                    // K-blocks of kBatchWeights weights; 1 if a K-block has as many
+  Extent whole, cut_end, row_end;                  // of a whole K-block, the last one of a cut, the last one of a row
+  std::size_t super_bytes, last_super_bytes;       // qparams of a super-group of a panel, and of the row's last one
   std::size_t panel_bytes;
 
   constexpr Geometry(const FormatInfo& f, const ActivationInfo& a, std::size_t k_, std::size_t group,
@@ -138,7 +145,8 @@ struct Geometry {
   constexpr std::size_t super_bytes_in(std::size_t super) const {
     return (super + 1) * groups_per_super * blocks_per_group < blocks ? super_bytes : last_super_bytes;
   }
-  // Where the qparams of a group begin in its panel, behind a super-group's if one begins with it.
+  // Where the qparams of a group begin in a panel that stands alone. They follow the qparams of a super-group if the
+  // group is its first.
   constexpr std::size_t group_offset(std::size_t group) const {
     const std::size_t super = groups_per_super == 0 ? 0 : group / groups_per_super;
     return group * scheme.group_bytes + Before(group * blocks_per_group, &Extent::bytes) + super * super_bytes +
@@ -157,12 +165,12 @@ struct Geometry {
     if (b + 1 == blocks) return row_end;
     return blocks_per_cut == 1 || (b + 1) % blocks_per_cut != 0 ? whole : cut_end;
   }
-  // Chunks of one row of x: before K-block b, and in all.
+  // Chunks of one row of x: before K-block b, and of the whole row.
   constexpr std::size_t x_chunks_before(std::size_t b) const { return Before(b, &Extent::x_chunks); }
   constexpr std::size_t x_chunks() const { return blocks == 0 ? 0 : x_chunks_before(blocks - 1) + row_end.x_chunks; }
 
  private:
-  // The sum of a size of the K-blocks before b < blocks.
+  // Adds up a size over the K-blocks before K-block b < blocks.
   constexpr std::size_t Before(std::size_t b, std::size_t Extent::*size) const {
     if (blocks_per_cut == 1) return b * (whole.*size);
     const std::size_t ends = b / blocks_per_cut;

@@ -1,4 +1,4 @@
-// Prepares a group of rows of x: sum tables or integers, K-block by K-block.
+// Prepares a row group of x as sum tables or integers, K-block by K-block.
 #if defined(LUTRA_KERNELS_PREPARE_GROUP_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_PREPARE_GROUP_INL_H_
 #undef LUTRA_KERNELS_PREPARE_GROUP_INL_H_
@@ -16,6 +16,7 @@ namespace lutra {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
+// Builds the tables or integers of a K-block, and completes its scale with the sum of x.
 template <class Traits>
 HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockScale& out) {
   std::int32_t total;
@@ -30,10 +31,11 @@ HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockSc
   out.sum = HWY_MIN(HWY_MAX(sum, -kFloatMax), kFloatMax);
 }
 
-// The rows of a group alternate K-block by K-block, in the order in which memory is written. Several K-blocks are begun
-// before the first is finished, as there is a long wait from the largest value of a K-block to its first integer.
+// TargetKernels::prepare. Takes the rows of the row group in turn, K-block by K-block, as memory is written. It
+// measures up to kNR K-blocks before it builds the first, because the first integer of a K-block waits long for its
+// largest value.
 template <ActivationKind kKind, Precision kPrecision>
-bool PrepareGroup(const PrepareArgs& a) {
+bool PrepareRowGroup(const PrepareArgs& a) {
   using Traits = PrepareTraits<kKind, kPrecision>;
   constexpr std::size_t kBytes = Traits::kInfo.chunk_bytes;
   const Geometry& g = *a.geometry;

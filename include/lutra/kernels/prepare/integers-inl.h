@@ -1,4 +1,4 @@
-// x as rounded integers.
+// Builds the integers of x: one K-block of one row.
 #if defined(LUTRA_KERNELS_PREPARE_INTEGERS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_PREPARE_INTEGERS_INL_H_
 #undef LUTRA_KERNELS_PREPARE_INTEGERS_INL_H_
@@ -13,7 +13,7 @@ namespace lutra {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-// Integers of a K-block of quads. Returns their sum.
+// Rounds a K-block of quads to integers, in one limb or in two. Returns the sum of the integers.
 template <class Traits>
 HWY_INLINE std::int32_t BuildIntegers(const BlockOfX& block, const Destination& out) {
   const DF df;

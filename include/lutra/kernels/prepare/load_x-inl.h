@@ -1,4 +1,4 @@
-// Elements of x, of any type and in any order, as quads of floats.
+// Loads elements of x, of any type, in the order of the columns of W, as quads of floats.
 #if defined(LUTRA_KERNELS_PREPARE_LOAD_X_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_PREPARE_LOAD_X_INL_H_
 #undef LUTRA_KERNELS_PREPARE_LOAD_X_INL_H_
@@ -15,11 +15,11 @@ namespace LUTRA_KERNELS_NAMESPACE {
 
 // A row of x.
 struct Row : PrepareArgs {
-  bool in_order;      // its elements are floats, in the order of the tables
-  float inverse_rms;  // if it is normalized
+  bool in_place;      // elements are floats in the order of the columns of W, so that they need no copy
+  float inverse_rms;  // for PrepareRmsNorm: 1 / sqrt(mean square + epsilon)
 };
 
-// `count` floats of any type in a row.
+// Converts `count` consecutive floats of any type.
 HWY_INLINE void ConvertFloats(const void* from, DataType type, std::size_t count, float* to) {
   const DF df;
   std::size_t i = 0;
@@ -28,13 +28,13 @@ HWY_INLINE void ConvertFloats(const void* from, DataType type, std::size_t count
   for (; i < count; ++i) hn::Store(LoadFloats(d1, from, type, i), d1, to + i);
 }
 
-// Elements begin, begin + 1, ... of x as floats; the integers of kInt8 if `raw`.
-HWY_INLINE void LoadInRow(const Row& x, std::size_t begin, std::size_t count, bool raw, float* to) {
+// Loads elements begin, begin + 1, ... of x as floats. `raw`: int8 elements without their scales.
+HWY_INLINE void LoadConsecutive(const Row& x, std::size_t begin, std::size_t count, bool raw, float* to) {
   if (x.type != DataType::kInt8) {
     return ConvertFloats(static_cast<const std::uint8_t*>(x.x) + begin * SizeOf(x.type), x.type, count, to);
   }
   const auto* from = static_cast<const std::int8_t*>(x.x) + begin;
-  for (std::size_t i = 0; i < count;) {  // what shares a scale
+  for (std::size_t i = 0; i < count;) {  // elements that share a scale
     const std::size_t group = (begin + i) / x.scale_group;
     const std::size_t end = HWY_MIN(count - i, x.scale_group - (begin + i) % x.scale_group) + i;
     const float scale = raw ? 1.0f : x.scales[group];
@@ -42,8 +42,8 @@ HWY_INLINE void LoadInRow(const Row& x, std::size_t begin, std::size_t count, bo
   }
 }
 
-// Elements order[begin], order[begin + 1], ... likewise.
-inline HWY_NOINLINE void LoadInOrder(const Row& x, std::size_t begin, std::size_t count, bool raw, float* to) {
+// Loads elements order[begin], order[begin + 1], ... of x as floats. `raw` as above.
+inline HWY_NOINLINE void LoadPermuted(const Row& x, std::size_t begin, std::size_t count, bool raw, float* to) {
   const std::uint32_t* order = x.order + begin;
   if (x.type == DataType::kF32) {
     const auto* from = static_cast<const float*>(x.x);
@@ -57,13 +57,14 @@ inline HWY_NOINLINE void LoadInOrder(const Row& x, std::size_t begin, std::size_
     }
   } else {
     const auto* from = static_cast<const std::uint16_t*>(x.x);
-    std::uint16_t halves[kMaxBatches * kFourRuns];
-    for (std::size_t i = 0; i < count; ++i) halves[i] = from[order[i]];
-    ConvertFloats(halves, x.type, count, to);
+    std::uint16_t words[kMaxBlockFloats];
+    for (std::size_t i = 0; i < count; ++i) words[i] = from[order[i]];
+    ConvertFloats(words, x.type, count, to);
   }
 }
 
-// (x * inverse_rms) * weight, of elements that were loaded. Whole vectors are stored, as they are loaded again at once.
+// Normalizes `count` elements: linear[i] = (loaded[i] * inverse_rms) * weight. It stores whole vectors, because the
+// next step loads whole vectors: narrower stores would delay these loads.
 inline HWY_NOINLINE void NormalizeLinear(const Row& x, std::size_t begin, std::size_t count, const float* loaded,
                                          float* linear) {
   const DF df;
@@ -85,33 +86,33 @@ inline HWY_NOINLINE void NormalizeLinear(const Row& x, std::size_t begin, std::s
   }
 }
 
-// The next `count` elements from column `begin` of the tables as floats, zero up to `padded`.
+// Loads `count` elements from column `begin` of W on as floats, normalized if x has a norm, then zeros up to `padded`.
 HWY_INLINE void LoadLinear(const Row& x, std::size_t begin, std::size_t count, std::size_t padded, bool raw,
                            float* linear) {
   const float* loaded = linear;
   if (x.order != nullptr) {
-    LoadInOrder(x, begin, count, raw, linear);
-  } else if (x.norm != nullptr && x.in_order) {
+    LoadPermuted(x, begin, count, raw, linear);
+  } else if (x.norm != nullptr && x.in_place) {
     loaded = static_cast<const float*>(x.x) + begin;
   } else {
-    LoadInRow(x, begin, count, raw, linear);
+    LoadConsecutive(x, begin, count, raw, linear);
   }
   if (x.norm != nullptr) NormalizeLinear(x, begin, count, loaded, linear);
   for (std::size_t i = count; i < padded; ++i) linear[i] = 0.0f;
 }
 
-// `count` floats in threes to quads of four, zero up to `size`. What is stored of a vector v of quads, from element i
-// on, is adjust(v, i, load), where `load` loads other floats as quads. Reads kVectorBlocks floats beyond a last
-// vector's.
+// Spreads `count` floats to quads of three elements and a zero, then zeros up to `size` floats. adjust(v, i, load)
+// changes each vector v of quads before it is stored; i is its first element, and load(pointer) loads other floats as
+// quads. Reads up to kQuadsPerVector floats beyond the elements of the last vector.
 template <class Adjust>
 HWY_INLINE void Spread(const float* linear, std::size_t count, std::size_t size, float* quads, const Adjust& adjust) {
   const DF df;
   const D32 d32;
-  constexpr std::size_t kTaken = 3 * kVectorBlocks;
+  constexpr std::size_t kTaken = 3 * kQuadsPerVector;
   HWY_ALIGN std::int32_t lanes[kLanesF];
   for (std::size_t i = 0; i < kLanesF; ++i) lanes[i] = static_cast<std::int32_t>(i / 4 * 3 + i % 4);
   V32 from = hn::Load(d32, lanes);
-  StayInRegister(from);  // clang would expand, in two shuffles, what one permutes
+  StayInRegister(from);  // otherwise clang uses two shuffles instead of one permutation
   const auto where = hn::IndicesFromVec(df, from);
   const V32 used = hn::Dup128VecFromValues(d32, -1, -1, -1, 0);
   const auto load = [&](const float* at) HWY_ATTR { return hn::TableLookupLanes(hn::LoadU(df, at), where); };
@@ -128,27 +129,28 @@ HWY_INLINE void Spread(const float* linear, std::size_t count, std::size_t size,
     spread(i, hn::And(used, hn::VecFromMask(d32, hn::Lt(from, left))));
   }
   VF zero = hn::Zero(df);
-  StayInRegister(zero);  // no call of memset, whose narrower stores would delay loads
+  StayInRegister(zero);  // prevents a call of memset, whose narrower stores would delay loads
   for (; quads != end; quads += kLanesF) hn::Store(zero, df, quads);
 }
 
-// The quads of a K-block: in x itself, or copied. `copy`: to `buffer` in any case.
+// Returns the `size` floats of quads of a K-block of `count` elements: in x itself, or in `buffer`. `copy`: always in
+// `buffer`.
 template <class Traits>
 HWY_INLINE const float* LoadQuads(const Row& x, std::size_t begin, std::size_t count, std::size_t size, bool raw,
                                   bool copy, float* buffer) {
   const auto* in_x = static_cast<const float*>(x.x) + begin;
   if constexpr (!Traits::kMirrored) {
-    if (x.in_order && x.norm == nullptr && count == size && !copy) return in_x;
+    if (x.in_place && x.norm == nullptr && count == size && !copy) return in_x;
     LoadLinear(x, begin, count, size, raw, buffer);
   } else {
     const std::size_t read =
-        (count + 3 * kVectorBlocks - 1) / (3 * kVectorBlocks) * (3 * kVectorBlocks) + kVectorBlocks;
-    HWY_ALIGN float linear[kMaxBatches * kFourRuns];
-    const bool from_x = x.in_order && begin + read <= x.geometry->k;
+        (count + 3 * kQuadsPerVector - 1) / (3 * kQuadsPerVector) * (3 * kQuadsPerVector) + kQuadsPerVector;
+    HWY_ALIGN float linear[kMaxBlockFloats];
+    const bool from_x = x.in_place && begin + read <= x.geometry->k;
     if (!from_x) LoadLinear(x, begin, count, read, raw, linear);
     if (!from_x || x.norm == nullptr) {
       Spread(from_x ? in_x : linear, count, size, buffer, [](VF v, std::size_t, const auto&) HWY_ATTR { return v; });
-    } else {  // as NormalizeLinear; not from its output, as loads that overlap two stores wait for both
+    } else {  // the arithmetic of NormalizeLinear; not its output, because loads that overlap two stores wait for both
       const float* weight = x.norm->weight;
       Spread(in_x, count, size, buffer, [&](VF v, std::size_t i, const auto& load) HWY_ATTR {
         v = hn::Mul(v, hn::Set(DF(), x.inverse_rms));

@@ -1,4 +1,4 @@
-// The mean square of a row of x (RMSNorm, https://arxiv.org/abs/1910.07467).
+// The factor that normalizes a row of x (RMSNorm, https://arxiv.org/abs/1910.07467).
 #if defined(LUTRA_KERNELS_PREPARE_RMS_NORM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_PREPARE_RMS_NORM_INL_H_
 #undef LUTRA_KERNELS_PREPARE_RMS_NORM_INL_H_
@@ -15,10 +15,15 @@ namespace lutra {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-// 1 / sqrt(mean of squares + epsilon) of a row, to the bit what ReferenceRmsNorm takes: squares are exact in double,
-// 32 sums have a fixed order, and several are on their way in each vector.
+// Returns 1 / sqrt(mean of squares + epsilon) of a row, with the same bits as ReferenceRmsNorm: squares are exact in
+// double, and element k is added to sum k % kSums.
 inline HWY_NOINLINE float InverseRms(const Row& x) {
-  constexpr std::size_t kSums = 32, kPiece = 128;
+  // 32 doubles are 4 vectors of 64 bytes, which hide the latency of additions, and 16 vectors of 16 bytes, half of the
+  // registers of NEON. ReferenceRmsNorm promises this number.
+  constexpr std::size_t kSums = 32;
+  // Elements of other types are converted 128 at a time, to 512 bytes on the stack.
+  constexpr std::size_t kPiece = 128;
+  static_assert(kPiece % kSums == 0);
   const hn::Repartition<double, DF> d;
   const hn::Rebind<float, decltype(d)> df;
   constexpr std::size_t kLanes = hn::MaxLanes(d);
@@ -31,7 +36,7 @@ inline HWY_NOINLINE float InverseRms(const Row& x) {
     const std::size_t count = HWY_MIN(kPiece, x.geometry->k - begin);
     const float* from = static_cast<const float*>(x.x) + begin;
     if (x.type != DataType::kF32 || count < kPiece) {
-      LoadInRow(x, begin, count, false, piece);
+      LoadConsecutive(x, begin, count, false, piece);
       for (std::size_t i = count; i < kPiece; ++i) piece[i] = 0.0f;
       from = piece;
     }

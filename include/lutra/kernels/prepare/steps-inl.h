@@ -1,4 +1,5 @@
-// The steps that the elements of a K-block are rounded to: one per scale run of tables, or one for all integers.
+// Finds the steps to which the elements of a K-block are rounded: one step per scale run for tables under kInt8,
+// otherwise one step per K-block.
 #if defined(LUTRA_KERNELS_PREPARE_STEPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_PREPARE_STEPS_INL_H_
 #undef LUTRA_KERNELS_PREPARE_STEPS_INL_H_
@@ -17,7 +18,7 @@ namespace lutra {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-// The bits of the largest magnitude; at least the bits of infinity if an element is not finite.
+// The bits of the largest |x| of `count` floats; at least the bits of infinity if an element is not finite.
 HWY_INLINE std::int32_t LargestBits(const float* from, std::size_t count) {
   const D32 d;
   V32 largest = hn::Zero(d);
@@ -30,28 +31,28 @@ HWY_INLINE std::int32_t LargestBits(const float* from, std::size_t count) {
 
 using D4 = hn::FixedTag<std::int32_t, 4>;
 
-// Lane i: the largest of lane i of all 16-byte lanes.
+// Lane i of the result is the largest lane i of all 16-byte lanes.
 template <class V>
-HWY_INLINE hn::Vec<D4> LargestOfBlocks(V v) {
+HWY_INLINE hn::Vec<D4> LargestOfLanes(V v) {
   if constexpr (sizeof(V) == sizeof(hn::Vec<D4>)) {
     return v;
   } else {
     const hn::Half<hn::DFromV<V>> half;
-    return LargestOfBlocks(hn::Max(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+    return LargestOfLanes(hn::Max(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
   }
 }
 
-// The bits of the largest sum of |x| over a quad, in each run of a batch.
-HWY_INLINE hn::Vec<D4> LargestSums(const float* batch) {
+// Lane i of the result is the largest sum of |x| over a quad in scale run i, as the bits of a float.
+HWY_INLINE hn::Vec<D4> LargestSums(const float* from) {
   const DF df;
   const D32 d32;
   const hn::Repartition<std::int64_t, D32> d64;
   V32 largest = hn::Zero(d32);
-  for (std::size_t i = 0; i < kVectorsPerRun; ++i, batch += kLanesF) {
+  for (std::size_t i = 0; i < kVectorsPerRun; ++i, from += kLanesF) {
     VF run[kRunsAtOnce];
     LUTRA_UNROLL
     for (std::size_t r = 0; r < kRunsAtOnce; ++r) {
-      run[r] = hn::Abs(hn::LoadU(df, batch + r * kVectorsPerRun * kLanesF));
+      run[r] = hn::Abs(hn::LoadU(df, from + r * kVectorsPerRun * kLanesF));
     }
     const VF half01 = hn::Add(hn::InterleaveLower(df, run[0], run[1]), hn::InterleaveUpper(df, run[0], run[1]));
     const VF half23 = hn::Add(hn::InterleaveLower(df, run[2], run[3]), hn::InterleaveUpper(df, run[2], run[3]));
@@ -60,29 +61,41 @@ HWY_INLINE hn::Vec<D4> LargestSums(const float* batch) {
                             hn::BitCast(df, hn::InterleaveUpper(d64, pair01, pair23)));
     largest = hn::Max(largest, hn::BitCast(d32, sums));
   }
-  return LargestOfBlocks(largest);
+  return LargestOfLanes(largest);
 }
 
-// Scales a K-block of very small or very large x by a power of two, so that nothing below under- or overflows. Returns
-// what to multiply results with.
-constexpr bool IsModerate(std::int32_t bits) { return bits == 0 || ((bits >> 23) >= 127 - 60 && (bits >> 23) <= 187); }
+// --- Very small and very large x.
+//
+// If the largest |x|, or the largest sum, is in [2^-60, 2^61), the steps of a K-block (at least 2^-60 / 16319) and
+// their inverses (at most 127 * 256 * 31 * 2^60 < 2^80) are normal floats. Otherwise x is first multiplied by 2^90 or
+// 2^-90: x below 2^-60, down to the smallest subnormal, 2^-149, becomes 2^-59 to 2^30; x from 2^61 to 2^128 becomes
+// 2^-29 to 2^38. The reference uses the same numbers.
+inline constexpr int kMinExponent = -60, kMaxExponent = 60, kExponentBias = 127;
+inline constexpr float kScaleUp = 0x1p90f, kScaleDown = 0x1p-90f;
+
+// Whether the float with these bits is 0, or in [2^kMinExponent, 2^(kMaxExponent + 1)).
+constexpr bool IsModerate(std::int32_t bits) {
+  const std::int32_t exponent = (bits >> 23) - kExponentBias;
+  return bits == 0 || (exponent >= kMinExponent && exponent <= kMaxExponent);
+}
+// Scales quads[0 .. count) if their largest magnitude is not moderate. Returns the factor that undoes the scaling.
 HWY_INLINE float Normalize(std::int32_t largest_bits, std::size_t count, float* quads) {
   if (IsModerate(largest_bits)) return 1.0f;
-  const bool small = (largest_bits >> 23) < 127;
-  const float up = 0x1p90f, down = 0x1p-90f;
-  for (std::size_t i = 0; i < count; ++i) quads[i] *= small ? up : down;
-  return small ? down : up;
+  const bool small = (largest_bits >> 23) < kExponentBias;
+  for (std::size_t i = 0; i < count; ++i) quads[i] *= small ? kScaleUp : kScaleDown;
+  return small ? kScaleDown : kScaleUp;
 }
 
-// The ratios of the runs of a K-block, from the bits of their largest sums and the largest of all.
-HWY_INLINE void SetRatios(const std::int32_t* run_bits, float largest, std::size_t batchs, BlockOfX& block,
+// Sets the ratios and inverse steps of the scale runs of a K-block. run_bits: the largest sum of each run, as the bits
+// of a float; `largest`: the largest of these sums; `iterations`: how many times kRunsAtOnce runs there are.
+HWY_INLINE void SetRatios(const std::int32_t* run_bits, float largest, std::size_t iterations, BlockOfX& block,
                           BlockScale& out) {
   const D4 d4;
   const hn::Rebind<float, D4> f4;
   const hn::Rebind<std::uint16_t, D4> h4;
   const float units = largest > 0.0f ? kMaxRatio / largest : 0.0f;
   const auto most = hn::Set(f4, float{kMaxRatio});
-  for (std::size_t run = 0; run < batchs * kRunsAtOnce; run += kRunsAtOnce) {
+  for (std::size_t run = 0; run < iterations * kRunsAtOnce; run += kRunsAtOnce) {
     const auto sums = hn::BitCast(f4, hn::Load(d4, run_bits + run));
     const auto ratio = hn::Min(hn::Max(hn::Set(f4, 1.0f), hn::Ceil(hn::Mul(sums, hn::Set(f4, units)))), most);
     const auto r = hn::ConvertTo(d4, ratio);
@@ -94,21 +107,22 @@ HWY_INLINE void SetRatios(const std::int32_t* run_bits, float largest, std::size
   }
 }
 
-// The upper 22 of its 24 bits (Veltkamp), so that its product with kMagic is a float.
+// Rounds a float of 24 bits to 22 bits (Veltkamp's splitting, with 2^2 + 1), so that its product with kMagic, 3 * 2^22,
+// is exact.
 HWY_INLINE float Upper22Bits(float value) {
   const float shifted = value * 5.0f;
   return shifted - (shifted - value);
 }
 
-// Finds how the runs of K-block b are rounded.
+// Loads K-block b of a row of x, and sets the steps of its scale runs and the scale of its sums.
 template <class Traits>
 HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, BlockScale& out) {
   const Geometry& g = *x.geometry;
   const std::size_t begin = g.begin(b), count = g.end(b) - begin;
-  const std::size_t batchs = (g.extent(b).x_chunks * kChunkFloats + kFourRuns - 1) / kFourRuns,
-                    size = batchs * kFourRuns;
-  // int8 under one scale, the row's or, unless an order mixes them, a group's: its integers are used as they are,
-  // unless tables round them.
+  const std::size_t iterations = (g.extent(b).x_chunks * kChunkFloats + kFloatsAtOnce - 1) / kFloatsAtOnce,
+                    size = iterations * kFloatsAtOnce;
+  // raw: int8 elements are used as they are if one scale serves the K-block and no table rounds them. The scale is the
+  // row's, or a scale group's unless an order of columns mixes groups.
   const std::size_t last = begin + count - 1;
   const bool one_scale = x.scale_group >= g.k || (x.order == nullptr && begin / x.scale_group == last / x.scale_group);
   const bool raw = !Traits::kRatios && x.type == DataType::kInt8 && one_scale && x.norm == nullptr;
@@ -116,9 +130,9 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
   const auto largest_bits = [&](const float* quads) HWY_ATTR {
     if (!Traits::kRatios) return LargestBits(quads, size);
     auto largest = hn::Zero(D4());
-    for (std::size_t batch = 0; batch < batchs; ++batch) {
-      const auto sums = LargestSums(quads + batch * kFourRuns);
-      hn::Store(sums, D4(), run_bits + batch * kRunsAtOnce);
+    for (std::size_t iteration = 0; iteration < iterations; ++iteration) {
+      const auto sums = LargestSums(quads + iteration * kFloatsAtOnce);
+      hn::Store(sums, D4(), run_bits + iteration * kRunsAtOnce);
       largest = hn::Max(largest, sums);
     }
     return hn::ReduceMax(D4(), largest);
@@ -136,13 +150,13 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
   }
   float largest;
   std::memcpy(&largest, &bits, sizeof(largest));
-  // The integers are finite, what they stand for may not be.
+  // The integers are finite, but their products with the scale may not be.
   if (raw) block.finite = std::fabs(largest * x.scales[begin / x.scale_group]) <= kFloatMax;
   if constexpr (Traits::kRatios) {
-    SetRatios(run_bits, largest, batchs, block, out);
+    SetRatios(run_bits, largest, iterations, block, out);
     out.scale = Upper22Bits(largest / (127.0f * kMaxRatio) * restore);
     out.offset = -kMagic * out.scale;
-    // From 2.6e34 on in x: no number, on any target.
+    // For x above 2.6e34 the offset would be infinite. Then the result is NaN on all targets.
     if (out.offset < -kFloatMax) out.scale = out.offset = std::numeric_limits<float>::quiet_NaN();
   } else {
     const float inverse = raw ? 1.0f : largest > 0.0f ? Traits::kLimit / largest : 0.0f;

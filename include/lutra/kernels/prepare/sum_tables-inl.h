@@ -1,7 +1,7 @@
-// Tables of partial sums from rounded integers, by adding and subtracting in 16 bits.
+// Builds the sum tables of x: one K-block of one row, by additions and subtractions of 16-bit integers.
 //
-// Each scale run's x is rounded to integers with 8 bits below a table step (kInt8), or at most ExactLimit (kInt16), so
-// the partial sums are exact integers and only their rounding to table entries (kInt8) loses anything.
+// x is first rounded to integers: kInt8 to 1/256 of a table step, kInt16 to integers up to ExactLimit. The sums of
+// these integers are exact; under kInt8 they are then rounded to entries of 8 bits.
 #if defined(LUTRA_KERNELS_PREPARE_SUM_TABLES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_PREPARE_SUM_TABLES_INL_H_
 #undef LUTRA_KERNELS_PREPARE_SUM_TABLES_INL_H_
@@ -19,9 +19,9 @@ namespace lutra {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-// Entry kIndex of the tables of as many indices as there are lanes, from the digits of weight kWeight and above. x[kG]
-// is what is subtracted for x[0]: in kInt8, one unit more, so that ties are rounded up in half of the entries, and down
-// in others. Otherwise the errors of a row of lookups would add up.
+// Entry kIndex of one table in each lane: the sum over weights kWeight and above. x[0] to x[kG - 1] are the integers of
+// the g weights; x[kG] is subtracted instead of x[0]. Under kInt8, x[kG] = x[0] + 1, so that ties are rounded up in
+// half of the entries and down in the others. Otherwise the errors of the lookups of a row would add up.
 template <class Traits, std::size_t kWeight, int kIndex>
 HWY_INLINE V16 Entry(const V16 (&x)[Traits::kG + 1]) {
   if constexpr (kWeight == Traits::kG) {
@@ -36,6 +36,7 @@ HWY_INLINE V16 Entry(const V16 (&x)[Traits::kG + 1]) {
   }
 }
 
+// All entries that are computed for the tables of all lanes; entry[i] has entry i.
 template <class Traits, std::size_t... kIndex>
 HWY_INLINE void Entries(const V16 (&x)[Traits::kG + 1], V16 (&entry)[Traits::kColumns],
                         std::index_sequence<kIndex...>) {
@@ -44,7 +45,7 @@ HWY_INLINE void Entries(const V16 (&x)[Traits::kG + 1], V16 (&entry)[Traits::kCo
    ...);
 }
 
-// Table bytes 2i and 2i + 1 in 16-bit lanes, from the sums of two entries.
+// Joins the sums of two entries, rounded to bytes, in 16-bit lanes: `even` in the lower byte, `odd` in the upper one.
 template <class Traits, int kLimb>
 HWY_INLINE V16 JoinEntries(V16 even, V16 odd) {
   const D16 d;
@@ -55,15 +56,16 @@ HWY_INLINE V16 JoinEntries(V16 even, V16 odd) {
     if constexpr (kShift != 8) even = hn::ShiftLeft<8 - kShift>(even);
     const V16 low = hn::BitCast(d, hn::ShiftRight<8>(hn::BitCast(du, even)));
     return hn::OrAnd(low, odd, hn::Set(d, static_cast<std::int16_t>(0xff00)));
-  } else {  // the lower limb, less what was added to round the upper one
-    const V16 digit = hn::Set(d, (1 << kShift) - 1);
-    const V16 joined = hn::Or(hn::And(even, digit), hn::ShiftLeft<8>(hn::And(odd, digit)));
+  } else {  // the lower limb, without the half step that rounded the upper limb
+    const V16 limb_mask = hn::Set(d, (1 << kShift) - 1);
+    const V16 joined = hn::Or(hn::And(even, limb_mask), hn::ShiftLeft<8>(hn::And(odd, limb_mask)));
     constexpr int kCentre = kTableBias - (1 << (kShift - 1));
     return hn::BitCast(d, hn::Add(hn::BitCast(D8(), joined), hn::Set(D8(), static_cast<std::uint8_t>(kCentre))));
   }
 }
 
-// The lower halves of two tables in each 16-byte lane to both halves of the first, or the second: T[15 - i] = -T[i].
+// Completes a table from its lower half: T[15 - i] = -T[i]. Each 16-byte lane has the lower halves of two tables;
+// kTable selects one of them.
 template <int kTable, class V>
 HWY_INLINE V8 Mirror(V lower_halves, hn::Vec<DI8> sign) {
   const D8 d8;
@@ -75,15 +77,15 @@ HWY_INLINE V8 Mirror(V lower_halves, hn::Vec<DI8> sign) {
   return hn::BitCast(d8, hn::IfNegativeThenNegOrUndefIfZero(sign, hn::BitCast(di8, both)));
 }
 
-// Vectors of entries (lane = index) transposed to 16 bytes per index. Lane l of 16-byte lane b stands for index
-// `blocks * l + b`, so that whole vectors of consecutive tables leave.
+// Transposes entries to tables of 16 bytes and stores them. entry[i] has entry i of one table in each 16-bit lane. Lane
+// l of 16-byte lane b belongs to table `kQuadsPerVector * l + b`, so that whole vectors hold consecutive tables.
 template <class Traits, int kLimb>
 LUTRA_INLINE void StoreTables(const V16 (&entry)[Traits::kColumns], std::size_t first_chunk, const Destination& out) {
   const D8 d8;
   const D16 d16;
   const D32 d32;
   const hn::Repartition<std::int64_t, D8> d64;
-  constexpr std::size_t kChunkBytes = Traits::kInfo.chunk_bytes, kBytes = 16 * kVectorBlocks;
+  constexpr std::size_t kChunkBytes = Traits::kInfo.chunk_bytes, kBytes = 16 * kQuadsPerVector;
   const std::size_t chunks = out.chunks - first_chunk;
   std::uint8_t* to = out.to + first_chunk * out.stride;
   std::size_t at = 0;
@@ -94,8 +96,8 @@ LUTRA_INLINE void StoreTables(const V16 (&entry)[Traits::kColumns], std::size_t 
   };
   constexpr std::size_t kQuads = Traits::kColumns / 4;
   auto sign = hn::Dup128VecFromValues(DI8(), 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1);
-  StayInRegister(sign);  // for a negation under a mask, not one and a choice
-  V32 quads[2][kQuads];  // entries 4i .. 4i + 3 of the lower, and of the upper four lanes of each block
+  StayInRegister(sign);  // otherwise the compiler negates and then blends, instead of negating under a mask
+  V32 quads[2][kQuads];  // entries 4i .. 4i + 3, of the lower and of the upper four lanes of each 16-byte lane
   LUTRA_UNROLL
   for (std::size_t i = 0; i < kQuads; ++i) {
     const V16 even = JoinEntries<Traits, kLimb>(entry[4 * i], entry[4 * i + 1]);
@@ -123,8 +125,8 @@ LUTRA_INLINE void StoreTables(const V16 (&entry)[Traits::kColumns], std::size_t 
   }
 }
 
-// 8 vectors of quads to the integers of weight j of as many indices as there are 16-bit lanes, in the order of
-// StoreTables; adds ratio * integers to `total`.
+// Rounds 8 vectors of quads, from vector `first_vector` on, to integers. x[j] gets the integers of weight j: one table
+// in each 16-bit lane, as StoreTables takes them. Adds ratio * integers to `total`.
 LUTRA_INLINE void RoundVectors(const BlockOfX& block, std::size_t first_vector, V16 (&x)[4], V32& total) {
   const DF df;
   const D16 d16;
@@ -154,12 +156,12 @@ LUTRA_INLINE void RoundVectors(const BlockOfX& block, std::size_t first_vector, 
   x[3] = hn::BitCast(d16, hn::InterleaveUpper(d64, high01, high23));
 }
 
-// Tables of a K-block of quads. Returns the sum of ratio * integers.
+// Builds the tables of a K-block of quads. Returns the sum of ratio * integers.
 template <class Traits>
 HWY_INLINE std::int32_t BuildTables(const BlockOfX& block, const Destination& out) {
   const D16 d16;
   const D32 d32;
-  constexpr std::size_t kChunks = 8 * kLanesF / kChunkFloats;  // at a time
+  constexpr std::size_t kChunks = 8 * kLanesF / kChunkFloats;  // chunks at a time: the 8 vectors of RoundVectors
   V32 total = hn::Zero(d32);
   for (std::size_t chunk = 0; chunk < out.chunks; chunk += kChunks) {
     V16 x[4], operands[Traits::kG + 1], entry[Traits::kColumns];

@@ -1,4 +1,4 @@
-// Bounds and steps of prepared activations, and a K-block on its way to them.
+// The integers of prepared activations and their bounds, and a K-block of x while it is prepared.
 #if defined(LUTRA_KERNELS_PREPARE_TRAITS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_PREPARE_TRAITS_INL_H_
 #undef LUTRA_KERNELS_PREPARE_TRAITS_INL_H_
@@ -14,69 +14,74 @@ namespace lutra {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-// x is worked on in quads of four floats: an index, its weights from g on zero; or four integers. 16 quads are four
-// runs, a batch. A vector of floats has a quad per 16-byte lane.
-inline constexpr std::size_t kChunkFloats = 16;  // floats of a chunk in quads
+// A quad is four consecutive floats. For sum tables it holds the g elements of x that one index selects from, then
+// zeros; for integers it holds four elements. A vector of floats has a quad in each 16-byte lane.
+inline constexpr std::size_t kChunkFloats = 16;  // a chunk of x is four quads
+// Scale runs are measured four at a time, so that the results of four fill a vector of four lanes.
 inline constexpr std::size_t kRunsAtOnce = 4;
-inline constexpr std::size_t kFourRuns = kRunsAtOnce * kChunksPerRun * kChunkFloats;  // floats
-inline constexpr std::size_t kMaxBatches = kMaxRunsPerBlock / kRunsAtOnce;
-inline constexpr std::size_t kVectorBlocks = kLayout.blocks;
-inline constexpr std::size_t kLanesF = 4 * kVectorBlocks;
-inline constexpr std::size_t kVectorsPerRun = kFourRuns / kRunsAtOnce / kLanesF;
+inline constexpr std::size_t kFloatsAtOnce = kRunsAtOnce * kChunksPerRun * kChunkFloats;
+// The quads of the longest K-block, padded to a multiple of kFloatsAtOnce: 8 runs of 32 floats.
+inline constexpr std::size_t kMaxBlockFloats = kMaxRunsPerBlock / kRunsAtOnce * kFloatsAtOnce;
+inline constexpr std::size_t kQuadsPerVector = kLayout.blocks;
+inline constexpr std::size_t kLanesF = 4 * kQuadsPerVector;  // floats of a vector
+inline constexpr std::size_t kVectorsPerRun = kFloatsAtOnce / kRunsAtOnce / kLanesF;
 inline constexpr float kFloatMax = 3.40282347e38f;
-inline constexpr int kFine = 256;  // integers in a step of kInt8 tables
+// kInt8 tables: x is rounded to 1/256 of a table step. 8 bits is what 16-bit sums have beside the 8 of an entry.
+inline constexpr int kFine = 256;
 
 template <ActivationKind kKind, Precision kPrecision>
 struct PrepareTraits {
   static constexpr ActivationInfo kInfo = Describe(kKind);
   static constexpr bool kTables = kInfo.has_tables();
-  static constexpr bool kMirrored = kInfo.base == 3;  // half of the sums are the others' negations
+  static constexpr bool kMirrored = kInfo.base == 3;  // mirrored tables: entries of negative indices are not stored
   static constexpr std::size_t kG = static_cast<std::size_t>(kInfo.g);
   static constexpr bool kExact = kPrecision == Precision::kInt16;
-  static constexpr bool kRatios = kTables && !kExact;  // runs have steps of their own
+  static constexpr bool kRatios = kTables && !kExact;  // each scale run has a step of its own
   static constexpr int kLimbs = Limbs(kPrecision);
-  // What is computed of a table: in base 2, T[15 - i] = -T[i].
+  // Entries that are computed of a table. In base 2 half of them suffice, because T[15 - i] = -T[i].
   static constexpr std::size_t kColumns = kMirrored ? 16 : 8;
-  // Bits of a partial sum below the last one kept in the (upper) table, and what every sum starts from: half a step to
-  // round, and the bias of unsigned tables.
+  // Sums have kShift bits below a table entry, or below its upper limb. They start from kRoot: half a step, to round
+  // them, and the bias of unsigned tables.
   static constexpr int kShift = kExact ? 7 : 8;
   static constexpr int kRoot = (1 << (kShift - 1)) + (kTableBias << kShift);
-  // The largest integer that x (kIntegers, or kInt16) is rounded to.
+  // The largest integer that x is rounded to (for kIntegers or under kInt16).
   static constexpr float kLimit = kExact ? static_cast<float>(ExactLimit(kInfo)) : 127.0f;
 
-  // The largest sum of the integers of an index, or the largest integer. Those of kInt8 tables are a quad's x times
-  // kFine * 127 / (its largest sum in the run) or less, and err by 1/2 each; g = 4: 32514.
+  // The largest sum of the integers of a quad, or the largest integer. For kInt8 tables, integers are x times at most
+  // kFine * 127 / (largest sum of |x| over a quad in the run); rounding adds 1/2 for each of the g integers. g = 4:
+  // 32514.
   static constexpr int kMaxSum = kRatios ? 127 * kFine + kInfo.g / 2 : kInfo.g * static_cast<int>(kLimit);
   static_assert(kMaxSum < 1 << 22);  // RoundSmall
-  // Entries are sums from kRoot on, and one less where x[0] + 1 is subtracted: signed, or unsigned with the bias, of 16
-  // bits. Without the lowest kShift bits, they are bytes.
+  // The range of sums, which start from kRoot (and are one less where x[0] + 1 is subtracted). Without the lowest
+  // kShift bits, they fit signed bytes, or unsigned bytes where tables have a bias.
   static constexpr int kLowest = kRoot - kMaxSum - 1, kHighest = kRoot + kMaxSum;
   static_assert(!kTables || (kTableBias == 0 ? kLowest >= -(128 << kShift) && kHighest < 128 << kShift
                                              : kLowest >= 0 && kHighest < 256 << kShift));
   static_assert(kShift <= 8 && kMaxSum <= 32767 && (!kRatios || kFine == 1 << kShift));
-  // The total of a K-block, in 32 bits: that of kInt8 tables is 64 indices * 31 * 32514 = 6.5e7.
+  // The largest total of a K-block fits 32 bits. For kInt8 tables it is 64 quads * 31 * 32514 = 6.5e7.
   static constexpr std::int64_t kMaxTotal =
       (kTables ? kMaxChunksPerBlock * kIndicesPerChunk : kMaxIntegerChunks * kChunkFloats) *
       std::int64_t{kRatios ? kMaxRatio : 1} * kMaxSum;
   static_assert(kMaxTotal < std::int64_t{1} << 31);
 };
 
-// Where the tables of a K-block go: the tables of a chunk of this row are `stride` bytes after the chunk before.
+// Where the tables or integers of a K-block are written: each chunk of the row is `stride` bytes after the one before.
 struct Destination {
   std::uint8_t* to;
   std::size_t stride, chunks;
 };
 
-// A K-block between its measurement and its integers: its quads, and the steps of its runs.
+// A K-block of x that is measured: its quads, and the steps of its scale runs.
 struct BlockOfX {
-  HWY_ALIGN float buffer[kMaxBatches * kFourRuns];
+  HWY_ALIGN float buffer[kMaxBlockFloats];
   HWY_ALIGN float inverse[kMaxRunsPerBlock];       // integers = x * inverse
-  HWY_ALIGN std::int32_t ratio[kMaxRunsPerBlock];  // in 16 bits, twice
+  HWY_ALIGN std::int32_t ratio[kMaxRunsPerBlock];  // the ratio of each scale run, twice in 16 bits
   const float* quads;
   bool finite;
 };
 
-// The integer nearest to x * inverse, which is below 2^22, plus kMagicBits: its lower 16 bits are the integer's.
+// The integer nearest to x * inverse, plus kMagicBits; |x * inverse| is below 2^22. The lower 16 bits of the result are
+// the lower 16 bits of the integer, because those of kMagicBits are 0.
 HWY_INLINE V32 RoundSmall(VF x, VF inverse) { return hn::BitCast(D32(), Fma(x, inverse, hn::Set(DF(), kMagic))); }
 
 }  // namespace LUTRA_KERNELS_NAMESPACE

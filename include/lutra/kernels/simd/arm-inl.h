@@ -1,4 +1,4 @@
-// 64-bit Arm: the target's row of constants, and the instructions that Highway does not have in this form.
+// 64-bit Arm: the constants of the target, its adders and its dot products.
 #if defined(LUTRA_KERNELS_SIMD_ARM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_SIMD_ARM_INL_H_
 #undef LUTRA_KERNELS_SIMD_ARM_INL_H_
@@ -21,17 +21,18 @@ namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
 inline constexpr Layout kLayout{Scope::kBlock, 1};
-inline constexpr int kTableBias = 0;      // entries of tables are signed
-inline constexpr bool kNativeF16 = true;  // Highway converts it as IEEE says
+inline constexpr int kTableBias = 0;      // table entries are signed
+inline constexpr bool kNativeF16 = true;  // Highway's conversion follows IEEE 754
 
-// 16-bit sums of single bytes: of the lower, and of the upper eight.
+// 16-bit sums of the bytes of a vector: of its lower eight bytes and of its upper eight.
 struct ByteSums {
   V16 lower, upper;
 };
 
-// Two hints to the register allocator, without instructions. Without the first, g++ 12 moves and spills the sums of a
-// tile around each dot product, and clang moves them where the tile is of several panels; without the second, clang
-// loads and unpacks more at a time than fits into registers. `pointer` is read through only after `v` was computed.
+// Two hints to the register allocator; they emit no instructions. StayInRegister keeps `v` in a register: without it,
+// g++ 12 moves and spills the sums of a tile around each dot product, and clang moves them in tiles of several panels.
+// KeepOrder makes reads through `pointer` wait until `v` is computed: without it, clang loads and unpacks more values
+// at a time than registers hold.
 template <class V>
 HWY_INLINE void StayInRegister(V& v) {
   __asm__("" : "+w"(v.raw));
@@ -49,20 +50,21 @@ HWY_INLINE void KeepOrder(ByteSums& sums, const T*& pointer) {
   KeepOrder(sums.upper, pointer);
 }
 
-// The pair adder: lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], signed bytes; each product must fit into 8
-// bits: b are signs.
+// The pair adder: lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], of signed bytes. Each product must fit 8
+// bits; b are signs.
 HWY_INLINE V16 AddPairs(V16 sum, V8 a, VI8 b) {
   return V16(vpadalq_s8(sum.raw, vmulq_s8(vreinterpretq_s8_u8(a.raw), b.raw)));
 }
 
-// The single adder of bytes: a 16-bit sum of each, of the lower eight in `lower`.
+// The single adder: adds the lower eight bytes to the lanes of `lower`, the upper eight to `upper`. FinishBytes has
+// nothing left to do.
 HWY_INLINE void AddBytes(V16& lower, V16& upper, V8 bytes) {
   lower = V16(vaddw_s8(lower.raw, vget_low_s8(vreinterpretq_s8_u8(bytes.raw))));
   upper = V16(vaddw_high_s8(upper.raw, vreinterpretq_s8_u8(bytes.raw)));
 }
 HWY_INLINE void FinishBytes(V16&, V16&) {}
 
-// Adds entries of tables, times the signs of `signs`, none of which is 0.
+// Adds table entries, each times the sign of its byte of `signs`; no byte of `signs` is 0.
 HWY_INLINE void AddSignedBytes(V16& lower, V16& upper, V8 bytes, VI8 signs) {
   const VI8 ones = SignOf(signs);
   const int8x16_t entries = vreinterpretq_s8_u8(bytes.raw);
@@ -70,8 +72,9 @@ HWY_INLINE void AddSignedBytes(V16& lower, V16& upper, V8 bytes, VI8 signs) {
   upper = V16(vmlal_high_s8(upper.raw, entries, ones.raw));
 }
 
-// The pair adder with weights 1 and 2: lane i of what FinishPlanes returns is a[2i] + 2 * a[2i + 1]. (Bytes are widened
-// one by one by any pipe, in pairs by one alone.) All starts are 0.
+// The pair adder with weights 1 and 2, for the two planes of int2: lane i of the result of FinishPlanes is the sum of
+// a[2i] + 2 * a[2i + 1] over all calls of AddPlanes. (All pipes can widen single bytes, only one can add pairs.) Sums
+// start from 0.
 using PlaneSums = ByteSums;
 HWY_INLINE PlaneSums StartPlanes(V16 zero) { return {zero, zero}; }
 HWY_INLINE void AddPlanes(PlaneSums& sums, V8 a) { AddBytes(sums.lower, sums.upper, a); }
@@ -110,8 +113,8 @@ struct BaseDot : QuadLoad, HalfSums<1> {
   }
 };
 
-// By an instruction that Highway's target does not have: only for CPUs with it (TargetInfo::dot_extension). Written
-// for the assembler, so that nothing else is compiled for them.
+// Uses sdot, which Highway's target does not have; only for CPUs that have it (TargetInfo::dot_extension). It is
+// written in assembler, so that the compiler uses the instruction nowhere else.
 #undef LUTRA_DOT_EXTENSION
 #if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
 #define LUTRA_DOT_EXTENSION "NEON_DOT"

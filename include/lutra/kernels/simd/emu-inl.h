@@ -1,4 +1,4 @@
-// Portable targets: vectors are arrays, so that what is simple is a loop over their elements.
+// Portable target: the constants of the target, its pair adder and its dot products, as loops over vectors in memory.
 #if defined(LUTRA_KERNELS_SIMD_EMU_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_SIMD_EMU_INL_H_
 #undef LUTRA_KERNELS_SIMD_EMU_INL_H_
@@ -23,15 +23,15 @@ namespace LUTRA_KERNELS_NAMESPACE {
 
 inline constexpr Layout kLayout{Scope::kBlock, 1};
 inline constexpr int kTableBias = 128;     // as on x86 in block scope
-inline constexpr bool kNativeF16 = false;  // Highway's emulation takes infinity for 65536
+inline constexpr bool kNativeF16 = false;  // Highway's emulation converts infinity to 65536
 
-// No registers to allocate.
+// Vectors are arrays: the hints to the register allocator do nothing.
 template <class V>
 HWY_INLINE void StayInRegister(V&) {}
 template <class V, class T>
 HWY_INLINE void KeepOrder(V&, const T*&) {}
 
-// The pair adder: lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], unsigned times signed bytes.
+// The pair adder: lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], of unsigned bytes a and signed bytes b.
 HWY_INLINE V16 AddPairs(V16 sum, V8 a, VI8 b) {
   for (int i = 0; i < 8; ++i) {
     const int products = a.raw[2 * i] * b.raw[2 * i] + a.raw[2 * i + 1] * b.raw[2 * i + 1];
@@ -40,7 +40,7 @@ HWY_INLINE V16 AddPairs(V16 sum, V8 a, VI8 b) {
   return sum;
 }
 
-// Signed codes.
+// Takes signed codes.
 struct WideDot : QuadLoad, WordSums {
   static constexpr int kMaxRows = 2, kVectors = 4;
   template <int kQuad>

@@ -1,4 +1,4 @@
-// Sums of table entries in 16-bit lanes, where tables are unsigned bytes: x86 and portable targets.
+// The adders of table entries for targets with unsigned tables, in 16-bit lanes: x86 and portable.
 #if defined(LUTRA_KERNELS_SIMD_UNSIGNED_TABLES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_SIMD_UNSIGNED_TABLES_INL_H_
 #undef LUTRA_KERNELS_SIMD_UNSIGNED_TABLES_INL_H_
@@ -15,9 +15,9 @@ namespace lutra {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-// The single adder of bytes: a 16-bit sum of each, of the lower half of each 16-byte lane in `lower`. Sums start
-// from a multiple of 256, and until FinishBytes `lower` is the sum of all bytes as 16-bit lanes, modulo 2^16, and
-// `upper` that of the odd ones.
+// The single adder: a 16-bit sum for each byte. AddBytes adds pairs of bytes as 16-bit integers (byte 2i + 256 * byte
+// 2i + 1) to `lower`, modulo 2^16, and the odd bytes to `upper`. FinishBytes separates them: `lower` gets the sums of
+// the lower eight bytes of each 16-byte lane, `upper` those of the upper eight. Sums start from multiples of 256.
 HWY_INLINE void AddBytes(V16& lower, V16& upper, V8 bytes) {
   const hn::Repartition<std::uint16_t, D8> du16;
   lower = hn::Add(lower, hn::BitCast(D16(), bytes));
@@ -29,13 +29,14 @@ HWY_INLINE void FinishBytes(V16& lower, V16& upper) {
   upper = hn::InterleaveUpper(D16(), even, odd);
 }
 
-// Adds entries of tables, times the signs of `signs`, none of which is 0. (With a bias of 128 the mirror image of T is
-// -T + 128 = 256 - (T + 128).)
+// Adds table entries, each times the sign of its byte of `signs`; no byte of `signs` is 0. (With the bias of 128, the
+// negation of entry T is -T + 128 = 256 - (T + 128): the negated byte, modulo 256.)
 HWY_INLINE void AddSignedBytes(V16& lower, V16& upper, V8 bytes, VI8 signs) {
   AddBytes(lower, upper, hn::BitCast(D8(), hn::IfNegativeThenNegOrUndefIfZero(signs, hn::BitCast(DI8(), bytes))));
 }
 
-// The pair adder with weights 1 and 2: lane i of what FinishPlanes returns is start[i] + a[2i] + 2 * a[2i + 1].
+// The pair adder with weights 1 and 2, for the two planes of int2: lane i of the result of FinishPlanes is start[i]
+// plus the sum of a[2i] + 2 * a[2i + 1] over all calls of AddPlanes.
 using PlaneSums = V16;
 HWY_INLINE PlaneSums StartPlanes(V16 start) { return start; }
 HWY_INLINE void AddPlanes(PlaneSums& sums, V8 a) {

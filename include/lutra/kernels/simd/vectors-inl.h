@@ -1,4 +1,4 @@
-// Types of vectors, and what Highway compiles for every instruction set alike.
+// Vector types, loop macros, and the helpers that are the same for all instruction sets.
 #if defined(LUTRA_KERNELS_SIMD_VECTORS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_SIMD_VECTORS_INL_H_
 #undef LUTRA_KERNELS_SIMD_VECTORS_INL_H_
@@ -21,12 +21,16 @@
 #define LUTRA_KERNELS_NAMESPACE HWY_NAMESPACE
 #endif
 
-// LUTRA_UNROLL: before a loop over registers, which must not remain a loop: arrays of vectors live in registers only if
-// every index is a constant. LUTRA_KEEP_LOOP: before a loop whose copies would only add register moves. LUTRA_INLINE:
-// for a function that a micro-kernel calls from many places. (Where vectors are arrays in memory, or each access is
-// checked, unrolling takes minutes to compile.)
+// Loop macros. They do nothing for portable targets and under AddressSanitizer, where vectors are in memory anyway and
+// unrolling takes minutes to compile.
+
+// LUTRA_UNROLL stands before a loop over an array of vectors and unrolls it completely. The array lives in registers
+// only if every index is a constant.
 #undef LUTRA_UNROLL
+// LUTRA_KEEP_LOOP stands before a loop over memory and prevents unrolling, which would only add register moves.
 #undef LUTRA_KEEP_LOOP
+// LUTRA_INLINE declares a function that a micro-kernel calls from many places: inlined, except where the macros do
+// nothing.
 #undef LUTRA_INLINE
 #if HWY_TARGET == HWY_EMU128 || HWY_IS_ASAN
 #define LUTRA_UNROLL
@@ -75,14 +79,14 @@ HWY_INLINE V Fma(V a, V b, V c) {
 #endif
 }
 
-// The low, and the high nibbles of bytes.
+// The low nibble, or the high nibble, of each byte.
 HWY_INLINE V8 LowNibbles(V8 bytes) { return hn::And(bytes, hn::Set(D8(), 0x0f)); }
 HWY_INLINE V8 HighNibbles(V8 bytes) { return hn::ShiftRight<4>(bytes); }
 
 // -1 where the byte is negative, else 1.
 HWY_INLINE VI8 SignOf(VI8 v) { return hn::Or(hn::BroadcastSignBit(v), hn::Set(DI8(), 1)); }
 
-// Four consecutive integers of x, for each row of W the same.
+// Dot::Load for most targets: repeats four consecutive integers of x in all 32-bit lanes.
 struct QuadLoad {
   template <int kQuad>
   static HWY_INLINE VI8 Load(const std::uint8_t* x) {
@@ -91,7 +95,7 @@ struct QuadLoad {
     return hn::BitCast(DI8(), hn::Set(D32(), quad));
   }
 };
-// Sums with a 32-bit lane per row.
+// The members of a Dot whose Sum has a 32-bit lane per row.
 struct WordSums {
   using Sum = V32;
   static constexpr int kProducts = 0;
@@ -100,7 +104,8 @@ struct WordSums {
   static HWY_INLINE Sum Zero() { return hn::Zero(D32()); }
   static HWY_INLINE V32 Widen(V32 sum, Sum run) { return hn::Add(sum, run); }
 };
-// Sums of kTerms products in 16-bit lanes: so many chunks of codes up to `highest` fit, as |x| <= 128.
+// The members of a Dot whose 16-bit lanes sum kTerms products of each quad. The four quads of a chunk add at most
+// 4 * kTerms * 128 * highest, because |x| <= 128; kMaxCode is the largest code of which one chunk fits.
 template <int kTerms>
 struct HalfSums {
   static constexpr int kProducts = kTerms;

@@ -1,5 +1,5 @@
-// x86: the target's row of constants, and the instructions that Highway does not have in this form. Vectors of 64 bytes
-// with vpermb and vpdpbusd (AVX3_DL and better) look up in vector scope; others in block scope.
+// x86: the constants of the target, its adders and its dot products. Targets with vpermb and vpdpbusd on vectors of 64
+// bytes (AVX3_DL and better) look up in vector scope, other targets in block scope.
 #if defined(LUTRA_KERNELS_SIMD_X86_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_SIMD_X86_INL_H_
 #undef LUTRA_KERNELS_SIMD_X86_INL_H_
@@ -27,16 +27,17 @@ namespace LUTRA_KERNELS_NAMESPACE {
 
 #if LUTRA_VECTOR_SCOPE
 inline constexpr Layout kLayout{Scope::kVector, 4};
-inline constexpr int kTableBias = 0;  // the quad product takes signed entries
+inline constexpr int kTableBias = 0;  // the quad adder takes signed entries
 #else
 inline constexpr Layout kLayout{Scope::kBlock, static_cast<int>(HWY_MAX_BYTES / 16)};
-inline constexpr int kTableBias = 128;  // added to table entries, as the pair product takes unsigned bytes
+inline constexpr int kTableBias = 128;  // added to table entries, because the pair adder takes unsigned bytes
 #endif
-inline constexpr bool kNativeF16 = true;  // Highway converts it as IEEE says
+inline constexpr bool kNativeF16 = true;  // Highway's conversion follows IEEE 754
 
-// Two hints to the register allocator, without instructions. Without the first, g++ 12 moves and spills the sums of a
-// tile around each dot product, and clang moves them where the tile is of several panels; without the second, clang
-// loads and unpacks more at a time than fits into registers. `pointer` is read through only after `v` was computed.
+// Two hints to the register allocator; they emit no instructions. StayInRegister keeps `v` in a register: without it,
+// g++ 12 moves and spills the sums of a tile around each dot product, and clang moves them in tiles of several panels.
+// KeepOrder makes reads through `pointer` wait until `v` is computed: without it, clang loads and unpacks more values
+// at a time than registers hold.
 template <class V>
 HWY_INLINE void StayInRegister(V& v) {
   __asm__("" : "+v"(v.raw));
@@ -46,8 +47,8 @@ HWY_INLINE void KeepOrder(V& v, const T*& pointer) {
   __asm__ volatile("" : "+v"(v.raw), "+r"(pointer));
 }
 
-// The pair adder: lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], unsigned times signed bytes; each pair of
-// products must fit into 16 bits.
+// The pair adder: lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], of unsigned bytes a and signed bytes b.
+// Each pair of products must fit 16 bits.
 HWY_INLINE V16 AddPairs(V16 sum, V8 a, VI8 b) { return hn::Add(sum, hn::SatWidenMulPairwiseAdd(D16(), a, b)); }
 
 #if LUTRA_VECTOR_SCOPE
@@ -61,7 +62,8 @@ struct BaseDot : QuadLoad, WordSums {
   }
 };
 #else
-// Signed codes, up to 127 in magnitude: |x| times the code with the sign of x; no pair exceeds 2 * 128 * 127 < 2^15.
+// Takes signed codes up to 127 in magnitude: multiplies |x| by the code with the sign of x. A pair of products is at
+// most 2 * 128 * 127 < 2^15.
 struct WideDot : QuadLoad, WordSums {
   static constexpr int kMaxRows = kLayout.blocks == 4 ? 4 : 2, kVectors = 2;
   static constexpr bool kRowByRow = true;  // |x| takes a register, too
@@ -90,8 +92,8 @@ struct BaseDot : QuadLoad, HalfSums<2> {
 };
 #endif
 
-// By an instruction that no Highway target has: only for CPUs with it (TargetInfo::dot_extension). Written for the
-// assembler, so that nothing else is compiled for them.
+// Uses vpdpbusd of AVX-VNNI, which no Highway target has; only for CPUs that have it (TargetInfo::dot_extension). It is
+// written in assembler, so that the compiler uses the instruction nowhere else.
 #undef LUTRA_DOT_EXTENSION
 #if HWY_TARGET == HWY_AVX2 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
 #define LUTRA_DOT_EXTENSION "AVX2_VNNI"

@@ -49,7 +49,7 @@ internal::PreparedView Prepare(const float* x, std::size_t n, const internal::Ge
     args.rows = HWY_MIN(internal::kNR, n - row);
     args.prepared = tables.data() + row * row_bytes;
     args.block_scales = scales.data() + row * geometry.blocks;
-    if (!kernels::PrepareGroup<kKernel.method.kind, kKernel.precision>(args)) return {};  // x is not finite
+    if (!kernels::PrepareRowGroup<kKernel.method.kind, kKernel.precision>(args)) return {};  // x is not finite
   }
   return {tables.data(), row_bytes, scales.data()};
 }

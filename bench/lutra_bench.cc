@@ -353,7 +353,7 @@ void RegisterTarget(Target target) {
     RegisterGemm(two);
     RegisterGemm(exact);
     const Plan& dot = *(Plans().end() - 1);  // serves all formats
-    for (const std::size_t n : {1, 16, 32, 128, 512}) {
+    for (const std::size_t n : {1u, 16u, 32u, 128u, 512u}) {
       if (!HasMethod(f.format, Method::kLookup)) break;
       Case forced = of(n, Residence::kDram);
       forced.plan = &dot;

@@ -221,9 +221,11 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
 }
 
 Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, float* y) {
+  LUTRA_RETURN_IF_ERROR(internal::ValidateShape(w));  // only a Format has a method
   return ReferenceExactMatMul(w, x, MethodOf(w.format).kind, y);
 }
 Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision, double* bound) {
+  LUTRA_RETURN_IF_ERROR(internal::ValidateShape(w));
   return ReferenceErrorBound(w, x, precision, MethodOf(w.format).kind, bound);
 }
 

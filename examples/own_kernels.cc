@@ -62,8 +62,7 @@ bool Multiply(const lutra::PackedMatrix& w, const float* x, std::size_t n, float
   std::vector<internal::BlockScale> scales;
   std::vector<float> tile(n * internal::kPanelRows);
   internal::TileArgs args = {};
-  args.kernel = &kKernel;
-  args.geometry = &geometry;
+  args.kernel = &kKernel, args.geometry = &geometry;
   args.x = Prepare(x, n, geometry, tables, scales);
   args.rows = n;
   args.panel_count = 1;
@@ -95,9 +94,7 @@ HWY_AFTER_NAMESPACE();
 namespace own {
 HWY_EXPORT(FindTarget);
 HWY_EXPORT(Multiply);
-}  // namespace own
-
-int main() {
+int Compare() {
   const std::size_t M = 200, K = 1000, N = 5;
   std::vector<float> weights(M * K), x(N * K), y(N * M), product(N * M);
   for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = std::sin(static_cast<float>(i * i % 1009));
@@ -108,13 +105,16 @@ int main() {
   lutra::QuantizedMatrix quantized;
   lutra::PackedMatrix w;
   lutra::Context context;
-  const lutra::Target target = HWY_DYNAMIC_DISPATCH(own::FindTarget)();  // of the best instruction set here
+  const lutra::Target target = HWY_DYNAMIC_DISPATCH(FindTarget)();  // of the best instruction set here
   bool same = target != nullptr && lutra::Quantize(weights.data(), M, K, K, options, &quantized).ok() &&
               lutra::Pack(quantized.view(), {target, nullptr}, &w).ok() &&
-              HWY_DYNAMIC_DISPATCH(own::Multiply)(w, x.data(), N, y.data()) &&
+              HWY_DYNAMIC_DISPATCH(Multiply)(w, x.data(), N, y.data()) &&
               lutra::MatMul(w, {x.data(), N, K}, {product.data(), N, M}, context).ok();
   for (std::size_t i = 0; i < y.size(); ++i) same = same && y[i] == (product[i] > 0.0f ? product[i] : 0.0f);
   std::printf("%s max(0, lutra::MatMul)\n", same ? "equals" : "FAILED to be");
   return same ? 0 : 1;
 }
+}  // namespace own
+
+int main() { return own::Compare(); }
 #endif  // HWY_ONCE

@@ -1,6 +1,5 @@
 // Lutra's kernel templates in a SIMD file of your own, for experts: y = max(0, x * W^T), without storing the product.
-// The templates are in lutra::internal and may change with any version. Compile such a file with Highway's headers and
-// with the definitions and options of the CMake target lutra::kernels.
+// They may change with any version. Compile with Highway's headers and the flags of the CMake target lutra::kernels.
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -8,7 +7,7 @@
 
 #include "lutra/lutra.h"
 
-// Highway includes this file once more for each instruction set. Each has a namespace; the library's has another name.
+// Highway includes this file once more for each instruction set, whose kernels stand in a namespace of their own.
 #define LUTRA_KERNELS_NAMESPACE HWY_CONCAT(Own, HWY_NAMESPACE)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "own_kernels.cc"
@@ -69,22 +68,20 @@ bool Multiply(const lutra::PackedMatrix& w, const float* x, std::size_t n, float
   args.panel_count = 1;
   args.tile = tile.data();
   if (args.x.data == nullptr) return false;
-
   const hn::ScalableTag<float> d;
   const std::size_t panels = internal::PanelsIn(w.m());
+  const std::size_t interleaved = internal::InterleavedPanels(kernels::kLayout, format.stored());
   for (std::size_t panel = 0; panel < panels; ++panel) {
-    const internal::Place place(internal::InterleavedPanels(kernels::kLayout, format.stored()), panel, panels);
+    const internal::Place place(interleaved, panel, panels);
     args.panels = w.data() + place.first * geometry.panel_bytes;
     args.interleaved = place.count;
     args.first = place.at;
     kernels::Tile(args);
-    for (std::size_t i = 0; i < tile.size(); i += hn::Lanes(d)) {  // what the library's kernels do not do
+    for (std::size_t i = 0; i < tile.size(); i += hn::Lanes(d))  // a step that the library does not have
       hn::StoreU(hn::Max(hn::LoadU(d, &tile[i]), hn::Zero(d)), d, &tile[i]);
-    }
     const std::size_t m = panel * internal::kPanelRows, count = HWY_MIN(internal::kPanelRows, w.m() - m);
-    for (std::size_t row = 0; row < n; ++row) {
+    for (std::size_t row = 0; row < n; ++row)
       std::memcpy(y + row * w.m() + m, &tile[row * internal::kPanelRows], count * sizeof(float));
-    }
   }
   return true;
 }
@@ -97,9 +94,7 @@ HWY_AFTER_NAMESPACE();
 namespace own {
 HWY_EXPORT(FindTarget);
 HWY_EXPORT(Multiply);
-}  // namespace own
-
-int main() {
+int Compare() {
   const std::size_t M = 200, K = 1000, N = 5;
   std::vector<float> weights(M * K), x(N * K), y(N * M), product(N * M);
   for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = std::sin(static_cast<float>(i * i % 1009));
@@ -110,13 +105,16 @@ int main() {
   lutra::QuantizedMatrix quantized;
   lutra::PackedMatrix w;
   lutra::Context context;
-  const lutra::Target target = HWY_DYNAMIC_DISPATCH(own::FindTarget)();
+  const lutra::Target target = HWY_DYNAMIC_DISPATCH(FindTarget)();  // of the best instruction set here
   bool same = target != nullptr && lutra::Quantize(weights.data(), M, K, K, options, &quantized).ok() &&
               lutra::Pack(quantized.view(), {target, nullptr}, &w).ok() &&
-              HWY_DYNAMIC_DISPATCH(own::Multiply)(w, x.data(), N, y.data()) &&
+              HWY_DYNAMIC_DISPATCH(Multiply)(w, x.data(), N, y.data()) &&
               lutra::MatMul(w, {x.data(), N, K}, {product.data(), N, M}, context).ok();
   for (std::size_t i = 0; i < y.size(); ++i) same = same && y[i] == (product[i] > 0.0f ? product[i] : 0.0f);
   std::printf("%s max(0, lutra::MatMul)\n", same ? "equals" : "FAILED to be");
   return same ? 0 : 1;
 }
+}  // namespace own
+
+int main() { return own::Compare(); }
 #endif  // HWY_ONCE

@@ -47,6 +47,7 @@ struct Context;
 struct PrepareOptions {
   Precision precision;
   Choice choice;
+  // Implicit, so that a Precision alone is enough. NOLINTNEXTLINE(google-explicit-constructor)
   constexpr PrepareOptions(Precision precision_ = Precision::kInt8, Choice choice_ = Choice::kInvariant)
       : precision(precision_), choice(choice_) {}
 };

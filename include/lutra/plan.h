@@ -64,7 +64,7 @@ struct PlanList {
   const Plan* end() const { return data + size; }
 };
 LUTRA_API PlanList Plans();
-LUTRA_API bool Serves(const Plan& row, const PlanCase& what);
+LUTRA_API bool Serves(const Plan& plan, const PlanCase& what);
 
 // The micro-kernel's tile: panels of 64 rows of W times rows of x, for the first rows of N.
 struct MicroTile {

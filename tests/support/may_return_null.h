@@ -2,4 +2,5 @@
 #pragma once
 
 extern "C" const char* __asan_default_options();
+// NOLINTNEXTLINE(misc-definitions-in-headers)
 extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }

@@ -106,7 +106,7 @@ struct XPart {
   XKind x;
 };
 inline std::string PartName(const XKind& x) {
-  const std::string type = std::string("x_") + Name(x.type);
+  std::string type = std::string("x_") + Name(x.type);
   if (x.type != DataType::kInt8) return type;
   return type + "_per_" + (x.scale_group == kPerMatrix - 1 ? "huge_group" : GroupName(x.scale_group));
 }

@@ -110,7 +110,7 @@ enum class Format : std::uint8_t { kInt1, kInt2, kInt3, kInt4, kTernary, kIq4nl,
 
 namespace internal {
 
-// The values of ggml's IQ4_NL.
+// The values of ggml's IQ4_NL and IQ4_XS.
 inline constexpr std::int8_t kIq4nlValues[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                                  1,    13,   25,  38,  53,  69,  89,  113};
 // Twice E2M1 (OCP Microscaling Formats): 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives.

@@ -1,4 +1,4 @@
-// The umbrella header.
+// The umbrella header: includes the whole C++ API except executors, sampled_error.h and the kernel templates.
 //
 //     lutra::QuantizeOptions options;
 //     options.format = lutra::Format::kInt2;

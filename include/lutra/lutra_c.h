@@ -15,17 +15,19 @@
 //     lutra_matmul(w, x, &y_view, NULL);                                          // y[N x M] = x * W^T
 //
 // A function that can fail returns a lutra_status; check it. No function throws, aborts or prints. A function that
-// fails leaves its outputs untouched (but see lutra_prepare).
+// fails leaves its outputs unchanged; only lutra_prepare does not.
 //
-// Handles: a function that creates one writes it to *out, whose old value does not matter. A function that destroys one
-// takes a pointer to the handle and makes it NULL; with a NULL handle it does nothing. A handle that is NULL or of
-// another kind is refused. A destroyed handle, or a copy of one, must not be used.
+// Handles: a function that creates a handle writes it to its last pointer to a handle, whose old value does not matter.
+// A function that destroys a handle takes a pointer to it and sets it to NULL; with a NULL handle it does nothing. All
+// functions refuse handles of another kind, and NULL unless they say otherwise. A destroyed handle, or a copy of one,
+// must not be used.
 //
-// Threads: any number may use a handle at the same time where it is passed as const, and a context wherever it is
-// passed; create, destroy and lutra_prepare need the handle that they change to themselves.
+// Threads: any number of threads may use a handle at the same time in functions that take it as const, and a context in
+// all functions except its destruction. While a function creates, destroys or prepares a handle, no other thread may
+// use it.
 //
-// Structures are views of the caller's memory, and are read during the call only. They have no defaults; start from
-// zeros. lutra/matrix.h and lutra/quantize.h say more about the structures of the same names.
+// Structures are views of the caller's memory; functions read them during the call only. They have no defaults: start
+// from zeros. lutra/matrix.h and lutra/quantize.h say more about the structures of the same names.
 #pragma once
 
 #include <stdbool.h>
@@ -57,26 +59,26 @@ enum {
   LUTRA_IO = 4  // a file cannot be opened, read or written
 };
 
-// What is wrong, with which argument. Nothing to free: the texts are constants of the library. Where a reason names a
-// constant, it is by its C++ name: kF16 is LUTRA_TYPE_F16.
+// The argument that is wrong, and the reason. The texts are constants of the library; do not free them. A reason may
+// name a constant by its C++ name: kF16 is LUTRA_TYPE_F16.
 typedef struct lutra_status {
   lutra_status_code code;
   const char* argument;  // e.g. "w.scales"; "" if ok
   const char* reason;    // e.g. "holds a value that is not finite"; "" if ok
 } lutra_status;
 
-// Writes "argument: reason", or "ok", to buffer[0 .. size): cut if it is too long, always ending in a 0, nothing if
-// size is 0 or buffer NULL. Returns the length of the whole message, without its 0.
+// Writes "argument: reason", or "ok", to buffer[0 .. size), cut if it is too long and ending in a 0. Writes nothing if
+// size is 0 or buffer is NULL. Returns the length of the whole message, without the 0.
 LUTRA_C_API size_t lutra_status_message(lutra_status status, char* buffer, size_t size) LUTRA_C_NOEXCEPT;
 
 // "major.minor.patch" of the library that is linked. Before 1.0 a minor version may change this API.
 LUTRA_C_API const char* lutra_version(void) LUTRA_C_NOEXCEPT;
 
-// The instruction sets that this CPU runs, the best first; at least one. The name ("AVX2", "NEON") is a constant of the
-// library; NULL if the index is too large.
+// The targets (instruction sets) that this CPU can run, the best first; at least one. A name ("AVX2", "NEON") is a
+// constant of the library; NULL if the index is too large.
 LUTRA_C_API size_t lutra_target_count(void) LUTRA_C_NOEXCEPT;
 LUTRA_C_API const char* lutra_target_name(size_t index) LUTRA_C_NOEXCEPT;
-// Whether this CPU runs a target of that name. False for NULL.
+// Whether there is a target of this name that this CPU can run. False for NULL.
 LUTRA_C_API bool lutra_target_exists(const char* name) LUTRA_C_NOEXCEPT;
 
 // --- Threads
@@ -96,14 +98,16 @@ typedef struct lutra_executor {
 // The threads that a call may use. Where a function takes a context, NULL stands for the calling thread alone.
 typedef struct lutra_context lutra_context;
 
+// The largest number of threads of lutra_context_create: far above the cores of a machine, so that a wrong number is
+// refused.
 #define LUTRA_MAX_THREADS 1024
 
-// A context with its own threads, and the caller as one of them. Idle threads sleep after 2 ms. 0 threads: one for each
-// processor; 1: the caller alone. If the system refuses threads, there are fewer: see lutra_context_concurrency. While
-// one call uses the threads, other calls that share the context run on the threads of their callers.
+// Creates a context with threads of its own. The caller counts as one of `threads`; 0: one for each processor. Idle
+// threads sleep after 2 ms. If the system refuses threads, there are fewer: see lutra_context_concurrency. While one
+// call uses the threads, other calls that share the context run on the threads of their callers.
 LUTRA_C_API lutra_status lutra_context_create(size_t threads, lutra_context** context) LUTRA_C_NOEXCEPT;
 
-// A context over the threads of *executor, which is copied.
+// Creates a context over the threads of *executor, which is copied.
 LUTRA_C_API lutra_status lutra_context_create_over(const lutra_executor* executor,
                                                    lutra_context** context) LUTRA_C_NOEXCEPT;
 
@@ -132,14 +136,14 @@ typedef int32_t lutra_data_type;
 enum {
   LUTRA_TYPE_F32 = 0,
   LUTRA_TYPE_F16 = 1,    // IEEE binary16, 2 bytes
-  LUTRA_TYPE_BF16 = 2,   // upper half of a binary32, 2 bytes
+  LUTRA_TYPE_BF16 = 2,   // upper 16 bits of a binary32, 2 bytes
   LUTRA_TYPE_INT8 = 3,   // activations, and scales of two levels
   LUTRA_TYPE_UINT4 = 4,  // scales of two levels only: 0 .. 15, a byte each in views
   LUTRA_TYPE_UINT8 = 5,  // zero points
   LUTRA_TYPE_E8M0 = 6    // scales: a byte e is 2^(e - 127)
 };
 
-// What zeros[] holds.
+// The meaning of zeros[].
 typedef int32_t lutra_zero_kind;
 enum {
   LUTRA_ZERO_NONE = 0,   // the format's default: 0 for int1, ternary and tables of values, 2^(bits-1) for int2 to int4
@@ -149,7 +153,7 @@ enum {
 
 // Group sizes, other than 16, 32, 64, 128 and 256 weights.
 #define LUTRA_PER_ROW 0            // one scale per row of W
-#define LUTRA_PER_MATRIX SIZE_MAX  // one scale in all
+#define LUTRA_PER_MATRIX SIZE_MAX  // one scale for all of W
 
 // A quantized W[M x K], M output features: see lutra::QuantizedView.
 typedef struct lutra_quantized_view {
@@ -192,6 +196,7 @@ LUTRA_C_API lutra_status lutra_quantized_get(const lutra_quantized* w, lutra_qua
 LUTRA_C_API lutra_status lutra_dequantize(const lutra_quantized_view* w, float* out,
                                           size_t row_stride) LUTRA_C_NOEXCEPT;
 
+// Frees w. The views of w are invalid then.
 LUTRA_C_API lutra_status lutra_quantized_destroy(lutra_quantized** w) LUTRA_C_NOEXCEPT;
 
 // --- Quantized weights of other tools: see lutra/import.h. The data are not needed afterwards.
@@ -200,7 +205,7 @@ LUTRA_C_API lutra_status lutra_quantized_destroy(lutra_quantized** w) LUTRA_C_NO
 LUTRA_C_API lutra_status lutra_import_gguf(uint32_t type, const void* data, size_t size, size_t m, size_t k,
                                            lutra_quantized** w) LUTRA_C_NOEXCEPT;
 
-// What zero point the number z in qzeros means.
+// The zero point that a number z in qzeros stands for.
 typedef int32_t lutra_gptq_zeros;
 enum {
   LUTRA_GPTQ_ZEROS_MINUS_ONE = 0,  // (z + 1) mod 2^bits: checkpoint_format "gptq", which is the usual one
@@ -222,9 +227,10 @@ typedef struct lutra_gptq_view {
   size_t g_idx_size;
   lutra_gptq_zeros zeros;
 } lutra_gptq_view;
+// Imports GPTQ weights; fails as lutra::ImportGptq does.
 LUTRA_C_API lutra_status lutra_import_gptq(const lutra_gptq_view* gptq, lutra_quantized** w) LUTRA_C_NOEXCEPT;
 
-// Of 4 bits, the layout called GEMM.
+// 4 bits, in the layout that AWQ calls GEMM. G as above. Sizes are in elements.
 typedef struct lutra_awq_view {
   size_t m, k;  // m is a multiple of 8
   ptrdiff_t group_size;
@@ -235,6 +241,7 @@ typedef struct lutra_awq_view {
   const uint16_t* scales;  // [G x m], f16
   size_t scales_size;
 } lutra_awq_view;
+// Imports AWQ weights; fails as lutra::ImportAwq does.
 LUTRA_C_API lutra_status lutra_import_awq(const lutra_awq_view* awq, lutra_quantized** w) LUTRA_C_NOEXCEPT;
 
 // --- Packed weights
@@ -256,29 +263,31 @@ typedef struct lutra_packed_info {
   size_t file_size;        // bytes that lutra_save and lutra_save_bytes write
 } lutra_packed_info;
 
-// Packs W. `target`: a name (lutra_target_name), or NULL for the best; LUTRA_UNSUPPORTED if this CPU does not run it.
-// Reads the view once; it is not needed afterwards. Fails as lutra::Pack does.
+// Packs W[m x k]. `target` is a name (lutra_target_name), or NULL for the best target. Reads the view once; it is not
+// needed afterwards. Fails as lutra::Pack does, and with LUTRA_UNSUPPORTED if this CPU cannot run the target.
 LUTRA_C_API lutra_status lutra_pack(const lutra_quantized_view* w, const char* target, lutra_context* context,
                                     lutra_packed** packed) LUTRA_C_NOEXCEPT;
 
-// The inverse: the codes, scales, zeros and bias that were packed.
+// Restores the codes, scales, zeros, bias and order that were packed.
 LUTRA_C_API lutra_status lutra_unpack(const lutra_packed* packed, lutra_quantized** w) LUTRA_C_NOEXCEPT;
 
+// The properties of w. Texts are constants of the library.
 LUTRA_C_API lutra_status lutra_packed_get(const lutra_packed* w, lutra_packed_info* info) LUTRA_C_NOEXCEPT;
 
+// Frees w, or ends its use of bytes that it was loaded from in place.
 LUTRA_C_API lutra_status lutra_packed_destroy(lutra_packed** w) LUTRA_C_NOEXCEPT;
 
 // --- Packed weights in files and in memory: see lutra/packed_file.h
 
-// What loading did.
+// How a matrix was loaded.
 typedef int32_t lutra_loaded;
 enum {
-  LUTRA_LOADED_IN_PLACE = 0,  // multiplied from where the bytes are
+  LUTRA_LOADED_IN_PLACE = 0,  // without a copy
   LUTRA_LOADED_COPIED = 1,    // the bytes were not aligned to 64
-  LUTRA_LOADED_REPACKED = 2   // they were packed for a layout that the target does not have
+  LUTRA_LOADED_REPACKED = 2   // the target has another layout than the bytes
 };
 
-// Writes w to a file, first under the name path + ".part"; then the file replaces one that is there.
+// Writes w to a file. It is written as path + ".part" first and then renamed.
 LUTRA_C_API lutra_status lutra_save(const lutra_packed* w, const char* path) LUTRA_C_NOEXCEPT;
 
 // Writes the same to bytes[0 .. size); size is lutra_packed_info's file_size.
@@ -321,11 +330,11 @@ typedef struct lutra_activations_info {
   lutra_precision precision;
 } lutra_activations_info;
 
-// Activations of no rows.
+// Creates activations without rows.
 LUTRA_C_API lutra_status lutra_activations_create(lutra_activations** activations) LUTRA_C_NOEXCEPT;
 
-// Builds the tables of x, for w and for every matrix they fit, in place: if x is not finite or memory is short,
-// *activations holds no rows then.
+// Prepares x for w, and for every matrix that it fits, in place. Fails as lutra::Prepare does; the activations then
+// have no rows, unless an argument is NULL or a handle of another kind.
 LUTRA_C_API lutra_status lutra_prepare(const lutra_activation_view* x, const lutra_packed* w, lutra_precision precision,
                                        lutra_context* context, lutra_activations* activations) LUTRA_C_NOEXCEPT;
 
@@ -338,9 +347,11 @@ LUTRA_C_API lutra_status lutra_prepare_rms_norm(const lutra_activation_view* x, 
 // Whether lutra_matmul accepts x for w: see lutra::Activations::Fits. False for a NULL handle or one of another kind.
 LUTRA_C_API bool lutra_activations_fit(const lutra_activations* x, const lutra_packed* w) LUTRA_C_NOEXCEPT;
 
+// The properties of x.
 LUTRA_C_API lutra_status lutra_activations_get(const lutra_activations* x,
                                                lutra_activations_info* info) LUTRA_C_NOEXCEPT;
 
+// Frees the activations.
 LUTRA_C_API lutra_status lutra_activations_destroy(lutra_activations** activations) LUTRA_C_NOEXCEPT;
 
 // --- Multiplication: y[N x M] = x[N x K] * W[M x K]^T + bias[M]
@@ -353,12 +364,13 @@ typedef struct lutra_output_view {
   size_t row_stride;  // elements
 } lutra_output_view;
 
-// Multiplies. x must fit w. Never allocates. y must not overlap them.
+// Multiplies. x must fit w; y must not overlap them. Allocates no memory of its own. Fails as lutra::MatMul does.
 LUTRA_C_API lutra_status lutra_matmul(const lutra_packed* w, const lutra_activations* x, const lutra_output_view* y,
                                       lutra_context* context) LUTRA_C_NOEXCEPT;
 
-// Computes only the columns [m_begin, m_end) of y, on the calling thread, for engines that split the work themselves; y
-// describes the whole output. The same bits as lutra_matmul's. Multiples of 64 avoid double work at the edges.
+// Computes the columns [m_begin, m_end) of y on the calling thread, for engines that split the work themselves; y
+// describes the whole output. Every element has the same bits as from lutra_matmul. Ranges that begin and end at
+// multiples of 64 avoid double work.
 LUTRA_C_API lutra_status lutra_matmul_range(const lutra_packed* w, const lutra_activations* x,
                                             const lutra_output_view* y, size_t m_begin, size_t m_end) LUTRA_C_NOEXCEPT;
 

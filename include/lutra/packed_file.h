@@ -1,12 +1,12 @@
-// Saves packed matrices to files or memory, and loads them: a mapped file is multiplied from where it is.
+// SavePacked and LoadPacked: packed matrices in files or memory. A mapped file is multiplied without a copy.
 //
 //     page of 4096 bytes   magic, byte order, version, format, types, shape, layout, checksums; its own checksum last
-//     data                 PackedMatrix::bytes() in the order of layout/panels.h
+//     data                 PackedMatrix::bytes() bytes, laid out as layout/panels.h says
 //     bias                 M floats, if there is one
 //     order                K std::uint32_t, if there is one
 //
-// One matrix per file or block of bytes. Numbers are in the byte order of the machine that wrote them. Targets that
-// share a layout share files; formats of integers have the same layout on all.
+// A file has one matrix. Numbers are in the byte order of the machine that wrote them. Targets that share a layout
+// share files. Formats whose encoding has no indices have the same layout on all targets.
 #pragma once
 
 #include <cstddef>
@@ -18,20 +18,22 @@
 
 namespace lutra {
 
-// The bytes that SavePacked writes.
+// The number of bytes that SavePacked writes. All functions here are thread-safe.
 LUTRA_API std::size_t PackedFileSize(const PackedMatrix& w);
 
-// Writes w to bytes[0 .. PackedFileSize(w)); at an address that is a multiple of 64, it can be loaded in place. Fails
-// if bytes is null or size is not PackedFileSize(w).
+// Writes w to bytes[0 .. size). Bytes at an address that is a multiple of 64 can be loaded in place. Fails with
+// kInvalidArgument if `bytes` is null or `size` is not PackedFileSize(w).
 LUTRA_API Status SavePacked(const PackedMatrix& w, void* bytes, std::size_t size);
 
-// Writes w to a file, first under the name path + ".part"; then the file replaces one that is there. Fails with kIo.
+// Writes w to a file. It is written as path + ".part" first and then renamed, so that `path` never has half a file.
+// Fails with kIo if the file cannot be written, with kInvalidArgument if `path` is null, and if memory is short.
 LUTRA_API Status SavePacked(const PackedMatrix& w, const char* path);
 
+// How LoadPacked loaded a matrix.
 enum class Loaded : std::uint8_t {
-  kInPlace,   // multiplied from where the bytes are
+  kInPlace,   // without a copy
   kCopied,    // the bytes were not aligned to 64
-  kRepacked,  // they were packed for a layout that options.target does not have
+  kRepacked,  // options.target has another layout than the bytes
 };
 
 // "in_place", "copied" or "repacked"; "?" for a value that is none of these.
@@ -47,15 +49,17 @@ constexpr const char* Name(Loaded loaded) noexcept {
   return "?";
 }
 
-// Loads what SavePacked wrote. If it is loaded in place, `bytes` must outlive w, and all that w is moved to, unchanged.
-// All bytes are read and checked. Fails, with w untouched, on bytes that are damaged, truncated or too long, and with
-// kUnsupported on bytes of another version or byte order. Input is untrusted: malformed data is rejected or gives wrong
-// products, but is never read out of bounds. (A forger can make the checksums right.) Sets *loaded on success, if it is
-// not null.
+// Loads the `size` bytes that SavePacked wrote. Reads and checks all of them. If *loaded is kInPlace, `bytes` must stay
+// unchanged as long as w, or a matrix that w is moved to, exists. Sets *loaded on success, unless `loaded` is null.
+//
+// Fails, with w unchanged, with kInvalidArgument on damaged, truncated or overlong bytes, with kUnsupported on bytes of
+// another version or byte order, and if memory is short. Input is untrusted: bytes with forged checksums may give wrong
+// products, but nothing is read out of bounds.
 LUTRA_API Status LoadPacked(const void* bytes, std::size_t size, const PackOptions& options, PackedMatrix* w,
                             Loaded* loaded = nullptr);
 
-// Maps the file and keeps the mapping in w (see MappedFile). Fails as above, or with kIo.
+// Loads a file that SavePacked wrote: maps it and keeps the mapping in w (see MappedFile). Fails as above, and with kIo
+// if the file cannot be read.
 LUTRA_API Status LoadPacked(const char* path, const PackOptions& options, PackedMatrix* w, Loaded* loaded = nullptr);
 
 }  // namespace lutra

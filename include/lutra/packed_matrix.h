@@ -1,4 +1,4 @@
-// Weights in the order the kernels read them.
+// Pack: lays weights out in the order in which the kernels of a target read them. Unpack is the inverse.
 #pragma once
 
 #include <cstddef>
@@ -16,6 +16,7 @@
 
 namespace lutra {
 
+// Options of Pack and LoadPacked.
 struct PackOptions {
   Target target = nullptr;       // null: the best of RunnableTargets()
   Executor* executor = nullptr;  // null: serial
@@ -23,7 +24,7 @@ struct PackOptions {
 
 namespace internal {
 
-// What a PackedMatrix is, and where its bytes are.
+// The properties of a PackedMatrix, and the addresses of its bytes.
 struct PackedFields {
   Format format = Format::kInt4;
   std::size_t m = 0, k = 0, group = 128, bytes = 0;
@@ -39,8 +40,8 @@ struct PackedFields {
 
 }  // namespace internal
 
-// W[M x K] laid out for one target; multiplied by that target's kernels. Read-only after Pack or LoadPacked: any number
-// of threads may use it at the same time. The layout is drawn in layout/panels.h. A moved-from one is 0 x 0.
+// W[M x K] laid out for one target, whose kernels multiply it. layout/panels.h describes the layout. Read-only after
+// Pack or LoadPacked: any number of threads may use it at the same time. A moved-from matrix is 0 x 0.
 class LUTRA_API PackedMatrix {
  public:
   PackedMatrix() = default;
@@ -62,7 +63,7 @@ class LUTRA_API PackedMatrix {
   bool has_bias() const { return fields_.bias != nullptr; }
   Target target() const { return fields_.target; }
 
-  // The packed bytes a multiplication reads, padding and scales included, without bias and order.
+  // The packed bytes that a multiplication reads: with padding and scales, without bias and order.
   std::size_t bytes() const { return fields_.bytes; }
   double bits_per_weight() const {
     return m() == 0 || k() == 0
@@ -78,18 +79,22 @@ class LUTRA_API PackedMatrix {
   friend struct PackedAccess;
 
   internal::PackedFields fields_;
-  Buffer buffer_;  // either holds data, bias and order; if none does, the caller of LoadPacked
+  Buffer buffer_;  // buffer_ or file_ owns data, bias and order, or else the caller of LoadPacked
   MappedFile file_;
 };
 
-// Packs W. Reads codes, scales, zeros, bias and order once; the view is not needed afterwards. Fails on null data of
-// nonzero size, a stride below K, a group size or type that is not listed, a code >= levels, an integer of four bits
-// above 15, scales, zeros or bias that are not finite, an order that is not a permutation, sizes that overflow, or
-// short memory. M = 0 or K = 0 is valid. Method: T-MAC (planes), bitnet.cpp TL2 (ternary sign apart).
+// Packs W[M x K] for options.target, over options.executor. Reads codes, scales, zeros, bias and order once; the view
+// is not needed afterwards. M = 0 or K = 0 is valid. Thread-safe for different *packed. The layouts follow T-MAC
+// (planes of indices) and TL2 of bitnet.cpp (signs of ternary indices apart).
+//
+// Fails, with *packed unchanged, on null data of nonzero size, a stride below K, a group size or type that matrix.h
+// does not list, a code >= levels, a kUInt4 value above 15, scales, zeros or bias that are not finite, an order that is
+// not a permutation, sizes that overflow, and short memory.
 LUTRA_API Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* packed);
 inline Status Pack(const QuantizedView& w, PackedMatrix* packed) { return Pack(w, PackOptions{}, packed); }
 
-// The inverse: the codes, scales, zeros (as floats of the scale type, or as integers), bias and order that were packed.
+// Restores the codes, scales, zeros, bias and order that were packed, in their types. Thread-safe for different *w.
+// Fails, with *w unchanged, if memory is short.
 LUTRA_API Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w);
 
 }  // namespace lutra

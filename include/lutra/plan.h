@@ -1,5 +1,5 @@
-// Which method serves a format on a target for N rows of x, and how the work is cut: one measured table
-// (src/targets/plan.cc).
+// Plans: the method and the blocking for a format, target, N and group, from one measured table (src/targets/plan.cc).
+// For programs that tune or test; others need only MatMul. All functions are thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -16,27 +16,30 @@
 
 namespace lutra {
 
-// kLookup: the indices of the format's encoding select from sum tables of x. kDot: codes as bytes times x in integers.
+// kLookup: stored indices select entries of the sum tables of x. kDot: codes are unpacked to bytes and multiplied with
+// x in integers.
 enum class Method : std::uint8_t { kLookup, kDot };
 constexpr const char* Name(Method method) noexcept {
   return method == Method::kLookup ? "lookup" : method == Method::kDot ? "dot" : "?";
 }
-// What x is prepared as.
+// The activation kind that a method multiplies.
 constexpr ActivationKind KindOf(Method method, Format format) {
   return method == Method::kLookup ? Describe(format).stored().kind : ActivationKind::kIntegers;
 }
-// Formats whose encoding has indices have both methods, others kDot alone; on all targets.
+// Formats whose encoding has indices have both methods; the others have kDot only. This holds on all targets.
 constexpr bool HasMethod(Format format, Method method) {
   return method == Method::kDot || (method == Method::kLookup && Describe(format).stored().has_indices());
 }
 
+// A row of the table.
 struct Plan {
   Method method;
-  bool unpack;  // a K-block's codes are unpacked to L1 once for all rows of x, not in registers for each few
+  bool
+      unpack;  // true: codes are unpacked to L1 once for all rows of x; false: in registers, for up to 4 rows at a time
   std::size_t token_block;  // rows of x per sweep over the weights, at most; a multiple of 4
-  std::size_t panels;       // of 64 rows of W side by side, at most: no more than alternate in memory
-  std::size_t prefetch;     // bytes from a line of weights that is read to the one that is prefetched; 0: none is
-  const char* bound;        // what limits the speed
+  std::size_t panels;       // panels that a tile takes side by side, at most; no more than are interleaved
+  std::size_t prefetch;  // bytes from the line of weights that is read to the line that is prefetched; 0: no prefetch
+  const char* bound;     // what limits the speed
 };
 
 // "lookup", "unpacked lookup", "dot" or "unpacked dot".
@@ -44,19 +47,20 @@ constexpr const char* Name(const Plan& plan) noexcept {
   return !plan.unpack ? Name(plan.method) : plan.method == Method::kLookup ? "unpacked lookup" : "unpacked dot";
 }
 
-// What a plan is selected for.
+// The case that a plan is selected for.
 struct PlanCase {
   Format format = Format::kInt4;
-  Target target = nullptr;
+  Target target = nullptr;  // null: the best of RunnableTargets()
   std::size_t n = 1;
   std::size_t group = 128;
 };
 
-// The first row of the table that serves the case; under kInvariant, the first with the format's own activation kind.
-// The last row for what is no Format. Thread-safe, as all functions here.
+// The first row of the table that serves the case; under kInvariant, the first that also has the format's own
+// activation kind. If `what.format` is not a Format, the last row.
 LUTRA_API const Plan& SelectPlan(const PlanCase& what, Choice choice = Choice::kInvariant);
 
-// The whole table, in order, and whether a plan is one of its rows and serves a case.
+// All rows of the table, in its order; they have static storage duration. Serves: whether `row` refers to one of them
+// and that row serves the case.
 struct PlanList {
   const Plan* data;
   std::size_t size;
@@ -66,22 +70,26 @@ struct PlanList {
 LUTRA_API PlanList Plans();
 LUTRA_API bool Serves(const Plan& plan, const PlanCase& what);
 
-// The micro-kernel's tile: panels of 64 rows of W times rows of x, for the first rows of N.
+// The panels of W and the rows of x that the plan's micro-kernel multiplies at a time, for the first rows of N.
 struct MicroTile {
   int panels, rows;
 };
 LUTRA_API MicroTile TileOf(const Plan& plan, const PlanCase& what);
 
-// MatMul by a plan of one's own, to tune or to test. Fails, in addition to MatMul's errors, if the format does not have
-// plan.method, if x was not prepared for it, if plan.unpack is false where the method has no kernel on packed codes
-// (kDot of encodings with indices), if token_block is not a positive multiple of 4, if panels is 0, or if token_block *
-// panels is above kMaxTileRows. The result depends on plan.method alone.
+// The largest token_block * panels. A tile has 64 floats for each row of x and panel; it is on the stack and takes at
+// most 32 KB.
 inline constexpr std::size_t kMaxTileRows = 128;
+
+// MatMul by a plan of the caller. The result depends on plan.method only. Fails as MatMul does, and
+//   - if the format does not have plan.method, or x was not prepared for it;
+//   - if plan.unpack is false and the method has no kernel on packed codes (kDot with an encoding that has indices);
+//   - if plan.token_block is not a positive multiple of 4, plan.panels is 0, or token_block * panels is above
+//     kMaxTileRows.
 LUTRA_API Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, const Plan& plan,
                         Context& context);
 
-// Prepares x for such a plan: as the activation kind that plan.method multiplies. Fails, in addition to Prepare's
-// errors, if the format does not have plan.method.
+// Prepares x as the activation kind that plan.method multiplies. Fails as Prepare does, and if the format does not have
+// plan.method.
 LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, const Plan& plan,
                          Context& context, Activations* activations);
 

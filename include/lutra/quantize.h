@@ -1,4 +1,5 @@
-// A simple quantizer, so that examples and tests can start from float weights. Quantized models have better codes.
+// Quantize and Dequantize: a simple quantizer, so that examples and tests can start from float weights. The codes of
+// quantized models are better.
 #pragma once
 
 #include <cstddef>
@@ -10,15 +11,16 @@
 
 namespace lutra {
 
+// Options of Quantize.
 struct QuantizeOptions {
   Format format = Format::kInt4;
   std::size_t group = 128;               // 16, 32, 64, 128, 256, kPerRow or kPerMatrix
   DataType scale_type = DataType::kF16;  // kF32, kF16 or kBF16
   ZeroKind zero_kind = ZeroKind::kNone;
-  DataType zero_type = DataType::kF16;  // QuantizedView::zero_type
+  DataType zero_type = DataType::kF16;  // as QuantizedView::zero_type
 };
 
-// Quantizes weights[M x K] (row-major, row_stride elements from row to row, finite). Per group:
+// Quantizes weights[M x K] (row-major, row_stride elements from row to row, finite). For each group:
 //   int1     scale = mean|w|, code = w >= 0 (BWN, https://arxiv.org/abs/1603.05279)
 //   ternary  scale = mean|w|, code = round(w / scale) clipped to -1..1 (absmean, BitNet b1.58,
 //            https://arxiv.org/abs/2402.17764)
@@ -26,15 +28,16 @@ struct QuantizeOptions {
 //            exact (as ggml does); with zero points the range [min, max] is spread over all codes.
 //   tables   round to the nearest value of the table, whose lowest stands for the extreme weight; with float zero
 //            points or offsets the range [min, max] is spread over the table.
-// Integer zero points of tables are 0. For int1 and ternary a zero point is the group's mean (float, offset) or 0
-// (integer). The scale is rounded to scale_type first; codes are chosen for the rounded scale. Thread-safe. Fails, with
-// *w untouched, on weights that are null or not finite, a stride below K, options that no format has, sizes that
-// overflow, and short memory.
+// Integer zero points of tables are 0. For int1 and ternary, zero points of a float type and offsets stand for the mean
+// of the group, and integer zero points are 0. The scale is rounded to scale_type first, and codes are chosen for the
+// rounded scale. Thread-safe. Fails, with *w unchanged, on weights that are null or not finite, a stride below K,
+// invalid options, sizes that overflow, and short memory.
 LUTRA_API Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride,
                           const QuantizeOptions& options, QuantizedMatrix* w);
 
-// out[M x K] = W in float, rounded to nearest; row_stride elements from row to row. Column j of the codes goes to
-// column ColumnOfX(w, j). Thread-safe. Fails, with out untouched, on what Pack refuses, null out and a stride below K.
+// Writes W in float, rounded to nearest, to out[M x K] (row-major, row_stride elements from row to row). Column j of
+// the codes goes to column ColumnOfX(w, j). Thread-safe. Fails, with `out` unchanged, on views that Pack refuses, a
+// null `out` and a stride below K.
 LUTRA_API Status Dequantize(const QuantizedView& w, float* out, std::size_t row_stride);
 
 }  // namespace lutra

@@ -1,4 +1,4 @@
-// Quantized weights that own their memory: what quantizers and importers return.
+// QuantizedMatrix: quantized weights that own their memory. Quantize, Unpack and the importers return it.
 #pragma once
 
 #include <cstddef>
@@ -17,13 +17,13 @@ class LUTRA_API QuantizedMatrix {
   // Valid as long as this object lives and is not allocated or assigned anew.
   const QuantizedView& view() const { return view_; }
 
-  // Allocates arrays for the format, M, K, group and types of `shape`, with an order if shape.order is not null, and
-  // with M floats of bias if `bias` is true. Ignores the other pointers and code_stride of `shape`; rows of codes are K
-  // bytes apart. The contents are undefined. Fails, with nothing changed, on a shape that Pack refuses and on short
-  // memory.
+  // Allocates arrays for the format, M, K, group and types of `shape`: with an order if shape.order is not null, with M
+  // floats of bias if `bias` is true. Ignores the other pointers and code_stride of `shape`; rows of codes are K bytes
+  // apart. The contents of the arrays are undefined. Fails, with this object unchanged, on a shape that Pack refuses
+  // and on short memory. Not thread-safe.
   Status Allocate(const QuantizedView& shape, bool bias = false);
 
-  // The arrays that view() shows, to be written; null where it has none.
+  // The arrays of view(), writable. Null for an array that it does not have.
   std::uint8_t* codes() { return codes_.data(); }
   void* scales() { return scales_.data(); }
   void* zeros() { return view_.zero_kind == ZeroKind::kNone ? nullptr : zeros_.data(); }

@@ -1,4 +1,7 @@
-// What the kernels must compute, in the plainest code. Slow. For tests, examples and readers.
+// Reference functions: the results that kernels must have, in plain scalar code. Slow; for tests, examples and readers.
+//
+// w is M x K and x is N x K. All functions are thread-safe. They fail, with the output unchanged, on views that Pack
+// and Prepare refuse, on K of x other than K of w, on a null output of nonzero size, and if memory is short.
 #pragma once
 
 #include "lutra/export.h"
@@ -7,27 +10,26 @@
 
 namespace lutra {
 
-// y[n * m_total + m], m_total = w.m: dequantize, then multiply, in double, from the original activations; bias
-// included.
+// y[N x M], row-major and dense: x times the dequantized W, plus bias, in double.
 LUTRA_API Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* y);
 
-// What Precision::kInt16 computes, bit for bit, in scalar code: x in integers, integer sums per block, then one fixed
-// sequence of float operations (std::fma). Output as above, in float.
+// y[N x M], with the same bits as MatMul under Precision::kInt16 with f32 output: x in integers, integer sums per
+// K-block, then a fixed sequence of float operations (std::fma).
 LUTRA_API Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, float* y);
-// The same with activations of a kind that multiplies the format (Choice::kFastest): its own, or kIntegers.
+// The same for activations prepared as `kind` (Choice::kFastest): the format's own activation kind, or kIntegers.
 LUTRA_API Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, ActivationKind kind, float* y);
 
-// An upper bound of |MatMul - ReferenceMatMul| per element of y (f32 output): half a step of the table scale for each
-// lookup, the rounding of x, and the float operations that follow. Derived in reference.cc. Output as above.
+// bound[N x M]: an upper bound of |MatMul - ReferenceMatMul| for each element of y, with f32 output. It covers the
+// rounding of table entries and of x, and the float operations that follow; reference.cc derives it.
 LUTRA_API Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision,
                                      double* bound);
 LUTRA_API Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision,
                                      ActivationKind kind, double* bound);
 
-// out[n * x.k + k]: x normalized, exactly the floats that PrepareRmsNorm prepares. The squares, exact in double, are
-// added up in 32 sums, x(n, k)^2 to sum k % 32 in the order of k, then sum i + 16 to sum i, i + 8 to i, and so on; from
-// them comes the float s = 1 / sqrt(sum / K + epsilon), computed in double. out = (x(n, k) * s) * weight[k] in floats.
-// Fails as PrepareRmsNorm does.
+// out[N x K]: x normalized by RMSNorm, exactly the floats that PrepareRmsNorm prepares. The arithmetic is fixed:
+// squares are exact in double. There are 32 sums; x(n, k)^2 is added to sum k % 32, in ascending k. Then sum i + 16 is
+// added to sum i, sum i + 8 to sum i, and so on. s = 1 / sqrt(sum / K + epsilon) is computed in double and rounded to
+// float. out = (x(n, k) * s) * weight[k] in float. Fails as PrepareRmsNorm does.
 LUTRA_API Status ReferenceRmsNorm(const ActivationView& x, const RmsNorm& norm, float* out);
 
 }  // namespace lutra

@@ -1,4 +1,4 @@
-// How far results are from the double reference, on a sample of the rows of W: for examples, benchmarks and tools.
+// The error of results against the double reference, on a sample of the rows of W; for examples, benchmarks and tools.
 #pragma once
 
 #include <cstddef>
@@ -15,9 +15,10 @@ struct RowRange {
   std::size_t begin, end;
 };
 
-inline constexpr std::size_t kSampledRows = 256;
+inline constexpr std::size_t kSampledRows = 256;  // few enough for the slow reference
 
-// Four ranges, spread from the first row to the last; every row of a small matrix.
+// Four ranges of rows, kSampledRows in all, spread from the first row to the last. Of a matrix with fewer rows, all
+// rows.
 inline std::vector<RowRange> SampleRows(std::size_t m) {
   constexpr std::size_t kRanges = 4, kRows = kSampledRows / kRanges;
   if (m <= kSampledRows) return {{0, m}};
@@ -42,7 +43,8 @@ class Nmse {
   double error_ = 0, energy_ = 0;
 };
 
-// Compares y[x.n x w.m] with the reference, in the sampled rows of w.
+// Compares y[N x M] (row-major, dense) with the reference, in the sampled rows of w. Adds the errors to *nmse. Fails as
+// ReferenceMatMul does.
 inline Status CompareWithReference(const QuantizedView& w, const ActivationView& x, const float* y, Nmse* nmse) {
   for (const RowRange& rows : SampleRows(w.m)) {
     const QuantizedView part = Rows(w, rows.begin, rows.end);

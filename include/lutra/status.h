@@ -1,4 +1,4 @@
-// The result of every fallible public function: what is wrong, with which argument.
+// Status: the result of every public function that can fail. It names the argument and the reason.
 #pragma once
 
 #include <cstdint>
@@ -31,9 +31,8 @@ constexpr const char* Name(StatusCode code) noexcept {
   return "?";
 }
 
-// Lutra never throws, aborts or prints. A function that returns a Status other than kOk has left its outputs
-// untouched (Prepare, which builds in place, leaves Activations of no rows). A Status is three words without ownership:
-// both texts have static storage duration.
+// Lutra never throws, aborts or prints. A function that fails leaves its outputs unchanged; only Prepare, which builds
+// in place, leaves Activations without rows. A Status owns nothing: both texts have static storage duration.
 class [[nodiscard]] Status {
  public:
   constexpr Status() = default;
@@ -55,6 +54,7 @@ class [[nodiscard]] Status {
   constexpr const char* argument() const { return argument_; }  // e.g. "w.scales"; "" if ok
   constexpr const char* reason() const { return reason_; }      // e.g. "holds a value that is not finite"; "" if ok
 
+  // "argument: reason", or "ok".
   std::string message() const { return ok() ? "ok" : std::string(argument_) + ": " + reason_; }
 
  private:

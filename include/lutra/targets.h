@@ -1,4 +1,5 @@
-// The instruction sets Lutra is compiled for: list them, find one by name, force one through PackOptions.
+// Targets: the instruction sets for which Lutra is compiled. List them, find one by name, choose one in PackOptions.
+// All functions are thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +12,7 @@ namespace internal {
 struct TargetKernels;
 }
 
-// One compiled instruction set. Opaque: compare, pass on, ask for its name.
+// A target. Opaque: programs compare targets, pass them on and ask for their names.
 using Target = const internal::TargetKernels*;
 
 struct TargetList {
@@ -21,12 +22,14 @@ struct TargetList {
   const Target* end() const { return data + size; }
 };
 
-// Those this CPU can run, the best first; never empty. The list has static storage duration. Thread-safe.
+// The targets that this CPU can run, the best first; never empty. The list has static storage duration.
 LUTRA_API TargetList RunnableTargets();
 
-// The runnable target of that name ("AVX2", "AVX2_VNNI", "AVX3", "NEON", "EMU128" ...), or null.
+// The target of this name ("AVX2", "AVX2_VNNI", "AVX3", "NEON", "EMU128" ...); null if there is none that this CPU can
+// run, or if `name` is null.
 LUTRA_API Target FindTarget(const char* name);
 
+// The name of a target; "" for null. It has static storage duration.
 LUTRA_API const char* TargetName(Target target);
 
 }  // namespace lutra

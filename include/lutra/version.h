@@ -1,4 +1,4 @@
-// THE version: CMake, the package and pkg-config read it here.
+// The version of Lutra; CMake, the package and pkg-config read it here.
 #pragma once
 
 #define LUTRA_VERSION_MAJOR 0

@@ -74,18 +74,26 @@ else()
   endif()
 endif()
 
-set(LUTRA_DISABLED_TARGETS "" CACHE STRING "Highway targets to leave out besides, joined by |: HWY_AVX3_SPR|HWY_AVX3")
+set(LUTRA_DISABLED_TARGETS "" CACHE STRING "More Highway targets to leave out, joined by |: HWY_AVX3_SPR|HWY_AVX3")
+
+# How files of kernels are compiled. For experts, who compile the kernel templates into files of their own:
+# lutra::kernels. They link Highway themselves where it is not installed.
+string(REGEX REPLACE "(.+)" "|\\1" left_out "${LUTRA_DISABLED_TARGETS}")
+add_library(lutra_kernels INTERFACE)
+add_library(lutra::kernels ALIAS lutra_kernels)
+set_target_properties(lutra_kernels PROPERTIES EXPORT_NAME kernels)
+target_link_libraries(lutra_kernels INTERFACE ${lutra_highway_library})
+target_compile_options(lutra_kernels INTERFACE -ffp-contract=off)  # see lutra_compile_options
+target_compile_definitions(lutra_kernels INTERFACE
+  # Left out to keep builds short: machines with SSE alone take EMU128, those with SVE take NEON, to which AES and bf16
+  # add nothing.
+  "HWY_DISABLED_TARGETS=(HWY_SSE2|HWY_SSSE3|HWY_SSE4|HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128|HWY_NEON|HWY_NEON_BF16${left_out})"
+  HWY_WANT_AVX3_DL=1    # before 1.3.0 Highway leaves Ice Lake's instructions out by default
+  HWY_BROKEN_EMU128=0)  # g++ 12 would fall back to one-lane vectors, which have no byte shuffle
 
 # Lets the target's files include Highway, which includes some of them once more for each instruction set, by their
 # names in `folder`. Nothing of it reaches whoever links the target.
 function(lutra_use_highway target folder)
-  string(REGEX REPLACE "(.+)" "|\\1" besides "${LUTRA_DISABLED_TARGETS}")
-  target_link_libraries(${target} PRIVATE ${lutra_highway_library})
+  target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:lutra_kernels> ${lutra_highway_library})
   target_include_directories(${target} PRIVATE ${folder})
-  target_compile_definitions(${target} PRIVATE
-    # Left out to keep builds short: machines with SSE alone take EMU128, those with SVE take NEON, to which AES and bf16
-    # add nothing.
-    "HWY_DISABLED_TARGETS=(HWY_SSE2|HWY_SSSE3|HWY_SSE4|HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128|HWY_NEON|HWY_NEON_BF16${besides})"
-    HWY_WANT_AVX3_DL=1    # before 1.3.0 Ice Lake's instructions are left out unless asked for
-    HWY_BROKEN_EMU128=0)  # g++ 12 would fall back to one-lane vectors, which have no byte shuffle
 endfunction()

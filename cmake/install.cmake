@@ -8,7 +8,7 @@ configure_package_config_file(cmake/lutraConfig.cmake.in lutraConfig.cmake INSTA
 # Before 1.0 a minor version may change the API.
 write_basic_package_version_file(lutraConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 
-install(TARGETS lutra EXPORT lutraTargets)
+install(TARGETS lutra lutra_kernels EXPORT lutraTargets)
 install(EXPORT lutraTargets NAMESPACE lutra:: DESTINATION ${package_dir})
 install(FILES
   ${CMAKE_CURRENT_BINARY_DIR}/lutraConfig.cmake

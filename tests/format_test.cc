@@ -45,7 +45,7 @@ std::vector<ActivationInfo> SumTables() {
   return tables;
 }
 INSTANTIATE_TEST_SUITE_P(Each, EncodingDescription, ::testing::ValuesIn(SumTables()),
-                         [](const auto& info) { return "base" + std::to_string(info.param.base); });
+                         [](const auto& test) { return "base" + std::to_string(test.param.base); });
 
 class FormatDescription : public ::testing::TestWithParam<FormatInfo> {};
 
@@ -73,7 +73,8 @@ TEST_P(FormatDescription, ValuesAreWhatUsersExpect) {
   EXPECT_EQ(f.default_zero, 0.0f);
   if (f.format == Format::kFp4) {  // E2M1: a sign, two bits of exponent, one of mantissa
     for (int q = 0; q < 8; ++q) {
-      const float magnitude = q < 2 ? 0.5f * static_cast<float>(q) : std::ldexp(1.0f + 0.5f * (q % 2), q / 2 - 1);
+      const float half = q % 2 == 0 ? 0.0f : 0.5f;
+      const float magnitude = q < 2 ? half : std::ldexp(1.0f + half, q / 2 - 1);
       EXPECT_EQ(f.value(q), magnitude);
       EXPECT_EQ(f.value(q + 8), -magnitude);
     }

@@ -126,16 +126,23 @@ inline void CheckAddBytes() {
   }
 }
 
-// Codes of each value up to 15 times each byte of x, in each lane, for each quad; sums that are negative.
-template <class Dot, int kQuad>
+// Codes of each value from kLowest to kHighest times each byte of x, in each lane, for each quad; sums that are
+// negative; rows of the lowest and of the highest code times the lowest x.
+template <class Dot, int kLowest, int kHighest, int kQuad>
 inline void CheckDot() {
   const D8 d8;
   const D32 d32;
   HWY_ALIGN std::uint8_t x[16 * hn::MaxLanes(d8)], codes[hn::MaxLanes(d8)];
   HWY_ALIGN std::int32_t sums[hn::MaxLanes(d32)];
-  for (std::size_t first = 0; first < 256; ++first) {
-    for (std::size_t i = 0; i < 16; ++i) x[i] = static_cast<std::uint8_t>(first + 77 * i);
-    for (std::size_t i = 0; i < hn::Lanes(d8); ++i) codes[i] = static_cast<std::uint8_t>((i + i / 4 + first) % 16);
+  int values[hn::MaxLanes(d8)];
+  for (int first = 0; first <= 256; ++first) {
+    const bool extreme = first == 256;
+    for (int i = 0; i < 16; ++i) x[i] = static_cast<std::uint8_t>(extreme ? 128 : first + 77 * i);
+    for (int i = 0; i < static_cast<int>(hn::Lanes(d8)); ++i) {
+      values[i] = kLowest + (i + i / 4 + first) % (kHighest - kLowest + 1);
+      if (extreme) values[i] = i / 4 % 2 == 0 ? kLowest : kHighest;
+      codes[i] = static_cast<std::uint8_t>(values[i]);
+    }
     typename Dot::Sum sum = Dot::Zero();
     Dot::template Add<kQuad>(sum, hn::Load(d8, codes), Dot::template Load<kQuad>(x));
     Dot::template Add<kQuad>(sum, hn::Load(d8, codes), Dot::template Load<kQuad>(x));
@@ -143,18 +150,18 @@ inline void CheckDot() {
     for (std::size_t lane = 0; lane < hn::Lanes(d32); ++lane) {
       int expected = -1000;
       for (std::size_t i = 0; i < 4; ++i) {
-        expected += 2 * codes[lane * 4 + i] * static_cast<std::int8_t>(x[kQuad * 4 + i]);
+        expected += 2 * values[lane * 4 + i] * static_cast<std::int8_t>(x[kQuad * 4 + i]);
       }
       EXPECT_EQ(sums[lane], expected) << hwy::TargetName(HWY_TARGET);
     }
   }
 }
-template <class Dot>
+template <class Dot, int kLowest = 0, int kHighest = 15>
 inline void CheckDots() {
-  CheckDot<Dot, 0>();
-  CheckDot<Dot, 1>();
-  CheckDot<Dot, 2>();
-  CheckDot<Dot, 3>();
+  CheckDot<Dot, kLowest, kHighest, 0>();
+  CheckDot<Dot, kLowest, kHighest, 1>();
+  CheckDot<Dot, kLowest, kHighest, 2>();
+  CheckDot<Dot, kLowest, kHighest, 3>();
 }
 
 // Products whose rounding shows whether there is one rounding or two.
@@ -215,6 +222,9 @@ inline void CheckAll() {
   CheckAddPlanes();
   CheckAddBytes();
   CheckDots<BaseDot>();
+#if !LUTRA_VECTOR_SCOPE
+  CheckDots<WideDot, -127, 127>();
+#endif
 #ifdef LUTRA_DOT_EXTENSION
   if (FindTarget(LUTRA_DOT_EXTENSION) != nullptr) CheckDots<ExtensionDot>();
 #endif

@@ -15,16 +15,6 @@
 namespace lutra::test {
 namespace {
 
-Case SmallCase() {
-  Case c;
-  c.m = 3;
-  c.n = 2;
-  c.k = 150;
-  c.bias = true;
-  c.zeros = Zeros::kFloat;
-  return c;
-}
-
 const Fault<ActivationView> kActivationFaults[] = {
     {"x.data", [](ActivationView& x) { x.data = nullptr; }},
     {"x.type", [](ActivationView& x) { x.type = static_cast<DataType>(5); }},
@@ -66,7 +56,7 @@ class ActivationStatus : public ::testing::Test {
     EXPECT_EQ(exact, std::vector<float>(exact.size(), -1.0f));
   }
 
-  Problem problem_{SmallCase()};
+  Problem problem_{SmallCase(3, 2, 150)};
   PackedMatrix w_ = Packed(problem_, nullptr);
   Context context_;
   Activations prepared_ = Prepared(problem_, w_);
@@ -87,7 +77,7 @@ TEST_F(ActivationStatus, ValuesThatAreNotFinite) {
       for (const std::size_t at : {std::size_t{0}, std::size_t{127}, std::size_t{149}, std::size_t{299}}) {
         for (const Precision precision : kPrecisions) {
           SCOPED_TRACE(::testing::Message() << bad << " at " << at << " in " << Name(type));
-          Case c = SmallCase();
+          Case c = SmallCase(3, 2, 150);
           c.x.type = type;
           const Problem problem(c);
           ActivationView x = problem.x();
@@ -101,7 +91,7 @@ TEST_F(ActivationStatus, ValuesThatAreNotFinite) {
 }
 
 TEST_F(ActivationStatus, ScalesOfInt8) {
-  Case c = SmallCase();
+  Case c = SmallCase(3, 2, 150);
   c.x = {DataType::kInt8, 40};
   const Problem problem(c);
   ActivationView x = problem.x();
@@ -143,7 +133,7 @@ TEST_P(MatMulStatus, FaultyOutputs) {
       {"y.row_stride", [](OutputView& y) { y.row_stride = y.m - 1; }},
       {"y.row_stride", [](OutputView& y) { y.row_stride = kMax / 2; }},
   };
-  Case c = SmallCase();
+  Case c = SmallCase(3, 2, 150);
   c.format = GetParam().format;
   const Problem problem(c);
   const PackedMatrix w = Packed(problem, GetParam().target);
@@ -185,7 +175,7 @@ TEST_P(MatMulStatus, ZeroSizesAreValid) {
     for (const std::size_t n : {0u, 1u, 3u}) {
       for (const std::size_t k : {0u, 1u, 200u}) {
         for (const Precision precision : kPrecisions) {
-          Case c = SmallCase();
+          Case c = SmallCase(3, 2, 150);
           c.format = GetParam().format;
           c.target = GetParam().target;
           c.precision = precision;

@@ -15,16 +15,6 @@
 namespace lutra::test {
 namespace {
 
-Case SmallCase() {
-  Case c;
-  c.m = 3;
-  c.n = 2;
-  c.k = 150;
-  c.bias = true;
-  c.zeros = Zeros::kFloat;
-  return c;
-}
-
 class WeightStatus : public ::testing::Test {
  protected:
   // Refused by all, which leave their outputs untouched.
@@ -50,7 +40,7 @@ class WeightStatus : public ::testing::Test {
     EXPECT_EQ(weights, std::vector<float>(weights.size(), -1.0f));
   }
 
-  Problem problem_{SmallCase()};
+  Problem problem_{SmallCase(3, 2, 150)};
 };
 
 TEST_F(WeightStatus, FaultyViews) {
@@ -83,7 +73,7 @@ TEST_F(WeightStatus, ScalesAndZerosThatAreNotFinite) {
     for (const float bad : kNotFinite) {
       for (const std::size_t at : {std::size_t{0}, std::size_t{3}, std::size_t{5}}) {
         SCOPED_TRACE(::testing::Message() << bad << " at " << at << " in " << Name(type));
-        Case c = SmallCase();
+        Case c = SmallCase(3, 2, 150);
         c.scale_type = type;
         const Problem problem(c);
         const std::size_t count = ScaleCount(problem.w());
@@ -102,7 +92,7 @@ TEST_F(WeightStatus, ScalesAndZerosThatAreNotFinite) {
 
 TEST_F(WeightStatus, SuperScalesThatAreNotFiniteOrNull) {
   for (const std::size_t at : {std::size_t{0}, std::size_t{2}}) {
-    Case c = SmallCase();
+    Case c = SmallCase(3, 2, 150);
     c.scale_type = DataType::kInt8;
     c.zeros = Zeros::kOffset;
     const Problem problem(c);
@@ -119,7 +109,7 @@ TEST_F(WeightStatus, SuperScalesThatAreNotFiniteOrNull) {
 }
 
 TEST_F(WeightStatus, ScalesAndZerosBeyondFourBits) {
-  Case c = SmallCase();
+  Case c = SmallCase(3, 2, 150);
   c.zeros = Zeros::kOffset;
   c.scale_type = DataType::kUInt4;
   const Problem nibbles(c);

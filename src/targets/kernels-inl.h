@@ -14,7 +14,7 @@
 #if HWY_TARGET == LUTRA_HWY_TARGET
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 constexpr TargetKernels kKernels[] = {
 #ifdef LUTRA_DOT_EXTENSION
@@ -24,11 +24,11 @@ constexpr TargetKernels kKernels[] = {
 };
 static_assert(kKernels[0].info.layout == kLayout);
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 
 template <>
 TargetRows KernelsOf<LUTRA_HWY_TARGET>() {
-  return {HWY_NAMESPACE::kKernels, std::size(HWY_NAMESPACE::kKernels)};
+  return {LUTRA_KERNELS_NAMESPACE::kKernels, std::size(LUTRA_KERNELS_NAMESPACE::kKernels)};
 }
 
 }  // namespace internal

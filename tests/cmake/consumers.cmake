@@ -39,6 +39,11 @@ if(LUTRA_INSTALL)
   lutra_consumer(find_package -Dlutra_ROOT=${prefix})
   lutra_consumer(find_package_c -Dlutra_ROOT=${prefix})
   set_tests_properties(consumer_find_package consumer_find_package_c PROPERTIES FIXTURES_REQUIRED installed)
+  # A Highway that is not installed was fetched: a shared library hides its functions.
+  if(hwy_FOUND OR NOT BUILD_SHARED_LIBS)
+    lutra_consumer(own_kernels -Dlutra_ROOT=${prefix} -DHIGHWAY_INCLUDE_DIR=${LUTRA_DEPS_DIR}/highway-${lutra_highway_version})
+    set_tests_properties(consumer_own_kernels PROPERTIES FIXTURES_REQUIRED installed)
+  endif()
 
   find_program(LUTRA_PKG_CONFIG pkg-config REQUIRED)
   string(CONFIGURE [[

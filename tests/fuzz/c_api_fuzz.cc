@@ -369,12 +369,7 @@ class Machine {
 };
 
 }  // namespace
+
+void CheckInput(Input& input) { Machine(input).Run(); }
+
 }  // namespace lutra::test
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
-
-int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  lutra::test::Input input(data, size);
-  lutra::test::Machine(input).Run();
-  return 0;
-}

@@ -8,7 +8,7 @@
 #include <iterator>
 #include <vector>
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+#include "fuzz/input.h"
 
 TEST(Corpus, Holds) {
   std::size_t inputs = 0;
@@ -16,7 +16,8 @@ TEST(Corpus, Holds) {
     SCOPED_TRACE(entry.path());
     std::ifstream file(entry.path(), std::ios::binary);
     const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
-    LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+    lutra::test::Input input(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+    lutra::test::CheckInput(input);
     ++inputs;
   }
   EXPECT_GT(inputs, 0u);

@@ -165,14 +165,10 @@ void CheckFile(Input& input) {
 }
 
 }  // namespace
-}  // namespace lutra::test
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
-
-int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace lutra::test;
-  Input input(data, size);
+void CheckInput(Input& input) {
   constexpr void (*kChecks[])(Input&) = {CheckGguf, CheckGptq, CheckAwq, CheckFile};
   input.Pick(kChecks)(input);
-  return 0;
 }
+
+}  // namespace lutra::test

@@ -56,6 +56,9 @@ class Input {
   std::size_t size_;
 };
 
+// What a fuzzer does with one input: matmul_fuzz.cc, ... define it, libfuzzer.cc and corpus_test.cc call it.
+void CheckInput(Input& input);
+
 // The best target, or another that runs.
 inline Target PickTarget(Input& input) {
   const TargetList targets = RunnableTargets();

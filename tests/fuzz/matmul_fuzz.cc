@@ -220,16 +220,12 @@ void Check(Input& input, const Problem& problem) {
 }
 
 }  // namespace
-}  // namespace lutra::test
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
-
-int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace lutra::test;
-  Input input(data, size);
+void CheckInput(Input& input) {
   Problem problem(PickCase(input, kProducts));
   SCOPED_TRACE(*problem);
   Spoil(input, &problem);
   Check(input, problem);
-  return 0;
 }
+
+}  // namespace lutra::test

@@ -64,16 +64,6 @@ using CQuantized = Owner<lutra_quantized, lutra_quantized_destroy>;
 using CPacked = Owner<lutra_packed, lutra_packed_destroy>;
 using CActivations = Owner<lutra_activations, lutra_activations_destroy>;
 
-inline Case SmallCase() {
-  Case c;
-  c.m = 70;
-  c.n = 3;
-  c.k = 200;
-  c.bias = true;
-  c.zeros = Zeros::kFloat;
-  return c;
-}
-
 inline void ExpectInfo(const lutra_packed* w, const PackedMatrix& expected) {
   lutra_packed_info info;
   ASSERT_TRUE(COk(lutra_packed_get(w, &info)));

@@ -105,6 +105,17 @@ struct Case {
   std::uint64_t seed = 1;
 };
 
+// With every array that a matrix may have but an order.
+inline Case SmallCase(std::size_t m = 70, std::size_t n = 3, std::size_t k = 200) {
+  Case c;
+  c.m = m;
+  c.n = n;
+  c.k = k;
+  c.bias = true;
+  c.zeros = Zeros::kFloat;
+  return c;
+}
+
 inline std::ostream& operator<<(std::ostream& out, const Case& c) {
   return out << Name(c.format) << " on " << (c.target == nullptr ? "any target" : TargetName(c.target)) << ", M " << c.m
              << " N " << c.n << " K " << c.k << ", group " << GroupName(c.group) << ", zeros " << Name(c.zeros)

@@ -23,7 +23,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 inline constexpr int kQuads = 4;                                     // a chunk of a row is four quads of codes
 inline constexpr int kParts = static_cast<int>(4 / kLayout.blocks);  // vectors in a line of 64 bytes
@@ -272,7 +272,7 @@ struct UnpackedDotKernel {
   }
 };
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

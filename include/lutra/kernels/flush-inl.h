@@ -13,7 +13,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 // Properties of integer sums of lookups or products, for an activation kind and precision.
 template <ActivationKind kKind, Precision kPrecision, bool kMayStart = true>
@@ -216,7 +216,7 @@ LUTRA_INLINE void FlushPanels(const KBlock& b, const V32 (&sums)[kSums], const R
   }
 }
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

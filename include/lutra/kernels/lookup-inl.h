@@ -11,7 +11,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 // Whether the sums of any format with this encoding start from a multiple of the sum of x.
 constexpr bool StartsIn(Encoding encoding) {
@@ -35,7 +35,7 @@ using LookupSums = SumTraits<Describe(kEncoding).kind, kPrecision, StartsIn(kEnc
 inline constexpr std::size_t kTableBytes = Describe(ActivationKind::kBinarySums).chunk_bytes;
 static_assert(kTableBytes == Describe(ActivationKind::kTernarySums).chunk_bytes);
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

@@ -17,7 +17,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 #if LUTRA_VECTOR_SCOPE
 
@@ -251,7 +251,7 @@ struct IndexUnpacker {
 
 #endif  // vector scope
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

@@ -16,7 +16,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 // --- Lookups in sum tables.
 template <Format kFormat, Precision kPrecision>
@@ -159,7 +159,7 @@ constexpr TargetKernels KernelsWith(const TargetInfo& info) {
   return kernels;
 }
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

@@ -11,7 +11,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 // --- Values of a field for the rows from `row` on, as floats. One function per type.
 
@@ -159,7 +159,7 @@ LUTRA_INLINE void LoadSuperQparams(const QparamScheme& scheme, float gain, const
   }
 }
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

@@ -40,7 +40,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 inline constexpr bool kVectorScope = kLayout.scope == Scope::kVector;
 
@@ -48,7 +48,7 @@ inline constexpr bool kVectorScope = kLayout.scope == Scope::kVector;
 inline constexpr std::int32_t kMagicBits = 0x4b400000;
 inline constexpr float kMagic = 0x1.8p23f;
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();
@@ -58,7 +58,7 @@ HWY_AFTER_NAMESPACE();
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 // Loads elements [i, i + lanes) of an array of any float type, as floats.
 template <class D>
@@ -103,7 +103,7 @@ HWY_INLINE void StoreFloats(D d, hn::Vec<D> v, void* to, DataType type, std::siz
   }
 }
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

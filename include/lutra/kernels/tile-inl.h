@@ -14,7 +14,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 // --- A batch: the consecutive K-blocks of one call of a micro-kernel, described by MicroArgs. Batches share the cost
 // of a call among small K-blocks.
@@ -227,7 +227,7 @@ inline void StoreTile(const float* tile, const float* bias, std::size_t count, D
   }
 }
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

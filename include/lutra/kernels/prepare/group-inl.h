@@ -14,7 +14,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 // Builds the tables or integers of a K-block, and completes its scale with the sum of x.
 template <class Traits>
@@ -71,7 +71,7 @@ bool PrepareRowGroup(const PrepareArgs& a) {
   return finite;
 }
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

@@ -11,7 +11,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 // Rounds a K-block of quads to integers, in one limb or in two. Returns the sum of the integers.
 template <class Traits>
@@ -37,7 +37,7 @@ HWY_INLINE std::int32_t BuildIntegers(const BlockOfX& block, const Destination& 
   return hn::ReduceSum(d32, total);
 }
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

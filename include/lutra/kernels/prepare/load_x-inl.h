@@ -11,7 +11,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 // A row of x.
 struct Row : PrepareArgs {
@@ -161,7 +161,7 @@ HWY_INLINE const float* LoadQuads(const Row& x, std::size_t begin, std::size_t c
   return buffer;
 }
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

@@ -13,7 +13,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 // Returns 1 / sqrt(mean of squares + epsilon) of a row, with the same bits as ReferenceRmsNorm: squares are exact in
 // double, and element k is added to sum k % kSums.
@@ -56,7 +56,7 @@ inline HWY_NOINLINE float InverseRms(const Row& x) {
   return static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(x.norm->epsilon)));
 }
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

@@ -17,7 +17,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 // Entry kIndex of one table in each lane: the sum over weights kWeight and above. x[0] to x[kG - 1] are the integers of
 // the g weights; x[kG] is subtracted instead of x[0]. Under kInt8, x[kG] = x[0] + 1, so that ties are rounded up in
@@ -178,7 +178,7 @@ HWY_INLINE std::int32_t BuildTables(const BlockOfX& block, const Destination& ou
   return hn::ReduceSum(d32, total);
 }
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

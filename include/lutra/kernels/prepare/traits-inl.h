@@ -12,7 +12,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 // A quad is four consecutive floats. For sum tables it holds the g elements of x that one index selects from, then
 // zeros; for integers it holds four elements. A vector of floats has a quad in each 16-byte lane.
@@ -84,7 +84,7 @@ struct BlockOfX {
 // the lower 16 bits of the integer, because those of kMagicBits are 0.
 HWY_INLINE V32 RoundSmall(VF x, VF inverse) { return hn::BitCast(D32(), Fma(x, inverse, hn::Set(DF(), kMagic))); }
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

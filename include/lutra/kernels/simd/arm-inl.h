@@ -18,7 +18,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 inline constexpr Layout kLayout{Scope::kBlock, 1};
 inline constexpr int kTableBias = 0;      // table entries are signed
@@ -83,31 +83,17 @@ HWY_INLINE V16 FinishPlanes(const PlaneSums& sums) {
   return hn::Add(hn::ConcatEven(D16(), sums.upper, sums.lower), hn::Add(odd, odd));
 }
 
-// Takes any signed codes: adds 16-bit products in pairs while it widens them.
-struct WideDot : QuadLoad {
-  struct Sum {
-    V32 lower, upper;
-  };
-  static constexpr int kMaxRows = 2, kVectors = 2, kProducts = 1;
-  static constexpr bool kRowByRow = false;
-  static constexpr std::size_t RunChunks(int) { return kMaxIntegerChunks; }
-  static HWY_INLINE Sum Zero() { return {hn::Zero(D32()), hn::Zero(D32())}; }
+// Signed codes, up to 127 in magnitude: no two products exceed 2 * 128 * 127 < 2^15.
+struct WideDot : QuadLoad, WordSums {
+  static constexpr int kMaxRows = 2, kVectors = 2;
   template <int kQuad>
   static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
     const int8x16_t w = vreinterpretq_s8_u8(codes.raw);
-    sum.lower = V32(vpadalq_s16(sum.lower.raw, vmull_s8(vget_low_s8(w), vget_low_s8(quad.raw))));
-    sum.upper = V32(vpadalq_s16(sum.upper.raw, vmull_high_s8(w, quad.raw)));
-    StayInRegister(sum.lower);
-    StayInRegister(sum.upper);
-  }
-  static HWY_INLINE V32 Widen(V32 sum, Sum run) {
-    return V32(vaddq_s32(sum.raw, vpaddq_s32(run.lower.raw, run.upper.raw)));
+    const int16x8_t lower = vmull_s8(vget_low_s8(w), vget_low_s8(quad.raw)), upper = vmull_high_s8(w, quad.raw);
+    sum = V32(vpadalq_s16(sum.raw, vpaddq_s16(lower, upper)));
+    StayInRegister(sum);
   }
 };
-template <class T>
-HWY_INLINE void KeepOrder(WideDot::Sum& sum, const T*& pointer) {
-  KeepOrder(sum.upper, pointer);
-}
 
 struct BaseDot : QuadLoad, HalfSums<1> {
   using Sum = ByteSums;
@@ -153,7 +139,7 @@ struct ExtensionDot : WordSums {
 };
 #endif
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

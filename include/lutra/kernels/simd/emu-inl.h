@@ -19,7 +19,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 inline constexpr Layout kLayout{Scope::kBlock, 1};
 inline constexpr int kTableBias = 128;     // as on x86 in block scope
@@ -62,7 +62,7 @@ struct BaseDot : QuadLoad, HalfSums<2> {
   }
 };
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

@@ -13,7 +13,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 // The single adder: a 16-bit sum for each byte. AddBytes adds pairs of bytes as 16-bit integers (byte 2i + 256 * byte
 // 2i + 1) to `lower`, modulo 2^16, and the odd bytes to `upper`. FinishBytes separates them: `lower` gets the sums of
@@ -44,7 +44,7 @@ HWY_INLINE void AddPlanes(PlaneSums& sums, V8 a) {
 }
 HWY_INLINE V16 FinishPlanes(PlaneSums sums) { return sums; }
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

@@ -14,6 +14,13 @@
 #include "hwy/highway.h"
 #include "lutra/layout/panels.h"
 
+// Where kernels stand in lutra::internal. A program that compiles the templates into files of its own defines another
+// name for each target, or the linker would keep one of two equal functions, for the library, too: the program's, which
+// may be compiled with other options.
+#ifndef LUTRA_KERNELS_NAMESPACE
+#define LUTRA_KERNELS_NAMESPACE HWY_NAMESPACE
+#endif
+
 // Loop macros. They do nothing for portable targets and under AddressSanitizer, where vectors are in memory anyway and
 // unrolling takes minutes to compile.
 
@@ -42,7 +49,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using D8 = hn::ScalableTag<std::uint8_t>;
@@ -110,7 +117,7 @@ struct HalfSums {
   }
 };
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

@@ -23,7 +23,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 namespace internal {
-namespace HWY_NAMESPACE {
+namespace LUTRA_KERNELS_NAMESPACE {
 
 #if LUTRA_VECTOR_SCOPE
 inline constexpr Layout kLayout{Scope::kVector, 4};
@@ -107,7 +107,7 @@ struct ExtensionDot : QuadLoad, WordSums {
 };
 #endif
 
-}  // namespace HWY_NAMESPACE
+}  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();

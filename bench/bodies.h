@@ -1,0 +1,36 @@
+// The bodies of the benchmarks that lutra_bench.cc registers: what is measured, and the counters.
+#pragma once
+
+#include <benchmark/benchmark.h>
+
+#include <cstddef>
+
+#include "lutra/lutra.h"
+#include "weights.h"
+
+namespace lutra::bench {
+
+inline constexpr std::size_t kM = 4096, kK = 4096;
+
+struct Case {
+  Format format;
+  Target target;
+  std::size_t n;
+  Residence residence;
+  std::size_t threads = 1;
+  Params params = {};
+  Precision precision = Precision::kInt8;
+  const char* like = nullptr;
+  const Plan* plan = nullptr;  // forced; null: the one that the table selects
+};
+
+void BenchmarkMatMul(benchmark::State& state, const Case& c);
+void BenchmarkPrepare(benchmark::State& state, const Case& c);
+// Three multiplications of one x, by matrices of one kind.
+void BenchmarkSharing(benchmark::State& state, const Case& c);
+// Normalizing and preparing x.
+void BenchmarkRmsNorm(benchmark::State& state, const Case& c);
+// Plain loops without Lutra.
+void BenchmarkScalar(benchmark::State& state, Format format, std::size_t n);
+
+}  // namespace lutra::bench

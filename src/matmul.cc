@@ -93,8 +93,7 @@ void Store(const Problem& p, const float* tile, std::size_t panel, std::size_t n
   }
 }
 
-// Computes the columns [m_begin, m_end) of y for the token block that begins at row n. Its prepared activations stay in
-// L2.
+// Computes the columns [m_begin, m_end) of y for the token block that begins at row n. Its activations stay in L2.
 void MultiplyTokenBlock(const Problem& p, std::size_t n, std::size_t m_begin, std::size_t m_end) {
   alignas(64) float tile[kMaxTileRows * kPanelRows];
   const std::size_t panels = internal::PanelsIn(p.w.m()), panel_end = internal::PanelsIn(m_end);

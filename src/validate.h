@@ -1,5 +1,4 @@
-// Checks of the caller's arguments that several public functions share. A failed check returns a Status that names the
-// argument.
+// Checks of the caller's arguments that several public functions share. Errors name the argument.
 #pragma once
 
 #include <algorithm>

@@ -83,8 +83,7 @@ class LUTRA_API Activations {
 // Reads x once; bytes between rows are not read. Thread-safe for different *activations and contexts.
 //
 // Fails on null data of nonzero size, a stride below K, K other than w.k(), int8 without scales, sizes that overflow,
-// short memory, and on NaN or infinity in x ("x.data"), in the scales of int8 ("x.scales"), or in an int8 times its
-// scale
+// short memory, and on NaN or infinity in x ("x.data"), in the scales of int8 ("x.scales"), or in their products
 // ("x.data"). *activations then has no rows.
 //
 // Zeros and subnormals are valid. Magnitudes of x up to 1e32 are safe; above, y may be infinite or NaN.

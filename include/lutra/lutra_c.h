@@ -98,8 +98,7 @@ typedef struct lutra_executor {
 // The threads that a call may use. Where a function takes a context, NULL stands for the calling thread alone.
 typedef struct lutra_context lutra_context;
 
-// The largest number of threads of lutra_context_create: far above the cores of a machine, so that a wrong number is
-// refused.
+// The largest number of threads of lutra_context_create: more than a machine has cores; larger is an error.
 #define LUTRA_MAX_THREADS 1024
 
 // Creates a context with threads of its own. The caller counts as one of `threads`; 0: one for each processor. Idle

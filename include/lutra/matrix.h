@@ -1,5 +1,4 @@
-// Views of the caller's matrices: quantized W, x and y. They do not own memory; only the functions that take them read
-// it.
+// Views of the caller's matrices: quantized W, x and y. Views own no memory; functions that take them read it.
 #pragma once
 
 #include <cstddef>

@@ -39,7 +39,7 @@ struct Plan {
   std::size_t token_block;  // rows of x per sweep over the weights, at most; a multiple of 4
   std::size_t panels;       // panels that a tile takes side by side, at most; no more than are interleaved
   std::size_t prefetch;  // bytes from the line of weights that is read to the line that is prefetched; 0: no prefetch
-  const char* bound;     // what limits the speed
+  const char* bound;     // the resource that limits the speed
 };
 
 // "lookup", "unpacked lookup", "dot" or "unpacked dot".

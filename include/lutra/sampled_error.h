@@ -17,8 +17,7 @@ struct RowRange {
 
 inline constexpr std::size_t kSampledRows = 256;  // few enough for the slow reference
 
-// Four ranges of rows, kSampledRows in all, spread from the first row to the last. Of a matrix with fewer rows, all
-// rows.
+// Four ranges of rows, kSampledRows in all, spread from the first row to the last. All rows of a smaller matrix.
 inline std::vector<RowRange> SampleRows(std::size_t m) {
   constexpr std::size_t kRanges = 4, kRows = kSampledRows / kRanges;
   if (m <= kSampledRows) return {{0, m}};

@@ -16,8 +16,7 @@ std::uint16_t LoadF16(const std::uint8_t* bytes) { return LoadLittleEndian<std::
 // ggml subtracts offsets, Lutra adds them.
 std::uint16_t NegatedF16(std::uint16_t bits) { return bits ^ 0x8000; }
 
-// Unpacks codes of kBits bits, kBytes bytes at a time: first the lowest field of each byte, then the next field of
-// each.
+// Unpacks codes of kBits bits, kBytes bytes at a time: the lowest field of each byte, then the next field of each.
 template <std::size_t kBytes, int kBits>
 void UnpackFields(const std::uint8_t* bytes, std::size_t size, std::uint8_t* codes) {
   constexpr int kMask = (1 << kBits) - 1;

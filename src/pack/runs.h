@@ -114,7 +114,7 @@ class Encoder {
     for (int plane = 0; plane < e_.planes; ++plane, to += kPlaneStride) {
       if (e_.has_indices()) {
         for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
-          // One product gathers bit `plane` of the four bytes: that of byte j becomes bit 24 + j.
+          // One product gathers bit `plane` of the four bytes: the bit of byte j becomes bit 24 + j.
           const std::uint32_t bits = ((quads[i] >> plane) & 0x01010101u) * 0x01020408u;
           to[i] = (bits >> 24) & 0x0f;
         }

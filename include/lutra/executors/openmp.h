@@ -11,8 +11,8 @@
 namespace lutra {
 
 // Uses the threads of OpenMP's own pool: `threads` of them, or omp_get_max_threads() at the time of the call.
-// Thread-safe. How long idle threads look for work before they sleep is OpenMP's (OMP_WAIT_POLICY). So is what happens
-// if the system refuses it threads or memory: the implementations of g++ and clang end the process.
+// Thread-safe. OMP_WAIT_POLICY sets how long idle threads look for work before they sleep. If the system refuses
+// threads or memory, the OpenMP implementations of g++ and clang end the process.
 class OpenMpExecutor final : public Executor {
  public:
   explicit OpenMpExecutor(std::size_t threads = 0) : threads_(static_cast<int>(threads)) {}

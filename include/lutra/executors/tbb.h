@@ -13,8 +13,8 @@
 namespace lutra {
 
 // Runs in an arena of `threads` of TBB's threads, the caller included; 0: as many as TBB has. Thread-safe.
-// Where memory is short, TBB throws (std::bad_alloc), from the constructor or through the function of Lutra that was
-// called; what that function writes to is then undefined.
+// If memory is short, TBB throws std::bad_alloc, from the constructor or through the Lutra function that runs; the
+// outputs of that function are then undefined.
 class TbbExecutor final : public Executor {
  public:
   explicit TbbExecutor(std::size_t threads = 0)

@@ -114,7 +114,7 @@ class ThreadPool final : public Executor {
   std::atomic<std::size_t> sleeping_{0};
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<std::thread> threads_;  // last: they use what stands above
+  std::vector<std::thread> threads_;  // the last member: threads use all others
 };
 
 }  // namespace lutra

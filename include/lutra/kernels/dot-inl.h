@@ -45,8 +45,8 @@ struct TableOfCodes {
 
 // --- Nibbles of codes to bytes.
 
-// Unpacks quad kQuad of the rows in one part of the planes' lines: `low` gets the rows in the low nibbles, `high` those
-// in the high nibbles.
+// Unpacks quad kQuad of the rows in one part of the planes' lines: `low` gets the rows in the low nibbles, `high`
+// the rows in the high nibbles.
 template <Encoding kEncoding, int kQuad>
 LUTRA_INLINE void UnpackLines(const std::uint8_t* lines, V8& low, V8& high) {
   constexpr int kPlanes = Describe(kEncoding).planes;

@@ -1,5 +1,4 @@
-// The lookup micro-kernel in block scope on indices that are unpacked to L1 once for all rows of x, and their
-// unpacking.
+// The lookup micro-kernel in block scope on unpacked indices, and their unpacking to L1 once for all rows of x.
 #if defined(LUTRA_KERNELS_LOOKUP_BLOCK_UNPACKED_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_LOOKUP_BLOCK_UNPACKED_INL_H_
 #undef LUTRA_KERNELS_LOOKUP_BLOCK_UNPACKED_INL_H_

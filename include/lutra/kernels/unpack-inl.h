@@ -55,8 +55,7 @@ struct NibbleUnpacker {
 
 // --- Planes of indices: an index is one bit of each of four codes.
 
-// Byte j of a 32-bit lane becomes kWeight if bit j of the lane's index is set, otherwise 0. All four bytes hold the
-// index.
+// Byte j of a 32-bit lane, whose four bytes all hold an index, becomes kWeight if bit j of the index is set, else 0.
 template <int kWeight>
 HWY_INLINE V8 SpreadBits(V8 index) {
   static_assert(kWeight == 1 || kWeight == 2);
@@ -74,8 +73,7 @@ HWY_INLINE V8 RepeatBytes(V8 bytes) {
   return hn::TableLookupBytes(bytes, where);
 }
 
-// Moves the high nibble of each byte to the low one. The high nibble of each byte of the result has bits of its
-// neighbour.
+// Moves the high nibble of each byte to the low one. The high nibbles of the result have bits of other bytes.
 HWY_INLINE V8 ShiftToLow(V8 bytes) {
   return hn::BitCast(D8(), hn::ShiftRight<4>(hn::BitCast(hn::Repartition<std::uint16_t, D8>(), bytes)));
 }

@@ -1,5 +1,4 @@
-// How K is cut into K-blocks, chunks and scale runs: the same on every target, so that results do not depend on the
-// CPU.
+// How K is cut into K-blocks, chunks and scale runs: the same on all targets, so results do not depend on the CPU.
 //
 //   K-block    the piece of K that kernels sum in integers before they scale the sum to float. It has min(group,
 //              EncodingInfo::k_block) weights. No K-block straddles two groups. The last K-block of a group or of a row

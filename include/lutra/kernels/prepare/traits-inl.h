@@ -26,7 +26,8 @@ inline constexpr std::size_t kQuadsPerVector = kLayout.blocks;
 inline constexpr std::size_t kLanesF = 4 * kQuadsPerVector;  // floats of a vector
 inline constexpr std::size_t kVectorsPerRun = kFloatsAtOnce / kRunsAtOnce / kLanesF;
 inline constexpr float kFloatMax = 3.40282347e38f;
-// kInt8 tables: x is rounded to 1/256 of a table step. 8 bits is what 16-bit sums have beside the 8 of an entry.
+// kInt8 tables: x is rounded to 1/256 of a table step. Sums have 16 bits: 8 for the
+// entry and 8 below it.
 inline constexpr int kFine = 256;
 
 template <ActivationKind kKind, Precision kPrecision>

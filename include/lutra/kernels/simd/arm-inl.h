@@ -83,7 +83,7 @@ HWY_INLINE V16 FinishPlanes(const PlaneSums& sums) {
   return hn::Add(hn::ConcatEven(D16(), sums.upper, sums.lower), hn::Add(odd, odd));
 }
 
-// Signed codes, up to 127 in magnitude: no two products exceed 2 * 128 * 127 < 2^15.
+// Takes signed codes up to 127 in magnitude: a pair of products is at most 2 * 128 * 127 < 2^15.
 struct WideDot : QuadLoad, WordSums {
   static constexpr int kMaxRows = 2, kVectors = 2;
   template <int kQuad>

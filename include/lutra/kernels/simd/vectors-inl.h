@@ -14,9 +14,9 @@
 #include "hwy/highway.h"
 #include "lutra/layout/panels.h"
 
-// Where kernels stand in lutra::internal. A program that compiles the templates into files of its own defines another
-// name for each target, or the linker would keep one of two equal functions, for the library, too: the program's, which
-// may be compiled with other options.
+// The namespace of the kernels of a target, in lutra::internal. A program that compiles the templates into files of its
+// own defines another name for each target. With the same name, the linker would keep only one copy of each function,
+// and the library might run the program's copy, which may be compiled with other options.
 #ifndef LUTRA_KERNELS_NAMESPACE
 #define LUTRA_KERNELS_NAMESPACE HWY_NAMESPACE
 #endif

@@ -50,7 +50,11 @@ inline const Fault<QuantizedView> kWeightFaults[] = {
     {"w.zero_kind", [](QuantizedView& w) { w.scale_type = DataType::kInt8, w.zero_kind = ZeroKind::kPoint; }},
     {"w.zero_kind", [](QuantizedView& w) { w.scale_type = DataType::kUInt4, w.zero_kind = ZeroKind::kPoint; }},
     {"w.zero_type", [](QuantizedView& w) { w.zero_kind = ZeroKind::kPoint, w.zero_type = DataType::kInt8; }},
-    {"w.zero_type", [](QuantizedView& w) { w.zero_kind = ZeroKind::kPoint, w.zero_type = DataType::kBF16; }},
+    {"w.zero_type",
+     [](QuantizedView& w) {
+       w.zero_kind = ZeroKind::kPoint;  // of a float type, but not that of the scales
+       w.zero_type = w.scale_type == DataType::kBF16 ? DataType::kF16 : DataType::kBF16;
+     }},
     {"w.zero_type", [](QuantizedView& w) { w.zero_kind = ZeroKind::kOffset, w.zero_type = DataType::kUInt4; }},
     {"w.zero_type", [](QuantizedView& w) { w.zero_kind = ZeroKind::kOffset, w.zero_type = static_cast<DataType>(77); }},
     {"w.zero_type",

@@ -17,6 +17,9 @@ enum class DataType : std::uint8_t {
   kUInt4,  // scales of two levels only: 0 .. 15, a byte each in views, four bits when packed
   kUInt8,  // zero points
   kE8M0,   // scales: a byte e is 2^(e - 127) (OCP Microscaling Formats); 255, its NaN, is refused
+  // Scales: a float of 4 bits of exponent (bias 7) and 3 of mantissa (OFP8; NVFP4), without a sign: 0 to 0x7e, which is
+  // 448. Bytes from 0x7f on, NaN and negative numbers, are refused.
+  kE4M3,
 };
 // "f32", "bf16", "e8m0", ... Here and below, Name returns "?" for a value that is no enumerator.
 constexpr const char* Name(DataType type) noexcept {
@@ -35,6 +38,8 @@ constexpr const char* Name(DataType type) noexcept {
       return "uint8";
     case DataType::kE8M0:
       return "e8m0";
+    case DataType::kE4M3:
+      return "e4m3";
   }
   return "?";
 }
@@ -156,11 +161,14 @@ struct QuantizedView {
   DataType scale_type = DataType::kF16;
   ZeroKind zero_kind = ZeroKind::kNone;  // with scales of two levels kNone or kOffset
   // The type of zeros[]. kPoint: kUInt8, kUInt4 (a byte each, 0 .. 15, packed as four bits), or scale_type if that is a
-  // float. kOffset: scale_type, which must not be kE8M0.
+  // float. kOffset: scale_type, which must not be kE8M0 or kE4M3.
   DataType zero_type = DataType::kF16;
   const void* zeros = nullptr;
   const std::uint16_t* super_scales = nullptr;   // if scales have two levels
   const std::uint16_t* super_offsets = nullptr;  // if, moreover, zero_kind is kOffset
+  // Scales of type kE8M0 and kE4M3 are multiplied by it, rounded to float (NVFP4's scale of a tensor). Finite; 1 for
+  // other types.
+  float matrix_scale = 1.0f;
   const float* bias = nullptr;                   // [M] or null
   // [K] or null: a permutation (GPTQ's act-order). Column j of the codes multiplies column order[j] of x. Groups are
   // consecutive columns of the codes.
@@ -175,6 +183,10 @@ constexpr std::size_t ColumnOfX(const QuantizedView& w, std::size_t j) { return 
 // Whether scales of this type are integers that are multiplied by super-scales.
 constexpr bool HasTwoLevels(DataType scale_type) {
   return scale_type == DataType::kInt8 || scale_type == DataType::kUInt4;
+}
+// Whether scales of this type are multiplied by matrix_scale.
+constexpr bool HasMatrixScale(DataType scale_type) {
+  return scale_type == DataType::kE8M0 || scale_type == DataType::kE4M3;
 }
 // The number of elements of scales[] (and of zeros[]), and of super_scales[].
 constexpr std::size_t ScaleCount(const QuantizedView& w) {

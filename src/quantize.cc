@@ -83,10 +83,15 @@ ScaleAndZero Fit(const FormatInfo& f, const Group& group, ZeroKind zero_kind, Da
   }
   low = std::min(low, 0.0f);  // zero stays exact
   high = std::max(high, 0.0f);
-  const auto scale = static_cast<float>((static_cast<double>(high) - low) / (f.levels - 1));
-  float zero = scale > 0 ? -low / scale : 0.0f;
-  if (!IsFloat(zero_type)) zero = std::clamp(std::nearbyint(zero), 0.0f, static_cast<float>(f.levels - 1));
-  return {scale, zero, low};
+  const auto highest = static_cast<float>(f.levels - 1);
+  auto scale = static_cast<float>((static_cast<double>(high) - low) / (f.levels - 1));
+  if (!IsFloat(zero_type)) {
+    const float highest_zero = zero_type == DataType::kUInt4 ? std::min(highest, 15.0f) : highest;
+    scale = std::max(scale, -low / highest_zero);  // the range may need a higher zero point than four bits hold
+    const float zero = scale > 0 ? std::nearbyint(-low / scale) : 0.0f;
+    return {scale, std::clamp(zero, 0.0f, highest_zero), low};
+  }
+  return {scale, scale > 0 ? -low / scale : 0.0f, low};
 }
 
 // The code whose value is nearest to w / scale + zero.

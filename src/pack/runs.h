@@ -11,6 +11,7 @@
 #include "lutra/layout/encodings.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 constexpr std::size_t kMaxPlanes = 4, kMaxChunkWeights = 16;                    // of all encodings
@@ -166,4 +167,5 @@ class Encoder {
 };
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

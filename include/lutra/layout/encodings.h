@@ -22,6 +22,7 @@
 #include "lutra/layout/panels.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 // The index or code that one nibble of a scale run holds: which index (or which code of the four in a 32-bit lane) of
@@ -90,4 +91,5 @@ constexpr int AppendDigit(const ActivationInfo& a, int index, int digit) {
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -23,9 +23,10 @@ if(LUTRA_OBJDUMP AND CMAKE_BUILD_TYPE STREQUAL Release AND CMAKE_SYSTEM_PROCESSO
   set_tests_properties(purity_fails PROPERTIES LABELS code)
 endif()
 
-# A program can link two versions.
+# A program can link two versions, and another Highway.
 if(NOT BUILD_SHARED_LIBS)
+  set(version v${PROJECT_VERSION_MAJOR}_${PROJECT_VERSION_MINOR})
   add_test(NAME symbols COMMAND ${CMAKE_COMMAND} -E env NM=${CMAKE_NM}
-    ${CMAKE_CURRENT_SOURCE_DIR}/support/symbols.sh $<TARGET_FILE:lutra> v${PROJECT_VERSION_MAJOR}_${PROJECT_VERSION_MINOR})
+    ${CMAKE_CURRENT_SOURCE_DIR}/support/symbols.sh $<TARGET_FILE:lutra> ${version} $<$<BOOL:${lutra_highway_inside}>:hwy>)
   set_tests_properties(symbols PROPERTIES LABELS code)
 endif()

@@ -33,6 +33,7 @@ if(LUTRA_PYTHON AND NOT CMAKE_CROSSCOMPILING)
 endif()
 
 if(LUTRA_INSTALL)
+  set(highway ${LUTRA_DEPS_DIR}/highway-${lutra_highway_version})
   set(prefix ${CMAKE_CURRENT_BINARY_DIR}/prefix)
   add_test(NAME install COMMAND ${CMAKE_COMMAND} --install ${PROJECT_BINARY_DIR} --prefix ${prefix})
   set_tests_properties(install PROPERTIES LABELS consumer FIXTURES_SETUP installed)
@@ -41,8 +42,13 @@ if(LUTRA_INSTALL)
   set_tests_properties(consumer_find_package consumer_find_package_c PROPERTIES FIXTURES_REQUIRED installed)
   # A Highway that is not installed was fetched: a shared library hides its functions.
   if(hwy_FOUND OR NOT BUILD_SHARED_LIBS)
-    lutra_consumer(own_kernels -Dlutra_ROOT=${prefix} -DHIGHWAY_INCLUDE_DIR=${LUTRA_DEPS_DIR}/highway-${lutra_highway_version})
+    lutra_consumer(own_kernels -Dlutra_ROOT=${prefix} -DHIGHWAY_INCLUDE_DIR=${highway})
     set_tests_properties(consumer_own_kernels PROPERTIES FIXTURES_REQUIRED installed)
+  endif()
+
+  if(NOT hwy_FOUND AND NOT BUILD_SHARED_LIBS)
+    lutra_consumer(beside_highway -Dlutra_ROOT=${prefix} -DHIGHWAY_DIR=${highway})
+    set_tests_properties(consumer_beside_highway PROPERTIES FIXTURES_REQUIRED installed)
   endif()
 
   find_program(LUTRA_PKG_CONFIG pkg-config REQUIRED)
@@ -59,10 +65,10 @@ if(LUTRA_INSTALL)
   set_tests_properties(consumer_pkg_config PROPERTIES LABELS consumer FIXTURES_REQUIRED installed)
 endif()
 
-# An older Highway that is installed is refused, with advice (where a newer one is, that one is taken).
+# An older Highway is refused, with advice: one that is installed (where a newer one is, that one is taken) ...
+set(old ${CMAKE_CURRENT_BINARY_DIR}/old_highway)
 if(NOT hwy_FOUND AND NOT CMAKE_CROSSCOMPILING)
   include(CMakePackageConfigHelpers)
-  set(old ${CMAKE_CURRENT_BINARY_DIR}/old_highway)
   write_basic_package_version_file(${old}/hwy-config-version.cmake VERSION 1.0.3 COMPATIBILITY SameMajorVersion)
   file(TOUCH ${old}/hwy-config.cmake)
   add_test(NAME old_highway_is_refused
@@ -71,3 +77,12 @@ if(NOT hwy_FOUND AND NOT CMAKE_CROSSCOMPILING)
     LABELS consumer
     PASS_REGULAR_EXPRESSION "Highway 1\\.0\\.3 is installed.*apt-get[ \n]+remove[ \n]+libhwy-dev")
 endif()
+# ... and one that the parent project builds.
+file(WRITE ${old}/hwy/base.h "#define HWY_MAJOR 1\n#define HWY_MINOR 1\n#define HWY_PATCH 0\n")
+file(TOUCH ${old}/hwy/targets.cc)
+add_test(NAME parents_old_highway_is_refused
+  COMMAND ${CMAKE_COMMAND} -S ${CMAKE_CURRENT_SOURCE_DIR}/consumer/parents_highway -B ${old}/parents_build
+    -G ${CMAKE_GENERATOR} ${consumer_options} -DHIGHWAY_DIR=${old})
+set_tests_properties(parents_old_highway_is_refused PROPERTIES
+  LABELS consumer
+  PASS_REGULAR_EXPRESSION "target hwy is Highway 1\\.1\\.0,[ \n]+but[ \n]+Lutra[ \n]+needs[ \n]+1\\.2\\.0")

@@ -37,6 +37,10 @@
 #include "lutra/kernels/simd/emu-inl.h"
 #include "lutra/kernels/simd/x86-inl.h"
 
+#if defined(LUTRA_HIGHWAY)  // these files share the functions of the Highway inside Lutra
+static_assert(HWY_MAJOR * 100 + HWY_MINOR == LUTRA_HIGHWAY, "Highway's headers are not of the version inside Lutra");
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 float F16ToF32(std::uint16_t bits) noexcept {
   const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000) << 16;
@@ -48,4 +49,5 @@ std::uint16_t F32ToBF16(float value) noexcept {
   return static_cast<std::uint16_t>((word + 0x7fff + (word >> 16 & 1)) >> 16);
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

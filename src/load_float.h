@@ -9,6 +9,7 @@
 #include "lutra/matrix.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 inline float LoadFloat(const void* data, DataType type, std::size_t i) {
@@ -24,4 +25,5 @@ inline float LoadFloat(const void* data, DataType type, std::size_t i) {
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -10,6 +10,7 @@
 #include "validate.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 using internal::kNR;
@@ -219,4 +220,5 @@ Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, 
   return {};
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -12,6 +12,7 @@
 #include "validate.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 using internal::Checksum;
@@ -251,4 +252,5 @@ Status LoadPacked(const char* path, const PackOptions& options, PackedMatrix* w,
   return LoadAligned(bytes, size, "path", options, {}, std::move(file), w, loaded);
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -8,6 +8,7 @@
 #include "validate.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 using internal::kNR;
@@ -121,4 +122,5 @@ Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precisi
                                    activations);
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -10,6 +10,7 @@
 #include "validate.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 using internal::LoadFloat;
@@ -223,4 +224,5 @@ Status Dequantize(const QuantizedView& w, float* out, std::size_t row_stride) {
   return {};
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

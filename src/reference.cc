@@ -11,6 +11,7 @@
 #include "validate.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 using internal::CenterAt;
@@ -249,4 +250,5 @@ Status ReferenceRmsNorm(const ActivationView& x, const RmsNorm& norm, float* out
   return {};
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

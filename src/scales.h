@@ -9,6 +9,7 @@
 #include "lutra/matrix.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 // The index of the weight's group in scales[] and zeros[].
@@ -63,4 +64,5 @@ inline float CenterAt(const QuantizedView& w, const MethodInfo& method, std::siz
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -6,6 +6,7 @@
 #include "lutra/layout/qparams.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 Status ValidateOrder(const std::uint32_t* order, std::size_t k, const char* name) {
@@ -130,4 +131,5 @@ Status NotNormalized(const RmsNorm& norm, std::size_t k) {
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

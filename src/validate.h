@@ -10,6 +10,7 @@
 #include "lutra/status.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 #define LUTRA_RETURN_IF_ERROR(expression)         \
@@ -91,4 +92,5 @@ Status ValidateNorm(const RmsNorm& norm);
 Status NotNormalized(const RmsNorm& norm, std::size_t k);
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

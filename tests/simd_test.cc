@@ -15,6 +15,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace HWY_NAMESPACE {
 
@@ -236,11 +237,13 @@ inline void CheckAll() {
 
 }  // namespace HWY_NAMESPACE
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 HWY_EXPORT(CheckAll);
 
@@ -255,5 +258,6 @@ TEST(Simd, EveryTarget) {
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra
 #endif  // HWY_ONCE

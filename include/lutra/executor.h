@@ -6,6 +6,7 @@
 #include "lutra/export.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // Lutra starts no threads. Implement this over a thread pool to let one call use several.
 class LUTRA_API Executor {
@@ -23,4 +24,5 @@ class LUTRA_API Executor {
 // The default executor: runs all tasks on the calling thread, in order. Thread-safe, without state.
 LUTRA_API Executor& SerialExecutor();
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -13,6 +13,7 @@
 #include "lutra/status.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // A tensor of a file: its name, type and shape, and its bytes.
 struct GgufTensor {
@@ -71,4 +72,5 @@ inline Status ImportGguf(const GgufTensor& tensor, QuantizedMatrix* w) {
   return ImportGguf(tensor.type, tensor.data, tensor.size, tensor.m(), tensor.k(), w);
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

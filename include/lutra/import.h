@@ -15,6 +15,7 @@
 #include "lutra/status.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // --- GGUF (ggml, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). gguf_file.h finds the tensors of a file.
 
@@ -106,4 +107,5 @@ struct AwqView {
 // Fails as the head of this file says. kUnsupported: another group_size.
 LUTRA_API Status ImportAwq(const AwqView& awq, QuantizedMatrix* w);
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -10,6 +10,7 @@
 #include "lutra/status.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // Maps a file, or reads it on systems without mmap. The file must not change while it is mapped. If another file is
 // renamed over it, the mapping keeps the old bytes. Movable. Any number of threads may read the bytes.
@@ -43,4 +44,5 @@ class LUTRA_API MappedFile {
   Buffer copy_;  // holds data_ if that is not mapped
 };
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -11,6 +11,7 @@
 #include "lutra/status.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // Multiplies prepared x[N x K] with w[M x K] and writes y[N x M], over context.executor. x must fit w
 // (Activations::Fits), y.n must be x.n() and y.m must be w.m(). y must not overlap w or x. Never allocates.
@@ -28,4 +29,5 @@ LUTRA_API Status MatMul(const PackedMatrix& w, const ActivationView& x, const Ou
 LUTRA_API Status MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView& y, std::size_t m_begin,
                              std::size_t m_end);
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -7,6 +7,7 @@
 #include "lutra/format.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // The type of array elements.
 enum class DataType : std::uint8_t {
@@ -217,4 +218,5 @@ inline QuantizedView Rows(QuantizedView w, std::size_t begin, std::size_t end) {
   return w;
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -17,6 +17,7 @@
 #include "lutra/status.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // The number of bytes that SavePacked writes. All functions here are thread-safe.
 LUTRA_API std::size_t PackedFileSize(const PackedMatrix& w);
@@ -62,4 +63,5 @@ LUTRA_API Status LoadPacked(const void* bytes, std::size_t size, const PackOptio
 // if the file cannot be read.
 LUTRA_API Status LoadPacked(const char* path, const PackOptions& options, PackedMatrix* w, Loaded* loaded = nullptr);
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -10,6 +10,7 @@
 #include "lutra/status.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // Options of Quantize.
 struct QuantizeOptions {
@@ -40,4 +41,5 @@ LUTRA_API Status Quantize(const float* weights, std::size_t m, std::size_t k, st
 // null `out` and a stride below K.
 LUTRA_API Status Dequantize(const QuantizedView& w, float* out, std::size_t row_stride);
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -3,6 +3,7 @@
 #include "c_api/c_api.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace c_api {
 namespace {
 
@@ -206,4 +207,5 @@ Status MakeOptions(const char* name, const lutra_context* context, PackOptions* 
 }
 
 }  // namespace c_api
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

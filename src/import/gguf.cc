@@ -11,6 +11,7 @@
 #include "validate.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 // --- The table.
@@ -243,4 +244,5 @@ Status ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std
   return {};
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -8,6 +8,7 @@
 #include "memory/little_endian.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace {
 
@@ -122,4 +123,5 @@ void DecodeTQ2_0(const std::uint8_t* from, const GgufBlock& to) {
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

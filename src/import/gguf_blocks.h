@@ -3,7 +3,10 @@
 
 #include <cstdint>
 
+#include "lutra/version.h"
+
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 // Where a decode function writes the contents of a block. With scales of two levels, the block is a super-group:
@@ -21,4 +24,5 @@ GgufDecode DecodeQ1_0, DecodeQ2_0, DecodeQ4_0, DecodeQ4_1, DecodeQ2_K, DecodeQ3_
     DecodeMxfp4;
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

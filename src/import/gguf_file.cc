@@ -10,6 +10,7 @@
 #include "validate.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 constexpr std::size_t kMaxSize = std::numeric_limits<std::size_t>::max();
@@ -197,4 +198,5 @@ const GgufTensor* GgufFile::Find(std::string_view name) const {
   return found != begin + size_ && (*found)->name == name ? *found : nullptr;
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

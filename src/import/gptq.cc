@@ -10,6 +10,7 @@
 #include "validate.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 // Value j of `bits` bits from words that are `stride` apart.
@@ -200,4 +201,5 @@ Status ImportAwq(const AwqView& awq, QuantizedMatrix* w) {
   return Build(shape, awq.scales.data, nullptr, zero_at, code_at, w);
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -16,6 +16,7 @@
 #endif
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 constexpr Status Failed(const char* reason) { return {StatusCode::kIo, "path", reason}; }
@@ -80,4 +81,5 @@ void MappedFile::Close() {}
 
 #endif
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -12,6 +12,7 @@
 #include "validate.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 using internal::Geometry;
@@ -148,4 +149,5 @@ Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* pa
   return {};
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -9,6 +9,7 @@
 #include "lutra/executor.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // Uses the threads of OpenMP's own pool: `threads` of them, or omp_get_max_threads() at the time of the call.
 // Thread-safe. OMP_WAIT_POLICY sets how long idle threads look for work before they sleep. If the system refuses
@@ -31,4 +32,5 @@ class OpenMpExecutor final : public Executor {
   int threads_;
 };
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -11,6 +11,7 @@
 #include "lutra/executor.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // Runs in an arena of `threads` of TBB's threads, the caller included; 0: as many as TBB has. Thread-safe.
 // If memory is short, TBB throws std::bad_alloc, from the constructor or through the Lutra function that runs; the
@@ -37,4 +38,5 @@ class TbbExecutor final : public Executor {
   tbb::task_arena arena_;
 };
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

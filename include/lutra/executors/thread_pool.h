@@ -14,6 +14,7 @@
 #include "lutra/executor.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // Keeps threads - 1 threads; the caller of ParallelFor is one more. Threads take tasks one by one, so slow threads take
 // fewer. Idle threads look for work for kSpin, then they sleep. A call starts in about 1 us if threads are awake, in
@@ -117,4 +118,5 @@ class ThreadPool final : public Executor {
   std::vector<std::thread> threads_;  // the last member: threads use all others
 };
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -45,6 +45,9 @@ struct GgufTypeList {
 LUTRA_API GgufTypeList GgufTypes();
 // The type with this id; null if ggml has none. Thread-safe.
 LUTRA_API const GgufType* FindGgufType(std::uint32_t id);
+// Why ImportGguf does not import this type; null if it does. Of a type that ggml does not have, but a fork of it, the
+// text says which one. The text has static storage duration. Thread-safe.
+LUTRA_API const char* GgufRefusal(std::uint32_t type);
 
 // Imports a tensor W[M x K] from `size` bytes at any address: the blocks of row 0, then the blocks of row 1, and so on.
 // Fails with kUnsupported on a type with a refusal; the refusal is the reason of the status.

@@ -8,6 +8,7 @@
 
 #include "lutra/matrix.h"
 #include "lutra/status.h"
+#include "memory/elements.h"
 
 namespace lutra {
 namespace internal {
@@ -43,10 +44,10 @@ inline bool IsFinite(float value) {
   return (bits & 0x7f800000u) != 0x7f800000u;
 }
 
-// Whether `count` values of any type are finite. Integers always are.
+// Whether `count` values of any type, at any address, are finite. Integers always are.
 inline bool AllFinite(const void* data, DataType type, std::size_t count) {
   if (type == DataType::kF32) {
-    const auto* values = static_cast<const float*>(data);
+    const Elements<float> values(data);
     for (std::size_t i = 0; i < count; ++i) {
       if (!IsFinite(values[i])) return false;
     }
@@ -58,7 +59,7 @@ inline bool AllFinite(const void* data, DataType type, std::size_t count) {
   }
   if (!IsFloat(type)) return true;
   const std::uint16_t exponent = type == DataType::kF16 ? 0x7c00 : 0x7f80;
-  const auto* values = static_cast<const std::uint16_t*>(data);
+  const Elements<std::uint16_t> values(data);
   for (std::size_t i = 0; i < count; ++i) {
     if ((values[i] & exponent) == exponent) return false;
   }

@@ -50,12 +50,14 @@ TEST_F(LutraCStatus, NullStructuresAndOutputs) {
   EXPECT_TRUE(CRefused(lutra_import_gguf(2, nullptr, 18, 1, 32, nullptr), "w"));
   EXPECT_TRUE(CRefused(lutra_import_gguf(8, &weight, 4, 1, 32, &quantized_), "type", LUTRA_UNSUPPORTED));
   EXPECT_TRUE(CRefused(lutra_import_gptq(nullptr, &quantized_), "gptq"));
+  EXPECT_TRUE(CRefused(lutra_gptq_plausible_zeros(nullptr, nullptr), "gptq"));
   EXPECT_TRUE(CRefused(lutra_import_awq(nullptr, &quantized_), "awq"));
   lutra_gptq_view gptq = {};
   lutra_awq_view awq = {};
   EXPECT_TRUE(CRefused(lutra_import_gptq(&gptq, nullptr), "w"));
   EXPECT_TRUE(CRefused(lutra_import_awq(&awq, nullptr), "w"));
   EXPECT_TRUE(CRefused(lutra_import_gptq(&gptq, &quantized_), "gptq.bits"));
+  EXPECT_TRUE(CRefused(lutra_gptq_plausible_zeros(&gptq, nullptr), "readings"));
   EXPECT_TRUE(CRefused(lutra_matmul(packed_, x_, nullptr, nullptr), "y"));
   EXPECT_TRUE(CRefused(lutra_matmul_range(packed_, x_, nullptr, 0, 0), "y"));
   EXPECT_TRUE(CRefused(lutra_context_create(1, nullptr), "context"));

@@ -40,6 +40,12 @@ lutra_status lutra_import_gguf(uint32_t type, const void* data, size_t size, siz
   return ToC(status);
 }
 
+lutra_status lutra_gptq_plausible_zeros(const lutra_gptq_view* gptq, uint32_t* readings) noexcept {
+  Status status = CheckNotNull(gptq, "gptq");
+  if (status.ok()) status = lutra::PlausibleGptqZeros(FromC(*gptq), readings);
+  return ToC(status);
+}
+
 lutra_status lutra_import_gptq(const lutra_gptq_view* gptq, lutra_quantized** w) noexcept {
   lutra::QuantizedMatrix result;
   Status status = FirstError({CheckNotNull(gptq, "gptq"), CheckNotNull(w, "w")});

@@ -76,7 +76,7 @@ void CheckGguf(Input& input) {
 }
 
 std::ptrdiff_t PickGroupSize(Input& input) {
-  constexpr std::ptrdiff_t kSizes[] = {16, 32, 64, 128, 256, -1, 48, 0, -2, 1024};
+  constexpr std::ptrdiff_t kSizes[] = {16, 32, 64, 128, 256, -1, 48, 0, -2, 512, 40};
   return input.Pick(kSizes);
 }
 
@@ -101,7 +101,7 @@ void CheckGptq(Input& input) {
   if (input.Rarely(16)) gptq.m = input.Below(64);
   if (input.Rarely(16)) gptq.k = input.Below(64);
   gptq.group_size = PickGroupSize(input);
-  gptq.zeros = static_cast<GptqZeros>(input.Below(16) % 3);
+  gptq.zeros = static_cast<GptqZeros>(input.Below(16) % 5);
   const std::size_t groups = Groups(gptq.k, gptq.group_size), bits = static_cast<std::size_t>(gptq.bits);
   const std::size_t cut = input.Rarely(16) ? 1 : 0;
   const bool has_groups = input.Flag(), swaps = input.Flag();
@@ -124,6 +124,8 @@ void CheckGptq(Input& input) {
   if (has_groups) gptq.g_idx = g_idx;
   QuantizedMatrix w;
   CheckImported(input, ImportGptq(gptq, &w), w, gptq.m, gptq.k);
+  std::uint32_t readings = 0;
+  EXPECT_EQ(PlausibleGptqZeros(gptq, &readings).ok(), readings != 0);
 }
 
 void CheckAwq(Input& input) {

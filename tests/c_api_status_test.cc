@@ -37,6 +37,8 @@ TEST_F(LutraCStatus, NullStructuresAndOutputs) {
   EXPECT_TRUE(CRefused(lutra_save_bytes(packed_, nullptr, 0), "bytes"));
   EXPECT_TRUE(CRefused(lutra_load(nullptr, nullptr, nullptr, &packed_, nullptr), "path"));
   EXPECT_TRUE(CRefused(lutra_load("", nullptr, nullptr, nullptr, nullptr), "w"));
+  EXPECT_TRUE(CRefused(lutra_load_unmapped(nullptr, nullptr, nullptr, &packed_, nullptr), "path"));
+  EXPECT_TRUE(CRefused(lutra_load_unmapped("", nullptr, nullptr, nullptr, nullptr), "w"));
   EXPECT_TRUE(CRefused(lutra_load_bytes(nullptr, 0, nullptr, nullptr, &packed_, nullptr), "bytes"));
   EXPECT_TRUE(CRefused(lutra_load_bytes("", 0, nullptr, nullptr, nullptr, nullptr), "w"));
   EXPECT_TRUE(CRefused(lutra_activations_create(nullptr), "activations"));

@@ -22,8 +22,8 @@ class LUTRA_API GgufModel {
   // Opens the file at `path`. If it is a part of a split model (split.count is above 1), opens all parts, whose names
   // end in -00001-of-00003.gguf; `path` may be any of them. Files are mapped, or read: see MappedFile.
   //
-  // Fails, with this object unchanged: as MappedFile::Open and GgufFile::Parse do; with kInvalidArgument if the name of a
-  // part does not end like that, if a part has another split.count or not its split.no, or if there are not
+  // Fails, with this object unchanged: as MappedFile::Open and GgufFile::Parse do; with kInvalidArgument if the name of
+  // a part does not end like that, if a part has another split.count or not its split.no, or if there are not
   // split.tensors.count tensors in all; with kIo if a part cannot be read; and if memory is short.
   Status Open(const char* path, FileAccess access = FileAccess::kMap);
 

@@ -288,20 +288,25 @@ LUTRA_C_API lutra_status lutra_packed_destroy(lutra_packed** w) LUTRA_C_NOEXCEPT
 typedef int32_t lutra_loaded;
 enum {
   LUTRA_LOADED_IN_PLACE = 0,  // without a copy
-  LUTRA_LOADED_COPIED = 1,    // the bytes were not aligned to 64
+  LUTRA_LOADED_COPIED = 1,    // the bytes were not aligned to 64, or read from a file
   LUTRA_LOADED_REPACKED = 2   // the target has another layout than the bytes
 };
 
-// Writes w to a file. It is written as path + ".part" first and then renamed.
+// Writes w to a file, under a name of its own that is then renamed: see lutra::SavePacked.
 LUTRA_C_API lutra_status lutra_save(const lutra_packed* w, const char* path) LUTRA_C_NOEXCEPT;
 
 // Writes the same to bytes[0 .. size); size is lutra_packed_info's file_size.
 LUTRA_C_API lutra_status lutra_save_bytes(const lutra_packed* w, void* bytes, size_t size) LUTRA_C_NOEXCEPT;
 
 // Maps a file that lutra_save wrote; refuses damaged ones. `target` as in lutra_pack. Sets *loaded on success, unless
-// `loaded` is NULL.
+// `loaded` is NULL. The file must not be truncated while it is mapped: the system would end the program with a signal
+// (SIGBUS) when w is multiplied.
 LUTRA_C_API lutra_status lutra_load(const char* path, const char* target, lutra_context* context, lutra_packed** w,
                                     lutra_loaded* loaded) LUTRA_C_NOEXCEPT;
+
+// The same without a mapping: reads the file to memory that w owns.
+LUTRA_C_API lutra_status lutra_load_unmapped(const char* path, const char* target, lutra_context* context,
+                                             lutra_packed** w, lutra_loaded* loaded) LUTRA_C_NOEXCEPT;
 
 // The same from memory. If *loaded is LUTRA_LOADED_IN_PLACE, `bytes` must outlive w, unchanged.
 LUTRA_C_API lutra_status lutra_load_bytes(const void* bytes, size_t size, const char* target, lutra_context* context,

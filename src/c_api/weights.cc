@@ -143,6 +143,14 @@ lutra_status lutra_load(const char* path, const char* target, lutra_context* con
   return ToC(LoadWith(load, target, context, w, loaded));
 }
 
+lutra_status lutra_load_unmapped(const char* path, const char* target, lutra_context* context, lutra_packed** w,
+                                 lutra_loaded* loaded) noexcept {
+  const auto load = [&](const lutra::PackOptions& options, lutra::PackedMatrix* result, lutra::Loaded* how) {
+    return lutra::LoadPacked(path, options, result, how, lutra::FileAccess::kRead);
+  };
+  return ToC(LoadWith(load, target, context, w, loaded));
+}
+
 lutra_status lutra_load_bytes(const void* bytes, size_t size, const char* target, lutra_context* context,
                               lutra_packed** w, lutra_loaded* loaded) noexcept {
   const auto load = [&](const lutra::PackOptions& options, lutra::PackedMatrix* result, lutra::Loaded* how) {

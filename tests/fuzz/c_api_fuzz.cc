@@ -246,8 +246,10 @@ class Machine {
     if (saved && fault == 4) {
       EXPECT_EQ(truncate(path.c_str(), static_cast<off_t>(input_.Below(8192))), 0);
     }
+    const bool maps = fault != 5;
     Load([&](const char* target, lutra_context* context, lutra_packed** out, lutra_loaded* loaded) {
-      return lutra_load(name, target, context, out, loaded);
+      return maps ? lutra_load(name, target, context, out, loaded)
+                  : lutra_load_unmapped(name, target, context, out, loaded);
     });
     if (saved) {
       EXPECT_EQ(std::remove(path.c_str()), 0);

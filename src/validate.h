@@ -73,7 +73,7 @@ inline bool AllNibbles(const void* data, std::size_t count) {
   return seen < 16;
 }
 
-// Checks that order[K] is a permutation; `name` is the argument that an error names. Allocates K bits.
+// Checks that order[K], at any address, is a permutation; `name` is the argument that an error names. Allocates K bits.
 Status ValidateOrder(const std::uint32_t* order, std::size_t k, const char* name);
 
 // Checks the fields of a view, without its pointers and arrays.

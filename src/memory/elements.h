@@ -21,6 +21,7 @@ template <class T>
 class Elements {
  public:
   explicit Elements(const void* data) : data_(static_cast<const std::uint8_t*>(data)) {}
+  const void* data() const { return data_; }
   T operator[](std::size_t i) const { return LoadElement<T>(data_, i); }
   Elements From(std::size_t i) const { return Elements(data_ + i * sizeof(T)); }
 

@@ -1,4 +1,4 @@
-// Copies of arrays at addresses that are not multiples of the size of their elements.
+// Copies of arrays and views at addresses that are not multiples of the size of their elements.
 #pragma once
 
 #include <cstddef>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lutra/import.h"
+#include "lutra/matrix.h"
 
 namespace lutra::test {
 
@@ -25,6 +26,33 @@ class Misaligned {
  private:
   std::vector<std::uint8_t> bytes_;
   std::size_t size_;
+};
+
+// A copy of the arrays of a view, each at an odd address.
+class MisalignedView {
+ public:
+  explicit MisalignedView(const QuantizedView& w) : view_(w) {
+    const std::size_t scales = ScaleCount(w), supers = 2 * SuperScaleCount(w);
+    Move(scales * SizeOf(w.scale_type), &view_.scales);
+    Move(scales * ZeroSize(w), &view_.zeros);
+    Move(supers, &view_.super_scales);
+    Move(supers, &view_.super_offsets);
+    Move(w.m * sizeof(float), &view_.bias);
+    Move(w.k * sizeof(std::uint32_t), &view_.order);
+  }
+
+  const QuantizedView& view() const { return view_; }
+
+ private:
+  template <class T>
+  void Move(std::size_t size, const T** data) {
+    if (*data == nullptr) return;
+    copies_.emplace_back(static_cast<const std::uint8_t*>(static_cast<const void*>(*data)), size);
+    *data = static_cast<const T*>(static_cast<const void*>(copies_.back().data()));
+  }
+
+  QuantizedView view_;
+  std::vector<Misaligned<std::uint8_t>> copies_;  // whose bytes stay where they are when it grows
 };
 
 }  // namespace lutra::test

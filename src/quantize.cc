@@ -6,6 +6,7 @@
 
 #include "load_float.h"
 #include "lutra/float16.h"
+#include "memory/elements.h"
 #include "scales.h"
 #include "validate.h"
 
@@ -30,7 +31,7 @@ float StoreFloat(float value, void* data, DataType type, std::size_t i) {
 
 // The weights that share a scale: `count` of each of `rows` rows.
 struct Group {
-  const float* weights;
+  internal::Elements<float> weights;
   std::size_t rows, row_stride, count;
 
   template <class Function>
@@ -128,7 +129,7 @@ void QuantizeGroup(const FormatInfo& f, const Group& group, std::size_t at, Quan
 }
 
 // Quantizes every group of W[M x K]; M and K are not 0.
-void QuantizeGroups(const float* weights, std::size_t row_stride, QuantizedMatrix& w) {
+void QuantizeGroups(const internal::Elements<float>& weights, std::size_t row_stride, QuantizedMatrix& w) {
   const QuantizedView& v = w.view();
   const FormatInfo& f = Describe(v.format);
   const bool whole = v.group == kPerMatrix;
@@ -136,7 +137,8 @@ void QuantizeGroups(const float* weights, std::size_t row_stride, QuantizedMatri
   for (std::size_t row = 0; row < (whole ? 1 : v.m); ++row) {
     for (std::size_t g = 0; g < groups; ++g) {
       const std::size_t begin = g * size;
-      const Group group{weights + row * row_stride + begin, whole ? v.m : 1, row_stride, std::min(size, v.k - begin)};
+      const Group group{weights.From(row * row_stride + begin), whole ? v.m : 1, row_stride,
+                        std::min(size, v.k - begin)};
       QuantizeGroup(f, group, row * groups + g, w, w.codes() + row * v.k + begin);
     }
   }
@@ -177,9 +179,9 @@ Status ValidateRows(const float* data, std::size_t m, std::size_t k, std::size_t
   return {};
 }
 
-bool AllRowsFinite(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride) {
+bool AllRowsFinite(const internal::Elements<float>& weights, std::size_t m, std::size_t k, std::size_t row_stride) {
   for (std::size_t row = 0; k != 0 && row < m; ++row) {
-    if (!internal::AllFinite(weights + row * row_stride, DataType::kF32, k)) return false;
+    if (!internal::AllFinite(weights.From(row * row_stride).data(), DataType::kF32, k)) return false;
   }
   return true;
 }
@@ -201,10 +203,11 @@ Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t 
   const QuantizedView shape = ShapeOf(m, k, options);
   LUTRA_RETURN_IF_ERROR(ValidateOptions(shape));
   LUTRA_RETURN_IF_ERROR(ValidateRows(weights, m, k, row_stride, "weights"));
-  if (!AllRowsFinite(weights, m, k, row_stride)) return Status::Invalid("weights", "holds a value that is not finite");
+  const internal::Elements<float> elements(weights);
+  if (!AllRowsFinite(elements, m, k, row_stride)) return Status::Invalid("weights", "holds a value that is not finite");
   QuantizedMatrix result;
   LUTRA_RETURN_IF_ERROR(result.Allocate(shape));
-  if (m != 0 && k != 0) QuantizeGroups(weights, row_stride, result);
+  if (m != 0 && k != 0) QuantizeGroups(elements, row_stride, result);
   *w = std::move(result);
   return {};
 }

@@ -14,6 +14,7 @@ namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
+using internal::BiasAt;
 using internal::CenterAt;
 using internal::LoadFloat;
 using internal::ScaleAt;
@@ -112,7 +113,7 @@ Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* 
       row[k] = WeightAt<double>(w, m, k, f.value(w.codes[m * w.code_stride + k]));
     }
     for (std::size_t n = 0; n < x.n; ++n) {
-      double sum = w.bias != nullptr ? w.bias[m] : 0.0;
+      double sum = BiasAt(w, m);
       for (std::size_t k = 0; k < w.k; ++k) sum += row[k] * X(w, x, n, k);
       y[n * w.m + m] = sum;
     }
@@ -146,7 +147,7 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, Act
       }
     }
     if (w.bias != nullptr) {
-      for (std::size_t m = 0; m < w.m; ++m) y[n * w.m + m] += w.bias[m];
+      for (std::size_t m = 0; m < w.m; ++m) y[n * w.m + m] += BiasAt(w, m);
     }
   }
   return {};
@@ -213,7 +214,7 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
         underflow +=
             ((scale * reach + center) * count * 0x1p14 + (1 + integers) * (sum + count * unit) + 2) * kSmallest;
       }
-      const double bias = w.bias != nullptr ? std::fabs(double{w.bias[m]}) : 0.0;
+      const double bias = std::fabs(double{BiasAt(w, m)});
       const double floats = (blocks + 6) * kEpsilon * (terms + bias);
       bound[n * w.m + m] = lookups + rounding + floats + underflow;
     }

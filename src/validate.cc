@@ -10,11 +10,12 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 Status ValidateOrder(const std::uint32_t* order, std::size_t k, const char* name) {
+  const Elements<std::uint32_t> columns(order);
   Buffer seen;
   if (!seen.Reserve(k / 8 + 1)) return Status::OutOfMemory(name);
   std::memset(seen.data(), 0, k / 8 + 1);
   for (std::size_t j = 0; j < k; ++j) {
-    const std::size_t column = order[j];
+    const std::size_t column = columns[j];
     const unsigned bit = 1u << column % 8;
     if (column >= k || (seen.data()[column / 8] & bit) != 0) {
       return Status::Invalid(name, "is not a permutation of 0 .. K - 1");

@@ -11,6 +11,7 @@
 
 #include "lutra/lutra.h"
 #include "support/faults.h"
+#include "support/misaligned.h"
 #include "support/problem.h"
 #include "support/testing.h"
 
@@ -309,6 +310,25 @@ TEST(QuantizedMatrix, RefusesFaultyShapes) {
     SCOPED_TRACE(::testing::Message() << "fault " << &fault - kWeightFaults << " " << fault.argument);
     EXPECT_TRUE(Refused(q.Allocate(faulty), fault.argument));
     EXPECT_EQ(q.codes(), codes);
+  }
+}
+
+TEST(Quantize, TakesWeightsAtAnyAddress) {
+  Random random(11);
+  const std::size_t m = 3, k = 70;
+  std::vector<float> weights(m * k);
+  for (float& weight : weights) weight = random.Gaussian();
+  const Misaligned<float> odd(weights.data(), weights.size());
+  for (const FormatInfo& f : kFormats) {
+    for (const std::size_t group : {std::size_t{32}, kPerMatrix}) {
+      QuantizeOptions options;
+      options.format = f.format;
+      options.group = group;
+      QuantizedMatrix expected, w;
+      ASSERT_TRUE(Ok(Quantize(weights.data(), m, k, k, options, &expected)));
+      ASSERT_TRUE(Ok(Quantize(odd.data(), m, k, k, options, &w)));
+      ExpectSame(w.view(), expected.view());
+    }
   }
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "import/gguf_blocks.h"
+#include "import/gguf_foreign.h"
 #include "lutra/import.h"
 #include "validate.h"
 
@@ -216,7 +217,7 @@ Status ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std
                   QuantizedMatrix* w) {
   if (w == nullptr) return Status::Invalid("w", "is null");
   const GgufType* const type = FindGgufType(type_id);
-  if (type == nullptr) return Status::Unsupported("type", "is not one that ggml has");
+  if (type == nullptr) return Status::Unsupported("type", internal::ForeignGgufType(type_id));
   if (type->refusal != nullptr) return Status::Unsupported("type", type->refusal);
   QuantizedView shape;
   shape.format = type->format;

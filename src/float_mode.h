@@ -42,7 +42,7 @@ class FloatMode {
 #elif defined(__aarch64__)
   using Bits = std::uint64_t;  // of FPCR
   // AHP, DN, FZ, rounding, FZ16; traps; NEP, AH, FIZ.
-  static constexpr Bits kOther = 127u << 19 | 0x9f00u | 7u;
+  static constexpr Bits kOther = 255u << 19 | 0x9f00u | 7u;
   static Bits Standard(Bits bits) { return bits & ~kOther; }
   static Bits Read() {
     Bits bits;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "float_mode.h"
 #include "load_float.h"
 #include "lutra/float16.h"
 #include "memory/elements.h"
@@ -207,6 +208,7 @@ Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t 
   if (!AllRowsFinite(elements, m, k, row_stride)) return Status::Invalid("weights", "holds a value that is not finite");
   QuantizedMatrix result;
   LUTRA_RETURN_IF_ERROR(result.Allocate(shape));
+  const internal::FloatMode mode;
   if (m != 0 && k != 0) QuantizeGroups(elements, row_stride, result);
   *w = std::move(result);
   return {};
@@ -218,6 +220,7 @@ Status Dequantize(const QuantizedView& w, float* out, std::size_t row_stride) {
   LUTRA_RETURN_IF_ERROR(ValidateRows(out, w.m, w.k, row_stride, "out"));
   if (!AllCodesExist(w)) return Status::Invalid("w.codes", "holds a code that the format does not have");
   const FormatInfo& f = Describe(w.format);
+  const internal::FloatMode mode;
   for (std::size_t m = 0; m < w.m; ++m) {
     for (std::size_t k = 0; k < w.k; ++k) {
       out[m * row_stride + ColumnOfX(w, k)] =

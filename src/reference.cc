@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "float_mode.h"
 #include "load_float.h"
 #include "lutra/buffer.h"
 #include "lutra/layout/k_blocks.h"
@@ -103,6 +104,7 @@ float InverseRms(const ActivationView& x, std::size_t n, float epsilon) {
 }  // namespace
 
 Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* y) {
+  const internal::FloatMode mode;
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y, "y"));
   const FormatInfo& f = Describe(w.format);
   Buffer buffer;
@@ -122,6 +124,7 @@ Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* 
 }
 
 Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, ActivationKind kind, float* y) {
+  const internal::FloatMode mode;
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y, "y"));
   const FormatInfo& f = Describe(w.format);
   const MethodInfo method{w.format, kind};
@@ -168,6 +171,7 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, Act
 //                multiply it.
 Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision, ActivationKind kind,
                            double* bound) {
+  const internal::FloatMode mode;
   LUTRA_RETURN_IF_ERROR(Validate(w, x, bound, "bound"));
   const FormatInfo& f = Describe(w.format);
   const MethodInfo method{w.format, kind};
@@ -232,6 +236,7 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
 }
 
 Status ReferenceRmsNorm(const ActivationView& x, const RmsNorm& norm, float* out) {
+  const internal::FloatMode mode;
   LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
   LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(norm));
   if (out == nullptr && x.n != 0 && x.k != 0) return Status::Invalid("out", "is null");

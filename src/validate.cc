@@ -1,6 +1,8 @@
 // Checks of the caller's arguments; see validate.h.
 #include "validate.h"
 
+#include <cstring>
+
 #include "lutra/buffer.h"
 #include "lutra/format.h"
 #include "lutra/layout/qparams.h"
@@ -120,7 +122,9 @@ Status ValidateActivations(const ActivationView& x) {
 }
 
 Status ValidateNorm(const RmsNorm& norm) {
-  const bool valid = IsFinite(norm.epsilon) && norm.epsilon >= 0.0f;
+  std::uint32_t bits;  // a comparison of floats would take negative subnormals for zeros in some modes
+  std::memcpy(&bits, &norm.epsilon, sizeof(bits));
+  const bool valid = bits < 0x7f800000u || bits == 0x80000000u;
   return valid ? Status() : Status::Invalid("norm.epsilon", "is negative or not finite");
 }
 

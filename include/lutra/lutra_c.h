@@ -105,7 +105,8 @@ typedef struct lutra_context lutra_context;
 
 // Creates a context with threads of its own. The caller counts as one of `threads`; 0: one for each processor. Idle
 // threads sleep after 2 ms. If the system refuses threads, there are fewer: see lutra_context_concurrency. While one
-// call uses the threads, other calls that share the context run on the threads of their callers.
+// call uses the threads, other calls that share the context run on the threads of their callers. A child that fork()
+// makes has no threads of the context: calls run on its own thread, and it may destroy the context.
 LUTRA_C_API lutra_status lutra_context_create(size_t threads, lutra_context** context) LUTRA_C_NOEXCEPT;
 
 // Creates a context over the threads of *executor, which is copied.

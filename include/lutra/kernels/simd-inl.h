@@ -30,6 +30,7 @@
 
 #include "hwy/highway.h"
 #include "lutra/float16.h"
+#include "lutra/kernels/float_flags.h"  // IWYU pragma: keep
 #include "lutra/matrix.h"
 
 // Each target includes all of these, but only the file of its own instruction set has content.

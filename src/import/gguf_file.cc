@@ -128,7 +128,7 @@ Status ReadTensor(Reader& reader, GgufTensor* tensor) {
   if (tensor->k() % type->weights != 0) {
     return Status::Invalid("bytes", "have a tensor whose rows are not whole blocks of its type");
   }
-  tensor->size = elements / type->weights * type->bytes;
+  tensor->size = elements / type->weights * type->bytes + type->tail_bytes;
   return {};
 }
 

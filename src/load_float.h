@@ -1,4 +1,4 @@
-// Loads one element of an array of a float type or E8M0.
+// Loads one element of an array of a float type, E8M0 or E4M3.
 #pragma once
 
 #include <cmath>
@@ -14,6 +14,11 @@ namespace internal {
 inline float LoadFloat(const void* data, DataType type, std::size_t i) {
   if (type == DataType::kF32) return static_cast<const float*>(data)[i];
   if (type == DataType::kE8M0) return std::ldexp(1.0f, static_cast<const std::uint8_t*>(data)[i] - 127);
+  if (type == DataType::kE4M3) {
+    const int bits = static_cast<const std::uint8_t*>(data)[i], exponent = bits >> 3, mantissa = bits & 7;
+    return exponent == 0 ? std::ldexp(static_cast<float>(mantissa), -9)
+                         : std::ldexp(static_cast<float>(8 + mantissa), exponent - 10);
+  }
   const std::uint16_t bits = static_cast<const std::uint16_t*>(data)[i];
   return type == DataType::kF16 ? F16ToF32(bits) : BF16ToF32(bits);
 }

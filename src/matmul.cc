@@ -105,6 +105,7 @@ void MultiplyTokenBlock(const Problem& p, std::size_t n, std::size_t m_begin, st
   args.rows = rows;
   args.unpack = p.plan.unpack;
   args.prefetch = p.plan.prefetch;
+  args.matrix_scale = p.w.matrix_scale();
   args.tile = tile;
   std::size_t panel = m_begin / kPanelRows;
   while (panel < panel_end) {  // panels that alternate in memory, side by side

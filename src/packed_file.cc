@@ -23,7 +23,7 @@ using internal::Tail;
 constexpr char kMagic[8] = {'\x89', 'L', 'U', 'T', 'R', 'A', '\r', '\n'};
 constexpr std::uint32_t kByteOrder = 0x01020304;
 constexpr std::size_t kPageBytes = 4096;  // keeps data aligned to 64 bytes, and to pages when mapped
-constexpr std::size_t kPageFields = 81;   // bytes of a Page without its unused ones
+constexpr std::size_t kPageFields = 88;   // bytes of a Page without its unused ones
 
 // The page at the begin of a file.
 struct Page {
@@ -33,7 +33,8 @@ struct Page {
   std::uint32_t layout;  // LayoutId
   std::uint64_t m, k, group, bytes;
   std::uint64_t data_checksum, tail_checksum;
-  std::uint8_t has_order;
+  std::uint8_t has_order, padding[3];
+  float matrix_scale;  // 0 means 1
   std::uint8_t unused[kPageBytes - kPageFields];
   std::uint64_t checksum;  // of all bytes before it
 };
@@ -88,6 +89,7 @@ Page PageOf(const PackedMatrix& w) {
   page.data_checksum = Checksum(w.data(), w.bytes());
   page.tail_checksum = Checksum(w.data() + w.bytes(), TailOf(w).bytes());
   page.has_order = w.order() != nullptr;
+  page.matrix_scale = w.matrix_scale();
   page.checksum = PageChecksum(page);
   return page;
 }
@@ -140,8 +142,9 @@ Status Parse(const std::uint8_t* bytes, std::size_t size, const char* name, Cont
   const Zeros zeros = ZerosOf(page.zeros, shape.scale_type);
   shape.zero_kind = zeros.kind;
   shape.zero_type = zeros.type;
+  if (page.matrix_scale != 0.0f) shape.matrix_scale = page.matrix_scale;
   if (shape.m != page.m || shape.k != page.k || page.has_bias > (shape.m != 0) || page.has_order > (shape.k != 0) ||
-      page.layout >= std::size(internal::kLayouts) || !internal::ValidateShape(shape).ok()) {
+      page.layout >= std::size(internal::kLayouts) || !internal::IsFinite(shape.matrix_scale) || !internal::ValidateShape(shape).ok()) {
     return Status::Invalid(name, "describes no matrix");
   }
   PackedFields& fields = contents->fields;

@@ -23,6 +23,7 @@ inline std::size_t GroupAt(const QuantizedView& w, std::size_t m, std::size_t k)
 inline float ScaleFrom(const QuantizedView& w, const void* array, const std::uint16_t* super_values, std::size_t m,
                        std::size_t k) {
   const std::size_t i = GroupAt(w, m, k);
+  if (HasMatrixScale(w.scale_type)) return LoadFloat(array, w.scale_type, i) * w.matrix_scale;
   if (!HasTwoLevels(w.scale_type)) return LoadFloat(array, w.scale_type, i);
   const auto integer = static_cast<float>(static_cast<const std::int8_t*>(array)[i]);
   return integer * F16ToF32(super_values[m * GroupsPerRow(w.k, kSuperGroup) + k / kSuperGroup]);

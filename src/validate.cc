@@ -26,7 +26,7 @@ Status ValidateOrder(const std::uint32_t* order, std::size_t k, const char* name
 Status ValidateShape(const QuantizedView& w) {
   if (!IsFormat(w.format)) return Status::Invalid("w.format", "is not a Format");
   if (!IsGroupSize(w.group)) return Status::Invalid("w.group", "is not 16, 32, 64, 128, 256, kPerRow or kPerMatrix");
-  if (w.scale_type > DataType::kE8M0 || w.scale_type == DataType::kUInt8) {
+  if (w.scale_type > DataType::kE4M3 || w.scale_type == DataType::kUInt8) {
     return Status::Invalid("w.scale_type", "is not a DataType of scales");
   }
   if (w.zero_kind > ZeroKind::kOffset) return Status::Invalid("w.zero_kind", "is not a ZeroKind");
@@ -36,7 +36,7 @@ Status ValidateShape(const QuantizedView& w) {
       return Status::Invalid("w.zero_kind", "is not kNone or kOffset, but scales have two levels");
     }
   }
-  const bool of_scales = w.zero_type == w.scale_type && w.scale_type != DataType::kE8M0;
+  const bool of_scales = w.zero_type == w.scale_type && !HasMatrixScale(w.scale_type);
   if (w.zero_kind == ZeroKind::kOffset && !of_scales) {
     return Status::Invalid("w.zero_type", "is not scale_type, or has no zero, as offsets need");
   }
@@ -87,6 +87,9 @@ Status ValidateWeights(const QuantizedView& w) {
       LUTRA_RETURN_IF_ERROR(ValidateValues(ArrayOf(w, field.role), field.type, ValueCount(field, w.m, w.k, w.group),
                                            ArgumentOf(field.role)));
     }
+  }
+  if (HasMatrixScale(w.scale_type) && (w.matrix_scale == 0.0f || !IsFinite(w.matrix_scale))) {
+    return Status::Invalid("w.matrix_scale", "is 0 or not finite");
   }
   if (w.bias != nullptr && !AllFinite(w.bias, DataType::kF32, w.m)) {
     return Status::Invalid("w.bias", "holds a value that is not finite");

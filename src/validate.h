@@ -43,7 +43,7 @@ inline bool IsFinite(float value) {
   return (bits & 0x7f800000u) != 0x7f800000u;
 }
 
-// Whether `count` values of any type are finite. Integers always are.
+// Whether `count` values of any type are finite; of E4M3, not negative either. Integers always are.
 inline bool AllFinite(const void* data, DataType type, std::size_t count) {
   if (type == DataType::kF32) {
     const auto* values = static_cast<const float*>(data);
@@ -55,6 +55,10 @@ inline bool AllFinite(const void* data, DataType type, std::size_t count) {
   if (type == DataType::kE8M0) {
     const auto* bytes = static_cast<const std::uint8_t*>(data);
     return std::find(bytes, bytes + count, 255) == bytes + count;
+  }
+  if (type == DataType::kE4M3) {
+    const auto* bytes = static_cast<const std::uint8_t*>(data);
+    return std::all_of(bytes, bytes + count, [](std::uint8_t byte) { return byte < 0x7f; });
   }
   if (!IsFloat(type)) return true;
   const std::uint16_t exponent = type == DataType::kF16 ? 0x7c00 : 0x7f80;

@@ -127,7 +127,15 @@ enum {
   LUTRA_FORMAT_INT4 = 3,
   LUTRA_FORMAT_TERNARY = 4,
   LUTRA_FORMAT_IQ4NL = 5,  // ggml's table of 16 values
-  LUTRA_FORMAT_FP4 = 6     // E2M1
+  LUTRA_FORMAT_FP4 = 6,    // E2M1
+  LUTRA_FORMAT_INT5 = 7,
+  LUTRA_FORMAT_INT6 = 8,
+  LUTRA_FORMAT_INT7 = 9,
+  LUTRA_FORMAT_INT8 = 10,
+  LUTRA_FORMAT_IQ1 = 11,  // ggml's grids, with their signs, as tables of 6 or 16 values
+  LUTRA_FORMAT_IQ2 = 12,
+  LUTRA_FORMAT_IQ3XXS = 13,
+  LUTRA_FORMAT_IQ3S = 14
 };
 
 // The type of array elements.
@@ -139,13 +147,14 @@ enum {
   LUTRA_TYPE_INT8 = 3,   // activations, and scales of two levels
   LUTRA_TYPE_UINT4 = 4,  // scales of two levels only: 0 .. 15, a byte each in views
   LUTRA_TYPE_UINT8 = 5,  // zero points
-  LUTRA_TYPE_E8M0 = 6    // scales: a byte e is 2^(e - 127)
+  LUTRA_TYPE_E8M0 = 6,   // scales: a byte e is 2^(e - 127)
+  LUTRA_TYPE_E4M3 = 7    // scales: a float of 8 bits, not negative
 };
 
 // The meaning of zeros[].
 typedef int32_t lutra_zero_kind;
 enum {
-  LUTRA_ZERO_NONE = 0,   // the format's default: 0 for int1, ternary and tables of values, 2^(bits-1) for int2 to int4
+  LUTRA_ZERO_NONE = 0,   // the format's default: 0 for int1, ternary and tables of values, 2^(bits-1) for int2 to int8
   LUTRA_ZERO_POINT = 1,  // W = scale * (value - zero)
   LUTRA_ZERO_OFFSET = 2  // W = scale * value + offset
 };
@@ -168,6 +177,7 @@ typedef struct lutra_quantized_view {
   const void* zeros;              // as many as scales, or NULL
   const uint16_t* super_scales;   // f16 [m x ceil(k / 256)] if scale_type is an integer type, or NULL
   const uint16_t* super_offsets;  // the same if zero_kind is LUTRA_ZERO_OFFSET, too, or NULL
+  float matrix_scale;             // multiplies scales of type E8M0 or E4M3; 0 means 1
   const float* bias;              // [m] or NULL
   const uint32_t* order;          // [k] or NULL: the column of x that a column of codes multiplies
 } lutra_quantized_view;
@@ -255,6 +265,7 @@ typedef struct lutra_packed_info {
   lutra_data_type scale_type;
   lutra_zero_kind zero_kind;
   lutra_data_type zero_type;  // of zeros: see QuantizedView::zero_type in lutra/matrix.h
+  float matrix_scale;         // 1 if scale_type ignores it
   bool has_bias;
   const char* target;      // a constant
   size_t bytes;            // read by a multiplication, with padding and scales, without the bias

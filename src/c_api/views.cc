@@ -32,7 +32,15 @@ static_assert(Same(LUTRA_FORMAT_INT4, Format::kInt4));
 static_assert(Same(LUTRA_FORMAT_TERNARY, Format::kTernary));
 static_assert(Same(LUTRA_FORMAT_IQ4NL, Format::kIq4nl));
 static_assert(Same(LUTRA_FORMAT_FP4, Format::kFp4));
-static_assert(IsLast<Format>(LUTRA_FORMAT_FP4));
+static_assert(Same(LUTRA_FORMAT_INT5, Format::kInt5));
+static_assert(Same(LUTRA_FORMAT_INT6, Format::kInt6));
+static_assert(Same(LUTRA_FORMAT_INT7, Format::kInt7));
+static_assert(Same(LUTRA_FORMAT_INT8, Format::kInt8));
+static_assert(Same(LUTRA_FORMAT_IQ1, Format::kIq1));
+static_assert(Same(LUTRA_FORMAT_IQ2, Format::kIq2));
+static_assert(Same(LUTRA_FORMAT_IQ3XXS, Format::kIq3xxs));
+static_assert(Same(LUTRA_FORMAT_IQ3S, Format::kIq3s));
+static_assert(IsLast<Format>(LUTRA_FORMAT_IQ3S));
 
 static_assert(Same(LUTRA_TYPE_F32, DataType::kF32));
 static_assert(Same(LUTRA_TYPE_F16, DataType::kF16));
@@ -41,7 +49,8 @@ static_assert(Same(LUTRA_TYPE_INT8, DataType::kInt8));
 static_assert(Same(LUTRA_TYPE_UINT4, DataType::kUInt4));
 static_assert(Same(LUTRA_TYPE_UINT8, DataType::kUInt8));
 static_assert(Same(LUTRA_TYPE_E8M0, DataType::kE8M0));
-static_assert(IsLast<DataType>(LUTRA_TYPE_E8M0));
+static_assert(Same(LUTRA_TYPE_E4M3, DataType::kE4M3));
+static_assert(IsLast<DataType>(LUTRA_TYPE_E4M3));
 
 static_assert(Same(LUTRA_ZERO_NONE, ZeroKind::kNone));
 static_assert(Same(LUTRA_ZERO_POINT, ZeroKind::kPoint));
@@ -74,7 +83,7 @@ lutra_status ToC(const Status& status) {
 QuantizedView FromC(const lutra_quantized_view& w) {
   QuantizedView view;
   auto& [format, m, k, codes, code_stride, group, scales, scale_type, zero_kind, zero_type, zeros, super_scales,
-         super_offsets, bias, order] = view;
+         super_offsets, matrix_scale, bias, order] = view;
   format = FromC<Format>(w.format);
   m = w.m;
   k = w.k;
@@ -88,6 +97,7 @@ QuantizedView FromC(const lutra_quantized_view& w) {
   zeros = w.zeros;
   super_scales = w.super_scales;
   super_offsets = w.super_offsets;
+  matrix_scale = w.matrix_scale == 0.0f ? 1.0f : w.matrix_scale;
   bias = w.bias;
   order = w.order;
   return view;
@@ -95,7 +105,7 @@ QuantizedView FromC(const lutra_quantized_view& w) {
 
 lutra_quantized_view ToC(const QuantizedView& w) {
   const auto& [format, m, k, codes, code_stride, group, scales, scale_type, zero_kind, zero_type, zeros, super_scales,
-               super_offsets, bias, order] = w;
+               super_offsets, matrix_scale, bias, order] = w;
   lutra_quantized_view view = {};
   view.format = static_cast<lutra_format>(format);
   view.m = m;
@@ -110,6 +120,7 @@ lutra_quantized_view ToC(const QuantizedView& w) {
   view.zeros = zeros;
   view.super_scales = super_scales;
   view.super_offsets = super_offsets;
+  view.matrix_scale = matrix_scale;
   view.bias = bias;
   view.order = order;
   return view;

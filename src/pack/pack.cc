@@ -99,6 +99,7 @@ internal::PackedFields internal::FieldsOf(const QuantizedView& w) {
   fields.scale_type = w.scale_type;
   fields.zero_kind = w.zero_kind;
   fields.zero_type = w.zero_type;
+  if (HasMatrixScale(w.scale_type)) fields.matrix_scale = w.matrix_scale;
   fields.bytes = internal::PanelsIn(w.m) * internal::GeometryOf(w).panel_bytes;
   return fields;
 }

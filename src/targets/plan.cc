@@ -18,26 +18,21 @@ using internal::TargetInfo;
 // --- The cases of a row: formats and targets
 
 struct FormatList {
-  Format formats[kFormatCount];
-  std::size_t count;
-  constexpr bool Has(Format format) const {
-    for (std::size_t i = 0; i < count; ++i) {
-      if (formats[i] == format) return true;
-    }
-    return false;
-  }
+  std::uint32_t bits;  // bit number `format` is set for each of them
+  constexpr bool Has(Format format) const { return (bits >> static_cast<unsigned>(format) & 1) != 0; }
 };
-template <class... Formats>
-constexpr FormatList In(Formats... formats) {
-  return {{formats...}, sizeof...(formats)};
-}
+static_assert(kFormatCount <= 32);
 // The formats of the table for which `has` is true.
 constexpr FormatList Where(bool (*has)(const FormatInfo&)) {
   FormatList list{};
   for (const FormatInfo& f : kFormats) {
-    if (has(f)) list.formats[list.count++] = f.format;
+    if (has(f)) list.bits |= 1u << static_cast<unsigned>(f.format);
   }
   return list;
+}
+template <class... Formats>
+constexpr FormatList In(Formats... formats) {
+  return {((1u << static_cast<unsigned>(formats)) | ...)};
 }
 constexpr FormatList kAll = Where([](const FormatInfo&) { return true; });
 constexpr FormatList kIndices = Where([](const FormatInfo& f) { return f.stored().has_indices(); });

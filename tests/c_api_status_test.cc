@@ -50,7 +50,7 @@ TEST_F(LutraCStatus, NullStructuresAndOutputs) {
                        "norm.epsilon"));
   EXPECT_TRUE(CRefused(lutra_import_gguf(2, nullptr, 18, 1, 32, &quantized_), "data"));
   EXPECT_TRUE(CRefused(lutra_import_gguf(2, nullptr, 18, 1, 32, nullptr), "w"));
-  EXPECT_TRUE(CRefused(lutra_import_gguf(8, &weight, 4, 1, 32, &quantized_), "type", LUTRA_UNSUPPORTED));
+  EXPECT_TRUE(CRefused(lutra_import_gguf(9, &weight, 4, 1, 32, &quantized_), "type", LUTRA_UNSUPPORTED));
   EXPECT_TRUE(CRefused(lutra_import_gptq(nullptr, &quantized_), "gptq"));
   EXPECT_TRUE(CRefused(lutra_gptq_plausible_zeros(nullptr, nullptr), "gptq"));
   EXPECT_TRUE(CRefused(lutra_import_awq(nullptr, &quantized_), "awq"));

@@ -19,8 +19,9 @@ inline namespace LUTRA_ABI_NAMESPACE {
 
 // --- GGUF (ggml, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). gguf_file.h finds the tensors of a file.
 
-// A type of block: `weights` consecutive weights of one row take `bytes`. The list has all types of ggml. Lutra imports
-// a type whose `refusal` is null; the fields after it are the types of the imported matrix.
+// A type of block: `weights` consecutive weights of one row take `bytes`. The list has all types of ggml, PQ2_0 and
+// PTQ1_0 of PrismML's llama.cpp, and I2_S of bitnet.cpp. Lutra imports a type whose `refusal` is null; the fields after
+// it are the types of the imported matrix.
 struct GgufType {
   std::uint32_t id;  // ggml's
   const char* name;  // ggml's
@@ -30,9 +31,15 @@ struct GgufType {
   Format format = Format::kInt4;
   std::size_t group = 0;                 // kTernary: kPerRow or kPerMatrix if all scales of a row or matrix are equal
   DataType scale_type = DataType::kF16;  // kInt8 or kUInt4: with super-scales
-  // Offsets have scale_type. A kTernary type is imported as int2 with zero points of 1 (kUInt8) if any of its codes is
-  // 3, which stands for twice the scale.
+  // Offsets have scale_type. A kTernary type with f16 scales is imported as int2 with zero points of 1 (kUInt8) if any
+  // of its codes is 3, which stands for twice the scale.
   ZeroKind zero_kind = ZeroKind::kNone;
+  std::size_t tail_bytes = 0;  // of a tensor, after its last block; i2_s: the scale
+  // Files also give the type this id, which is that of a type with other sizes. The size of a tensor tells the two.
+  std::uint32_t other_id = id;
+  // Packed bytes per byte of the tensor, at most; M and K without their padding. Above 1.05 for indices of grid
+  // entries, in place of which the codes of the weights are packed.
+  float packed_ratio = 1.05f;
 };
 
 struct GgufTypeList {
@@ -50,8 +57,10 @@ LUTRA_API const GgufType* FindGgufType(std::uint32_t id);
 // text says which one. The text has static storage duration. Thread-safe.
 LUTRA_API const char* GgufRefusal(std::uint32_t type);
 
-// Imports a tensor W[M x K] from `size` bytes at any address: the blocks of row 0, then the blocks of row 1, and so on.
-// Fails with kUnsupported on a type with a refusal; the refusal is the reason of the status.
+// Imports a tensor W[M x K] from `size` bytes at any address: the blocks of row 0, then the blocks of row 1, and so on,
+// then the tail. Fails with kUnsupported on a type with a refusal; the refusal is the reason of the status. A type of
+// 42 means q2_0 or pq2_0, as the size says. i2_s has the layout of 128 weights in 32 bytes, as bitnet.cpp's converters
+// write it. nvfp4: a scale of the tensor, where the model has one, is a tensor of its own; multiply with it.
 LUTRA_API Status ImportGguf(std::uint32_t type, const void* data, std::size_t size, std::size_t m, std::size_t k,
                             QuantizedMatrix* w);
 

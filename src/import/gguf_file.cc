@@ -183,7 +183,7 @@ void Measure(GgufTensor* tensor) {
   const GgufType* const type = FindGgufType(tensor->type);
   if (type == nullptr) return;
   if (tensor->k() % type->weights != 0) return Fail("has rows that are not whole blocks of its type", tensor);
-  tensor->size = tensor->k() / type->weights * type->bytes * tensor->m();
+  tensor->size = tensor->k() / type->weights * type->bytes * tensor->m() + type->tail_bytes;
 }
 
 // Calls function(tensor, room) for tensors that are sorted by offset: the bytes from its data to those of the next

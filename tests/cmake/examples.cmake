@@ -85,7 +85,7 @@ lutra_refused(mlp_block no_file no-such-file.gguf gate up down)
 lutra_refused(mlp_block two_tensors ${model} gate up)
 lutra_refused(mlp_block no_value --prompt)
 lutra_refused(mlp_block unknown_option --no-such-option 1)
-lutra_refused(mlp_block unknown_format --format int5)
+lutra_refused(mlp_block unknown_format --format int9)
 lutra_refused(mlp_block no_number --width 4k)
 
 set_tests_properties(write_gguf PROPERTIES FIXTURES_SETUP model)

@@ -101,7 +101,8 @@ class Machine {
   void ImportGguf() {
     const GgufType& type = GgufTypes().data[input_.Below(GgufTypes().size)];
     const std::size_t m = input_.Below(70), blocks = input_.Below(3), k = blocks * type.weights;
-    const std::vector<std::uint8_t> data = input_.Repeated(m * blocks * type.bytes);
+    const std::vector<std::uint8_t> data =
+        input_.Repeated(m * blocks * type.bytes + (m * blocks != 0 ? type.tail_bytes : 0));
     const unsigned fault = input_.Byte();
     handles_.Make<lutra_quantized>(input_, [&](lutra_quantized** out) {
       return lutra_import_gguf(fault == 1 ? UINT32_MAX : type.id, fault == 2 ? nullptr : data.data(),

@@ -67,7 +67,7 @@ void CheckGguf(Input& input) {
   const GgufType& type = GgufTypes().data[input.Below(GgufTypes().size)];
   const std::uint32_t id = input.Rarely(16) ? input.Number<std::uint32_t>() : type.id;
   const std::size_t m = input.Below(9), blocks = input.Below(4);
-  std::size_t k = blocks * type.weights, size = m * blocks * type.bytes;
+  std::size_t k = blocks * type.weights, size = m * blocks * type.bytes + (m * blocks != 0 ? type.tail_bytes : 0);
   if (input.Rarely(16)) k = input.Below(4096);
   if (input.Rarely(16)) size = input.Below(4096);
   const Array<std::uint8_t> data(input, size);

@@ -51,7 +51,7 @@ int main(int argc, char** argv) {
   for (const lutra::GgufType& type : lutra::GgufTypes()) {
     if (type.refusal != nullptr) continue;
     tensors.push_back({type.name, 4096, 64, type.id});
-    if (type.format == lutra::Format::kTernary) {
+    if (type.format == lutra::Format::kTernary && type.tail_bytes == 0) {
       tensors.push_back({type.name + std::string(".one_scale"), 4096, 64, type.id, 0.05f});
     }
   }

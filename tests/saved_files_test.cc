@@ -46,7 +46,7 @@ class SavedFiles : public ::testing::Test {
     std::vector<std::string> names;
     DIR* const folder = opendir(folder_.c_str());
     while (const dirent* const entry = readdir(folder)) {
-      if (entry->d_name != std::string(".") && entry->d_name != std::string("..")) names.push_back(entry->d_name);
+      if (entry->d_name != std::string(".") && entry->d_name != std::string("..")) names.emplace_back(entry->d_name);
     }
     closedir(folder);
     std::sort(names.begin(), names.end());

@@ -51,7 +51,7 @@ constexpr DataType kF32 = DataType::kF32, kF16 = DataType::kF16, kInt8 = DataTyp
 constexpr ZeroKind kNone = ZeroKind::kNone, kOffset = ZeroKind::kOffset;
 
 // iq1_s could be ternary with offsets, in 2.5 bits per weight, but the offsets' super-offset, 1/8 of the super-scale,
-// is not exact in f16 where that is below 2^-11, as in most models. iq1 always holds it.
+// is not exact in f16 where that is below 2^-11. iq1 always holds it.
 constexpr GgufCodec kCodecs[] = {
     Refused(0, "f32", 1, 4, "is f32, which is not quantized: it stays the engine's, or Quantize makes codes of it"),
     Refused(1, "f16", 1, 2, "is f16, which is not quantized: it stays the engine's"),

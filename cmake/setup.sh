@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs from Debian what building and testing need, if it is missing:
-# setup.sh [arm64] [cpus] [sanitizers] [docs] [tidy]
+# setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy]
 set -eu
 packages="ca-certificates clang clang-format cmake g++ git ninja-build pkg-config python3"
 packages="$packages libbenchmark-dev libfmt-dev libgtest-dev libomp-dev libtbb-dev"
@@ -12,12 +12,13 @@ for part; do
       packages="$packages crossbuild-essential-arm64 qemu-user-static"
       packages="$packages libbenchmark-dev:arm64 libfmt-dev:arm64 libgomp1:arm64 libgtest-dev:arm64 libtbb-dev:arm64"
       ;;
+    compilers) packages="$packages clang-19" ;;
     cpus) packages="$packages qemu-user-static valgrind" ;;
     sanitizers) packages="$packages libclang-rt-dev" ;;
     docs) packages="$packages doxygen" ;;
     tidy) packages="$packages clang-tidy" ;;
     *)
-      echo "usage: cmake/setup.sh [arm64] [cpus] [sanitizers] [docs] [tidy]" >&2
+      echo "usage: cmake/setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy]" >&2
       exit 2
       ;;
   esac

@@ -6,6 +6,7 @@
 #include "packed_access.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 struct ActivationAccess {
   static internal::ActivationKey KeyFor(const PackedMatrix& w, ActivationKind kind, Precision precision) {
@@ -42,4 +43,5 @@ inline internal::Geometry GeometryOf(const PackedMatrix& w, ActivationKind kind)
 // The geometry of packed weights, where the activation kind does not matter.
 inline internal::Geometry GeometryOf(const PackedMatrix& w) { return GeometryOf(w, MethodOf(w.format()).kind); }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -2,6 +2,7 @@
 #include "lutra/executor.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 class Serial final : public Executor {
@@ -19,4 +20,5 @@ Executor& SerialExecutor() {
   return serial;
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -7,9 +7,11 @@
 #include "lutra/kernels/prefetch.h"
 #include "lutra/plan.h"
 #include "targets/targets.h"
+#include "tasks.h"
 #include "validate.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 using internal::kNR;
@@ -174,6 +176,7 @@ Status MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView
   if (m_begin > m_end) return Status::Invalid("m_begin", "is beyond m_end");
   if (m_begin == m_end || y.n == 0) return {};
   const Problem problem(w, x, y, PlanFor(w, x));
+  const internal::FloatMode mode;
   for (std::size_t n = 0; n < y.n; n += problem.token_block) MultiplyTokenBlock(problem, n, m_begin, m_end);
   return {};
 }
@@ -204,7 +207,6 @@ Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, 
   if (plan.token_block > kMaxTileRows || plan.panels > kMaxTileRows / plan.token_block) {
     return Status::Invalid("plan.panels", "is too large: token_block * panels is above kMaxTileRows");
   }
-  Executor& executor = context.executor != nullptr ? *context.executor : SerialExecutor();
   const Problem problem(w, x, y, plan);
   if (!(plan.unpack ? problem.kernel.unpacked : problem.kernel.packed).exists()) {
     return Status::Invalid("plan.unpack", "is false, but the method has no kernel on packed codes");
@@ -212,11 +214,12 @@ Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, 
 
   // Concurrency() may return any number. More threads than tiles would have no work.
   const std::size_t tiles = internal::PanelsIn(y.m) * internal::DivideUp(y.n, kNR);
-  Split split(problem, std::clamp<std::size_t>(executor.Concurrency(), 1, tiles));
-  executor.ParallelFor(
-      split.count(), [](void* context_, std::size_t i) { static_cast<const Split*>(context_)->MultiplyPiece(i); },
-      &split);
+  const std::size_t threads = context.executor != nullptr ? context.executor->Concurrency() : 1;
+  const Split split(problem, std::clamp<std::size_t>(threads, 1, tiles));
+  internal::RunTasks<const Split>(context.executor, split.count(), split,
+                                  [](const Split& s, std::size_t i) { s.MultiplyPiece(i); });
   return {};
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -8,6 +8,7 @@
 #include "lutra/quantize.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 struct PackedAccess {
   static PackedMatrix Make(const internal::PackedFields& fields, Buffer buffer = {}, MappedFile file = {}) {
@@ -42,4 +43,5 @@ void SetData(const std::uint8_t* data, const Tail& tail, PackedFields* fields);
 Status UnpackFrom(const PackedMatrix& packed, Layout layout, QuantizedMatrix* w);
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -6,6 +6,7 @@
 #include "validate.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 Status QuantizedMatrix::Allocate(const QuantizedView& shape, bool bias) {
   LUTRA_RETURN_IF_ERROR(internal::ValidateShape(shape));
@@ -39,4 +40,5 @@ Status QuantizedMatrix::Allocate(const QuantizedView& shape, bool bias) {
   return {};
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -1,19 +1,23 @@
 // Checks of the caller's arguments; see validate.h.
 #include "validate.h"
 
+#include <cstring>
+
 #include "lutra/buffer.h"
 #include "lutra/format.h"
 #include "lutra/layout/qparams.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 Status ValidateOrder(const std::uint32_t* order, std::size_t k, const char* name) {
+  const Elements<std::uint32_t> columns(order);
   Buffer seen;
   if (!seen.Reserve(k / 8 + 1)) return Status::OutOfMemory(name);
   std::memset(seen.data(), 0, k / 8 + 1);
   for (std::size_t j = 0; j < k; ++j) {
-    const std::size_t column = order[j];
+    const std::size_t column = columns[j];
     const unsigned bit = 1u << column % 8;
     if (column >= k || (seen.data()[column / 8] & bit) != 0) {
       return Status::Invalid(name, "is not a permutation of 0 .. K - 1");
@@ -118,7 +122,9 @@ Status ValidateActivations(const ActivationView& x) {
 }
 
 Status ValidateNorm(const RmsNorm& norm) {
-  const bool valid = IsFinite(norm.epsilon) && norm.epsilon >= 0.0f;
+  std::uint32_t bits;  // a comparison of floats would take negative subnormals for zeros in some modes
+  std::memcpy(&bits, &norm.epsilon, sizeof(bits));
+  const bool valid = bits < 0x7f800000u || bits == 0x80000000u;
   return valid ? Status() : Status::Invalid("norm.epsilon", "is negative or not finite");
 }
 
@@ -130,4 +136,5 @@ Status NotNormalized(const RmsNorm& norm, std::size_t k) {
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -11,6 +11,7 @@
 #include "lutra/status.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // How Prepare chooses the activation kind.
 //
@@ -96,4 +97,5 @@ LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, const P
 LUTRA_API Status PrepareRmsNorm(const ActivationView& x, const RmsNorm& norm, const PackedMatrix& w,
                                 const PrepareOptions& options, Context& context, Activations* activations);
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

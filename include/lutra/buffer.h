@@ -8,6 +8,7 @@
 #include "lutra/export.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // Owns bytes at an address that is a multiple of 64. Movable. Not thread-safe.
 class LUTRA_API Buffer {
@@ -47,4 +48,5 @@ class LUTRA_API Buffer {
   std::size_t size_ = 0;
 };
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

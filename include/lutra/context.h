@@ -5,6 +5,7 @@
 #include "lutra/executor.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // Each calling thread needs a context of its own; it is cheap. The executor must outlive it.
 struct Context {
@@ -12,4 +13,5 @@ struct Context {
   Activations scratch = {};      // of MatMul(w, x, y, context) with x as a view; its memory only grows
 };
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

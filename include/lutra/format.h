@@ -5,7 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "lutra/version.h"
+
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // --- Activation kinds: the forms in which Prepare stores a row of x.
 //
@@ -248,4 +251,5 @@ constexpr std::size_t GroupsPerRow(std::size_t k, std::size_t group) {
   return HasRowScales(group) ? 1 : k / group + (k % group != 0);
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

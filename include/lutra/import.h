@@ -15,6 +15,7 @@
 #include "lutra/status.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // --- GGUF (ggml, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). gguf_file.h finds the tensors of a file.
 
@@ -52,6 +53,9 @@ struct GgufTypeList {
 LUTRA_API GgufTypeList GgufTypes();
 // The type with this id; null if ggml has none. Thread-safe.
 LUTRA_API const GgufType* FindGgufType(std::uint32_t id);
+// Why ImportGguf does not import this type; null if it does. Of a type that ggml does not have, but a fork of it, the
+// text says which one. The text has static storage duration. Thread-safe.
+LUTRA_API const char* GgufRefusal(std::uint32_t type);
 
 // Imports a tensor W[M x K] from `size` bytes at any address: the blocks of row 0, then the blocks of row 1, and so on,
 // then the tail. Fails with kUnsupported on a type with a refusal; the refusal is the reason of the status. A type of
@@ -62,29 +66,41 @@ LUTRA_API Status ImportGguf(std::uint32_t type, const void* data, std::size_t si
                             QuantizedMatrix* w);
 
 // --- GPTQ (https://arxiv.org/abs/2210.17323) and AWQ (https://arxiv.org/abs/2306.00978), as safetensors have them:
-// W(m, k) = scale * (code - zero). The first value in a word has the lowest bits. *w has zero points (kUInt4) unless
-// all zero points equal the format's default.
+// W(m, k) = scale * (code - zero). The first value in a word has the lowest bits. *w has zero points (kUInt4; kUInt8 if
+// one is 16) unless all zero points equal the format's default. Groups of more than 256 weights, and others that no
+// format has, become several groups with the same scale and zero point.
 
-// The elements of a tensor, dense and row-major, in the byte order of the machine. Words are unsigned.
+// The elements of a tensor, dense and row-major, in the byte order of the machine. Words are unsigned. `data` may be at
+// any address: it need not be aligned to the elements.
 template <class T>
 struct TensorView {
   const T* data = nullptr;
   std::size_t size = 0;  // elements
 };
 
-// The zero point that a number z in qzeros stands for.
+// What the numbers z in qzeros stand for. A zero point is z + 1 in checkpoint_format "gptq" (version 1), z in
+// "gptq_v2". The readings of version 1 differ only where a field of qzeros has its largest number, 2^bits - 1, which a
+// zero point of 0 leaves there: never in symmetric checkpoints.
 enum class GptqZeros : std::uint8_t {
-  kMinusOne,  // (z + 1) mod 2^bits: checkpoint_format "gptq", which is the usual one
-  kAsStored,  // z: "gptq_v2"
+  // Version 1 of GPTQModel, which maintains the format: it subtracts 0x11111111 (4 bits) or 0x55555555 (2 bits) from
+  // whole words, and adds them again, so a zero point of 0 borrows from its neighbour. 3 bits: as kV1Masked.
+  kV1Words,
+  kV2,        // z: version 2, of GPTQModel
+  kV1Fields,  // z + 1, which may be 2^bits: as AutoGPTQ and most kernels read version 1
+  kV1Masked,  // (z + 1) mod 2^bits: as AutoGPTQ's first kernels read version 1
 };
 
-// "minus_one" or "as_stored"; "?" for a value that is none of these.
+// "v1_words", "v2", "v1_fields" or "v1_masked"; "?" for a value that is none of these.
 constexpr const char* Name(GptqZeros zeros) noexcept {
   switch (zeros) {
-    case GptqZeros::kMinusOne:
-      return "minus_one";
-    case GptqZeros::kAsStored:
-      return "as_stored";
+    case GptqZeros::kV1Words:
+      return "v1_words";
+    case GptqZeros::kV2:
+      return "v2";
+    case GptqZeros::kV1Fields:
+      return "v1_fields";
+    case GptqZeros::kV1Masked:
+      return "v1_masked";
   }
   return "?";
 }
@@ -93,22 +109,31 @@ constexpr const char* Name(GptqZeros zeros) noexcept {
 struct GptqView {
   int bits = 4;                            // 2, 3 or 4; of 3 bits, some lie across two words
   std::size_t m = 0, k = 0;                // M * bits and K * bits are multiples of 32
-  std::ptrdiff_t group_size = 128;         // 16, 32, 64, 128, 256, or at least K; -1: one group
+  std::ptrdiff_t group_size = 128;         // a multiple of 16, or at least K; -1: one group
   TensorView<std::uint32_t> qweight = {};  // [K * bits / 32 x M], packed along K
   TensorView<std::uint32_t> qzeros = {};   // [G x M * bits / 32], packed along M
   TensorView<std::uint16_t> scales = {};   // [G x M], f16
   // [K], the group of each column, or null: k / group_size. If the groups of columns do not ascend (act-order), *w has
   // the columns sorted by group, and an order. Each group has group_size columns; the last one may have fewer.
   TensorView<std::int32_t> g_idx = {};
-  GptqZeros zeros = GptqZeros::kMinusOne;
+  GptqZeros zeros = GptqZeros::kV1Words;
 };
-// Fails as the head of this file says. kUnsupported: 8 bits, another group_size, groups of uneven sizes.
+// Fails as the head of this file says. kUnsupported: 8 bits, another group_size, groups of uneven sizes. A g_idx that
+// is all zeros, though there are several groups, means nothing: pass none.
 LUTRA_API Status ImportGptq(const GptqView& gptq, QuantizedMatrix* w);
+
+// The bit of a reading in a set of readings.
+constexpr std::uint32_t Reading(GptqZeros zeros) { return std::uint32_t{1} << static_cast<unsigned>(zeros); }
+
+// Sets *readings to the readings that the words in qzeros allow. Symmetric checkpoints, whose zero points are all
+// 2^(bits - 1), tell version 1 (all numbers are one less) from version 2; other words may be of either. Uses the bits,
+// M and qzeros of the view alone. Fails, with *readings unchanged, if they do not fit together.
+LUTRA_API Status PlausibleGptqZeros(const GptqView& gptq, std::uint32_t* readings);
 
 // 4 bits, in the layout that AWQ calls GEMM: a word holds columns 8i .. 8i + 7 in its nibbles 0, 4, 1, 5, 2, 6, 3, 7.
 struct AwqView {
-  std::size_t m = 0, k = 0;  // M is a multiple of 8
-  std::ptrdiff_t group_size = 128;
+  std::size_t m = 0, k = 0;                // M is a multiple of 8
+  std::ptrdiff_t group_size = 128;         // as of GPTQ
   TensorView<std::uint32_t> qweight = {};  // [K x M / 8], packed along M
   TensorView<std::uint32_t> qzeros = {};   // [G x M / 8], packed along M, as they are
   TensorView<std::uint16_t> scales = {};   // [G x M], f16
@@ -116,4 +141,5 @@ struct AwqView {
 // Fails as the head of this file says. kUnsupported: another group_size.
 LUTRA_API Status ImportAwq(const AwqView& awq, QuantizedMatrix* w);
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -71,7 +71,9 @@ typedef struct lutra_status {
 // size is 0 or buffer is NULL. Returns the length of the whole message, without the 0.
 LUTRA_C_API size_t lutra_status_message(lutra_status status, char* buffer, size_t size) LUTRA_C_NOEXCEPT;
 
-// "major.minor.patch" of the library that is linked. Before 1.0 a minor version may change this API.
+// "major.minor.patch" of the library that is linked. Before 1.0 a minor version may change this API. Names of functions
+// hold no version, unlike those of C++: if a program links two versions statically, the linker reports names that are
+// defined twice, or takes all functions from one of them, the first. So compare with lutra/version.h at start.
 LUTRA_C_API const char* lutra_version(void) LUTRA_C_NOEXCEPT;
 
 // The targets (instruction sets) that this CPU can run, the best first; at least one. A name ("AVX2", "NEON") is a
@@ -103,7 +105,8 @@ typedef struct lutra_context lutra_context;
 
 // Creates a context with threads of its own. The caller counts as one of `threads`; 0: one for each processor. Idle
 // threads sleep after 2 ms. If the system refuses threads, there are fewer: see lutra_context_concurrency. While one
-// call uses the threads, other calls that share the context run on the threads of their callers.
+// call uses the threads, other calls that share the context run on the threads of their callers. A child that fork()
+// makes has no threads of the context: calls run on its own thread, and it may destroy the context.
 LUTRA_C_API lutra_status lutra_context_create(size_t threads, lutra_context** context) LUTRA_C_NOEXCEPT;
 
 // Creates a context over the threads of *executor, which is copied.
@@ -208,17 +211,20 @@ LUTRA_C_API lutra_status lutra_dequantize(const lutra_quantized_view* w, float* 
 // Frees w. The views of w are invalid then.
 LUTRA_C_API lutra_status lutra_quantized_destroy(lutra_quantized** w) LUTRA_C_NOEXCEPT;
 
-// --- Quantized weights of other tools: see lutra/import.h. The data are not needed afterwards.
+// --- Quantized weights of other tools: see lutra/import.h. The data are not needed afterwards, and may be at any
+// address: they need not be aligned to their elements.
 
 // Imports a GGUF tensor W[M x K] from `size` bytes of blocks. `type` is ggml's id of the type.
 LUTRA_C_API lutra_status lutra_import_gguf(uint32_t type, const void* data, size_t size, size_t m, size_t k,
                                            lutra_quantized** w) LUTRA_C_NOEXCEPT;
 
-// The zero point that a number z in qzeros stands for.
+// What the numbers z in qzeros stand for: see lutra::GptqZeros.
 typedef int32_t lutra_gptq_zeros;
 enum {
-  LUTRA_GPTQ_ZEROS_MINUS_ONE = 0,  // (z + 1) mod 2^bits: checkpoint_format "gptq", which is the usual one
-  LUTRA_GPTQ_ZEROS_AS_STORED = 1   // z: "gptq_v2"
+  LUTRA_GPTQ_ZEROS_V1_WORDS = 0,   // checkpoint_format "gptq" of GPTQModel: 1 is added in whole words, with carries
+  LUTRA_GPTQ_ZEROS_V2 = 1,         // z: "gptq_v2"
+  LUTRA_GPTQ_ZEROS_V1_FIELDS = 2,  // z + 1, which may be 2^bits
+  LUTRA_GPTQ_ZEROS_V1_MASKED = 3   // (z + 1) mod 2^bits
 };
 
 // G = ceil(k / group_size) groups; 1 if group_size is -1. Sizes are in elements.
@@ -236,6 +242,9 @@ typedef struct lutra_gptq_view {
   size_t g_idx_size;
   lutra_gptq_zeros zeros;
 } lutra_gptq_view;
+// Sets *readings to a set of bits 1 << lutra_gptq_zeros: the readings that the words in qzeros allow. Fails as
+// lutra::PlausibleGptqZeros does.
+LUTRA_C_API lutra_status lutra_gptq_plausible_zeros(const lutra_gptq_view* gptq, uint32_t* readings) LUTRA_C_NOEXCEPT;
 // Imports GPTQ weights; fails as lutra::ImportGptq does.
 LUTRA_C_API lutra_status lutra_import_gptq(const lutra_gptq_view* gptq, lutra_quantized** w) LUTRA_C_NOEXCEPT;
 
@@ -293,20 +302,25 @@ LUTRA_C_API lutra_status lutra_packed_destroy(lutra_packed** w) LUTRA_C_NOEXCEPT
 typedef int32_t lutra_loaded;
 enum {
   LUTRA_LOADED_IN_PLACE = 0,  // without a copy
-  LUTRA_LOADED_COPIED = 1,    // the bytes were not aligned to 64
+  LUTRA_LOADED_COPIED = 1,    // the bytes were not aligned to 64, or read from a file
   LUTRA_LOADED_REPACKED = 2   // the target has another layout than the bytes
 };
 
-// Writes w to a file. It is written as path + ".part" first and then renamed.
+// Writes w to a file, under a name of its own that is then renamed: see lutra::SavePacked.
 LUTRA_C_API lutra_status lutra_save(const lutra_packed* w, const char* path) LUTRA_C_NOEXCEPT;
 
 // Writes the same to bytes[0 .. size); size is lutra_packed_info's file_size.
 LUTRA_C_API lutra_status lutra_save_bytes(const lutra_packed* w, void* bytes, size_t size) LUTRA_C_NOEXCEPT;
 
 // Maps a file that lutra_save wrote; refuses damaged ones. `target` as in lutra_pack. Sets *loaded on success, unless
-// `loaded` is NULL.
+// `loaded` is NULL. The file must not be truncated while it is mapped: the system would end the program with a signal
+// (SIGBUS) when w is multiplied.
 LUTRA_C_API lutra_status lutra_load(const char* path, const char* target, lutra_context* context, lutra_packed** w,
                                     lutra_loaded* loaded) LUTRA_C_NOEXCEPT;
+
+// The same without a mapping: reads the file to memory that w owns.
+LUTRA_C_API lutra_status lutra_load_unmapped(const char* path, const char* target, lutra_context* context,
+                                             lutra_packed** w, lutra_loaded* loaded) LUTRA_C_NOEXCEPT;
 
 // The same from memory. If *loaded is LUTRA_LOADED_IN_PLACE, `bytes` must outlive w, unchanged.
 LUTRA_C_API lutra_status lutra_load_bytes(const void* bytes, size_t size, const char* target, lutra_context* context,

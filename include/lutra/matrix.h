@@ -3,10 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "lutra/format.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // The type of array elements.
 enum class DataType : std::uint8_t {
@@ -47,7 +49,8 @@ constexpr bool IsFloat(DataType type) { return type <= DataType::kBF16; }
 // Bytes of an element in views.
 constexpr std::size_t SizeOf(DataType type) { return type == DataType::kF32 ? 4 : IsFloat(type) ? 2 : 1; }
 
-// x[N x K], row-major: element (n, k) at data[n * row_stride + k]. All elements must be finite.
+// x[N x K], row-major: element (n, k) at data[n * row_stride + k]. All elements must be finite. The arrays must be
+// aligned to their elements (4 bytes for f32, 2 for f16 and bf16).
 //
 //     ActivationView(x.data(), n, k)            // of floats
 //     ActivationView::BF16(x.data(), n, k)      // of std::uint16_t
@@ -93,11 +96,12 @@ struct ActivationView {
 // How PrepareRmsNorm normalizes a row of x: x(n, k) * weight[k] / sqrt(mean of x(n, 0 .. K - 1)^2 + epsilon). (RMSNorm,
 // https://arxiv.org/abs/1910.07467.)
 struct RmsNorm {
-  const float* weight = nullptr;  // [K], finite; or null: ones
+  const float* weight = nullptr;  // [K], finite, aligned to 4 bytes; or null: ones
   float epsilon = 0.0f;           // finite, not negative
 };
 
-// y[N x M], row-major: element (n, m) at data[n * row_stride + m]. kF32, kF16 or kBF16 (rounded to nearest even).
+// y[N x M], row-major: element (n, m) at data[n * row_stride + m]. kF32, kF16 or kBF16 (rounded to nearest even). It
+// must be aligned to its elements.
 //
 //     OutputView(y.data(), n, m)                // of floats
 //
@@ -151,6 +155,8 @@ constexpr const char* Name(ZeroKind kind) noexcept {
 // Scales may have two levels, as in the K-quants of GGUF: scales[] and offsets are integers, kInt8 or kUInt4. A scale
 // is multiplied by the super-scale of its super-group, an offset by the super-offset: f16 arrays [M x GroupsPerRow(k,
 // kSuperGroup)].
+//
+// All arrays may be at any address: tensors of files often are not aligned to their elements.
 struct QuantizedView {
   Format format = Format::kInt4;
   std::size_t m = 0, k = 0;
@@ -178,7 +184,12 @@ struct QuantizedView {
 inline constexpr std::size_t kSuperGroup = 256;  // weights of a super-group
 
 // The column of x that column j of the codes multiplies.
-constexpr std::size_t ColumnOfX(const QuantizedView& w, std::size_t j) { return w.order != nullptr ? w.order[j] : j; }
+inline std::size_t ColumnOfX(const QuantizedView& w, std::size_t j) {
+  if (w.order == nullptr) return j;
+  std::uint32_t column;
+  std::memcpy(&column, reinterpret_cast<const unsigned char*>(w.order) + j * sizeof(column), sizeof(column));
+  return column;
+}
 
 // Whether scales of this type are integers that are multiplied by super-scales.
 constexpr bool HasTwoLevels(DataType scale_type) {
@@ -217,4 +228,5 @@ inline QuantizedView Rows(QuantizedView w, std::size_t begin, std::size_t end) {
   return w;
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

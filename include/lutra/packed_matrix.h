@@ -15,6 +15,7 @@
 #include "lutra/targets.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // Options of Pack and LoadPacked.
 struct PackOptions {
@@ -99,4 +100,5 @@ inline Status Pack(const QuantizedView& w, PackedMatrix* packed) { return Pack(w
 // Fails, with *w unchanged, if memory is short.
 LUTRA_API Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w);
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

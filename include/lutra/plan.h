@@ -15,6 +15,7 @@
 #include "lutra/targets.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // kLookup: stored indices select entries of the sum tables of x. kDot: codes are unpacked to bytes and multiplied with
 // x in integers.
@@ -93,4 +94,5 @@ LUTRA_API Status MatMul(const PackedMatrix& w, const Activations& x, const Outpu
 LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, const Plan& plan,
                          Context& context, Activations* activations);
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -10,6 +10,7 @@
 #include "lutra/status.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // Owns the arrays of a quantized W[M x K]. Movable. Any number of threads may read it at the same time.
 class LUTRA_API QuantizedMatrix {
@@ -37,4 +38,5 @@ class LUTRA_API QuantizedMatrix {
   Buffer codes_, scales_, zeros_, super_scales_, super_offsets_, bias_, order_;
 };
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

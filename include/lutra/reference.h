@@ -9,6 +9,7 @@
 #include "lutra/status.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 // y[N x M], row-major and dense: x times the dequantized W, plus bias, in double.
 LUTRA_API Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* y);
@@ -32,4 +33,5 @@ LUTRA_API Status ReferenceErrorBound(const QuantizedView& w, const ActivationVie
 // float. out = (x(n, k) * s) * weight[k] in float. Fails as PrepareRmsNorm does.
 LUTRA_API Status ReferenceRmsNorm(const ActivationView& x, const RmsNorm& norm, float* out);
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

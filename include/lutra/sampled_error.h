@@ -10,6 +10,7 @@
 #include "lutra/status.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 struct RowRange {
   std::size_t begin, end;
@@ -56,4 +57,5 @@ inline Status CompareWithReference(const QuantizedView& w, const ActivationView&
   return {};
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

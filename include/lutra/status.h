@@ -4,7 +4,10 @@
 #include <cstdint>
 #include <string>
 
+#include "lutra/version.h"
+
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 enum class StatusCode : std::uint8_t {
   kOk,
@@ -63,4 +66,5 @@ class [[nodiscard]] Status {
   const char* reason_ = "";
 };
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

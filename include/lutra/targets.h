@@ -7,6 +7,7 @@
 #include "lutra/export.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 namespace internal {
 struct TargetKernels;
@@ -32,4 +33,5 @@ LUTRA_API Target FindTarget(const char* name);
 // The name of a target; "" for null. It has static storage duration.
 LUTRA_API const char* TargetName(Target target);
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -12,6 +12,7 @@
 #include "lutra/lutra_c.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace c_api {
 
 // The object behind a handle. Its first word is a tag of its kind, so that a handle of another kind is refused.
@@ -23,6 +24,7 @@ struct Handle {
 };
 
 }  // namespace c_api
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra
 
 struct lutra_context : lutra::c_api::Handle<std::unique_ptr<lutra::Executor>, 1> {};
@@ -31,6 +33,7 @@ struct lutra_packed : lutra::c_api::Handle<lutra::PackedMatrix, 3> {};
 struct lutra_activations : lutra::c_api::Handle<lutra::Activations, 4> {};
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace c_api {
 
 // --- Checks
@@ -110,4 +113,5 @@ lutra_quantized_view ToC(const QuantizedView& w);
 Status MakeOptions(const char* name, const lutra_context* context, PackOptions* options);
 
 }  // namespace c_api
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -3,6 +3,7 @@
 #include "c_api/c_api.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace c_api {
 namespace {
 
@@ -66,9 +67,11 @@ static_assert(Same(LUTRA_LOADED_COPIED, Loaded::kCopied));
 static_assert(Same(LUTRA_LOADED_REPACKED, Loaded::kRepacked));
 static_assert(IsLast<Loaded>(LUTRA_LOADED_REPACKED));
 
-static_assert(Same(LUTRA_GPTQ_ZEROS_MINUS_ONE, GptqZeros::kMinusOne));
-static_assert(Same(LUTRA_GPTQ_ZEROS_AS_STORED, GptqZeros::kAsStored));
-static_assert(IsLast<GptqZeros>(LUTRA_GPTQ_ZEROS_AS_STORED));
+static_assert(Same(LUTRA_GPTQ_ZEROS_V1_WORDS, GptqZeros::kV1Words));
+static_assert(Same(LUTRA_GPTQ_ZEROS_V2, GptqZeros::kV2));
+static_assert(Same(LUTRA_GPTQ_ZEROS_V1_FIELDS, GptqZeros::kV1Fields));
+static_assert(Same(LUTRA_GPTQ_ZEROS_V1_MASKED, GptqZeros::kV1Masked));
+static_assert(IsLast<GptqZeros>(LUTRA_GPTQ_ZEROS_V1_MASKED));
 
 static_assert(LUTRA_PER_ROW == kPerRow && LUTRA_PER_MATRIX == kPerMatrix);
 
@@ -206,4 +209,5 @@ Status MakeOptions(const char* name, const lutra_context* context, PackOptions* 
 }
 
 }  // namespace c_api
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -8,11 +8,13 @@
 #include <utility>
 
 #include "import/gguf_blocks.h"
+#include "import/gguf_foreign.h"
 #include "lutra/import.h"
 #include "memory/little_endian.h"
 #include "validate.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 // --- The table.
@@ -274,7 +276,7 @@ Status ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std
                   QuantizedMatrix* w) {
   if (w == nullptr) return Status::Invalid("w", "is null");
   const GgufType* const of_id = FindGgufType(type_id);
-  if (of_id == nullptr) return Status::Unsupported("type", "is not one that ggml has");
+  if (of_id == nullptr) return Status::Unsupported("type", internal::ForeignGgufType(type_id));
   if (of_id->refusal != nullptr) return Status::Unsupported("type", of_id->refusal);
   constexpr const char* kNames[][2] = {{"w.m", "m"}, {"w.k", "k"}};
   LUTRA_RETURN_IF_ERROR(internal::Renamed(internal::ValidateShape(ShapeOf(*of_id, m, k)), kNames));
@@ -298,4 +300,5 @@ Status ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std
   return {};
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -8,6 +8,7 @@
 #include "memory/little_endian.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace {
 
@@ -199,4 +200,5 @@ void DecodeI2_S(const std::uint8_t* from, const GgufBlock& to) {  // the scale f
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -3,7 +3,10 @@
 
 #include <cstdint>
 
+#include "lutra/version.h"
+
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 // Where a decode function writes the contents of a block. With scales of two levels, the block is a super-group:
@@ -24,4 +27,5 @@ GgufDecode DecodeTQ1_0, DecodeTQ2_0, DecodePTQ1_0, DecodeI2_S, DecodeMxfp4, Deco
 GgufDecode DecodeIQ1_S, DecodeIQ1_M, DecodeIQ2_XXS, DecodeIQ2_XS, DecodeIQ2_S, DecodeIQ3_XXS, DecodeIQ3_S;
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -7,6 +7,7 @@
 #include "memory/little_endian.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace {
 
@@ -125,4 +126,5 @@ void DecodeIQ1_M(const std::uint8_t* from, const GgufBlock& to) {
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -26,6 +26,7 @@
 #include <cstdint>
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 inline constexpr std::uint16_t kIq2xxsGrid[256] = {
@@ -369,4 +370,5 @@ inline constexpr std::uint16_t kIq1Grid[2048] = {
     0xaaa0, 0xaaa2, 0xaaa8, 0xaaaa};
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -8,6 +8,7 @@
 #endif
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;  // bytes, on x86 and on Arm with pages of 4 KB
@@ -37,4 +38,5 @@ void Buffer::Free() {
   size_ = 0;
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

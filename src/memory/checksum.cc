@@ -4,6 +4,7 @@
 #include <cstring>
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace {
 
@@ -59,4 +60,5 @@ std::uint64_t Checksum(const void* data, std::size_t size) {
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

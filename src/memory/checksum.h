@@ -4,7 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "lutra/version.h"
+
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 // XXH64 of data[0 .. size) with seed 0 (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md). It reaches
@@ -13,4 +16,5 @@ namespace internal {
 std::uint64_t Checksum(const void* data, std::size_t size);
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -4,7 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "lutra/version.h"
+
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 template <class T>
@@ -15,4 +18,5 @@ T LoadLittleEndian(const std::uint8_t* bytes) {
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -9,9 +9,11 @@
 #include "pack/parts.h"
 #include "pack/runs.h"
 #include "packed_access.h"
+#include "tasks.h"
 #include "validate.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 using internal::Geometry;
@@ -136,10 +138,8 @@ Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* pa
                   run_layouts,
                   internal::Encoder(f),
                   buffer.data()};
-    Executor& executor = options.executor != nullptr ? *options.executor : SerialExecutor();
-    executor.ParallelFor(
-        internal::PanelsIn(w.m),
-        [](void* context, std::size_t panel) { static_cast<Packer*>(context)->PackPanel(panel); }, &packer);
+    internal::RunTasks<Packer>(options.executor, internal::PanelsIn(w.m), packer,
+                               [](Packer& p, std::size_t panel) { p.PackPanel(panel); });
     if (!packer.codes_valid.load(std::memory_order_relaxed)) {
       return Status::Invalid("w.codes", "holds a code that the format does not have");
     }
@@ -148,4 +148,5 @@ Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* pa
   return {};
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -9,6 +9,7 @@
 #include "lutra/layout/panels.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 // --- Qparams
@@ -82,4 +83,5 @@ void ForEachUnit(const EncodingInfo& e, const Geometry& g, const Place& place, s
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -11,6 +11,7 @@
 #include "lutra/layout/encodings.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 constexpr std::size_t kMaxPlanes = 8, kMaxChunkWeights = 16;                    // of all encodings
@@ -181,4 +182,5 @@ class Encoder {
 };
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -10,6 +10,7 @@
 #include "validate.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 using internal::Geometry;
@@ -113,4 +114,5 @@ Status internal::UnpackFrom(const PackedMatrix& packed, Layout layout, Quantized
   return {};
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

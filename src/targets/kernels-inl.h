@@ -13,6 +13,7 @@
 
 #if HWY_TARGET == LUTRA_HWY_TARGET
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
@@ -32,10 +33,12 @@ TargetRows KernelsOf<LUTRA_HWY_TARGET>() {
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra
 
 #elif HWY_ONCE && (HWY_TARGETS & LUTRA_HWY_TARGET) == 0
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 template <>
@@ -44,5 +47,6 @@ TargetRows KernelsOf<LUTRA_HWY_TARGET>() {
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra
 #endif  // the target

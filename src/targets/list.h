@@ -7,6 +7,7 @@
 #include "lutra/kernels/registry.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 inline constexpr Layout kBytesOfVector{Scope::kVector, 4};  // vpermb: 64 bytes are looked up at once
@@ -36,4 +37,5 @@ constexpr const TargetInfo& FindTargetInfo(std::int64_t hwy_target, bool dot_ext
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -10,6 +10,7 @@
 #include "targets/targets.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 using internal::Scope;
@@ -191,4 +192,5 @@ MicroTile TileOf(const Plan& plan, const PlanCase& what) {
   return {std::min(static_cast<int>(std::min(plan.panels, kernel.panels)), micro.panels_for(rows)), rows};
 }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -19,6 +19,7 @@
 #endif
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 // Whether this CPU has the instructions behind TargetInfo::dot_extension. (Highway has checked that the operating
@@ -85,4 +86,5 @@ std::size_t internal::L2Bytes(const TargetInfo& target) {
 
 const char* TargetName(Target target) { return target == nullptr ? "" : target->info.name; }
 
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -8,6 +8,7 @@
 #include "lutra/plan.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 // The targets that share one of Highway's targets, the best first; none if the build leaves it out.
@@ -26,4 +27,5 @@ const Plan& SelectPlanFor(const PlanCase& what, ActivationKind kind);
 std::size_t L2Bytes(const TargetInfo& target);
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

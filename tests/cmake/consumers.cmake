@@ -9,18 +9,23 @@ set(consumer_options
   -DLUTRA_DEPS_DIR=${LUTRA_DEPS_DIR}
   -Dhwy_DIR=${hwy_DIR})
 
+# lutra_consumer(name [OF folder] OPTION...): builds and runs the project in a folder, that of its name by default.
 function(lutra_consumer name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" OF "")
+  if(NOT arg_OF)
+    set(arg_OF ${name})
+  endif()
   add_test(NAME consumer_${name} COMMAND ${CMAKE_CTEST_COMMAND}
-    --build-and-test ${CMAKE_CURRENT_SOURCE_DIR}/consumer/${name} ${CMAKE_CURRENT_BINARY_DIR}/consumer/${name}
+    --build-and-test ${CMAKE_CURRENT_SOURCE_DIR}/consumer/${arg_OF} ${CMAKE_CURRENT_BINARY_DIR}/consumer/${name}
     --build-generator ${CMAKE_GENERATOR}
     --build-noclean
-    --build-options ${consumer_options} ${ARGN}
+    --build-options ${consumer_options} ${arg_UNPARSED_ARGUMENTS}
     --test-command ${CMAKE_CROSSCOMPILING_EMULATOR} ./consumer)
   set_tests_properties(consumer_${name} PROPERTIES LABELS consumer)
 endfunction()
+set(few_targets "-DLUTRA_DISABLED_TARGETS=HWY_AVX3_SPR|HWY_AVX3_ZEN4|HWY_AVX3_DL|HWY_AVX3")
 # This one also shows what a shared library exports, which does not depend on its targets.
-lutra_consumer(add_subdirectory -DBUILD_SHARED_LIBS=ON
-  "-DLUTRA_DISABLED_TARGETS=HWY_AVX3_SPR|HWY_AVX3_ZEN4|HWY_AVX3_DL|HWY_AVX3")
+lutra_consumer(add_subdirectory -DBUILD_SHARED_LIBS=ON ${few_targets})
 set_tests_properties(consumer_add_subdirectory PROPERTIES FIXTURES_SETUP shared)
 set(shared ${CMAKE_CURRENT_BINARY_DIR}/consumer/add_subdirectory/lutra/liblutra.so)
 add_test(NAME exports COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/support/exports.sh
@@ -31,18 +36,49 @@ if(LUTRA_PYTHON AND NOT CMAKE_CROSSCOMPILING)
   add_test(NAME ctypes COMMAND ${LUTRA_PYTHON} ${PROJECT_SOURCE_DIR}/examples/ctypes_matmul.py ${shared})
   set_tests_properties(ctypes PROPERTIES LABELS consumer FIXTURES_REQUIRED shared)
 endif()
+# Optimized, as only then flags change results.
+lutra_consumer(parent_flags "-DLUTRA_DISABLED_TARGETS=HWY_AVX3_SPR|HWY_AVX3_ZEN4|HWY_AVX3_DL|HWY_AVX3")
+
+# Flags that change results, and that reach the kernel templates, do not compile.
+foreach(flag IN ITEMS -ffast-math -Ofast -ffinite-math-only)
+  add_test(NAME kernels_refuse${flag} COMMAND ${CMAKE_CXX_COMPILER} ${flag} -std=c++17 -fsyntax-only
+    -x c++ ${PROJECT_SOURCE_DIR}/include/lutra/kernels/float_flags.h)
+  set_tests_properties(kernels_refuse${flag} PROPERTIES
+    LABELS consumer PASS_REGULAR_EXPRESSION "arithmetic needs -fno-fast-math")
+endforeach()
+
+# Other ways to compile the library: link-time optimization, and a later compiler (cmake/setup.sh compilers).
+lutra_consumer(lto OF add_subdirectory -DCMAKE_INTERPROCEDURAL_OPTIMIZATION=ON ${few_targets})
+find_program(LUTRA_CLANG_19 clang++-19)
+if(LUTRA_CLANG_19 AND NOT CMAKE_CROSSCOMPILING)
+  lutra_consumer(clang_19 OF add_subdirectory -DCMAKE_CXX_COMPILER=${LUTRA_CLANG_19} ${few_targets})
+else()
+  message(STATUS "No tests of clang 19, which is not here: cmake/setup.sh compilers")
+endif()
 
 if(LUTRA_INSTALL)
+  set(highway ${LUTRA_DEPS_DIR}/highway-${lutra_highway_version})
   set(prefix ${CMAKE_CURRENT_BINARY_DIR}/prefix)
   add_test(NAME install COMMAND ${CMAKE_COMMAND} --install ${PROJECT_BINARY_DIR} --prefix ${prefix})
   set_tests_properties(install PROPERTIES LABELS consumer FIXTURES_SETUP installed)
   lutra_consumer(find_package -Dlutra_ROOT=${prefix})
   lutra_consumer(find_package_c -Dlutra_ROOT=${prefix})
   set_tests_properties(consumer_find_package consumer_find_package_c PROPERTIES FIXTURES_REQUIRED installed)
+  lutra_consumer(standards -Dlutra_ROOT=${prefix})
+  set_tests_properties(consumer_standards PROPERTIES FIXTURES_REQUIRED installed)
+  if(TEST consumer_clang_19)
+    lutra_consumer(clang_19_standards OF standards -Dlutra_ROOT=${prefix} -DCMAKE_CXX_COMPILER=${LUTRA_CLANG_19})
+    set_tests_properties(consumer_clang_19_standards PROPERTIES FIXTURES_REQUIRED installed)
+  endif()
   # A Highway that is not installed was fetched: a shared library hides its functions.
   if(hwy_FOUND OR NOT BUILD_SHARED_LIBS)
-    lutra_consumer(own_kernels -Dlutra_ROOT=${prefix} -DHIGHWAY_INCLUDE_DIR=${LUTRA_DEPS_DIR}/highway-${lutra_highway_version})
+    lutra_consumer(own_kernels -Dlutra_ROOT=${prefix} -DHIGHWAY_INCLUDE_DIR=${highway})
     set_tests_properties(consumer_own_kernels PROPERTIES FIXTURES_REQUIRED installed)
+  endif()
+
+  if(NOT hwy_FOUND AND NOT BUILD_SHARED_LIBS)
+    lutra_consumer(beside_highway -Dlutra_ROOT=${prefix} -DHIGHWAY_DIR=${highway})
+    set_tests_properties(consumer_beside_highway PROPERTIES FIXTURES_REQUIRED installed)
   endif()
 
   find_program(LUTRA_PKG_CONFIG pkg-config REQUIRED)
@@ -59,10 +95,10 @@ if(LUTRA_INSTALL)
   set_tests_properties(consumer_pkg_config PROPERTIES LABELS consumer FIXTURES_REQUIRED installed)
 endif()
 
-# An older Highway that is installed is refused, with advice (where a newer one is, that one is taken).
+# An older Highway is refused, with advice: one that is installed (where a newer one is, that one is taken) ...
+set(old ${CMAKE_CURRENT_BINARY_DIR}/old_highway)
 if(NOT hwy_FOUND AND NOT CMAKE_CROSSCOMPILING)
   include(CMakePackageConfigHelpers)
-  set(old ${CMAKE_CURRENT_BINARY_DIR}/old_highway)
   write_basic_package_version_file(${old}/hwy-config-version.cmake VERSION 1.0.3 COMPATIBILITY SameMajorVersion)
   file(TOUCH ${old}/hwy-config.cmake)
   add_test(NAME old_highway_is_refused
@@ -71,3 +107,12 @@ if(NOT hwy_FOUND AND NOT CMAKE_CROSSCOMPILING)
     LABELS consumer
     PASS_REGULAR_EXPRESSION "Highway 1\\.0\\.3 is installed.*apt-get[ \n]+remove[ \n]+libhwy-dev")
 endif()
+# ... and one that the parent project builds.
+file(WRITE ${old}/hwy/base.h "#define HWY_MAJOR 1\n#define HWY_MINOR 1\n#define HWY_PATCH 0\n")
+file(TOUCH ${old}/hwy/targets.cc)
+add_test(NAME parents_old_highway_is_refused
+  COMMAND ${CMAKE_COMMAND} -S ${CMAKE_CURRENT_SOURCE_DIR}/consumer/parents_highway -B ${old}/parents_build
+    -G ${CMAKE_GENERATOR} ${consumer_options} -DHIGHWAY_DIR=${old})
+set_tests_properties(parents_old_highway_is_refused PROPERTIES
+  LABELS consumer
+  PASS_REGULAR_EXPRESSION "target hwy is Highway 1\\.1\\.0,[ \n]+but[ \n]+Lutra[ \n]+needs[ \n]+1\\.2\\.0")

@@ -38,14 +38,28 @@ add_executable(write_gguf support/write_gguf.cc)
 target_link_libraries(write_gguf PRIVATE lutra::lutra GTest::gtest)
 lutra_compile_options(write_gguf)
 set(model ${CMAKE_CURRENT_BINARY_DIR}/model.gguf)
-lutra_example(write_gguf COMMAND write_gguf ${model})
+set(parts ${CMAKE_CURRENT_BINARY_DIR}/split)
+lutra_example(write_gguf COMMAND write_gguf ${model} ${parts})
 lutra_example(gguf_matmul_lists COMMAND gguf_matmul ${model})
+lutra_example(gguf_matmul_lists_floats COMMAND gguf_matmul ${model})
+set_tests_properties(gguf_matmul_lists_floats PROPERTIES
+  PASS_REGULAR_EXPRESSION "norm .*no: f32 stays the engine's.*half .*no: f16 stays.*brain .*no: bf16 stays.*odd .*no: has more")
+lutra_example(gguf_matmul_lists_slices COMMAND gguf_matmul ${model})
+set_tests_properties(gguf_matmul_lists_slices PROPERTIES
+  PASS_REGULAR_EXPRESSION "experts +q4_K +128 x 256 +0\\.02 +yes, as int4; slices experts\\[0\\] to experts\\[3\\]")
+lutra_example(gguf_matmul_slice COMMAND gguf_matmul ${model} experts[3])
+set_tests_properties(gguf_matmul_slice PROPERTIES PASS_REGULAR_EXPRESSION "experts\\[3\\]: W\\[32 x 256\\], q4_K")
+lutra_example(gguf_matmul_lists_parts COMMAND gguf_matmul ${parts}-00002-of-00003.gguf)
+set_tests_properties(gguf_matmul_lists_parts PROPERTIES PASS_REGULAR_EXPRESSION "blk\\.0 .*blk\\.1 .*blk\\.2 ")
+lutra_example(gguf_matmul_part COMMAND gguf_matmul ${parts}-00001-of-00003.gguf blk.1[2])
 set_tests_properties(gguf_matmul_lists PROPERTIES
   PASS_REGULAR_EXPRESSION "up\\.k +q3_K +768 x 512 +0\\.17 +yes, as int3\n.*\\?\\[31mred.*new +type 99.*no: ")
 set(multiply_all ${CMAKE_CURRENT_SOURCE_DIR}/support/multiply_all.sh)
 set(gguf_matmul ${CMAKE_CROSSCOMPILING_EMULATOR} $<TARGET_FILE:gguf_matmul>)
 lutra_example(gguf_matmul_every_type COMMAND ${multiply_all} ${model} ${gguf_matmul})
 lutra_refused(gguf_matmul no_tensor ${model} no-such-tensor)
+lutra_refused(gguf_matmul no_slice ${model} experts[4])
+lutra_refused(gguf_matmul no_slices ${model} gate[1])
 lutra_refused(gguf_matmul no_file no-such-file.gguf)
 lutra_refused(gguf_matmul no_gguf ${CMAKE_CURRENT_LIST_FILE})
 lutra_refused(gguf_matmul nothing)
@@ -75,7 +89,9 @@ lutra_refused(mlp_block unknown_format --format int9)
 lutra_refused(mlp_block no_number --width 4k)
 
 set_tests_properties(write_gguf PROPERTIES FIXTURES_SETUP model)
-set_tests_properties(gguf_matmul_lists gguf_matmul_every_type gguf_matmul_refuses_no_tensor mlp_block_one_level
+set_tests_properties(gguf_matmul_lists gguf_matmul_lists_floats gguf_matmul_lists_slices gguf_matmul_slice
+  gguf_matmul_lists_parts gguf_matmul_part gguf_matmul_refuses_no_slice gguf_matmul_refuses_no_slices
+  gguf_matmul_every_type gguf_matmul_refuses_no_tensor mlp_block_one_level
   mlp_block_two_levels mlp_block_refuses_no_block mlp_block_refuses_norm mlp_block_refuses_two_tensors
   PROPERTIES FIXTURES_REQUIRED model)
 

@@ -30,7 +30,9 @@ foreach(source IN LISTS sources)
 endforeach()
 
 lutra_use_highway(simd_test .)
-target_link_libraries(executors_test PRIVATE OpenMP::OpenMP_CXX TBB::tbb)
+foreach(name executors_test fork_test)
+  target_link_libraries(${name} PRIVATE OpenMP::OpenMP_CXX TBB::tbb)
+endforeach()
 set(LUTRA_GGUF_DATA ${PROJECT_SOURCE_DIR}/../shared/data/gguf CACHE PATH
   "A folder of tensors in ggml's types: <type>.gguf, and what ggml dequantizes them to: <type>.f32")
 target_compile_definitions(ggml_files_test PRIVATE LUTRA_GGUF_DATA="${LUTRA_GGUF_DATA}")

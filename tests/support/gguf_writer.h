@@ -33,6 +33,15 @@ class GgufWriter {
     Put(type);
     ++bytes_[16];
   }
+  // Metadata of part number `no` of a split model.
+  void Split(std::uint16_t no, std::uint16_t count, std::int32_t tensors) {
+    Key("split.no", 2);
+    Put(no);
+    Key("split.count", 2);
+    Put(count);
+    Key("split.tensors.count", 5);
+    Put(static_cast<std::uint32_t>(tensors));
+  }
   void Tensor(const std::string& name, const std::vector<std::uint64_t>& dims, std::uint32_t type,
               const std::vector<std::uint8_t>& data) {
     Describe(name, dims, type, data_.size());

@@ -10,6 +10,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
@@ -229,6 +230,7 @@ struct UnpackedLookupKernel {
 
 }  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();
 

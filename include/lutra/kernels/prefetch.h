@@ -6,8 +6,10 @@
 
 #include "hwy/base.h"
 #include "hwy/cache_control.h"
+#include "lutra/version.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 HWY_INLINE void PrefetchToL1(const std::uint8_t* line) { hwy::Prefetch(line); }
@@ -31,4 +33,5 @@ HWY_INLINE void PrefetchInTwoSteps(const std::uint8_t* line, std::size_t distanc
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

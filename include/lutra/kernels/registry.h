@@ -11,6 +11,7 @@
 #include "lutra/matrix.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 // NR: the rows of a row group. Prepared activations store x in row groups, and a micro-kernel takes at most one.
@@ -171,4 +172,5 @@ struct TargetKernels {
 };
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -30,6 +30,7 @@
 
 #include "hwy/highway.h"
 #include "lutra/float16.h"
+#include "lutra/kernels/float_flags.h"  // IWYU pragma: keep
 #include "lutra/matrix.h"
 
 // Each target includes all of these, but only the file of its own instruction set has content.
@@ -37,8 +38,13 @@
 #include "lutra/kernels/simd/emu-inl.h"
 #include "lutra/kernels/simd/x86-inl.h"
 
+#if defined(LUTRA_HIGHWAY)  // these files share the functions of the Highway inside Lutra
+static_assert(HWY_MAJOR * 100 + HWY_MINOR == LUTRA_HIGHWAY, "Highway's headers are not of the version inside Lutra");
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
@@ -50,6 +56,7 @@ inline constexpr float kMagic = 0x1.8p23f;
 
 }  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();
 
@@ -57,6 +64,7 @@ HWY_AFTER_NAMESPACE();
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
@@ -105,6 +113,7 @@ HWY_INLINE void StoreFloats(D d, hn::Vec<D> v, void* to, DataType type, std::siz
 
 }  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();
 

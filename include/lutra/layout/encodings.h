@@ -21,6 +21,7 @@
 #include "lutra/layout/panels.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 // The index or the fields of codes that one nibble of a scale run holds: number `index` of the four of a row, in which
@@ -115,4 +116,5 @@ constexpr int AppendDigit(const ActivationInfo& a, int index, int digit) {
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -14,6 +14,7 @@
 #include "lutra/format.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 
 inline constexpr std::size_t kIndicesPerChunk = 4;
 inline constexpr std::size_t kChunksPerRun = 2;
@@ -63,4 +64,5 @@ constexpr std::size_t HalfChunksIn(const EncodingInfo& e, std::size_t weights) {
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -24,6 +24,7 @@
 #include "lutra/layout/qparams.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 // Which tables the bytes of a vector look up. kVector: the tables of four indices fill the vector, and each byte
@@ -179,4 +180,5 @@ struct Geometry {
 };
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -14,6 +14,7 @@
 #include "lutra/matrix.h"
 
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 inline constexpr std::size_t kPanelRows = 64;  // MR: rows of W in a panel
@@ -125,4 +126,5 @@ constexpr std::size_t ValueCount(const QparamField& field, std::size_t m, std::s
 }
 
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -10,6 +10,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
@@ -39,6 +40,7 @@ HWY_INLINE std::int32_t BuildIntegers(const BlockOfX& block, const Destination& 
 
 }  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();
 

@@ -16,6 +16,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
@@ -180,6 +181,7 @@ HWY_INLINE std::int32_t BuildTables(const BlockOfX& block, const Destination& ou
 
 }  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();
 

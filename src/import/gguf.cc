@@ -9,6 +9,7 @@
 
 #include "import/gguf_blocks.h"
 #include "import/gguf_foreign.h"
+#include "import/gguf_import.h"
 #include "lutra/import.h"
 #include "memory/little_endian.h"
 #include "validate.h"
@@ -272,8 +273,8 @@ const GgufType* FindGgufType(std::uint32_t id) {
   return nullptr;
 }
 
-Status ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std::size_t m, std::size_t k,
-                  QuantizedMatrix* w) {
+Status internal::ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std::size_t m, std::size_t k,
+                            float matrix_scale, QuantizedMatrix* w) {
   if (w == nullptr) return Status::Invalid("w", "is null");
   const GgufType* const of_id = FindGgufType(type_id);
   if (of_id == nullptr) return Status::Unsupported("type", internal::ForeignGgufType(type_id));
@@ -288,6 +289,7 @@ Status ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std
   const Blocks blocks{type, kCodecs[&type - kTypes.data()].decode, static_cast<const std::uint8_t*>(data), m,
                       k / type.weights};
   QuantizedView shape = ShapeOf(type, m, k);
+  shape.matrix_scale = matrix_scale;
   if (type.format == Format::kTernary && HasF16Scales(type.scale_type) && size != 0) ChooseTernary(blocks, &shape);
   QuantizedMatrix result;
   LUTRA_RETURN_IF_ERROR(result.Allocate(shape));
@@ -298,6 +300,11 @@ Status ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std
   }
   *w = std::move(result);
   return {};
+}
+
+Status ImportGguf(std::uint32_t type, const void* data, std::size_t size, std::size_t m, std::size_t k,
+                  QuantizedMatrix* w) {
+  return internal::ImportGguf(type, data, size, m, k, 1.0f, w);
 }
 
 }  // namespace LUTRA_ABI_NAMESPACE

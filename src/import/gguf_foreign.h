@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "lutra/version.h"
+
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "lutra/version.h"
+
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {

@@ -5,6 +5,8 @@
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
+
+#include "lutra/version.h"
 #endif
 
 namespace lutra {

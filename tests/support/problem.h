@@ -268,7 +268,8 @@ class Problem {
     if (case_.zeros != Zeros::kNone) w_.zeros = zeros_.data();
     if (HasTwoLevels(w_.scale_type)) return MakeTwoLevels(magnitude);
     if (HasMatrixScale(w_.scale_type)) {
-      w_.matrix_scale = AnyScale(case_.data == Data::kHuge ? 0x1p-8f : 1.0f);
+      w_.matrix_scale = (random_.Below(4) == 0 ? -1.0f : 1.0f) * random_.Uniform(0.5f, 1.5f) *
+                        (case_.data == Data::kHuge ? 0x1p-8f : 1.0f);
     }
     const auto levels = static_cast<unsigned>(Describe(w_.format).levels);
     for (std::size_t i = 0; i < count; ++i) Store(w_.scale_type, AnyScale(magnitude), scales_.data(), i);

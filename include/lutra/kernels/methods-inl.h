@@ -58,7 +58,10 @@ struct Operands {
     }
   }
   using Type = decltype(Choose<Dot>());
-  static constexpr int kBias = kLow >= Type::kLowest && kHigh <= Type::kHighest ? 0 : Type::kLowest - kLow;
+  // The lowest operand is 0 if that fits; otherwise operands are L(q) if these fit.
+  static constexpr int kBias = kHigh - kLow <= Type::kHighest                     ? -kLow
+                               : kLow >= Type::kLowest && kHigh <= Type::kHighest ? 0
+                                                                                  : Type::kLowest - kLow;
   static constexpr int kLargest = kHigh + kBias > -(kLow + kBias) ? kHigh + kBias : -(kLow + kBias);
   static constexpr bool kTable = kMethod.info().values != nullptr;
   using Codes = std::conditional_t<kTable, TableOfCodes, std::conditional_t<kBias == -128, SignedCodes, StoredCodes>>;

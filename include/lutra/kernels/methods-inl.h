@@ -27,14 +27,16 @@ constexpr MethodKernel LookupMethod() {
   using Packed = LookupKernel<kEncoding, kPrecision>;
   using Unpacked = UnpackedLookupKernel<kEncoding, kPrecision>;
   using Unpacker = IndexUnpacker<kEncoding>;
+  constexpr std::size_t kPanels = InterleavedPanels(kLayout, kMethod.info().stored());
   static_assert(Packed::Sums::Fit(kMethod, 0));
+  static_assert(UnpackedBatchesFit(kMethod, kPanels, &Unpacker::Bytes));
   return {kMethod,
           kPrecision,
           MicroKernelOf<Packed>(),
           MicroKernelOf<Unpacked>(),
           &Unpacker::Unpack,
           &Unpacker::Bytes,
-          InterleavedPanels(kLayout, kMethod.info().stored()),
+          kPanels,
           0,
           0,
           nullptr};
@@ -135,6 +137,7 @@ constexpr MethodKernel DotMethod() {
   using Unpacked = UnpackedDotKernel<typename Operand::Type, kPrecision>;
   using Unpacker = typename UnpackerOf<kMethod.info().encoding, typename Operand::Codes, kMethod.info().step>::Type;
   static_assert(Unpacked::Sums::Fit(kMethod, Operand::kBias));
+  static_assert(UnpackedBatchesFit(kMethod, 1, &Unpacker::Bytes));
   static_assert(Operand::kTable || AreCodesTimesStep<kFormat, Operand>());
   return {kMethod,
           kPrecision,

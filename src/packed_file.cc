@@ -8,6 +8,7 @@
 
 #include "activation_access.h"
 #include "memory/checksum.h"
+#include "memory/rename_over.h"
 #include "packed_access.h"
 #include "validate.h"
 
@@ -220,7 +221,7 @@ Status SavePacked(const PackedMatrix& w, const char* path) {
   if (!part.Reserve(length + sizeof(kSuffix))) return Status::OutOfMemory("path");
   std::memcpy(part.data(), path, length);
   std::memcpy(part.data() + length, kSuffix, sizeof(kSuffix));
-  if (!Write(PageOf(w), w, part.as<char>()) || std::rename(part.as<char>(), path) != 0) {
+  if (!Write(PageOf(w), w, part.as<char>()) || !internal::RenameOver(part.as<char>(), path)) {
     (void)std::remove(part.as<char>());
     return {StatusCode::kIo, "path", "cannot be written"};
   }

@@ -12,8 +12,9 @@
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 
-// Maps a file, or reads it on systems without mmap. The file must not change while it is mapped. If another file is
-// renamed over it, the mapping keeps the old bytes. Movable. Any number of threads may read the bytes.
+// Maps a file, or reads it on systems that cannot. The file must not change while it is mapped. If another file is
+// renamed over it, which Windows refuses, the mapping keeps the old bytes. Movable. Any number of threads may read the
+// bytes.
 class LUTRA_API MappedFile {
  public:
   MappedFile() = default;

@@ -1,15 +1,18 @@
-// MappedFile: maps a file, or reads it on systems without mmap.
+// MappedFile: maps a file, or reads it on systems that cannot.
 #include "lutra/mapped_file.h"
 
 // A test defines LUTRA_NO_MMAP to read files on any system.
-#if (defined(__unix__) || defined(__APPLE__)) && !defined(LUTRA_NO_MMAP)
-#define LUTRA_MMAP 1
+#if defined(_WIN32) && !defined(LUTRA_NO_MMAP)
+#define LUTRA_MAP_VIEW
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#elif (defined(__unix__) || defined(__APPLE__)) && !defined(LUTRA_NO_MMAP)
+#define LUTRA_MMAP
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #else
-#define LUTRA_MMAP 0
 #include <cstdio>
 #include <limits>
 #include <memory>
@@ -23,7 +26,42 @@ constexpr Status Failed(const char* reason) { return {StatusCode::kIo, "path", r
 
 }  // namespace
 
-#if LUTRA_MMAP
+#if defined(LUTRA_MAP_VIEW)
+
+Status MappedFile::Open(const char* path) {
+  if (path == nullptr) return Status::Invalid("path", "is null");
+  struct Owned {
+    const HANDLE handle;
+    ~Owned() {
+      if (handle != nullptr && handle != INVALID_HANDLE_VALUE) CloseHandle(handle);
+    }
+  };
+  const Owned file{CreateFileA(path, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE, nullptr, OPEN_EXISTING,
+                               FILE_ATTRIBUTE_NORMAL, nullptr)};
+  if (file.handle == INVALID_HANDLE_VALUE) return Failed("cannot be opened");
+  LARGE_INTEGER size;
+  if (GetFileType(file.handle) != FILE_TYPE_DISK || GetFileSizeEx(file.handle, &size) == 0) {
+    return Failed("is not a regular file");
+  }
+  if (static_cast<std::uint64_t>(size.QuadPart) > static_cast<std::size_t>(-1)) return Failed("is too large to map");
+  MappedFile opened;
+  if (size.QuadPart != 0) {
+    const Owned mapping{CreateFileMappingA(file.handle, nullptr, PAGE_READONLY, 0, 0, nullptr)};
+    if (mapping.handle == nullptr) return Failed("cannot be mapped");
+    const void* const data = MapViewOfFile(mapping.handle, FILE_MAP_READ, 0, 0, 0);
+    if (data == nullptr) return Failed("cannot be mapped");
+    opened.data_ = static_cast<const std::uint8_t*>(data);
+    opened.size_ = static_cast<std::size_t>(size.QuadPart);
+  }
+  *this = std::move(opened);
+  return {};
+}
+
+void MappedFile::Close() {
+  if (data_ != nullptr) UnmapViewOfFile(data_);
+}
+
+#elif defined(LUTRA_MMAP)
 
 Status MappedFile::Open(const char* path) {
   if (path == nullptr) return Status::Invalid("path", "is null");

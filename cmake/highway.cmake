@@ -113,7 +113,7 @@ add_library(lutra_kernels INTERFACE)
 add_library(lutra::kernels ALIAS lutra_kernels)
 set_target_properties(lutra_kernels PROPERTIES EXPORT_NAME kernels)
 target_link_libraries(lutra_kernels INTERFACE ${lutra_highway_library})
-target_compile_options(lutra_kernels INTERFACE -ffp-contract=off)  # see lutra_compile_options
+target_compile_options(lutra_kernels INTERFACE ${lutra_float_options})
 target_compile_definitions(lutra_kernels INTERFACE
   # Left out to keep builds short: machines with SSE alone take EMU128, those with SVE take NEON, to which AES and bf16
   # add nothing.

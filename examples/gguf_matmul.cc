@@ -1,4 +1,5 @@
-// What is in a GGUF file, and how fast and how exactly Lutra multiplies one of its tensors: gguf_matmul FILE [TENSOR]
+// What is in a GGUF model, and how fast and how exactly Lutra multiplies a tensor: gguf_matmul FILE [TENSOR |
+// TENSOR[e]]
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -27,20 +28,36 @@ int Fail(ExitCode code, const std::string& message) {
   return code;
 }
 
-void PrintTensors(const GgufFile& file) {
+// Whether Lutra imports a tensor, and what is said about it.
+std::string Verdict(const GgufTensor& tensor) {
+  if (!tensor.error.ok()) return fmt::format("no: {}", tensor.error.reason());
+  const GgufType* const type = FindGgufType(tensor.type);
+  if (const char* const refusal = GgufRefusal(tensor.type); refusal != nullptr) {
+    const std::string name = type == nullptr ? "" : type->name;
+    const bool floats = name == "f32" || name == "f16" || name == "bf16";
+    return floats ? fmt::format("no: {} stays the engine's", name) : fmt::format("no: {}", refusal);
+  }
+  std::string text = fmt::format("yes, as {}", Name(type->format));
+  if (tensor.slices() > 1)
+    text += fmt::format("; slices {0}[0] to {0}[{1}]", Printable(tensor.name), tensor.slices() - 1);
+  return text;
+}
+
+void PrintTensors(const GgufModel& model) {
   std::size_t width = 6;
-  for (const GgufTensor& tensor : file) width = std::max(width, tensor.name.size());
+  for (std::size_t i = 0; i < model.size(); ++i) {
+    for (const GgufTensor& tensor : model.file(i)) width = std::max(width, Printable(tensor.name).size());
+  }
   const auto print = [&](const std::string& name, const std::string& type, const std::string& shape,
                          const std::string& mb, const std::string& import) {
     fmt::print("{:<{}}  {:<8}  {:>15}  {:>8}  {}\n", name, width, type, shape, mb, import);
   };
   print("tensor", "type", "M x K", "MB", "imported");
-  for (const GgufTensor& tensor : file) {
-    const GgufType* const type = FindGgufType(tensor.type);
-    const char* const refusal = type == nullptr ? "is of an unknown type" : type->refusal;
-    print(Printable(tensor.name), TypeName(tensor.type), fmt::format("{} x {}", tensor.m(), tensor.k()),
-          fmt::format("{:.2f}", 1e-6 * static_cast<double>(tensor.size)),
-          refusal == nullptr ? std::string("yes, as ") + Name(type->format) : fmt::format("no: {}", refusal));
+  for (std::size_t i = 0; i < model.size(); ++i) {
+    for (const GgufTensor& tensor : model.file(i)) {
+      print(Printable(tensor.name), TypeName(tensor.type), fmt::format("{} x {}", tensor.m(), tensor.k()),
+            fmt::format("{:.2f}", 1e-6 * static_cast<double>(tensor.size)), Verdict(tensor));
+    }
   }
 }
 
@@ -74,24 +91,26 @@ int Run(const std::string& path, const std::string& name) {
   ModelFile file;
   if (const std::string error = file.Open(path); !error.empty()) return Fail(kBadUsage, error);
   if (name.empty()) {
-    PrintTensors(file.tensors());
+    PrintTensors(file.model());
     return kOk;
   }
+  GgufTensor tensor;
   QuantizedMatrix q;
   PackedMatrix w;
-  if (const std::string error = file.Import(name, &q); !error.empty()) return Fail(kBadUsage, error);
+  std::string error = file.Find(name, &tensor);
+  if (error.empty()) error = file.Import(name, &q);
+  if (!error.empty()) return Fail(kBadUsage, error);
   Status status = Pack(q.view(), &w);
   if (!status.ok()) return Fail(kFailed, status.message());
-  const GgufTensor& tensor = *file.tensors().Find(name);
   fmt::print("{}: W[{} x {}], {} of {:.3f} bits per weight, packed as {} of {:.3f} for {}\n\n", name, w.m(), w.k(),
              TypeName(tensor.type),
              8 * static_cast<double>(tensor.size) / static_cast<double>(w.m()) / static_cast<double>(w.k()),
              Name(w.format()), w.bits_per_weight(), TargetName(w.target()));
   fmt::print("{:>4}  {:>8}  {:>8}  {:>8}  {:>15}\n", "N", "ms", "GMAC/s", "GB/s", "relative error");
   for (const std::size_t n : {std::size_t{1}, std::size_t{32}}) {
-    double error = 0;
-    if (status = Multiply(q.view(), w, n, &error); !status.ok()) return Fail(kFailed, status.message());
-    if (!(error <= kMaxError)) return Fail(kFailed, fmt::format("the error is above {}", kMaxError));
+    double relative = 0;
+    if (status = Multiply(q.view(), w, n, &relative); !status.ok()) return Fail(kFailed, status.message());
+    if (!(relative <= kMaxError)) return Fail(kFailed, fmt::format("the error is above {}", kMaxError));
   }
   return kOk;
 }
@@ -102,7 +121,10 @@ int Run(const std::string& path, const std::string& name) {
 int main(int argc, char** argv) {
   using namespace lutra::examples;
   if (argc != 2 && argc != 3) {
-    return Fail(kBadUsage, "usage: gguf_matmul FILE [TENSOR]\nLists the tensors of a GGUF file, or multiplies one.");
+    return Fail(kBadUsage,
+                "usage: gguf_matmul FILE [TENSOR]\n"
+                "Lists the tensors of a GGUF model, or multiplies one. FILE may be any part of a split model.\n"
+                "TENSOR[e] is one slice (expert) of a tensor of several.");
   }
   return Run(argv[1], argc == 3 ? argv[2] : "");
 }

@@ -1,12 +1,15 @@
-// A GGUF file that is open, with errors that a user can read.
+// A GGUF model that is open, with errors that a user can read.
 #pragma once
 
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <charconv>
+#include <cstddef>
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "lutra/lutra.h"
 
@@ -26,31 +29,57 @@ inline std::string TypeName(std::uint32_t type) {
   return known != nullptr ? known->name : fmt::format("type {}", type);
 }
 
+// Splits "name[12]" into the name and 12. False if the text does not end like that.
+inline bool SplitSliceName(std::string_view text, std::string_view* name, std::size_t* slice) {
+  const std::size_t open = text.rfind('[');
+  if (open == std::string_view::npos || text.back() != ']') return false;
+  const char *const begin = text.data() + open + 1, *const end = text.data() + text.size() - 1;
+  const auto [stop, error] = std::from_chars(begin, end, *slice);
+  if (begin == end || stop != end || error != std::errc()) return false;
+  *name = text.substr(0, open);
+  return true;
+}
+
 // Returns what is wrong; empty if nothing is.
 class ModelFile {
  public:
+  // The path of a model, or of any part of a split one.
   std::string Open(const std::string& path) {
     errno = 0;
-    if (const Status status = bytes_.Open(path.c_str()); !status.ok()) {
-      return fmt::format("{} {}{}{}", path, status.reason(), errno != 0 ? ": " : "",
-                         errno != 0 ? std::strerror(errno) : "");
-    }
-    const Status status = tensors_.Parse(bytes_.data(), bytes_.size());
-    return status.ok() ? "" : fmt::format("{}: its bytes {}", path, status.reason());
+    const Status status = model_.Open(path.c_str());
+    if (status.ok()) return "";
+    const bool has_cause = status.code() == StatusCode::kIo && errno != 0;
+    const bool of_bytes = status.argument() == std::string_view("bytes");
+    return fmt::format("{}{} {}{}{}", path, of_bytes ? ": its bytes" : "", status.reason(), has_cause ? ": " : "",
+                       has_cause ? std::strerror(errno) : "");
   }
 
-  std::string Import(const std::string& name, QuantizedMatrix* w) const {
-    const GgufTensor* const tensor = tensors_.Find(name);
-    if (tensor == nullptr) return fmt::format("there is no tensor '{}' in the file", name);
-    const Status status = ImportGguf(*tensor, w);
+  // Finds a tensor by its name, or slice e of it (an expert) by name[e].
+  std::string Find(const std::string& name, GgufTensor* tensor) const {
+    const GgufTensor* found = model_.Find(name);
+    if (found != nullptr) {
+      *tensor = *found;
+      return "";
+    }
+    std::string_view all;
+    std::size_t slice = 0;
+    if (SplitSliceName(name, &all, &slice)) found = model_.Find(all);
+    if (found == nullptr) return fmt::format("there is no tensor '{}' in the file", name);
+    const Status status = SliceOf(*found, slice, tensor);
     return status.ok() ? "" : fmt::format("tensor '{}': {} {}", name, status.argument(), status.reason());
   }
 
-  const GgufFile& tensors() const { return tensors_; }
+  std::string Import(const std::string& name, QuantizedMatrix* w) const {
+    GgufTensor tensor;
+    if (std::string error = Find(name, &tensor); !error.empty()) return error;
+    const Status status = ImportGguf(tensor, w);
+    return status.ok() ? "" : fmt::format("tensor '{}': {} {}", name, status.argument(), status.reason());
+  }
+
+  const GgufModel& model() const { return model_; }
 
  private:
-  MappedFile bytes_;
-  GgufFile tensors_;
+  GgufModel model_;
 };
 
 }  // namespace lutra::examples

@@ -1,7 +1,6 @@
 // Conversions between float and the two float types of 16 bits, by integer arithmetic on their bits.
 #include "lutra/float16.h"
 
-#include <cmath>
 #include <cstring>
 
 namespace lutra {
@@ -28,8 +27,10 @@ std::uint16_t F32ToF16(float value) noexcept {
   if (word > 0x7f800000u) return static_cast<std::uint16_t>(sign | 0x7e00);
   if (word >= 0x477ff000u) return static_cast<std::uint16_t>(sign | 0x7c00);  // 65520 and above round to infinity
   if (word < 0x38800000u) {                                                   // subnormal: a multiple of 2^-24
-    const float scaled = std::nearbyint(std::fabs(value) * 0x1p24f);
-    return static_cast<std::uint16_t>(sign | static_cast<std::uint32_t>(scaled));
+    const std::uint32_t exponent = word >> 23, shift = 126 - exponent;
+    if (shift > 24) return static_cast<std::uint16_t>(sign);  // below half of 2^-24
+    const std::uint32_t mantissa = (word & 0x7fffff) | 0x800000, odd = mantissa >> shift & 1;
+    return static_cast<std::uint16_t>(sign | (mantissa + (1u << (shift - 1)) - 1 + odd) >> shift);
   }
   const std::uint32_t even = word >> 13 & 1;
   return static_cast<std::uint16_t>(sign | ((word - 0x38000000u + 0xfff + even) >> 13));

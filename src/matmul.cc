@@ -7,6 +7,7 @@
 #include "lutra/kernels/prefetch.h"
 #include "lutra/plan.h"
 #include "targets/targets.h"
+#include "tasks.h"
 #include "validate.h"
 
 namespace lutra {
@@ -106,6 +107,7 @@ void MultiplyTokenBlock(const Problem& p, std::size_t n, std::size_t m_begin, st
   args.rows = rows;
   args.unpack = p.plan.unpack;
   args.prefetch = p.plan.prefetch;
+  args.matrix_scale = p.w.matrix_scale();
   args.tile = tile;
   std::size_t panel = m_begin / kPanelRows;
   while (panel < panel_end) {  // panels that alternate in memory, side by side
@@ -174,6 +176,7 @@ Status MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView
   if (m_begin > m_end) return Status::Invalid("m_begin", "is beyond m_end");
   if (m_begin == m_end || y.n == 0) return {};
   const Problem problem(w, x, y, PlanFor(w, x));
+  const internal::FloatMode mode;
   for (std::size_t n = 0; n < y.n; n += problem.token_block) MultiplyTokenBlock(problem, n, m_begin, m_end);
   return {};
 }
@@ -186,6 +189,7 @@ Status MatMul(const PackedMatrix& w, const ActivationView& x, const OutputView& 
 
 Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, Context& context) {
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y));
+  if (y.n == 0 || y.m == 0) return {};  // x may have any kind: there may be no plan for it
   return MatMul(w, x, y, PlanFor(w, x), context);
 }
 
@@ -203,7 +207,6 @@ Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, 
   if (plan.token_block > kMaxTileRows || plan.panels > kMaxTileRows / plan.token_block) {
     return Status::Invalid("plan.panels", "is too large: token_block * panels is above kMaxTileRows");
   }
-  Executor& executor = context.executor != nullptr ? *context.executor : SerialExecutor();
   const Problem problem(w, x, y, plan);
   if (!(plan.unpack ? problem.kernel.unpacked : problem.kernel.packed).exists()) {
     return Status::Invalid("plan.unpack", "is false, but the method has no kernel on packed codes");
@@ -211,10 +214,10 @@ Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, 
 
   // Concurrency() may return any number. More threads than tiles would have no work.
   const std::size_t tiles = internal::PanelsIn(y.m) * internal::DivideUp(y.n, kNR);
-  Split split(problem, std::clamp<std::size_t>(executor.Concurrency(), 1, tiles));
-  executor.ParallelFor(
-      split.count(), [](void* context_, std::size_t i) { static_cast<const Split*>(context_)->MultiplyPiece(i); },
-      &split);
+  const std::size_t threads = context.executor != nullptr ? context.executor->Concurrency() : 1;
+  const Split split(problem, std::clamp<std::size_t>(threads, 1, tiles));
+  internal::RunTasks<const Split>(context.executor, split.count(), split,
+                                  [](const Split& s, std::size_t i) { s.MultiplyPiece(i); });
   return {};
 }
 

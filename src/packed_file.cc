@@ -2,13 +2,12 @@
 #include "lutra/packed_file.h"
 
 #include <cstddef>
-#include <cstdio>
 #include <cstring>
 #include <iterator>
 
 #include "activation_access.h"
 #include "memory/checksum.h"
-#include "memory/rename_over.h"
+#include "memory/replace_file.h"
 #include "packed_access.h"
 #include "validate.h"
 
@@ -25,7 +24,7 @@ using internal::Tail;
 constexpr char kMagic[8] = {'\x89', 'L', 'U', 'T', 'R', 'A', '\r', '\n'};
 constexpr std::uint32_t kByteOrder = 0x01020304;
 constexpr std::size_t kPageBytes = 4096;  // keeps data aligned to 64 bytes, and to pages when mapped
-constexpr std::size_t kPageFields = 81;   // bytes of a Page without its unused ones
+constexpr std::size_t kPageFields = 88;   // bytes of a Page without its unused ones
 
 // The page at the begin of a file.
 struct Page {
@@ -35,7 +34,8 @@ struct Page {
   std::uint32_t layout;  // LayoutId
   std::uint64_t m, k, group, bytes;
   std::uint64_t data_checksum, tail_checksum;
-  std::uint8_t has_order;
+  std::uint8_t has_order, padding[3];
+  float matrix_scale;  // 0 means 1
   std::uint8_t unused[kPageBytes - kPageFields];
   std::uint64_t checksum;  // of all bytes before it
 };
@@ -90,6 +90,7 @@ Page PageOf(const PackedMatrix& w) {
   page.data_checksum = Checksum(w.data(), w.bytes());
   page.tail_checksum = Checksum(w.data() + w.bytes(), TailOf(w).bytes());
   page.has_order = w.order() != nullptr;
+  page.matrix_scale = w.matrix_scale();
   page.checksum = PageChecksum(page);
   return page;
 }
@@ -142,8 +143,10 @@ Status Parse(const std::uint8_t* bytes, std::size_t size, const char* name, Cont
   const Zeros zeros = ZerosOf(page.zeros, shape.scale_type);
   shape.zero_kind = zeros.kind;
   shape.zero_type = zeros.type;
+  if (page.matrix_scale != 0.0f) shape.matrix_scale = page.matrix_scale;
   if (shape.m != page.m || shape.k != page.k || page.has_bias > (shape.m != 0) || page.has_order > (shape.k != 0) ||
-      page.layout >= std::size(internal::kLayouts) || !internal::ValidateShape(shape).ok()) {
+      page.layout >= std::size(internal::kLayouts) || !internal::IsFinite(shape.matrix_scale) ||
+      !internal::ValidateShape(shape).ok()) {
     return Status::Invalid(name, "describes no matrix");
   }
   PackedFields& fields = contents->fields;
@@ -161,14 +164,13 @@ Status Parse(const std::uint8_t* bytes, std::size_t size, const char* name, Cont
   return {};
 }
 
-// Loads from bytes that are aligned to 64. `buffer` or `file` owns them, or else the caller.
+// Loads from bytes that are aligned to 64. `buffer` or `file` owns them, or else the caller. `how` they got there.
 Status LoadAligned(const std::uint8_t* bytes, std::size_t size, const char* name, const PackOptions& options,
-                   Buffer buffer, MappedFile file, PackedMatrix* w, Loaded* loaded) {
+                   Loaded how, Buffer buffer, MappedFile file, PackedMatrix* w, Loaded* loaded) {
   Contents contents;
   LUTRA_RETURN_IF_ERROR(Parse(bytes, size, name, &contents));
   const EncodingInfo& e = Describe(contents.fields.format).stored();
   const Target target = options.target != nullptr ? options.target : RunnableTargets().data[0];
-  Loaded how = buffer.size() != 0 ? Loaded::kCopied : Loaded::kInPlace;
   contents.fields.target = target;
   PackedMatrix result = PackedAccess::Make(contents.fields, std::move(buffer), std::move(file));
   if (!QparamsValid(result, contents.layout) ||
@@ -191,14 +193,6 @@ Status LoadAligned(const std::uint8_t* bytes, std::size_t size, const char* name
   return {};
 }
 
-bool Write(const Page& page, const PackedMatrix& w, const char* path) {
-  std::FILE* const file = std::fopen(path, "wb");
-  if (file == nullptr) return false;
-  bool written = std::fwrite(&page, sizeof(page), 1, file) == 1;
-  if (ContentBytes(w) != 0) written = written && std::fwrite(w.data(), ContentBytes(w), 1, file) == 1;
-  return std::fclose(file) == 0 && written;
-}
-
 }  // namespace
 
 std::size_t PackedFileSize(const PackedMatrix& w) { return sizeof(Page) + ContentBytes(w); }
@@ -215,17 +209,8 @@ Status SavePacked(const PackedMatrix& w, void* bytes, std::size_t size) {
 
 Status SavePacked(const PackedMatrix& w, const char* path) {
   if (path == nullptr) return Status::Invalid("path", "is null");
-  constexpr char kSuffix[] = ".part";
-  const std::size_t length = std::strlen(path);
-  Buffer part;
-  if (!part.Reserve(length + sizeof(kSuffix))) return Status::OutOfMemory("path");
-  std::memcpy(part.data(), path, length);
-  std::memcpy(part.data() + length, kSuffix, sizeof(kSuffix));
-  if (!Write(PageOf(w), w, part.as<char>()) || !internal::RenameOver(part.as<char>(), path)) {
-    (void)std::remove(part.as<char>());
-    return {StatusCode::kIo, "path", "cannot be written"};
-  }
-  return {};
+  const Page page = PageOf(w);
+  return internal::ReplaceFile(path, {{&page, sizeof(page)}, {w.data(), ContentBytes(w)}});
 }
 
 Status LoadPacked(const void* bytes, std::size_t size, const PackOptions& options, PackedMatrix* w, Loaded* loaded) {
@@ -233,21 +218,24 @@ Status LoadPacked(const void* bytes, std::size_t size, const PackOptions& option
   if (bytes == nullptr) return Status::Invalid("bytes", "is null");
   const auto* at = static_cast<const std::uint8_t*>(bytes);
   Buffer copy;
+  Loaded how = Loaded::kInPlace;
   if (size != 0 && reinterpret_cast<std::uintptr_t>(bytes) % Buffer::kAlignment != 0) {
     if (!copy.Reserve(size)) return Status::OutOfMemory("w");
     std::memcpy(copy.data(), bytes, size);
     at = copy.data();
+    how = Loaded::kCopied;
   }
-  return LoadAligned(at, size, "bytes", options, std::move(copy), {}, w, loaded);
+  return LoadAligned(at, size, "bytes", options, how, std::move(copy), {}, w, loaded);
 }
 
-Status LoadPacked(const char* path, const PackOptions& options, PackedMatrix* w, Loaded* loaded) {
+Status LoadPacked(const char* path, const PackOptions& options, PackedMatrix* w, Loaded* loaded, FileAccess access) {
   if (w == nullptr) return Status::Invalid("w", "is null");
   MappedFile file;
-  LUTRA_RETURN_IF_ERROR(file.Open(path));
+  LUTRA_RETURN_IF_ERROR(file.Open(path, access));
   const std::uint8_t* const bytes = file.data();
   const std::size_t size = file.size();
-  return LoadAligned(bytes, size, "path", options, {}, std::move(file), w, loaded);
+  const Loaded unchanged = access == FileAccess::kMap ? Loaded::kInPlace : Loaded::kCopied;
+  return LoadAligned(bytes, size, "path", options, unchanged, {}, std::move(file), w, loaded);
 }
 
 }  // namespace LUTRA_ABI_NAMESPACE

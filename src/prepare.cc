@@ -5,6 +5,7 @@
 #include "activation_access.h"
 #include "lutra/context.h"
 #include "lutra/plan.h"
+#include "tasks.h"
 #include "validate.h"
 
 namespace lutra {
@@ -74,10 +75,8 @@ Status ActivationAccess::Prepare(const ActivationView& x, const RmsNorm* norm, c
     work.all.block_scales = activations->scales_.as<internal::BlockScale>();
     work.prepare = w.target()->prepare[static_cast<std::size_t>(kind)][static_cast<std::size_t>(precision)];
     work.row_bytes = row_bytes;
-    Executor& executor = context.executor != nullptr ? *context.executor : SerialExecutor();
-    executor.ParallelFor(
-        (x.n + kNR - 1) / kNR,
-        [](void* context_, std::size_t row_group) { static_cast<Work*>(context_)->PrepareRowGroup(row_group); }, &work);
+    internal::RunTasks<Work>(context.executor, (x.n + kNR - 1) / kNR, work,
+                             [](Work& w_, std::size_t row_group) { w_.PrepareRowGroup(row_group); });
     if (!work.finite.load(std::memory_order_relaxed)) {
       if (norm != nullptr) return internal::NotNormalized(*norm, x.k);
       return Status::Invalid("x.data", "holds a value that is not finite");

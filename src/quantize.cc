@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "float_mode.h"
 #include "load_float.h"
 #include "lutra/float16.h"
+#include "memory/elements.h"
 #include "scales.h"
 #include "validate.h"
 
@@ -30,7 +32,7 @@ float StoreFloat(float value, void* data, DataType type, std::size_t i) {
 
 // The weights that share a scale: `count` of each of `rows` rows.
 struct Group {
-  const float* weights;
+  internal::Elements<float> weights;
   std::size_t rows, row_stride, count;
 
   template <class Function>
@@ -84,10 +86,15 @@ ScaleAndZero Fit(const FormatInfo& f, const Group& group, ZeroKind zero_kind, Da
   }
   low = std::min(low, 0.0f);  // zero stays exact
   high = std::max(high, 0.0f);
-  const auto scale = static_cast<float>((static_cast<double>(high) - low) / (f.levels - 1));
-  float zero = scale > 0 ? -low / scale : 0.0f;
-  if (!IsFloat(zero_type)) zero = std::clamp(std::nearbyint(zero), 0.0f, static_cast<float>(f.levels - 1));
-  return {scale, zero, low};
+  const auto highest = static_cast<float>(f.levels - 1);
+  auto scale = static_cast<float>((static_cast<double>(high) - low) / (f.levels - 1));
+  if (!IsFloat(zero_type)) {
+    const float highest_zero = zero_type == DataType::kUInt4 ? std::min(highest, 15.0f) : highest;
+    scale = std::max(scale, -low / highest_zero);  // the range may need a higher zero point than four bits hold
+    const float zero = scale > 0 ? std::nearbyint(-low / scale) : 0.0f;
+    return {scale, std::clamp(zero, 0.0f, highest_zero), low};
+  }
+  return {scale, scale > 0 ? -low / scale : 0.0f, low};
 }
 
 // The code whose value is nearest to w / scale + zero.
@@ -123,7 +130,7 @@ void QuantizeGroup(const FormatInfo& f, const Group& group, std::size_t at, Quan
 }
 
 // Quantizes every group of W[M x K]; M and K are not 0.
-void QuantizeGroups(const float* weights, std::size_t row_stride, QuantizedMatrix& w) {
+void QuantizeGroups(const internal::Elements<float>& weights, std::size_t row_stride, QuantizedMatrix& w) {
   const QuantizedView& v = w.view();
   const FormatInfo& f = Describe(v.format);
   const bool whole = v.group == kPerMatrix;
@@ -131,7 +138,8 @@ void QuantizeGroups(const float* weights, std::size_t row_stride, QuantizedMatri
   for (std::size_t row = 0; row < (whole ? 1 : v.m); ++row) {
     for (std::size_t g = 0; g < groups; ++g) {
       const std::size_t begin = g * size;
-      const Group group{weights + row * row_stride + begin, whole ? v.m : 1, row_stride, std::min(size, v.k - begin)};
+      const Group group{weights.From(row * row_stride + begin), whole ? v.m : 1, row_stride,
+                        std::min(size, v.k - begin)};
       QuantizeGroup(f, group, row * groups + g, w, w.codes() + row * v.k + begin);
     }
   }
@@ -172,9 +180,9 @@ Status ValidateRows(const float* data, std::size_t m, std::size_t k, std::size_t
   return {};
 }
 
-bool AllRowsFinite(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride) {
+bool AllRowsFinite(const internal::Elements<float>& weights, std::size_t m, std::size_t k, std::size_t row_stride) {
   for (std::size_t row = 0; k != 0 && row < m; ++row) {
-    if (!internal::AllFinite(weights + row * row_stride, DataType::kF32, k)) return false;
+    if (!internal::AllFinite(weights.From(row * row_stride).data(), DataType::kF32, k)) return false;
   }
   return true;
 }
@@ -196,10 +204,12 @@ Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t 
   const QuantizedView shape = ShapeOf(m, k, options);
   LUTRA_RETURN_IF_ERROR(ValidateOptions(shape));
   LUTRA_RETURN_IF_ERROR(ValidateRows(weights, m, k, row_stride, "weights"));
-  if (!AllRowsFinite(weights, m, k, row_stride)) return Status::Invalid("weights", "holds a value that is not finite");
+  const internal::Elements<float> elements(weights);
+  if (!AllRowsFinite(elements, m, k, row_stride)) return Status::Invalid("weights", "holds a value that is not finite");
   QuantizedMatrix result;
   LUTRA_RETURN_IF_ERROR(result.Allocate(shape));
-  if (m != 0 && k != 0) QuantizeGroups(weights, row_stride, result);
+  const internal::FloatMode mode;
+  if (m != 0 && k != 0) QuantizeGroups(elements, row_stride, result);
   *w = std::move(result);
   return {};
 }
@@ -210,6 +220,7 @@ Status Dequantize(const QuantizedView& w, float* out, std::size_t row_stride) {
   LUTRA_RETURN_IF_ERROR(ValidateRows(out, w.m, w.k, row_stride, "out"));
   if (!AllCodesExist(w)) return Status::Invalid("w.codes", "holds a code that the format does not have");
   const FormatInfo& f = Describe(w.format);
+  const internal::FloatMode mode;
   for (std::size_t m = 0; m < w.m; ++m) {
     for (std::size_t k = 0; k < w.k; ++k) {
       out[m * row_stride + ColumnOfX(w, k)] =

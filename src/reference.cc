@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "float_mode.h"
 #include "load_float.h"
 #include "lutra/buffer.h"
 #include "lutra/kernels/fma.h"
@@ -15,6 +16,7 @@ namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
+using internal::BiasAt;
 using internal::CenterAt;
 using internal::LoadFloat;
 using internal::ScaleAt;
@@ -103,6 +105,7 @@ float InverseRms(const ActivationView& x, std::size_t n, float epsilon) {
 }  // namespace
 
 Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* y) {
+  const internal::FloatMode mode;
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y, "y"));
   const FormatInfo& f = Describe(w.format);
   Buffer buffer;
@@ -113,7 +116,7 @@ Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* 
       row[k] = WeightAt<double>(w, m, k, f.value(w.codes[m * w.code_stride + k]));
     }
     for (std::size_t n = 0; n < x.n; ++n) {
-      double sum = w.bias != nullptr ? w.bias[m] : 0.0;
+      double sum = BiasAt(w, m);
       for (std::size_t k = 0; k < w.k; ++k) sum += row[k] * X(w, x, n, k);
       y[n * w.m + m] = sum;
     }
@@ -122,6 +125,7 @@ Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* 
 }
 
 Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, ActivationKind kind, float* y) {
+  const internal::FloatMode mode;
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y, "y"));
   const FormatInfo& f = Describe(w.format);
   const MethodInfo method{w.format, kind};
@@ -147,7 +151,7 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, Act
       }
     }
     if (w.bias != nullptr) {
-      for (std::size_t m = 0; m < w.m; ++m) y[n * w.m + m] += w.bias[m];
+      for (std::size_t m = 0; m < w.m; ++m) y[n * w.m + m] += BiasAt(w, m);
     }
   }
   return {};
@@ -168,6 +172,7 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, Act
 //                multiply it.
 Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision, ActivationKind kind,
                            double* bound) {
+  const internal::FloatMode mode;
   LUTRA_RETURN_IF_ERROR(Validate(w, x, bound, "bound"));
   const FormatInfo& f = Describe(w.format);
   const MethodInfo method{w.format, kind};
@@ -214,7 +219,7 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
         underflow +=
             ((scale * reach + center) * count * 0x1p14 + (1 + integers) * (sum + count * unit) + 2) * kSmallest;
       }
-      const double bias = w.bias != nullptr ? std::fabs(double{w.bias[m]}) : 0.0;
+      const double bias = std::fabs(double{BiasAt(w, m)});
       const double floats = (blocks + 6) * kEpsilon * (terms + bias);
       bound[n * w.m + m] = lookups + rounding + floats + underflow;
     }
@@ -232,6 +237,7 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
 }
 
 Status ReferenceRmsNorm(const ActivationView& x, const RmsNorm& norm, float* out) {
+  const internal::FloatMode mode;
   LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
   LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(norm));
   if (out == nullptr && x.n != 0 && x.k != 0) return Status::Invalid("out", "is null");

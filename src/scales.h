@@ -1,4 +1,5 @@
-// The scale, zero point, offset and center of one weight of a QuantizedView, in scalar code.
+// The scale, zero point, offset and center of one weight of a QuantizedView, in scalar code, from arrays at any
+// address.
 #pragma once
 
 #include <cmath>
@@ -13,6 +14,11 @@ namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
+// The bias of row m.
+inline float BiasAt(const QuantizedView& w, std::size_t m) {
+  return w.bias != nullptr ? LoadElement<float>(w.bias, m) : 0.0f;
+}
+
 // The index of the weight's group in scales[] and zeros[].
 inline std::size_t GroupAt(const QuantizedView& w, std::size_t m, std::size_t k) {
   if (w.group == kPerMatrix) return 0;
@@ -25,9 +31,10 @@ inline std::size_t GroupAt(const QuantizedView& w, std::size_t m, std::size_t k)
 inline float ScaleFrom(const QuantizedView& w, const void* array, const std::uint16_t* super_values, std::size_t m,
                        std::size_t k) {
   const std::size_t i = GroupAt(w, m, k);
+  if (HasMatrixScale(w.scale_type)) return LoadFloat(array, w.scale_type, i) * w.matrix_scale;
   if (!HasTwoLevels(w.scale_type)) return LoadFloat(array, w.scale_type, i);
   const auto integer = static_cast<float>(static_cast<const std::int8_t*>(array)[i]);
-  return integer * F16ToF32(super_values[m * GroupsPerRow(w.k, kSuperGroup) + k / kSuperGroup]);
+  return integer * LoadFloat(super_values, DataType::kF16, m * GroupsPerRow(w.k, kSuperGroup) + k / kSuperGroup);
 }
 inline float ScaleAt(const QuantizedView& w, std::size_t m, std::size_t k) {
   return ScaleFrom(w, w.scales, w.super_scales, m, k);

@@ -1,6 +1,8 @@
 // Checks of the caller's arguments; see validate.h.
 #include "validate.h"
 
+#include <cstring>
+
 #include "lutra/buffer.h"
 #include "lutra/format.h"
 #include "lutra/layout/qparams.h"
@@ -10,11 +12,12 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 Status ValidateOrder(const std::uint32_t* order, std::size_t k, const char* name) {
+  const Elements<std::uint32_t> columns(order);
   Buffer seen;
   if (!seen.Reserve(k / 8 + 1)) return Status::OutOfMemory(name);
   std::memset(seen.data(), 0, k / 8 + 1);
   for (std::size_t j = 0; j < k; ++j) {
-    const std::size_t column = order[j];
+    const std::size_t column = columns[j];
     const unsigned bit = 1u << column % 8;
     if (column >= k || (seen.data()[column / 8] & bit) != 0) {
       return Status::Invalid(name, "is not a permutation of 0 .. K - 1");
@@ -27,7 +30,7 @@ Status ValidateOrder(const std::uint32_t* order, std::size_t k, const char* name
 Status ValidateShape(const QuantizedView& w) {
   if (!IsFormat(w.format)) return Status::Invalid("w.format", "is not a Format");
   if (!IsGroupSize(w.group)) return Status::Invalid("w.group", "is not 16, 32, 64, 128, 256, kPerRow or kPerMatrix");
-  if (w.scale_type > DataType::kE8M0 || w.scale_type == DataType::kUInt8) {
+  if (w.scale_type > DataType::kE4M3 || w.scale_type == DataType::kUInt8) {
     return Status::Invalid("w.scale_type", "is not a DataType of scales");
   }
   if (w.zero_kind > ZeroKind::kOffset) return Status::Invalid("w.zero_kind", "is not a ZeroKind");
@@ -37,7 +40,7 @@ Status ValidateShape(const QuantizedView& w) {
       return Status::Invalid("w.zero_kind", "is not kNone or kOffset, but scales have two levels");
     }
   }
-  const bool of_scales = w.zero_type == w.scale_type && w.scale_type != DataType::kE8M0;
+  const bool of_scales = w.zero_type == w.scale_type && !HasMatrixScale(w.scale_type);
   if (w.zero_kind == ZeroKind::kOffset && !of_scales) {
     return Status::Invalid("w.zero_type", "is not scale_type, or has no zero, as offsets need");
   }
@@ -89,6 +92,9 @@ Status ValidateWeights(const QuantizedView& w) {
                                            ArgumentOf(field.role)));
     }
   }
+  if (HasMatrixScale(w.scale_type) && (w.matrix_scale == 0.0f || !IsFinite(w.matrix_scale))) {
+    return Status::Invalid("w.matrix_scale", "is 0 or not finite");
+  }
   if (w.bias != nullptr && !AllFinite(w.bias, DataType::kF32, w.m)) {
     return Status::Invalid("w.bias", "holds a value that is not finite");
   }
@@ -116,7 +122,9 @@ Status ValidateActivations(const ActivationView& x) {
 }
 
 Status ValidateNorm(const RmsNorm& norm) {
-  const bool valid = IsFinite(norm.epsilon) && norm.epsilon >= 0.0f;
+  std::uint32_t bits;  // a comparison of floats would take negative subnormals for zeros in some modes
+  std::memcpy(&bits, &norm.epsilon, sizeof(bits));
+  const bool valid = bits < 0x7f800000u || bits == 0x80000000u;
   return valid ? Status() : Status::Invalid("norm.epsilon", "is negative or not finite");
 }
 

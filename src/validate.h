@@ -8,6 +8,7 @@
 
 #include "lutra/matrix.h"
 #include "lutra/status.h"
+#include "memory/elements.h"
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
@@ -44,10 +45,10 @@ inline bool IsFinite(float value) {
   return (bits & 0x7f800000u) != 0x7f800000u;
 }
 
-// Whether `count` values of any type are finite. Integers always are.
+// Whether `count` values of any type, at any address, are finite; of E4M3, not negative either. Integers always are.
 inline bool AllFinite(const void* data, DataType type, std::size_t count) {
   if (type == DataType::kF32) {
-    const auto* values = static_cast<const float*>(data);
+    const Elements<float> values(data);
     for (std::size_t i = 0; i < count; ++i) {
       if (!IsFinite(values[i])) return false;
     }
@@ -57,9 +58,13 @@ inline bool AllFinite(const void* data, DataType type, std::size_t count) {
     const auto* bytes = static_cast<const std::uint8_t*>(data);
     return std::find(bytes, bytes + count, 255) == bytes + count;
   }
+  if (type == DataType::kE4M3) {
+    const auto* bytes = static_cast<const std::uint8_t*>(data);
+    return std::all_of(bytes, bytes + count, [](std::uint8_t byte) { return byte < 0x7f; });
+  }
   if (!IsFloat(type)) return true;
   const std::uint16_t exponent = type == DataType::kF16 ? 0x7c00 : 0x7f80;
-  const auto* values = static_cast<const std::uint16_t*>(data);
+  const Elements<std::uint16_t> values(data);
   for (std::size_t i = 0; i < count; ++i) {
     if ((values[i] & exponent) == exponent) return false;
   }
@@ -73,7 +78,7 @@ inline bool AllNibbles(const void* data, std::size_t count) {
   return seen < 16;
 }
 
-// Checks that order[K] is a permutation; `name` is the argument that an error names. Allocates K bits.
+// Checks that order[K], at any address, is a permutation; `name` is the argument that an error names. Allocates K bits.
 Status ValidateOrder(const std::uint32_t* order, std::size_t k, const char* name);
 
 // Checks the fields of a view, without its pointers and arrays.

@@ -9,6 +9,7 @@
 #include "support/checkpoints.h"
 #include "support/faults.h"
 #include "support/imported.h"
+#include "support/misaligned.h"
 #include "support/problem.h"
 #include "support/testing.h"
 
@@ -58,6 +59,28 @@ TEST(Awq, IsBitForBitTheMatrix) {
       }
     }
   }
+}
+
+// Groups that no format has become several with the same scale.
+TEST(Awq, TakesGroupsOfAnyMultipleOf16) {
+  for (const std::ptrdiff_t group_size : {512, 1024, 48}) {
+    const Grouped expected(4, 24, 2330, group_size, false, false);
+    QuantizedMatrix w;
+    ASSERT_TRUE(Ok(ImportAwq(AwqTensors(expected, group_size).view, &w)));
+    EXPECT_EQ(w.view().group, group_size == 48 ? 16u : 256u);
+    EXPECT_TRUE(SameBits(Dequantized(w.view()), expected.Weights(), 2330));
+  }
+}
+
+// Tensors of safetensors files begin at any byte.
+TEST(Awq, MayBeAtAnyAddress) {
+  const Grouped expected(4, 24, 300, 64, false, false);
+  const AwqTensors tensors(expected, 64);
+  const Misaligned<std::uint32_t> qweight(tensors.view.qweight), qzeros(tensors.view.qzeros);
+  const Misaligned<std::uint16_t> scales(tensors.view.scales);
+  QuantizedMatrix w;
+  ASSERT_TRUE(Ok(ImportAwq({24, 300, 64, qweight.view(), qzeros.view(), scales.view()}, &w)));
+  EXPECT_TRUE(SameBits(Dequantized(w.view()), expected.Weights(), 300));
 }
 
 TEST(Awq, PacksIntoBarelyMoreBytes) {

@@ -117,6 +117,10 @@ TEST_F(LutraCHandles, OfContexts) {
   });
   ExpectContext([&](lutra_context* context) {
     CPacked w;
+    return lutra_load_unmapped(path.c_str(), nullptr, context, &w, nullptr);
+  });
+  ExpectContext([&](lutra_context* context) {
+    CPacked w;
     return lutra_load_bytes(bytes.data(), info.file_size, nullptr, context, &w, nullptr);
   });
   ExpectContext(

@@ -105,8 +105,12 @@ TEST_P(LutraC, SavesAndLoads) {
     PackedMatrix expected;
     ASSERT_TRUE(Ok(LoadPacked(bytes.data(), info.file_size, {target, nullptr}, &expected, &expected_loaded)));
     lutra_loaded from_file = -1, from_bytes = -1;
-    CPacked file, memory, best;
+    CPacked file, unmapped, memory, best;
     ASSERT_TRUE(COk(lutra_load(path.c_str(), TargetName(target), nullptr, &file, &from_file)));
+    lutra_loaded read = -1;
+    ASSERT_TRUE(COk(lutra_load_unmapped(path.c_str(), TargetName(target), nullptr, &unmapped, &read)));
+    EXPECT_EQ(read, expected_loaded == Loaded::kRepacked ? LUTRA_LOADED_REPACKED : LUTRA_LOADED_COPIED);
+    ExpectInfo(unmapped, expected);
     ASSERT_TRUE(COk(lutra_load_bytes(bytes.data(), info.file_size, TargetName(target), nullptr, &memory, &from_bytes)));
     ASSERT_TRUE(COk(lutra_load(path.c_str(), nullptr, nullptr, &best, nullptr)));
     EXPECT_EQ(from_file, static_cast<lutra_loaded>(expected_loaded));
@@ -120,6 +124,7 @@ TEST_P(LutraC, SavesAndLoads) {
     ASSERT_TRUE(COk(lutra_prepare(&x_view, file, static_cast<lutra_precision>(c.precision), nullptr, x)));
     const std::vector<float> y = Multiplied(expected, Prepared(problem, expected), c.y_type, 0);
     ExpectProducts(file, x, problem, nullptr, y);
+    ExpectProducts(unmapped, x, problem, nullptr, y);
     ExpectProducts(memory, x, problem, nullptr, y);
   }
   EXPECT_EQ(std::remove(path.c_str()), 0);

@@ -37,6 +37,8 @@ TEST_F(LutraCStatus, NullStructuresAndOutputs) {
   EXPECT_TRUE(CRefused(lutra_save_bytes(packed_, nullptr, 0), "bytes"));
   EXPECT_TRUE(CRefused(lutra_load(nullptr, nullptr, nullptr, &packed_, nullptr), "path"));
   EXPECT_TRUE(CRefused(lutra_load("", nullptr, nullptr, nullptr, nullptr), "w"));
+  EXPECT_TRUE(CRefused(lutra_load_unmapped(nullptr, nullptr, nullptr, &packed_, nullptr), "path"));
+  EXPECT_TRUE(CRefused(lutra_load_unmapped("", nullptr, nullptr, nullptr, nullptr), "w"));
   EXPECT_TRUE(CRefused(lutra_load_bytes(nullptr, 0, nullptr, nullptr, &packed_, nullptr), "bytes"));
   EXPECT_TRUE(CRefused(lutra_load_bytes("", 0, nullptr, nullptr, nullptr, nullptr), "w"));
   EXPECT_TRUE(CRefused(lutra_activations_create(nullptr), "activations"));
@@ -48,14 +50,16 @@ TEST_F(LutraCStatus, NullStructuresAndOutputs) {
                        "norm.epsilon"));
   EXPECT_TRUE(CRefused(lutra_import_gguf(2, nullptr, 18, 1, 32, &quantized_), "data"));
   EXPECT_TRUE(CRefused(lutra_import_gguf(2, nullptr, 18, 1, 32, nullptr), "w"));
-  EXPECT_TRUE(CRefused(lutra_import_gguf(8, &weight, 4, 1, 32, &quantized_), "type", LUTRA_UNSUPPORTED));
+  EXPECT_TRUE(CRefused(lutra_import_gguf(9, &weight, 4, 1, 32, &quantized_), "type", LUTRA_UNSUPPORTED));
   EXPECT_TRUE(CRefused(lutra_import_gptq(nullptr, &quantized_), "gptq"));
+  EXPECT_TRUE(CRefused(lutra_gptq_plausible_zeros(nullptr, nullptr), "gptq"));
   EXPECT_TRUE(CRefused(lutra_import_awq(nullptr, &quantized_), "awq"));
   lutra_gptq_view gptq = {};
   lutra_awq_view awq = {};
   EXPECT_TRUE(CRefused(lutra_import_gptq(&gptq, nullptr), "w"));
   EXPECT_TRUE(CRefused(lutra_import_awq(&awq, nullptr), "w"));
   EXPECT_TRUE(CRefused(lutra_import_gptq(&gptq, &quantized_), "gptq.bits"));
+  EXPECT_TRUE(CRefused(lutra_gptq_plausible_zeros(&gptq, nullptr), "readings"));
   EXPECT_TRUE(CRefused(lutra_matmul(packed_, x_, nullptr, nullptr), "y"));
   EXPECT_TRUE(CRefused(lutra_matmul_range(packed_, x_, nullptr, 0, 0), "y"));
   EXPECT_TRUE(CRefused(lutra_context_create(1, nullptr), "context"));

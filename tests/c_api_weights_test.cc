@@ -147,7 +147,7 @@ class LutraCImport : public ::testing::Test {
 };
 
 TEST_F(LutraCImport, OfGptqIsTheSame) {
-  for (const GptqZeros kind : {GptqZeros::kMinusOne, GptqZeros::kAsStored}) {
+  for (const GptqZeros kind : {GptqZeros::kV1Words, GptqZeros::kV2, GptqZeros::kV1Fields, GptqZeros::kV1Masked}) {
     SCOPED_TRACE(static_cast<int>(kind));
     GptqView view;
     Show(&view);
@@ -163,6 +163,10 @@ TEST_F(LutraCImport, OfGptqIsTheSame) {
     ASSERT_TRUE(Ok(ImportGptq(view, &expected_)));
     ASSERT_TRUE(COk(lutra_import_gptq(&c_view, &w)));
     ExpectImported(w, expected_);
+    std::uint32_t readings = 0, c_readings = 0;
+    ASSERT_TRUE(Ok(PlausibleGptqZeros(view, &readings)));
+    ASSERT_TRUE(COk(lutra_gptq_plausible_zeros(&c_view, &c_readings)));
+    EXPECT_EQ(c_readings, readings);
   }
 }
 

@@ -1,6 +1,7 @@
 // The executors for thread pools: every task runs once, callers may share an executor, and products do not change.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -134,6 +135,29 @@ TEST(ThreadPool, UsesItsThreads) {
     EXPECT_EQ(arrived, 4u);
     std::this_thread::sleep_for(2 * ThreadPool::kSpin);  // the next round must wake them
   }
+}
+
+// As everywhere: 0 threads are all of them, and a negative number is an error that the pool tells of.
+template <class T>
+void ExpectCounts(std::size_t all) {
+  EXPECT_EQ(T().Concurrency(), all);
+  EXPECT_EQ(T(0).Concurrency(), all);
+  EXPECT_TRUE(Ok(T(0).status()));
+  EXPECT_TRUE(Ok(T(1).status()));
+  EXPECT_EQ(T(1).Concurrency(), 1u);
+  for (const std::size_t count :
+       {kMaxThreads + 1, std::size_t{1} << 31, std::size_t{1} << 32, static_cast<std::size_t>(-1)}) {
+    T none(count);
+    EXPECT_TRUE(Refused(none.status(), "threads")) << count;
+    EXPECT_EQ(none.Concurrency(), 1u) << count;
+    EXPECT_EQ(Runs(none, 100), std::vector<int>(100, 1));
+  }
+}
+
+TEST(ThreadPool, CountsThreads) { ExpectCounts<ThreadPool>(std::max(std::thread::hardware_concurrency(), 1u)); }
+TEST(OpenMP, CountsThreads) { ExpectCounts<OpenMpExecutor>(static_cast<std::size_t>(omp_get_max_threads())); }
+TEST(TBB, CountsThreads) {
+  ExpectCounts<TbbExecutor>(static_cast<std::size_t>(tbb::this_task_arena::max_concurrency()));
 }
 
 TEST(ThreadPool, SleepsWhenIdle) {

@@ -58,7 +58,7 @@ TEST_P(FormatDescription, IsFoundByItsEnumerator) {
   EXPECT_EQ(Describe(f.stored().kind).kind, f.stored().kind);
 }
 
-// Integers are spaced by 1 in the order of the codes, around the default zero; 16 values have tables.
+// Integers are spaced by 1 in the order of the codes, around the default zero; other values have tables of at most 16.
 TEST_P(FormatDescription, ValuesAreWhatUsersExpect) {
   const FormatInfo& f = GetParam();
   const bool binary = f.format == Format::kInt1, ternary = f.format == Format::kTernary;
@@ -69,7 +69,7 @@ TEST_P(FormatDescription, ValuesAreWhatUsersExpect) {
     }
     return;
   }
-  EXPECT_EQ(f.levels, 16);
+  EXPECT_LE(f.levels, 16);
   EXPECT_EQ(f.default_zero, 0.0f);
   if (f.format == Format::kFp4) {  // E2M1: a sign, two bits of exponent, one of mantissa
     for (int q = 0; q < 8; ++q) {

@@ -166,7 +166,7 @@ TEST_P(Memory, SaveAndLoad) {
               return Starved(
                   n, [&] { return SavePacked(saved, path.c_str()); }, [&] { return std::remove(path.c_str()) != 0; });
             }),
-            1u);  // the name of the part
+            0u);
   Buffer bytes;
   const std::size_t size = PackedFileSize(saved);
   ASSERT_TRUE(bytes.Reserve(size + 1));

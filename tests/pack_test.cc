@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "lutra/lutra.h"
+#include "support/misaligned.h"
 #include "support/problem.h"
 #include "support/shapes.h"
 #include "support/testing.h"
@@ -47,6 +48,45 @@ TEST_P(Packing, UnpackIsTheInverse) {
       ASSERT_TRUE(Ok(Unpack(packed, &unpacked)));
       ExpectSame(unpacked.view(), problem.w());
       if (HasFailure()) return;
+    }
+  }
+}
+
+// Scales, zeros, bias and order may be at any address, in every function that reads a view.
+TEST_P(Packing, TakesArraysAtAnyAddress) {
+  for (const std::size_t group : {std::size_t{32}, kPerRow}) {
+    for (const ParamKind& kind : kParamKinds) {
+      if (!Exists(group, kind)) continue;
+      Case c = NewCase({70, 2, 300}, 1);
+      c.group = group;
+      c.zeros = kind.zeros;
+      c.scale_type = kind.scale_type;
+      c.bias = c.order = true;
+      SCOPED_TRACE(c);
+      const Problem problem(c);
+      const MisalignedView odd(problem.w());
+      const PackedMatrix expected = Packed(problem, c.target);
+      PackedMatrix packed;
+      ASSERT_TRUE(Ok(Pack(odd.view(), {c.target, nullptr}, &packed)));
+      ASSERT_EQ(packed.bytes(), expected.bytes());
+      EXPECT_EQ(std::memcmp(packed.data(), expected.data(), packed.bytes()), 0);
+      EXPECT_EQ(std::memcmp(packed.bias(), expected.bias(), c.m * sizeof(float)), 0);
+      EXPECT_EQ(std::memcmp(packed.order(), expected.order(), c.k * sizeof(std::uint32_t)), 0);
+
+      std::vector<float> weights(c.m * c.k), odd_weights(c.m * c.k), exact(c.n * c.m), odd_exact(c.n * c.m);
+      std::vector<double> y(c.n * c.m), odd_y(c.n * c.m);
+      ASSERT_TRUE(Ok(Dequantize(problem.w(), weights.data(), c.k)));
+      ASSERT_TRUE(Ok(Dequantize(odd.view(), odd_weights.data(), c.k)));
+      EXPECT_TRUE(SameBits(odd_weights, weights, c.k));
+      ASSERT_TRUE(Ok(ReferenceMatMul(problem.w(), problem.x(), y.data())));
+      ASSERT_TRUE(Ok(ReferenceMatMul(odd.view(), problem.x(), odd_y.data())));
+      EXPECT_EQ(odd_y, y);
+      ASSERT_TRUE(Ok(ReferenceExactMatMul(problem.w(), problem.x(), exact.data())));
+      ASSERT_TRUE(Ok(ReferenceExactMatMul(odd.view(), problem.x(), odd_exact.data())));
+      EXPECT_TRUE(SameBits(odd_exact, exact, c.m));
+      ASSERT_TRUE(Ok(ReferenceErrorBound(problem.w(), problem.x(), Precision::kInt8, y.data())));
+      ASSERT_TRUE(Ok(ReferenceErrorBound(odd.view(), problem.x(), Precision::kInt8, odd_y.data())));
+      EXPECT_EQ(odd_y, y);
     }
   }
 }

@@ -117,6 +117,28 @@ TEST_F(PackedFile, RoundTripThroughAFile) {
   }
 }
 
+// A matrix that was read does not change with its file.
+TEST_F(PackedFile, IsReadWithoutAMapping) {
+  const Problem problem(FileCase(Format::kInt4, BestTarget(), 64, Zeros::kUInt4));
+  const PackedMatrix saved = Packed(problem, BestTarget());
+  ASSERT_TRUE(Ok(SavePacked(saved, path_.c_str())));
+  for (const Target target : RunnableTargets()) {
+    PackedMatrix w;
+    Loaded loaded;
+    ASSERT_TRUE(Ok(SavePacked(saved, path_.c_str())));
+    ASSERT_TRUE(Ok(LoadPacked(path_.c_str(), {target, nullptr}, &w, &loaded, FileAccess::kRead)));
+    EXPECT_NE(loaded, Loaded::kInPlace);
+    ASSERT_EQ(truncate(path_.c_str(), 0), 0);
+    ExpectSame(w, Packed(problem, target), problem);
+    EXPECT_TRUE(Refused(LoadPacked(path_.c_str(), {}, &w, nullptr, FileAccess::kRead), "path"));
+  }
+  PackedMatrix w;
+  EXPECT_TRUE(Refused(LoadPacked(path_.c_str(), {}, &w, nullptr, static_cast<FileAccess>(2)), "access"));
+  EXPECT_STREQ(Name(FileAccess::kMap), "map");
+  EXPECT_STREQ(Name(FileAccess::kRead), "read");
+  EXPECT_STREQ(Name(static_cast<FileAccess>(2)), "?");
+}
+
 TEST_F(PackedFile, MovedFromIsEmpty) {
   const Problem problem(FileCase(Format::kTernary, BestTarget(), 128, Zeros::kNone));
   PackedMatrix w = Packed(problem, BestTarget());
@@ -318,6 +340,14 @@ TEST(PackedBytes, DoNotChangeWithinAVersion) {
           {0xf1bab3b441aa9f03, 0x82b482c8191a57cc, 0xb6ac1f7ce2cd2e44, 0xba02c7c43cd03593},
           {0xa4c7adb5050f1e71},  // codes of four bits, as int4's
           {0xa4c7adb5050f1e71},
+          {0x3f9c603d62ddcc10},
+          {0xe7af3e2c4185cc76},
+          {0xe6b42f51a834a410},
+          {0x40cbd913884b60c3},
+          {0x26b118037d472d0b},
+          {0x26b118037d472d0b},
+          {0xa4c7adb5050f1e71},
+          {0xa4c7adb5050f1e71},
       },
       {
           {0xc48d959b2e401dd3, 0xe571f35e3a362571, 0x8b518dcb8b9f874d, 0x261315bd479dd445},
@@ -325,6 +355,14 @@ TEST(PackedBytes, DoNotChangeWithinAVersion) {
           {0xf4165c99bce5ffb6},
           {0xbac95add004aa2ab},
           {0xca82160937a226c3, 0x3678c86b29448ade, 0x2b5db35e67415bc1, 0x8609524cda6f32fe},
+          {0xbac95add004aa2ab},
+          {0xbac95add004aa2ab},
+          {0xbb0d325c392f35e8},
+          {0x05e709841b7e053d},
+          {0xf0d57605665860a2},
+          {0xdeb55300d5d084bd},
+          {0xa2164d486fe61210},
+          {0xa2164d486fe61210},
           {0xbac95add004aa2ab},
           {0xbac95add004aa2ab},
       },

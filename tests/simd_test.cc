@@ -157,12 +157,14 @@ inline void CheckDot() {
     }
   }
 }
-template <class Dot, int kLowest = 0, int kHighest = 15>
+// The Dot, and those after it, over their ranges of codes. (Sums of a BaseDot take two quads here, of four at most.)
+template <class Dot>
 inline void CheckDots() {
-  CheckDot<Dot, kLowest, kHighest, 0>();
-  CheckDot<Dot, kLowest, kHighest, 1>();
-  CheckDot<Dot, kLowest, kHighest, 2>();
-  CheckDot<Dot, kLowest, kHighest, 3>();
+  CheckDot<Dot, Dot::kLowest, Dot::kHighest, 0>();
+  CheckDot<Dot, Dot::kLowest, Dot::kHighest, 1>();
+  CheckDot<Dot, Dot::kLowest, Dot::kHighest, 2>();
+  CheckDot<Dot, Dot::kLowest, Dot::kHighest, 3>();
+  if constexpr (Dot::kHighest - Dot::kLowest < 255) CheckDots<typename Dot::Next>();
 }
 
 // Products whose rounding shows whether there is one rounding or two.
@@ -223,9 +225,6 @@ inline void CheckAll() {
   CheckAddPlanes();
   CheckAddBytes();
   CheckDots<BaseDot>();
-#if !LUTRA_VECTOR_SCOPE
-  CheckDots<WideDot, -127, 127>();
-#endif
 #ifdef LUTRA_DOT_EXTENSION
   if (FindTarget(LUTRA_DOT_EXTENSION) != nullptr) CheckDots<ExtensionDot>();
 #endif

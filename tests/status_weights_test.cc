@@ -56,6 +56,7 @@ TEST_F(WeightStatus, CodesBeyondTheFormat) {
   for (const FormatInfo& f : kFormats) {
     for (const std::size_t at : {std::size_t{0}, std::size_t{149}, std::size_t{200}, std::size_t{449}}) {
       for (const int bad : {f.levels, 128, 255}) {
+        if (bad < f.levels || bad > 255) continue;  // int7 and int8 have it, or no byte is it
         SCOPED_TRACE(::testing::Message() << f.name << " code " << bad << " at " << at);
         std::vector<std::uint8_t> codes(450, 0);
         codes[at] = static_cast<std::uint8_t>(bad);

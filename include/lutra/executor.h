@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "lutra/export.h"
+#include "lutra/status.h"
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
@@ -20,6 +21,15 @@ class LUTRA_API Executor {
   // Tasks neither throw nor call back into the executor.
   virtual void ParallelFor(std::size_t count, Task task, void* context) = 0;
 };
+
+// The largest number of threads that the executors of lutra/executors/ take: more than a machine has cores. They take a
+// larger one, such as a negative number becomes, for 1 and say so in their status().
+inline constexpr std::size_t kMaxThreads = 1024;
+namespace internal {
+constexpr Status CheckThreads(std::size_t threads) {
+  return threads <= kMaxThreads ? Status() : Status::Invalid("threads", "is above kMaxThreads");
+}
+}  // namespace internal
 
 // The default executor: runs all tasks on the calling thread, in order. Thread-safe, without state.
 LUTRA_API Executor& SerialExecutor();

@@ -74,17 +74,26 @@ constexpr int ExactLimit(const ActivationInfo& a) { return (127 * 128 + 63) / a.
 //   a
 //                       bit 0 the digit -1
 //   ternary indices     three codes are the digits of one balanced number in base 3: four bits of index and a sign
-//   nibbles             a code of four bits
-//   nibbles of 3 bits   three codes in the low bits of three nibbles; the bits of a fourth code are their top bits
+//   codes of 3 to 8 bits  without padding: the fields of bits that layout/encodings.h lists
 //
 // Any encoding can be unpacked to one byte per code, for products with integers.
-enum class Encoding : std::uint8_t { kPlanes1, kPlanes2, kTernaryIndices, kNibbles3, kNibbles4 };
+enum class Encoding : std::uint8_t {
+  kPlanes1,
+  kPlanes2,
+  kTernaryIndices,
+  kCodes3,
+  kCodes4,
+  kCodes5,
+  kCodes6,
+  kCodes7,
+  kCodes8
+};
 
 struct EncodingInfo {
   Encoding encoding;
   const char* name;
   ActivationKind kind;        // the kind of sum tables that stored indices select from; kIntegers: codes are stored
-  int planes;                 // planes of indices; or, of codes, nibbles that each hold a quarter of a chunk
+  int planes;                 // planes of indices; or the bits of a code, as a plane holds 4 bits of 4 codes
   std::size_t chunk_weights;  // codes of a row in a chunk, the unit of packing: four nibbles for each plane
   std::size_t sign_bits;      // sign bits of a row and chunk
   std::size_t k_block;        // weights of a K-block if one scale serves more than 128 weights
@@ -101,15 +110,35 @@ inline constexpr EncodingInfo kEncodings[] = {
     {Encoding::kPlanes1, "1 plane of indices", ActivationKind::kBinarySums, 1, 16, 0, 128},
     {Encoding::kPlanes2, "2 planes of indices", ActivationKind::kBinarySums, 2, 16, 0, 128},
     {Encoding::kTernaryIndices, "ternary indices", ActivationKind::kTernarySums, 1, 12, 4, 192},
-    {Encoding::kNibbles3, "nibbles of 3 bits", ActivationKind::kIntegers, 3, 16, 0, 128},
-    {Encoding::kNibbles4, "nibbles", ActivationKind::kIntegers, 4, 16, 0, 128},
+    {Encoding::kCodes3, "codes of 3 bits", ActivationKind::kIntegers, 3, 16, 0, 128},
+    {Encoding::kCodes4, "codes of 4 bits", ActivationKind::kIntegers, 4, 16, 0, 128},
+    {Encoding::kCodes5, "codes of 5 bits", ActivationKind::kIntegers, 5, 16, 0, 128},
+    {Encoding::kCodes6, "codes of 6 bits", ActivationKind::kIntegers, 6, 16, 0, 128},
+    {Encoding::kCodes7, "codes of 7 bits", ActivationKind::kIntegers, 7, 16, 0, 128},
+    {Encoding::kCodes8, "codes of 8 bits", ActivationKind::kIntegers, 8, 16, 0, 128},
 };
 constexpr const EncodingInfo& Describe(Encoding encoding) { return kEncodings[static_cast<std::size_t>(encoding)]; }
 
 // --- Formats: the meaning of a code q in [0, levels).
 //
 //     w = scale * (value(q) - zero)          value(q) = unit * (first + step * q), or unit * values[q]
-enum class Format : std::uint8_t { kInt1, kInt2, kInt3, kInt4, kTernary, kIq4nl, kFp4 };
+enum class Format : std::uint8_t {
+  kInt1,
+  kInt2,
+  kInt3,
+  kInt4,
+  kTernary,
+  kIq4nl,
+  kFp4,
+  kInt5,
+  kInt6,
+  kInt7,
+  kInt8,
+  kIq1,
+  kIq2,
+  kIq3xxs,
+  kIq3s
+};
 
 namespace internal {
 
@@ -118,6 +147,13 @@ inline constexpr std::int8_t kIq4nlValues[16] = {-127, -104, -83, -65, -49, -35,
                                                  1,    13,   25,  38,  53,  69,  89,  113};
 // Twice E2M1 (OCP Microscaling Formats): 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives.
 inline constexpr std::int8_t kFp4Values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+// The values of the grids of ggml's IQ types, with their signs: 8 times IQ1's, whose grid is ternary and shifted by 1/8
+// either way; 8 times IQ2's; 4 times IQ3_XXS's; IQ3_S's.
+inline constexpr std::int8_t kIq1Values[6] = {-9, -7, -1, 1, 7, 9};
+inline constexpr std::int8_t kIq2Values[6] = {-43, -25, -8, 8, 25, 43};
+inline constexpr std::int8_t kIq3xxsValues[16] = {-62, -52, -44, -36, -28, -20, -12, -4,
+                                                  4,   12,  20,  28,  36,  44,  52,  62};
+inline constexpr std::int8_t kIq3sValues[16] = {-15, -13, -11, -9, -7, -5, -3, -1, 1, 3, 5, 7, 9, 11, 13, 15};
 
 }  // namespace internal
 
@@ -139,11 +175,19 @@ struct FormatInfo {
 inline constexpr FormatInfo kFormats[] = {
     {Format::kInt1, "int1", 2, Encoding::kPlanes1, 1.0f, -1, 2, nullptr, 0.0f},
     {Format::kInt2, "int2", 4, Encoding::kPlanes2, 1.0f, 0, 1, nullptr, 2.0f},
-    {Format::kInt3, "int3", 8, Encoding::kNibbles3, 1.0f, 0, 1, nullptr, 4.0f},
-    {Format::kInt4, "int4", 16, Encoding::kNibbles4, 1.0f, 0, 1, nullptr, 8.0f},
+    {Format::kInt3, "int3", 8, Encoding::kCodes3, 1.0f, 0, 1, nullptr, 4.0f},
+    {Format::kInt4, "int4", 16, Encoding::kCodes4, 1.0f, 0, 1, nullptr, 8.0f},
     {Format::kTernary, "ternary", 3, Encoding::kTernaryIndices, 1.0f, -1, 1, nullptr, 0.0f},
-    {Format::kIq4nl, "iq4nl", 16, Encoding::kNibbles4, 1.0f, 0, 0, internal::kIq4nlValues, 0.0f},
-    {Format::kFp4, "fp4", 16, Encoding::kNibbles4, 0.5f, 0, 0, internal::kFp4Values, 0.0f},
+    {Format::kIq4nl, "iq4nl", 16, Encoding::kCodes4, 1.0f, 0, 0, internal::kIq4nlValues, 0.0f},
+    {Format::kFp4, "fp4", 16, Encoding::kCodes4, 0.5f, 0, 0, internal::kFp4Values, 0.0f},
+    {Format::kInt5, "int5", 32, Encoding::kCodes5, 1.0f, 0, 1, nullptr, 16.0f},
+    {Format::kInt6, "int6", 64, Encoding::kCodes6, 1.0f, 0, 1, nullptr, 32.0f},
+    {Format::kInt7, "int7", 128, Encoding::kCodes7, 1.0f, 0, 1, nullptr, 64.0f},
+    {Format::kInt8, "int8", 256, Encoding::kCodes8, 1.0f, 0, 1, nullptr, 128.0f},
+    {Format::kIq1, "iq1", 6, Encoding::kCodes3, 0.125f, 0, 0, internal::kIq1Values, 0.0f},
+    {Format::kIq2, "iq2", 6, Encoding::kCodes3, 0.125f, 0, 0, internal::kIq2Values, 0.0f},
+    {Format::kIq3xxs, "iq3xxs", 16, Encoding::kCodes4, 0.25f, 0, 0, internal::kIq3xxsValues, 0.0f},
+    {Format::kIq3s, "iq3s", 16, Encoding::kCodes4, 1.0f, 0, 0, internal::kIq3sValues, 0.0f},
 };
 inline constexpr std::size_t kFormatCount = sizeof(kFormats) / sizeof(kFormats[0]);
 

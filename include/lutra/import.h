@@ -19,8 +19,9 @@ inline namespace LUTRA_ABI_NAMESPACE {
 
 // --- GGUF (ggml, https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). gguf_file.h finds the tensors of a file.
 
-// A type of block: `weights` consecutive weights of one row take `bytes`. The list has all types of ggml. Lutra imports
-// a type whose `refusal` is null; the fields after it are the types of the imported matrix.
+// A type of block: `weights` consecutive weights of one row take `bytes`. The list has all types of ggml, PQ2_0 and
+// PTQ1_0 of PrismML's llama.cpp, and I2_S of bitnet.cpp. Lutra imports a type whose `refusal` is null; the fields after
+// it are the types of the imported matrix.
 struct GgufType {
   std::uint32_t id;  // ggml's
   const char* name;  // ggml's
@@ -30,9 +31,15 @@ struct GgufType {
   Format format = Format::kInt4;
   std::size_t group = 0;                 // kTernary: kPerRow or kPerMatrix if all scales of a row or matrix are equal
   DataType scale_type = DataType::kF16;  // kInt8 or kUInt4: with super-scales
-  // Offsets have scale_type. A kTernary type is imported as int2 with zero points of 1 (kUInt8) if any of its codes is
-  // 3, which stands for twice the scale.
+  // Offsets have scale_type. A kTernary type with f16 scales is imported as int2 with zero points of 1 (kUInt8) if any
+  // of its codes is 3, which stands for twice the scale.
   ZeroKind zero_kind = ZeroKind::kNone;
+  std::size_t tail_bytes = 0;  // of a tensor, after its last block; i2_s: the scale
+  // Files also give the type this id, which is that of a type with other sizes. The size of a tensor tells the two.
+  std::uint32_t other_id = id;
+  // Packed bytes per byte of the tensor, at most; M and K without their padding. Above 1.05 for indices of grid
+  // entries, in place of which the codes of the weights are packed.
+  float packed_ratio = 1.05f;
 };
 
 struct GgufTypeList {
@@ -46,36 +53,54 @@ struct GgufTypeList {
 LUTRA_API GgufTypeList GgufTypes();
 // The type with this id; null if ggml has none. Thread-safe.
 LUTRA_API const GgufType* FindGgufType(std::uint32_t id);
+// Why ImportGguf does not import this type; null if it does. Of a type that ggml does not have, but a fork of it, the
+// text says which one. The text has static storage duration. Thread-safe.
+LUTRA_API const char* GgufRefusal(std::uint32_t type);
 
-// Imports a tensor W[M x K] from `size` bytes at any address: the blocks of row 0, then the blocks of row 1, and so on.
-// Fails with kUnsupported on a type with a refusal; the refusal is the reason of the status.
+// Imports a tensor W[M x K] from `size` bytes at any address: the blocks of row 0, then the blocks of row 1, and so on,
+// then the tail. Fails with kUnsupported on a type with a refusal; the refusal is the reason of the status. A type of
+// 42 means q2_0 or pq2_0, as the size says. i2_s has the layout of 128 weights in 32 bytes, as bitnet.cpp's converters
+// write it. nvfp4: a scale of the tensor, where the model has one, is a tensor of its own, which the
+// functions with a name in gguf_file.h and gguf_model.h read, too. Scales with a sign are refused.
 LUTRA_API Status ImportGguf(std::uint32_t type, const void* data, std::size_t size, std::size_t m, std::size_t k,
                             QuantizedMatrix* w);
 
 // --- GPTQ (https://arxiv.org/abs/2210.17323) and AWQ (https://arxiv.org/abs/2306.00978), as safetensors have them:
-// W(m, k) = scale * (code - zero). The first value in a word has the lowest bits. *w has zero points (kUInt4) unless
-// all zero points equal the format's default.
+// W(m, k) = scale * (code - zero). The first value in a word has the lowest bits. *w has zero points (kUInt4; kUInt8 if
+// one is 16) unless all zero points equal the format's default. Groups of more than 256 weights, and others that no
+// format has, become several groups with the same scale and zero point.
 
-// The elements of a tensor, dense and row-major, in the byte order of the machine. Words are unsigned.
+// The elements of a tensor, dense and row-major, in the byte order of the machine. Words are unsigned. `data` may be at
+// any address: it need not be aligned to the elements.
 template <class T>
 struct TensorView {
   const T* data = nullptr;
   std::size_t size = 0;  // elements
 };
 
-// The zero point that a number z in qzeros stands for.
+// What the numbers z in qzeros stand for. A zero point is z + 1 in checkpoint_format "gptq" (version 1), z in
+// "gptq_v2". The readings of version 1 differ only where a field of qzeros has its largest number, 2^bits - 1, which a
+// zero point of 0 leaves there: never in symmetric checkpoints.
 enum class GptqZeros : std::uint8_t {
-  kMinusOne,  // (z + 1) mod 2^bits: checkpoint_format "gptq", which is the usual one
-  kAsStored,  // z: "gptq_v2"
+  // Version 1 of GPTQModel, which maintains the format: it subtracts 0x11111111 (4 bits) or 0x55555555 (2 bits) from
+  // whole words, and adds them again, so a zero point of 0 borrows from its neighbour. 3 bits: as kV1Masked.
+  kV1Words,
+  kV2,        // z: version 2, of GPTQModel
+  kV1Fields,  // z + 1, which may be 2^bits: as AutoGPTQ and most kernels read version 1
+  kV1Masked,  // (z + 1) mod 2^bits: as AutoGPTQ's first kernels read version 1
 };
 
-// "minus_one" or "as_stored"; "?" for a value that is none of these.
+// "v1_words", "v2", "v1_fields" or "v1_masked"; "?" for a value that is none of these.
 constexpr const char* Name(GptqZeros zeros) noexcept {
   switch (zeros) {
-    case GptqZeros::kMinusOne:
-      return "minus_one";
-    case GptqZeros::kAsStored:
-      return "as_stored";
+    case GptqZeros::kV1Words:
+      return "v1_words";
+    case GptqZeros::kV2:
+      return "v2";
+    case GptqZeros::kV1Fields:
+      return "v1_fields";
+    case GptqZeros::kV1Masked:
+      return "v1_masked";
   }
   return "?";
 }
@@ -84,22 +109,31 @@ constexpr const char* Name(GptqZeros zeros) noexcept {
 struct GptqView {
   int bits = 4;                            // 2, 3 or 4; of 3 bits, some lie across two words
   std::size_t m = 0, k = 0;                // M * bits and K * bits are multiples of 32
-  std::ptrdiff_t group_size = 128;         // 16, 32, 64, 128, 256, or at least K; -1: one group
+  std::ptrdiff_t group_size = 128;         // a multiple of 16, or at least K; -1: one group
   TensorView<std::uint32_t> qweight = {};  // [K * bits / 32 x M], packed along K
   TensorView<std::uint32_t> qzeros = {};   // [G x M * bits / 32], packed along M
   TensorView<std::uint16_t> scales = {};   // [G x M], f16
   // [K], the group of each column, or null: k / group_size. If the groups of columns do not ascend (act-order), *w has
   // the columns sorted by group, and an order. Each group has group_size columns; the last one may have fewer.
   TensorView<std::int32_t> g_idx = {};
-  GptqZeros zeros = GptqZeros::kMinusOne;
+  GptqZeros zeros = GptqZeros::kV1Words;
 };
-// Fails as the head of this file says. kUnsupported: 8 bits, another group_size, groups of uneven sizes.
+// Fails as the head of this file says. kUnsupported: 8 bits, another group_size, groups of uneven sizes. A g_idx that
+// is all zeros, though there are several groups, means nothing: pass none.
 LUTRA_API Status ImportGptq(const GptqView& gptq, QuantizedMatrix* w);
+
+// The bit of a reading in a set of readings.
+constexpr std::uint32_t Reading(GptqZeros zeros) { return std::uint32_t{1} << static_cast<unsigned>(zeros); }
+
+// Sets *readings to the readings that the words in qzeros allow. Symmetric checkpoints, whose zero points are all
+// 2^(bits - 1), tell version 1 (all numbers are one less) from version 2; other words may be of either. Uses the bits,
+// M and qzeros of the view alone. Fails, with *readings unchanged, if they do not fit together.
+LUTRA_API Status PlausibleGptqZeros(const GptqView& gptq, std::uint32_t* readings);
 
 // 4 bits, in the layout that AWQ calls GEMM: a word holds columns 8i .. 8i + 7 in its nibbles 0, 4, 1, 5, 2, 6, 3, 7.
 struct AwqView {
-  std::size_t m = 0, k = 0;  // M is a multiple of 8
-  std::ptrdiff_t group_size = 128;
+  std::size_t m = 0, k = 0;                // M is a multiple of 8
+  std::ptrdiff_t group_size = 128;         // as of GPTQ
   TensorView<std::uint32_t> qweight = {};  // [K x M / 8], packed along M
   TensorView<std::uint32_t> qzeros = {};   // [G x M / 8], packed along M, as they are
   TensorView<std::uint16_t> scales = {};   // [G x M], f16

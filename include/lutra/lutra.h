@@ -25,6 +25,7 @@
 #include "lutra/float16.h"
 #include "lutra/format.h"
 #include "lutra/gguf_file.h"
+#include "lutra/gguf_model.h"
 #include "lutra/import.h"
 #include "lutra/mapped_file.h"
 #include "lutra/matmul.h"

@@ -109,7 +109,8 @@ typedef struct lutra_context lutra_context;
 
 // Creates a context with threads of its own. The caller counts as one of `threads`; 0: one for each processor. Idle
 // threads sleep after 2 ms. If the system refuses threads, there are fewer: see lutra_context_concurrency. While one
-// call uses the threads, other calls that share the context run on the threads of their callers.
+// call uses the threads, other calls that share the context run on the threads of their callers. A child that fork()
+// makes has no threads of the context: calls run on its own thread, and it may destroy the context.
 LUTRA_C_API lutra_status lutra_context_create(size_t threads, lutra_context** context) LUTRA_C_NOEXCEPT;
 
 // Creates a context over the threads of *executor, which is copied.
@@ -133,7 +134,15 @@ enum {
   LUTRA_FORMAT_INT4 = 3,
   LUTRA_FORMAT_TERNARY = 4,
   LUTRA_FORMAT_IQ4NL = 5,  // ggml's table of 16 values
-  LUTRA_FORMAT_FP4 = 6     // E2M1
+  LUTRA_FORMAT_FP4 = 6,    // E2M1
+  LUTRA_FORMAT_INT5 = 7,
+  LUTRA_FORMAT_INT6 = 8,
+  LUTRA_FORMAT_INT7 = 9,
+  LUTRA_FORMAT_INT8 = 10,
+  LUTRA_FORMAT_IQ1 = 11,  // ggml's grids, with their signs, as tables of 6 or 16 values
+  LUTRA_FORMAT_IQ2 = 12,
+  LUTRA_FORMAT_IQ3XXS = 13,
+  LUTRA_FORMAT_IQ3S = 14
 };
 
 // The type of array elements.
@@ -145,13 +154,14 @@ enum {
   LUTRA_TYPE_INT8 = 3,   // activations, and scales of two levels
   LUTRA_TYPE_UINT4 = 4,  // scales of two levels only: 0 .. 15, a byte each in views
   LUTRA_TYPE_UINT8 = 5,  // zero points
-  LUTRA_TYPE_E8M0 = 6    // scales: a byte e is 2^(e - 127)
+  LUTRA_TYPE_E8M0 = 6,   // scales: a byte e is 2^(e - 127)
+  LUTRA_TYPE_E4M3 = 7    // scales: a float of 8 bits, not negative
 };
 
 // The meaning of zeros[].
 typedef int32_t lutra_zero_kind;
 enum {
-  LUTRA_ZERO_NONE = 0,   // the format's default: 0 for int1, ternary and tables of values, 2^(bits-1) for int2 to int4
+  LUTRA_ZERO_NONE = 0,   // the format's default: 0 for int1, ternary and tables of values, 2^(bits-1) for int2 to int8
   LUTRA_ZERO_POINT = 1,  // W = scale * (value - zero)
   LUTRA_ZERO_OFFSET = 2  // W = scale * value + offset
 };
@@ -174,6 +184,7 @@ typedef struct lutra_quantized_view {
   const void* zeros;              // as many as scales, or NULL
   const uint16_t* super_scales;   // f16 [m x ceil(k / 256)] if scale_type is an integer type, or NULL
   const uint16_t* super_offsets;  // the same if zero_kind is LUTRA_ZERO_OFFSET, too, or NULL
+  float matrix_scale;             // multiplies scales of type E8M0 or E4M3; 0 means 1
   const float* bias;              // [m] or NULL
   const uint32_t* order;          // [k] or NULL: the column of x that a column of codes multiplies
 } lutra_quantized_view;
@@ -204,17 +215,20 @@ LUTRA_C_API lutra_status lutra_dequantize(const lutra_quantized_view* w, float* 
 // Frees w. The views of w are invalid then.
 LUTRA_C_API lutra_status lutra_quantized_destroy(lutra_quantized** w) LUTRA_C_NOEXCEPT;
 
-// --- Quantized weights of other tools: see lutra/import.h. The data are not needed afterwards.
+// --- Quantized weights of other tools: see lutra/import.h. The data are not needed afterwards, and may be at any
+// address: they need not be aligned to their elements.
 
 // Imports a GGUF tensor W[M x K] from `size` bytes of blocks. `type` is ggml's id of the type.
 LUTRA_C_API lutra_status lutra_import_gguf(uint32_t type, const void* data, size_t size, size_t m, size_t k,
                                            lutra_quantized** w) LUTRA_C_NOEXCEPT;
 
-// The zero point that a number z in qzeros stands for.
+// What the numbers z in qzeros stand for: see lutra::GptqZeros.
 typedef int32_t lutra_gptq_zeros;
 enum {
-  LUTRA_GPTQ_ZEROS_MINUS_ONE = 0,  // (z + 1) mod 2^bits: checkpoint_format "gptq", which is the usual one
-  LUTRA_GPTQ_ZEROS_AS_STORED = 1   // z: "gptq_v2"
+  LUTRA_GPTQ_ZEROS_V1_WORDS = 0,   // checkpoint_format "gptq" of GPTQModel: 1 is added in whole words, with carries
+  LUTRA_GPTQ_ZEROS_V2 = 1,         // z: "gptq_v2"
+  LUTRA_GPTQ_ZEROS_V1_FIELDS = 2,  // z + 1, which may be 2^bits
+  LUTRA_GPTQ_ZEROS_V1_MASKED = 3   // (z + 1) mod 2^bits
 };
 
 // G = ceil(k / group_size) groups; 1 if group_size is -1. Sizes are in elements.
@@ -232,6 +246,9 @@ typedef struct lutra_gptq_view {
   size_t g_idx_size;
   lutra_gptq_zeros zeros;
 } lutra_gptq_view;
+// Sets *readings to a set of bits 1 << lutra_gptq_zeros: the readings that the words in qzeros allow. Fails as
+// lutra::PlausibleGptqZeros does.
+LUTRA_C_API lutra_status lutra_gptq_plausible_zeros(const lutra_gptq_view* gptq, uint32_t* readings) LUTRA_C_NOEXCEPT;
 // Imports GPTQ weights; fails as lutra::ImportGptq does.
 LUTRA_C_API lutra_status lutra_import_gptq(const lutra_gptq_view* gptq, lutra_quantized** w) LUTRA_C_NOEXCEPT;
 
@@ -261,6 +278,7 @@ typedef struct lutra_packed_info {
   lutra_data_type scale_type;
   lutra_zero_kind zero_kind;
   lutra_data_type zero_type;  // of zeros: see QuantizedView::zero_type in lutra/matrix.h
+  float matrix_scale;         // 1 if scale_type ignores it
   bool has_bias;
   const char* target;      // a constant
   size_t bytes;            // read by a multiplication, with padding and scales, without the bias
@@ -288,20 +306,25 @@ LUTRA_C_API lutra_status lutra_packed_destroy(lutra_packed** w) LUTRA_C_NOEXCEPT
 typedef int32_t lutra_loaded;
 enum {
   LUTRA_LOADED_IN_PLACE = 0,  // without a copy
-  LUTRA_LOADED_COPIED = 1,    // the bytes were not aligned to 64
+  LUTRA_LOADED_COPIED = 1,    // the bytes were not aligned to 64, or read from a file
   LUTRA_LOADED_REPACKED = 2   // the target has another layout than the bytes
 };
 
-// Writes w to a file. It is written as path + ".part" first and then renamed.
+// Writes w to a file, under a name of its own that is then renamed: see lutra::SavePacked.
 LUTRA_C_API lutra_status lutra_save(const lutra_packed* w, const char* path) LUTRA_C_NOEXCEPT;
 
 // Writes the same to bytes[0 .. size); size is lutra_packed_info's file_size.
 LUTRA_C_API lutra_status lutra_save_bytes(const lutra_packed* w, void* bytes, size_t size) LUTRA_C_NOEXCEPT;
 
 // Maps a file that lutra_save wrote; refuses damaged ones. `target` as in lutra_pack. Sets *loaded on success, unless
-// `loaded` is NULL.
+// `loaded` is NULL. The file must not be truncated while it is mapped: the system would end the program with a signal
+// (SIGBUS) when w is multiplied.
 LUTRA_C_API lutra_status lutra_load(const char* path, const char* target, lutra_context* context, lutra_packed** w,
                                     lutra_loaded* loaded) LUTRA_C_NOEXCEPT;
+
+// The same without a mapping: reads the file to memory that w owns.
+LUTRA_C_API lutra_status lutra_load_unmapped(const char* path, const char* target, lutra_context* context,
+                                             lutra_packed** w, lutra_loaded* loaded) LUTRA_C_NOEXCEPT;
 
 // The same from memory. If *loaded is LUTRA_LOADED_IN_PLACE, `bytes` must outlive w, unchanged.
 LUTRA_C_API lutra_status lutra_load_bytes(const void* bytes, size_t size, const char* target, lutra_context* context,

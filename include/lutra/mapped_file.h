@@ -1,4 +1,4 @@
-// MappedFile: the bytes of a file, read-only, without a copy.
+// MappedFile: the bytes of a file, read-only; without a copy, unless the caller wants one.
 #pragma once
 
 #include <cstddef>
@@ -12,9 +12,29 @@
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 
-// Maps a file, or reads it on systems that cannot. The file must not change while it is mapped. If another file is
-// renamed over it, which Windows refuses, the mapping keeps the old bytes. Movable. Any number of threads may read the
-// bytes.
+// How the bytes of a file get to memory.
+enum class FileAccess : std::uint8_t {
+  kMap,   // mapped; read on systems that cannot
+  kRead,  // read to memory of the program's own
+};
+
+// "map" or "read"; "?" for a value that is none of these.
+constexpr const char* Name(FileAccess access) noexcept {
+  switch (access) {
+    case FileAccess::kMap:
+      return "map";
+    case FileAccess::kRead:
+      return "read";
+  }
+  return "?";
+}
+
+// The bytes of a file. Movable. Any number of threads may read them.
+//
+// A file must not change while it is mapped. If another file is renamed over it, which Windows refuses, the mapping
+// keeps the old bytes. If any program writes to it, the bytes change under their readers. If any program truncates it,
+// or its disk or network fails, the system ends a program that reads the lost bytes with a signal (SIGBUS): no Status
+// can say so. Where that may happen, give FileAccess::kRead.
 class LUTRA_API MappedFile {
  public:
   MappedFile() = default;
@@ -30,9 +50,10 @@ class LUTRA_API MappedFile {
     return *this;
   }
 
-  // Maps the file at `path`. Fails, with this object unchanged: with kIo if `path` is not a regular file or cannot be
-  // read (errno may say why), with kInvalidArgument if it is null.
-  Status Open(const char* path);
+  // Maps or reads the file at `path`. Fails, with this object unchanged: with kIo if `path` is not a regular file or
+  // cannot be read (errno may say why), with kInvalidArgument if it is null or `access` is no FileAccess, and if memory
+  // is short. Does not wait for what is not a regular file, such as a FIFO.
+  Status Open(const char* path, FileAccess access = FileAccess::kMap);
 
   const std::uint8_t* data() const { return data_; }  // aligned to 64 bytes; null if size() is 0
   std::size_t size() const { return size_; }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "lutra/format.h"
 
@@ -18,6 +19,9 @@ enum class DataType : std::uint8_t {
   kUInt4,  // scales of two levels only: 0 .. 15, a byte each in views, four bits when packed
   kUInt8,  // zero points
   kE8M0,   // scales: a byte e is 2^(e - 127) (OCP Microscaling Formats); 255, its NaN, is refused
+  // Scales: a float of 4 bits of exponent (bias 7) and 3 of mantissa (OFP8; NVFP4), without a sign: 0 to 0x7e, which is
+  // 448. Bytes from 0x7f on, NaN and negative numbers, are refused.
+  kE4M3,
 };
 // "f32", "bf16", "e8m0", ... Here and below, Name returns "?" for a value that is no enumerator.
 constexpr const char* Name(DataType type) noexcept {
@@ -36,6 +40,8 @@ constexpr const char* Name(DataType type) noexcept {
       return "uint8";
     case DataType::kE8M0:
       return "e8m0";
+    case DataType::kE4M3:
+      return "e4m3";
   }
   return "?";
 }
@@ -43,7 +49,8 @@ constexpr bool IsFloat(DataType type) { return type <= DataType::kBF16; }
 // Bytes of an element in views.
 constexpr std::size_t SizeOf(DataType type) { return type == DataType::kF32 ? 4 : IsFloat(type) ? 2 : 1; }
 
-// x[N x K], row-major: element (n, k) at data[n * row_stride + k]. All elements must be finite.
+// x[N x K], row-major: element (n, k) at data[n * row_stride + k]. All elements must be finite. The arrays must be
+// aligned to their elements (4 bytes for f32, 2 for f16 and bf16).
 //
 //     ActivationView(x.data(), n, k)            // of floats
 //     ActivationView::BF16(x.data(), n, k)      // of std::uint16_t
@@ -89,11 +96,12 @@ struct ActivationView {
 // How PrepareRmsNorm normalizes a row of x: x(n, k) * weight[k] / sqrt(mean of x(n, 0 .. K - 1)^2 + epsilon). (RMSNorm,
 // https://arxiv.org/abs/1910.07467.)
 struct RmsNorm {
-  const float* weight = nullptr;  // [K], finite; or null: ones
+  const float* weight = nullptr;  // [K], finite, aligned to 4 bytes; or null: ones
   float epsilon = 0.0f;           // finite, not negative
 };
 
-// y[N x M], row-major: element (n, m) at data[n * row_stride + m]. kF32, kF16 or kBF16 (rounded to nearest even).
+// y[N x M], row-major: element (n, m) at data[n * row_stride + m]. kF32, kF16 or kBF16 (rounded to nearest even). It
+// must be aligned to its elements.
 //
 //     OutputView(y.data(), n, m)                // of floats
 //
@@ -147,6 +155,8 @@ constexpr const char* Name(ZeroKind kind) noexcept {
 // Scales may have two levels, as in the K-quants of GGUF: scales[] and offsets are integers, kInt8 or kUInt4. A scale
 // is multiplied by the super-scale of its super-group, an offset by the super-offset: f16 arrays [M x GroupsPerRow(k,
 // kSuperGroup)].
+//
+// All arrays may be at any address: tensors of files often are not aligned to their elements.
 struct QuantizedView {
   Format format = Format::kInt4;
   std::size_t m = 0, k = 0;
@@ -157,11 +167,14 @@ struct QuantizedView {
   DataType scale_type = DataType::kF16;
   ZeroKind zero_kind = ZeroKind::kNone;  // with scales of two levels kNone or kOffset
   // The type of zeros[]. kPoint: kUInt8, kUInt4 (a byte each, 0 .. 15, packed as four bits), or scale_type if that is a
-  // float. kOffset: scale_type, which must not be kE8M0.
+  // float. kOffset: scale_type, which must not be kE8M0 or kE4M3.
   DataType zero_type = DataType::kF16;
   const void* zeros = nullptr;
   const std::uint16_t* super_scales = nullptr;   // if scales have two levels
   const std::uint16_t* super_offsets = nullptr;  // if, moreover, zero_kind is kOffset
+  // Scales of type kE8M0 or kE4M3 are multiplied by it, and the product is rounded to float (NVFP4's scale of a tensor).
+  // Finite and not 0. Other types ignore it.
+  float matrix_scale = 1.0f;
   const float* bias = nullptr;                   // [M] or null
   // [K] or null: a permutation (GPTQ's act-order). Column j of the codes multiplies column order[j] of x. Groups are
   // consecutive columns of the codes.
@@ -171,11 +184,20 @@ struct QuantizedView {
 inline constexpr std::size_t kSuperGroup = 256;  // weights of a super-group
 
 // The column of x that column j of the codes multiplies.
-constexpr std::size_t ColumnOfX(const QuantizedView& w, std::size_t j) { return w.order != nullptr ? w.order[j] : j; }
+inline std::size_t ColumnOfX(const QuantizedView& w, std::size_t j) {
+  if (w.order == nullptr) return j;
+  std::uint32_t column;
+  std::memcpy(&column, reinterpret_cast<const unsigned char*>(w.order) + j * sizeof(column), sizeof(column));
+  return column;
+}
 
 // Whether scales of this type are integers that are multiplied by super-scales.
 constexpr bool HasTwoLevels(DataType scale_type) {
   return scale_type == DataType::kInt8 || scale_type == DataType::kUInt4;
+}
+// Whether scales of this type are multiplied by matrix_scale.
+constexpr bool HasMatrixScale(DataType scale_type) {
+  return scale_type == DataType::kE8M0 || scale_type == DataType::kE4M3;
 }
 // The number of elements of scales[] (and of zeros[]), and of super_scales[].
 constexpr std::size_t ScaleCount(const QuantizedView& w) {

@@ -13,6 +13,7 @@
 #include <cstdint>
 
 #include "lutra/export.h"
+#include "lutra/mapped_file.h"
 #include "lutra/packed_matrix.h"
 #include "lutra/status.h"
 
@@ -26,14 +27,17 @@ LUTRA_API std::size_t PackedFileSize(const PackedMatrix& w);
 // kInvalidArgument if `bytes` is null or `size` is not PackedFileSize(w).
 LUTRA_API Status SavePacked(const PackedMatrix& w, void* bytes, std::size_t size);
 
-// Writes w to a file. It is written as path + ".part" first and then renamed, so that `path` never has half a file.
-// Fails with kIo if the file cannot be written, with kInvalidArgument if `path` is null, and if memory is short.
+// Writes w to a file. It is written under a name of its own in the same folder (.lutra-*.part) and then renamed, so
+// that `path` never has half a file. Any number of threads and processes may save to the same path and load from it at
+// the same time. A file that is replaced keeps its mode; through a symbolic link, the file that it points to is
+// replaced. Fails, with `path` untouched and no other file left behind, with kIo if the file cannot be written or
+// `path` is not a regular file (errno may say why), and with kInvalidArgument if `path` is null.
 LUTRA_API Status SavePacked(const PackedMatrix& w, const char* path);
 
 // How LoadPacked loaded a matrix.
 enum class Loaded : std::uint8_t {
   kInPlace,   // without a copy
-  kCopied,    // the bytes were not aligned to 64
+  kCopied,    // the bytes were not aligned to 64, or read from a file (FileAccess::kRead)
   kRepacked,  // options.target has another layout than the bytes
 };
 
@@ -59,9 +63,14 @@ constexpr const char* Name(Loaded loaded) noexcept {
 LUTRA_API Status LoadPacked(const void* bytes, std::size_t size, const PackOptions& options, PackedMatrix* w,
                             Loaded* loaded = nullptr);
 
-// Loads a file that SavePacked wrote: maps it and keeps the mapping in w (see MappedFile). Fails as above, and with kIo
-// if the file cannot be read.
-LUTRA_API Status LoadPacked(const char* path, const PackOptions& options, PackedMatrix* w, Loaded* loaded = nullptr);
+// Loads a file that SavePacked wrote: maps it and keeps the mapping in w. Fails as above, with kIo if the file cannot
+// be read, and with kInvalidArgument if `access` is no FileAccess.
+//
+// SavePacked over a mapped file does no harm. If any program truncates the file, or its disk or network fails, a
+// multiplication by w ends the program with a signal (SIGBUS): see MappedFile. FileAccess::kRead reads the file to
+// memory that w owns; w does not depend on the file then.
+LUTRA_API Status LoadPacked(const char* path, const PackOptions& options, PackedMatrix* w, Loaded* loaded = nullptr,
+                            FileAccess access = FileAccess::kMap);
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

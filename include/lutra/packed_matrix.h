@@ -32,6 +32,7 @@ struct PackedFields {
   DataType scale_type = DataType::kF16;
   ZeroKind zero_kind = ZeroKind::kNone;
   DataType zero_type = DataType::kF16;
+  float matrix_scale = 1.0f;
   Target target = nullptr;
   const std::uint8_t* data = nullptr;
   const float* bias = nullptr;
@@ -61,6 +62,7 @@ class LUTRA_API PackedMatrix {
   DataType scale_type() const { return fields_.scale_type; }
   ZeroKind zero_kind() const { return fields_.zero_kind; }
   DataType zero_type() const { return fields_.zero_type; }
+  float matrix_scale() const { return fields_.matrix_scale; }  // 1 if scale_type() ignores it
   bool has_bias() const { return fields_.bias != nullptr; }
   Target target() const { return fields_.target; }
 

@@ -21,7 +21,7 @@ struct QuantizeOptions {
   DataType zero_type = DataType::kF16;  // as QuantizedView::zero_type
 };
 
-// Quantizes weights[M x K] (row-major, row_stride elements from row to row, finite). For each group:
+// Quantizes weights[M x K] (row-major, row_stride elements from row to row, finite, at any address). For each group:
 //   int1     scale = mean|w|, code = w >= 0 (BWN, https://arxiv.org/abs/1603.05279)
 //   ternary  scale = mean|w|, code = round(w / scale) clipped to -1..1 (absmean, BitNet b1.58,
 //            https://arxiv.org/abs/2402.17764)
@@ -36,9 +36,9 @@ struct QuantizeOptions {
 LUTRA_API Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride,
                           const QuantizeOptions& options, QuantizedMatrix* w);
 
-// Writes W in float, rounded to nearest, to out[M x K] (row-major, row_stride elements from row to row). Column j of
-// the codes goes to column ColumnOfX(w, j). Thread-safe. Fails, with `out` unchanged, on views that Pack refuses, a
-// null `out` and a stride below K.
+// Writes W in float, rounded to nearest, to out[M x K] (row-major, row_stride elements from row to row, aligned to 4
+// bytes). Column j of the codes goes to column ColumnOfX(w, j). Thread-safe. Fails, with `out` unchanged, on views that
+// Pack refuses, a null `out` and a stride below K.
 LUTRA_API Status Dequantize(const QuantizedView& w, float* out, std::size_t row_stride);
 
 }  // namespace LUTRA_ABI_NAMESPACE

@@ -1,12 +1,13 @@
 // The C API: status, version, targets and threads.
 #include <cstdio>
-#include <thread>
 
 #include "c_api/c_api.h"
 #include "lutra/executors/thread_pool.h"
 
 using lutra::Status;
 using namespace lutra::c_api;
+
+static_assert(LUTRA_MAX_THREADS == lutra::kMaxThreads);
 
 namespace {
 
@@ -65,7 +66,6 @@ lutra_status lutra_context_create(size_t threads, lutra_context** context) noexc
   Status status = CheckNotNull(context, "context");
   if (threads > LUTRA_MAX_THREADS) status = Status::Invalid("threads", "is above LUTRA_MAX_THREADS");
   if (!status.ok()) return ToC(status);
-  if (threads == 0) threads = std::thread::hardware_concurrency();
   return ToC(GiveContext(std::unique_ptr<lutra::Executor>(new (std::nothrow) lutra::ThreadPool(threads)), context));
 }
 

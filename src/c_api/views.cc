@@ -33,7 +33,15 @@ static_assert(Same(LUTRA_FORMAT_INT4, Format::kInt4));
 static_assert(Same(LUTRA_FORMAT_TERNARY, Format::kTernary));
 static_assert(Same(LUTRA_FORMAT_IQ4NL, Format::kIq4nl));
 static_assert(Same(LUTRA_FORMAT_FP4, Format::kFp4));
-static_assert(IsLast<Format>(LUTRA_FORMAT_FP4));
+static_assert(Same(LUTRA_FORMAT_INT5, Format::kInt5));
+static_assert(Same(LUTRA_FORMAT_INT6, Format::kInt6));
+static_assert(Same(LUTRA_FORMAT_INT7, Format::kInt7));
+static_assert(Same(LUTRA_FORMAT_INT8, Format::kInt8));
+static_assert(Same(LUTRA_FORMAT_IQ1, Format::kIq1));
+static_assert(Same(LUTRA_FORMAT_IQ2, Format::kIq2));
+static_assert(Same(LUTRA_FORMAT_IQ3XXS, Format::kIq3xxs));
+static_assert(Same(LUTRA_FORMAT_IQ3S, Format::kIq3s));
+static_assert(IsLast<Format>(LUTRA_FORMAT_IQ3S));
 
 static_assert(Same(LUTRA_TYPE_F32, DataType::kF32));
 static_assert(Same(LUTRA_TYPE_F16, DataType::kF16));
@@ -42,7 +50,8 @@ static_assert(Same(LUTRA_TYPE_INT8, DataType::kInt8));
 static_assert(Same(LUTRA_TYPE_UINT4, DataType::kUInt4));
 static_assert(Same(LUTRA_TYPE_UINT8, DataType::kUInt8));
 static_assert(Same(LUTRA_TYPE_E8M0, DataType::kE8M0));
-static_assert(IsLast<DataType>(LUTRA_TYPE_E8M0));
+static_assert(Same(LUTRA_TYPE_E4M3, DataType::kE4M3));
+static_assert(IsLast<DataType>(LUTRA_TYPE_E4M3));
 
 static_assert(Same(LUTRA_ZERO_NONE, ZeroKind::kNone));
 static_assert(Same(LUTRA_ZERO_POINT, ZeroKind::kPoint));
@@ -58,9 +67,11 @@ static_assert(Same(LUTRA_LOADED_COPIED, Loaded::kCopied));
 static_assert(Same(LUTRA_LOADED_REPACKED, Loaded::kRepacked));
 static_assert(IsLast<Loaded>(LUTRA_LOADED_REPACKED));
 
-static_assert(Same(LUTRA_GPTQ_ZEROS_MINUS_ONE, GptqZeros::kMinusOne));
-static_assert(Same(LUTRA_GPTQ_ZEROS_AS_STORED, GptqZeros::kAsStored));
-static_assert(IsLast<GptqZeros>(LUTRA_GPTQ_ZEROS_AS_STORED));
+static_assert(Same(LUTRA_GPTQ_ZEROS_V1_WORDS, GptqZeros::kV1Words));
+static_assert(Same(LUTRA_GPTQ_ZEROS_V2, GptqZeros::kV2));
+static_assert(Same(LUTRA_GPTQ_ZEROS_V1_FIELDS, GptqZeros::kV1Fields));
+static_assert(Same(LUTRA_GPTQ_ZEROS_V1_MASKED, GptqZeros::kV1Masked));
+static_assert(IsLast<GptqZeros>(LUTRA_GPTQ_ZEROS_V1_MASKED));
 
 static_assert(LUTRA_PER_ROW == kPerRow && LUTRA_PER_MATRIX == kPerMatrix);
 
@@ -75,7 +86,7 @@ lutra_status ToC(const Status& status) {
 QuantizedView FromC(const lutra_quantized_view& w) {
   QuantizedView view;
   auto& [format, m, k, codes, code_stride, group, scales, scale_type, zero_kind, zero_type, zeros, super_scales,
-         super_offsets, bias, order] = view;
+         super_offsets, matrix_scale, bias, order] = view;
   format = FromC<Format>(w.format);
   m = w.m;
   k = w.k;
@@ -89,6 +100,7 @@ QuantizedView FromC(const lutra_quantized_view& w) {
   zeros = w.zeros;
   super_scales = w.super_scales;
   super_offsets = w.super_offsets;
+  matrix_scale = w.matrix_scale == 0.0f ? 1.0f : w.matrix_scale;
   bias = w.bias;
   order = w.order;
   return view;
@@ -96,7 +108,7 @@ QuantizedView FromC(const lutra_quantized_view& w) {
 
 lutra_quantized_view ToC(const QuantizedView& w) {
   const auto& [format, m, k, codes, code_stride, group, scales, scale_type, zero_kind, zero_type, zeros, super_scales,
-               super_offsets, bias, order] = w;
+               super_offsets, matrix_scale, bias, order] = w;
   lutra_quantized_view view = {};
   view.format = static_cast<lutra_format>(format);
   view.m = m;
@@ -111,6 +123,7 @@ lutra_quantized_view ToC(const QuantizedView& w) {
   view.zeros = zeros;
   view.super_scales = super_scales;
   view.super_offsets = super_offsets;
+  view.matrix_scale = matrix_scale;
   view.bias = bias;
   view.order = order;
   return view;

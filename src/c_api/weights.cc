@@ -40,6 +40,12 @@ lutra_status lutra_import_gguf(uint32_t type, const void* data, size_t size, siz
   return ToC(status);
 }
 
+lutra_status lutra_gptq_plausible_zeros(const lutra_gptq_view* gptq, uint32_t* readings) noexcept {
+  Status status = CheckNotNull(gptq, "gptq");
+  if (status.ok()) status = lutra::PlausibleGptqZeros(FromC(*gptq), readings);
+  return ToC(status);
+}
+
 lutra_status lutra_import_gptq(const lutra_gptq_view* gptq, lutra_quantized** w) noexcept {
   lutra::QuantizedMatrix result;
   Status status = FirstError({CheckNotNull(gptq, "gptq"), CheckNotNull(w, "w")});
@@ -88,6 +94,7 @@ lutra_status lutra_packed_get(const lutra_packed* w, lutra_packed_info* info) no
   info->scale_type = static_cast<lutra_data_type>(p.scale_type());
   info->zero_kind = static_cast<lutra_zero_kind>(p.zero_kind());
   info->zero_type = static_cast<lutra_data_type>(p.zero_type());
+  info->matrix_scale = p.matrix_scale();
   info->has_bias = p.has_bias();
   info->target = lutra::TargetName(p.target());
   info->bytes = p.bytes();
@@ -133,6 +140,14 @@ lutra_status lutra_load(const char* path, const char* target, lutra_context* con
                         lutra_loaded* loaded) noexcept {
   const auto load = [&](const lutra::PackOptions& options, lutra::PackedMatrix* result, lutra::Loaded* how) {
     return lutra::LoadPacked(path, options, result, how);
+  };
+  return ToC(LoadWith(load, target, context, w, loaded));
+}
+
+lutra_status lutra_load_unmapped(const char* path, const char* target, lutra_context* context, lutra_packed** w,
+                                 lutra_loaded* loaded) noexcept {
+  const auto load = [&](const lutra::PackOptions& options, lutra::PackedMatrix* result, lutra::Loaded* how) {
+    return lutra::LoadPacked(path, options, result, how, lutra::FileAccess::kRead);
   };
   return ToC(LoadWith(load, target, context, w, loaded));
 }

@@ -3,11 +3,15 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <iterator>
 #include <utility>
 
 #include "import/gguf_blocks.h"
+#include "import/gguf_foreign.h"
+#include "import/gguf_import.h"
 #include "lutra/import.h"
+#include "memory/little_endian.h"
 #include "validate.h"
 
 namespace lutra {
@@ -31,45 +35,65 @@ constexpr GgufCodec Imported(std::uint32_t id, const char* name, std::size_t wei
   return {{id, name, weights, bytes, nullptr, format, group, scale_type, zero_kind}, decode};
 }
 
-constexpr DataType kF16 = DataType::kF16, kInt8 = DataType::kInt8, kUInt4 = DataType::kUInt4;
+// The codec, with a larger packed_ratio.
+constexpr GgufCodec Growing(float packed_ratio, GgufCodec codec) {
+  codec.type.packed_ratio = packed_ratio;
+  return codec;
+}
+constexpr GgufCodec AlsoWithId(std::uint32_t other_id, GgufCodec codec) {
+  codec.type.other_id = other_id;
+  return codec;
+}
+constexpr GgufCodec WithTail(std::size_t tail_bytes, GgufCodec codec) {
+  codec.type.tail_bytes = tail_bytes;
+  return codec;
+}
+
+constexpr DataType kF32 = DataType::kF32, kF16 = DataType::kF16, kInt8 = DataType::kInt8, kUInt4 = DataType::kUInt4,
+                   kE8M0 = DataType::kE8M0, kE4M3 = DataType::kE4M3;
 constexpr ZeroKind kNone = ZeroKind::kNone, kOffset = ZeroKind::kOffset;
 
+// iq1_s could be ternary with offsets, in 2.5 bits per weight, but the offsets' super-offset, 1/8 of the super-scale,
+// is not exact in f16 where that is below 2^-11. iq1 always holds it.
 constexpr GgufCodec kCodecs[] = {
-    Refused(0, "f32", 1, 4, "is f32, which is not quantized; Quantize makes codes of it"),
-    Refused(1, "f16", 1, 2, "is f16, which is not quantized"),
+    Refused(0, "f32", 1, 4, "is f32, which is not quantized: it stays the engine's, or Quantize makes codes of it"),
+    Refused(1, "f16", 1, 2, "is f16, which is not quantized: it stays the engine's"),
     Imported(2, "q4_0", 32, 18, Format::kInt4, 32, kF16, kNone, internal::DecodeQ4_0),
     Imported(3, "q4_1", 32, 20, Format::kInt4, 32, kF16, kOffset, internal::DecodeQ4_1),
-    Refused(6, "q5_0", 32, 22, "is q5_0, whose codes have 5 bits; Lutra's have up to 4"),
-    Refused(7, "q5_1", 32, 24, "is q5_1, whose codes have 5 bits; Lutra's have up to 4"),
-    Refused(8, "q8_0", 32, 34, "is q8_0, whose codes have 8 bits; Lutra's have up to 4"),
-    Refused(9, "q8_1", 32, 36, "is q8_1, whose codes have 8 bits; Lutra's have up to 4"),
+    Imported(6, "q5_0", 32, 22, Format::kInt5, 32, kF16, kNone, internal::DecodeQ5_0),
+    Imported(7, "q5_1", 32, 24, Format::kInt5, 32, kF16, kOffset, internal::DecodeQ5_1),
+    Imported(8, "q8_0", 32, 34, Format::kInt8, 32, kF16, kNone, internal::DecodeQ8_0),
+    Refused(9, "q8_1", 32, 36, "is q8_1, which ggml has for activations"),
     Imported(10, "q2_K", 256, 84, Format::kInt2, 16, kUInt4, kOffset, internal::DecodeQ2_K),
     Imported(11, "q3_K", 256, 110, Format::kInt3, 16, kInt8, kNone, internal::DecodeQ3_K),
     Imported(12, "q4_K", 256, 144, Format::kInt4, 32, kInt8, kOffset, internal::DecodeQ4_K),
-    Refused(13, "q5_K", 256, 176, "is q5_K, whose codes have 5 bits; Lutra's have up to 4"),
-    Refused(14, "q6_K", 256, 210, "is q6_K, whose codes have 6 bits; Lutra's have up to 4"),
-    Refused(15, "q8_K", 256, 292, "is q8_K, whose codes have 8 bits; Lutra's have up to 4"),
-    Refused(16, "iq2_xxs", 256, 66, "is iq2_xxs, whose codes are entries of a codebook"),
-    Refused(17, "iq2_xs", 256, 74, "is iq2_xs, whose codes are entries of a codebook"),
-    Refused(18, "iq3_xxs", 256, 98, "is iq3_xxs, whose codes are entries of a codebook"),
-    Refused(19, "iq1_s", 256, 50, "is iq1_s, whose codes are entries of a codebook"),
+    Imported(13, "q5_K", 256, 176, Format::kInt5, 32, kInt8, kOffset, internal::DecodeQ5_K),
+    Imported(14, "q6_K", 256, 210, Format::kInt6, 16, kInt8, kNone, internal::DecodeQ6_K),
+    Refused(15, "q8_K", 256, 292, "is q8_K, which ggml has for activations"),
+    Growing(1.61f, Imported(16, "iq2_xxs", 256, 66, Format::kIq2, 32, kInt8, kNone, internal::DecodeIQ2_XXS)),
+    Growing(1.55f, Imported(17, "iq2_xs", 256, 74, Format::kIq2, 16, kInt8, kNone, internal::DecodeIQ2_XS)),
+    Growing(1.41f, Imported(18, "iq3_xxs", 256, 98, Format::kIq3xxs, 32, kInt8, kNone, internal::DecodeIQ3_XXS)),
+    Growing(2.13f, Imported(19, "iq1_s", 256, 50, Format::kIq1, 32, kInt8, kNone, internal::DecodeIQ1_S)),
     Imported(20, "iq4_nl", 32, 18, Format::kIq4nl, 32, kF16, kNone, internal::DecodeQ4_0),
-    Refused(21, "iq3_s", 256, 110, "is iq3_s, whose codes are entries of a codebook"),
-    Refused(22, "iq2_s", 256, 82, "is iq2_s, whose codes are entries of a codebook"),
-    Refused(23, "iq4_xs", 256, 136, "is iq4_xs, whose codes are entries of a codebook"),
+    Growing(1.26f, Imported(21, "iq3_s", 256, 110, Format::kIq3s, 32, kInt8, kNone, internal::DecodeIQ3_S)),
+    Growing(1.4f, Imported(22, "iq2_s", 256, 82, Format::kIq2, 16, kInt8, kNone, internal::DecodeIQ2_S)),
+    Imported(23, "iq4_xs", 256, 136, Format::kIq4nl, 32, kInt8, kNone, internal::DecodeIQ4_XS),
     Refused(24, "i8", 1, 1, "is i8, which has no scales"),
     Refused(25, "i16", 1, 2, "is i16, which has no scales"),
     Refused(26, "i32", 1, 4, "is i32, which has no scales"),
     Refused(27, "i64", 1, 8, "is i64, which has no scales"),
-    Refused(28, "f64", 1, 8, "is f64, which is not quantized"),
-    Refused(29, "iq1_m", 256, 56, "is iq1_m, whose codes are entries of a codebook"),
-    Refused(30, "bf16", 1, 2, "is bf16, which is not quantized"),
+    Refused(28, "f64", 1, 8, "is f64, which is not quantized: it stays the engine's"),
+    Growing(2.04f, Imported(29, "iq1_m", 256, 56, Format::kIq1, 16, kInt8, kNone, internal::DecodeIQ1_M)),
+    Refused(30, "bf16", 1, 2, "is bf16, which is not quantized: it stays the engine's"),
     Imported(34, "tq1_0", 256, 54, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ1_0),
     Imported(35, "tq2_0", 256, 66, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ2_0),
-    Imported(39, "mxfp4", 32, 17, Format::kFp4, 32, DataType::kE8M0, kNone, internal::DecodeMxfp4),
-    Refused(40, "nvfp4", 64, 36, "is nvfp4, whose codes are floats"),
+    WithTail(32, Imported(36, "i2_s", 128, 32, Format::kTernary, kPerMatrix, kF32, kNone, internal::DecodeI2_S)),
+    Imported(39, "mxfp4", 32, 17, Format::kFp4, 32, kE8M0, kNone, internal::DecodeMxfp4),
+    Imported(40, "nvfp4", 64, 36, Format::kFp4, 16, kE4M3, kNone, internal::DecodeNvfp4),
     Imported(41, "q1_0", 128, 18, Format::kInt1, 128, kF16, kNone, internal::DecodeQ1_0),
     Imported(42, "q2_0", 64, 18, Format::kTernary, 64, kF16, kNone, internal::DecodeQ2_0),
+    AlsoWithId(42, Imported(142, "pq2_0", 128, 34, Format::kTernary, 128, kF16, kNone, internal::DecodePQ2_0)),
+    Growing(1.08f, Imported(143, "ptq1_0", 128, 28, Format::kTernary, 128, kF16, kNone, internal::DecodePTQ1_0)),
 };
 
 // The public list has the same rows.
@@ -82,6 +106,20 @@ constexpr std::array<GgufType, kTypeCount> PublicTypes() {
 constexpr std::array<GgufType, kTypeCount> kTypes = PublicTypes();
 
 // --- Tensors.
+
+// Bytes of a tensor. M * K weights do not overflow and are whole blocks.
+std::size_t TensorBytes(const GgufType& type, std::size_t m, std::size_t k) {
+  return m == 0 || k == 0 ? 0 : m * (k / type.weights) * type.bytes + type.tail_bytes;
+}
+
+// The type itself, or the one of the same id that has `size` bytes for M x K weights.
+const GgufType& OfSize(const GgufType& type, std::size_t size, std::size_t m, std::size_t k) {
+  const auto fits = [=, &type](const GgufType& other) {
+    return other.other_id == type.id && k % other.weights == 0 && size == TensorBytes(other, m, k);
+  };
+  const auto* const found = std::find_if(kTypes.begin(), kTypes.end(), fits);
+  return found != kTypes.end() ? *found : type;
+}
 
 // Finds whether several blocks or rows can share one scale. A block of zeros can take any scale of the same sign; the
 // sign must stay, because it is the sign of the zeros.
@@ -165,12 +203,14 @@ internal::GgufBlock PlaceOf(std::size_t at, std::size_t weights, QuantizedMatrix
   return to;
 }
 
+// Whether a block has one f16, its scale or super-scale.
+bool HasF16Scales(DataType scale_type) { return HasTwoLevels(scale_type) || scale_type == kF16; }
+
 // Decodes all blocks to *w, which is allocated for them.
-Status Decode(const Blocks& blocks, QuantizedMatrix* w) {
+Status DecodeBlocks(const Blocks& blocks, QuantizedMatrix* w) {
   const QuantizedView& v = w->view();
-  const bool two_levels = HasTwoLevels(v.scale_type);
-  const bool f16_scales = v.scale_type == kF16;  // otherwise the scales of a block are the bytes of its groups
-  auto* const scales = two_levels ? w->super_scales() : f16_scales ? static_cast<std::uint16_t*>(w->scales()) : nullptr;
+  const bool two_levels = HasTwoLevels(v.scale_type), f16_scales = HasF16Scales(v.scale_type);
+  auto* const scales = two_levels ? w->super_scales() : static_cast<std::uint16_t*>(w->scales());
   auto* const offsets = two_levels ? w->super_offsets() : static_cast<std::uint16_t*>(w->zeros());
   CommonScale of_matrix;
   for (std::size_t row = 0; row < v.m; ++row) {
@@ -183,22 +223,43 @@ Status Decode(const Blocks& blocks, QuantizedMatrix* w) {
       if (!internal::AllFinite(&scale, kF16, 1) || !internal::AllFinite(&offset, kF16, 1)) {
         return Status::Invalid("data", "holds a scale that is not finite");
       }
-      if (HasRowScales(v.group)) {
-        of_row.Add(scale, AllZeros(blocks.type, to.codes));
-      } else if (scales != nullptr) {
-        scales[at] = scale;
-      }
       if (v.zero_kind == kOffset) offsets[at] = offset;
+      if (f16_scales && HasRowScales(v.group)) of_row.Add(scale, AllZeros(blocks.type, to.codes));
+      if (f16_scales && !HasRowScales(v.group)) scales[at] = scale;
     }
-    if (v.group == kPerRow) scales[row] = of_row.scale();
+    if (f16_scales && v.group == kPerRow) scales[row] = of_row.scale();
     of_matrix.Add(of_row);
   }
-  if (v.group == kPerMatrix) scales[0] = of_matrix.scale();
-  if (v.scale_type == DataType::kE8M0 && !internal::AllFinite(w->scales(), v.scale_type, ScaleCount(v))) {
-    return Status::Invalid("data", "holds a scale that is not finite");
+  if (f16_scales && v.group == kPerMatrix) scales[0] = of_matrix.scale();
+  return {};
+}
+
+// Fills *w, which is allocated for a tensor of these blocks.
+Status Decode(const Blocks& blocks, QuantizedMatrix* w) {
+  const QuantizedView& v = w->view();
+  LUTRA_RETURN_IF_ERROR(DecodeBlocks(blocks, w));
+  if (v.scale_type == kF32) {  // one, which follows the blocks
+    const auto scale = internal::LoadLittleEndian<std::uint32_t>(blocks.At(v.m, 0));
+    std::memcpy(w->scales(), &scale, sizeof(scale));
+  }
+  if (!HasF16Scales(v.scale_type) && !internal::AllFinite(w->scales(), v.scale_type, ScaleCount(v))) {
+    return Status::Invalid("data", "holds a scale that is negative or not finite");
   }
   if (v.zero_kind == ZeroKind::kPoint) std::fill_n(static_cast<std::uint8_t*>(w->zeros()), ScaleCount(v), 1);
   return {};
+}
+
+// The shape of a tensor whose type has a format.
+QuantizedView ShapeOf(const GgufType& type, std::size_t m, std::size_t k) {
+  QuantizedView shape;
+  shape.format = type.format;
+  shape.m = m;
+  shape.k = k;
+  shape.group = type.group;
+  shape.scale_type = type.scale_type;
+  shape.zero_kind = type.zero_kind;
+  shape.zero_type = type.scale_type;
+  return shape;
 }
 
 }  // namespace
@@ -212,36 +273,38 @@ const GgufType* FindGgufType(std::uint32_t id) {
   return nullptr;
 }
 
-Status ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std::size_t m, std::size_t k,
-                  QuantizedMatrix* w) {
+Status internal::ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std::size_t m, std::size_t k,
+                            float matrix_scale, QuantizedMatrix* w) {
   if (w == nullptr) return Status::Invalid("w", "is null");
-  const GgufType* const type = FindGgufType(type_id);
-  if (type == nullptr) return Status::Unsupported("type", "is not one that ggml has");
-  if (type->refusal != nullptr) return Status::Unsupported("type", type->refusal);
-  QuantizedView shape;
-  shape.format = type->format;
-  shape.m = m;
-  shape.k = k;
-  shape.group = type->group;
-  shape.scale_type = type->scale_type;
-  shape.zero_kind = type->zero_kind;
-  shape.zero_type = type->scale_type;
+  const GgufType* const of_id = FindGgufType(type_id);
+  if (of_id == nullptr) return Status::Unsupported("type", internal::ForeignGgufType(type_id));
+  if (of_id->refusal != nullptr) return Status::Unsupported("type", of_id->refusal);
   constexpr const char* kNames[][2] = {{"w.m", "m"}, {"w.k", "k"}};
-  LUTRA_RETURN_IF_ERROR(internal::Renamed(internal::ValidateShape(shape), kNames));
-  if (k % type->weights != 0) return Status::Invalid("k", "is not a multiple of the weights in a block of the type");
-  const Blocks blocks{*type, kCodecs[type - kTypes.data()].decode, static_cast<const std::uint8_t*>(data), m,
-                      k / type->weights};
-  if (size != m * blocks.per_row * type->bytes) return Status::Invalid("size", "is not that of M x K weights");
+  LUTRA_RETURN_IF_ERROR(internal::Renamed(internal::ValidateShape(ShapeOf(*of_id, m, k)), kNames));
+  if (k % of_id->weights != 0) return Status::Invalid("k", "is not a multiple of the weights in a block of the type");
+  const GgufType& type = OfSize(*of_id, size, m, k);
+  if (size != TensorBytes(type, m, k)) return Status::Invalid("size", "is not that of M x K weights");
   if (size != 0 && data == nullptr) return Status::Invalid("data", "is null");
 
-  if (shape.format == Format::kTernary && size != 0) ChooseTernary(blocks, &shape);
+  const Blocks blocks{type, kCodecs[&type - kTypes.data()].decode, static_cast<const std::uint8_t*>(data), m,
+                      k / type.weights};
+  QuantizedView shape = ShapeOf(type, m, k);
+  shape.matrix_scale = matrix_scale;
+  if (type.format == Format::kTernary && HasF16Scales(type.scale_type) && size != 0) ChooseTernary(blocks, &shape);
   QuantizedMatrix result;
   LUTRA_RETURN_IF_ERROR(result.Allocate(shape));
-  if (size != 0) {  // K may be 0 with any M
+  if (size != 0) {
     LUTRA_RETURN_IF_ERROR(Decode(blocks, &result));
+  } else {  // K may be 0 with any M; a matrix has a scale even then
+    std::memset(result.scales(), 0, ScaleCount(shape) * SizeOf(shape.scale_type));
   }
   *w = std::move(result);
   return {};
+}
+
+Status ImportGguf(std::uint32_t type, const void* data, std::size_t size, std::size_t m, std::size_t k,
+                  QuantizedMatrix* w) {
+  return internal::ImportGguf(type, data, size, m, k, 1.0f, w);
 }
 
 }  // namespace LUTRA_ABI_NAMESPACE

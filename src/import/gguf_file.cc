@@ -5,6 +5,7 @@
 #include <iterator>
 #include <limits>
 #include <new>
+#include <utility>
 
 #include "memory/little_endian.h"
 #include "validate.h"
@@ -51,7 +52,8 @@ class Reader {
 
 // --- Metadata.
 
-constexpr std::uint32_t kUInt32 = 4, kString = 8;
+constexpr std::uint32_t kUInt8 = 0, kInt8 = 1, kUInt16 = 2, kInt16 = 3, kUInt32 = 4, kInt32 = 5, kString = 8,
+                        kUInt64 = 10, kInt64 = 11;
 // Bytes of a value, by the number of its type; 0 for strings and arrays, whose sizes vary.
 constexpr std::uint8_t kValueSizes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 constexpr int kMaxNesting = 8;  // of arrays in arrays; known files nest none
@@ -77,76 +79,162 @@ Status SkipValues(Reader& reader, std::uint32_t type, std::uint64_t count, int n
   return reader.ok() ? Status() : kTruncated;
 }
 
-Status ReadMetadata(Reader& reader, std::uint64_t count, std::size_t* alignment) {
-  bool found = false;
+// Reads a number of an integer type; false for other types.
+bool ReadInteger(Reader& reader, std::uint32_t type, std::uint64_t* value) {
+  switch (type) {
+    case kUInt8:
+    case kInt8:
+      *value = reader.Number<std::uint8_t>();
+      return true;
+    case kUInt16:
+    case kInt16:
+      *value = reader.Number<std::uint16_t>();
+      return true;
+    case kUInt32:
+    case kInt32:
+      *value = reader.Number<std::uint32_t>();
+      return true;
+    case kUInt64:
+    case kInt64:
+      *value = reader.Number<std::uint64_t>();
+      return true;
+    default:
+      return false;
+  }
+}
+
+Status ReadAlignment(Reader& reader, std::uint32_t type, bool found, std::size_t* alignment) {
+  if (found || type != kUInt32) return Status::Invalid("bytes", "have a general.alignment twice or of a wrong type");
+  *alignment = reader.Number<std::uint32_t>();
+  if (!reader.ok()) return kTruncated;
+  const bool power = *alignment != 0 && (*alignment & (*alignment - 1)) == 0;
+  return power ? Status() : Status::Invalid("bytes", "have a general.alignment that is not a power of two");
+}
+
+Status ReadMetadata(Reader& reader, std::uint64_t count, internal::GgufHead* head) {
+  bool aligned = false;
+  const std::pair<std::string_view, std::uint64_t*> integers[] = {
+      {"split.no", &head->split_no},
+      {"split.count", &head->split_count},
+      {"split.tensors.count", &head->split_tensors},
+  };
   for (; count != 0; --count) {
     const std::string_view key = reader.String();
     const auto type = reader.Number<std::uint32_t>();
     if (!reader.ok()) return kTruncated;
-    if (key != "general.alignment") {
-      LUTRA_RETURN_IF_ERROR(SkipValues(reader, type, 1, 0));
+    if (key == "general.alignment") {
+      LUTRA_RETURN_IF_ERROR(ReadAlignment(reader, type, aligned, &head->alignment));
+      aligned = true;
       continue;
     }
-    if (found || type != kUInt32) return Status::Invalid("bytes", "have a general.alignment twice or of a wrong type");
-    found = true;
-    *alignment = reader.Number<std::uint32_t>();
-    if (!reader.ok()) return kTruncated;
-    if (*alignment == 0 || (*alignment & (*alignment - 1)) != 0) {
-      return Status::Invalid("bytes", "have a general.alignment that is not a power of two");
+    const auto is_key = [&](const auto& integer) { return integer.first == key; };
+    const auto* const integer = std::find_if(std::begin(integers), std::end(integers), is_key);
+    if (integer == std::end(integers)) {
+      LUTRA_RETURN_IF_ERROR(SkipValues(reader, type, 1, 0));
+    } else if (!ReadInteger(reader, type, integer->second)) {
+      return Status::Invalid("bytes", "have a split.no, split.count or split.tensors.count that is no integer");
     }
   }
-  return {};
+  return reader.ok() ? Status() : kTruncated;
 }
 
 // --- Tensors.
 
-constexpr std::uint32_t kMagic = 0x46554747;                // "GGUF"
-constexpr std::size_t kMinTensorBytes = 8 + 4 + 8 + 4 + 8;  // of a description
+constexpr std::uint32_t kMagic = 0x46554747;            // "GGUF"
+constexpr std::size_t kMinTensorBytes = 8 + 4 + 4 + 8;  // of a description
 
-// Reads a description. The offset is relative to the begin of all data; the size is 0 if the type is not known.
+// Gives the tensor an error, unless it has one.
+void Fail(const char* reason, GgufTensor* tensor) {
+  if (tensor->error.ok()) tensor->error = Status::Invalid("tensor", reason);
+}
+
+// Reads a description. The offset is relative to the begin of all data. Fails only if the descriptions after this one
+// cannot be found.
 Status ReadTensor(Reader& reader, GgufTensor* tensor) {
   tensor->name = reader.String();
   tensor->rank = reader.Number<std::uint32_t>();
-  if (!reader.ok()) return kTruncated;
-  if (tensor->rank == 0 || tensor->rank > std::size(tensor->dims)) {
-    return Status::Invalid("bytes", "have a tensor that does not have 1 to 4 dimensions");
-  }
-  std::size_t elements = 1;
-  for (std::uint32_t i = 0; i < std::size(tensor->dims); ++i) {
-    const std::uint64_t dim = i < tensor->rank ? reader.Number<std::uint64_t>() : 1;
-    if (!reader.ok()) return kTruncated;
-    if (dim == 0) return Status::Invalid("bytes", "have a tensor with a dimension of 0");
-    // No type has more than 16 bytes per weight.
-    if (dim > kMaxSize / 16 / elements) return Status::Invalid("bytes", "have a tensor whose dimensions are too large");
-    tensor->dims[i] = static_cast<std::size_t>(dim);
-    elements *= tensor->dims[i];
+  if (!reader.ok() || tensor->rank > reader.left() / sizeof(std::uint64_t)) return kTruncated;
+  std::fill(std::begin(tensor->dims), std::end(tensor->dims), std::size_t{1});
+  for (std::uint32_t i = 0; i < tensor->rank; ++i) {
+    const auto dim = reader.Number<std::uint64_t>();
+    if (i >= std::size(tensor->dims)) {
+      Fail("has more than 4 dimensions", tensor);
+    } else if (dim > kMaxSize) {
+      Fail("has dimensions that are too large", tensor);
+    } else {
+      tensor->dims[i] = static_cast<std::size_t>(dim);
+    }
   }
   tensor->type = reader.Number<std::uint32_t>();
   tensor->offset = reader.Number<std::uint64_t>();
-  if (!reader.ok()) return kTruncated;
-  const GgufType* const type = FindGgufType(tensor->type);
-  if (type == nullptr) return {};
-  if (tensor->k() % type->weights != 0) {
-    return Status::Invalid("bytes", "have a tensor whose rows are not whole blocks of its type");
+  return reader.ok() ? Status() : kTruncated;
+}
+
+bool IsEmpty(const GgufTensor& tensor) { return tensor.k() == 0 || tensor.m() == 0; }
+
+// Sets the size of a tensor whose type is known.
+void Measure(GgufTensor* tensor) {
+  // No type has more than 16 bytes per weight.
+  std::size_t elements = 1;
+  for (const std::size_t dim : tensor->dims) {
+    if (dim != 0 && elements > kMaxSize / 16 / dim) return Fail("has dimensions that are too large", tensor);
+    elements *= std::max<std::size_t>(dim, 1);
   }
-  tensor->size = elements / type->weights * type->bytes;
-  return {};
+  const GgufType* const type = FindGgufType(tensor->type);
+  if (type == nullptr) return;
+  if (tensor->k() % type->weights != 0) return Fail("has rows that are not whole blocks of its type", tensor);
+  tensor->size = tensor->k() / type->weights * type->bytes * tensor->m() + type->tail_bytes;
 }
 
-// Sets the data of a tensor; the data of all tensors begin at bytes[begin].
-Status Locate(const std::uint8_t* bytes, std::size_t size, std::size_t begin, std::size_t alignment,
-              GgufTensor* tensor) {
-  if (tensor->offset % alignment != 0) return Status::Invalid("bytes", "have a tensor that is not aligned");
-  if (tensor->offset > size - begin) return kTruncated;
-  const std::size_t left = size - begin - static_cast<std::size_t>(tensor->offset);
-  if (tensor->size > left) return kTruncated;
-  if (FindGgufType(tensor->type) == nullptr) tensor->size = left;
-  tensor->offset += begin;
-  tensor->data = bytes + tensor->offset;
-  return {};
+// Calls function(tensor, room) for tensors that are sorted by offset: the bytes from its data to those of the next
+// tensor, or to the end of all `size` bytes of data.
+template <class Function>
+void ForEachRoom(GgufTensor* const* sorted, std::size_t count, std::size_t size, const Function& function) {
+  std::uint64_t end = size, begin = size;  // of the tensors after this one, and of those that begin where it does
+  for (std::size_t i = count; i != 0; --i) {
+    GgufTensor* const tensor = sorted[i - 1];
+    const std::uint64_t offset = tensor->offset;
+    if (offset < begin) end = begin;
+    if (offset < size && tensor->error.ok() && !IsEmpty(*tensor)) begin = offset;
+    function(tensor, offset < end ? static_cast<std::size_t>(end - offset) : 0);
+  }
 }
 
-bool NameIsLess(const GgufTensor* a, const GgufTensor* b) { return a->name < b->name; }
+// Published files call PQ2_0, of 34 bytes per 128 weights, 42, which is ggml's Q2_0, of 18 per 64. Whether a tensor of
+// that type has room for fewer bytes than Q2_0 takes tells them apart.
+constexpr std::uint32_t kQ2_0 = 42, kPq2_0 = 142;
+
+bool IsPq2_0(const GgufTensor& tensor, std::size_t room) {
+  const GgufType& pq2_0 = *FindGgufType(kPq2_0);
+  return tensor.type == kQ2_0 && tensor.error.ok() && tensor.k() % pq2_0.weights == 0 && tensor.size > room &&
+         tensor.k() / pq2_0.weights * pq2_0.bytes * tensor.m() <= room;
+}
+
+// Sets the data of a tensor, whose offset is from the first of `size` bytes of data that stand at `position` of the
+// file.
+void Locate(const std::uint8_t* data, std::size_t position, std::size_t size, std::size_t room, std::size_t alignment,
+            GgufTensor* tensor) {
+  if (tensor->offset % alignment != 0) Fail("has data that are not aligned", tensor);
+  const bool known = FindGgufType(tensor->type) != nullptr, empty = IsEmpty(*tensor);
+  if (!empty && (tensor->offset >= size || tensor->size > size - tensor->offset)) {
+    Fail("has data that reach beyond the end: the file is truncated or damaged", tensor);
+  }
+  if (!tensor->error.ok() || empty) {
+    tensor->size = 0;
+  } else {
+    tensor->data = data + tensor->offset;
+    if (!known) tensor->size = room;
+  }
+  if (tensor->offset > std::numeric_limits<std::uint64_t>::max() - position) return;  // it has no place in any file
+  tensor->offset += position;
+}
+
+// Compares pointers to tensors of one array.
+bool OffsetIsLess(const GgufTensor* a, const GgufTensor* b) { return a->offset < b->offset; }
+bool NameIsLess(const GgufTensor* a, const GgufTensor* b) {
+  const int order = a->name.compare(b->name);
+  return order != 0 ? order < 0 : a < b;
+}
 
 }  // namespace
 
@@ -156,14 +244,14 @@ Status GgufFile::Parse(const void* bytes, std::size_t size) {
   Reader reader(data, size);
   GgufFile file;
   if (reader.Number<std::uint32_t>() != kMagic) return Status::Invalid("bytes", "do not begin with GGUF");
-  file.version_ = reader.Number<std::uint32_t>();
+  file.head_.version = reader.Number<std::uint32_t>();
   const auto tensors = reader.Number<std::uint64_t>(), values = reader.Number<std::uint64_t>();
   if (!reader.ok()) return kTruncated;
-  if (file.version_ != 2 && file.version_ != 3) {
+  if (file.version() != 2 && file.version() != 3) {
     return Status::Unsupported("bytes", "are not of version 2 or 3, or not little-endian");
   }
-  file.alignment_ = 32;
-  LUTRA_RETURN_IF_ERROR(ReadMetadata(reader, values, &file.alignment_));
+  file.head_.alignment = 32;
+  LUTRA_RETURN_IF_ERROR(ReadMetadata(reader, values, &file.head_));
 
   if (tensors > reader.left() / kMinTensorBytes) return kTruncated;
   file.size_ = static_cast<std::size_t>(tensors);
@@ -171,31 +259,63 @@ Status GgufFile::Parse(const void* bytes, std::size_t size) {
     return Status::OutOfMemory("bytes");
   }
   auto* const tensor = file.tensors_.as<GgufTensor>();
-  auto** const by_name = file.by_name_.as<const GgufTensor*>();
+  auto** const sorted = file.by_name_.as<GgufTensor*>();
   for (std::size_t i = 0; i < file.size_; ++i) {
-    by_name[i] = new (&tensor[i]) GgufTensor;
+    sorted[i] = new (&tensor[i]) GgufTensor;
     LUTRA_RETURN_IF_ERROR(ReadTensor(reader, &tensor[i]));
+    Measure(&tensor[i]);
   }
-  const std::size_t padding = (file.alignment_ - reader.position() % file.alignment_) % file.alignment_;
-  if (file.size_ != 0 && padding > reader.left()) return kTruncated;
-  for (std::size_t i = 0; i < file.size_; ++i) {
-    LUTRA_RETURN_IF_ERROR(Locate(data, size, reader.position() + padding, file.alignment_, &tensor[i]));
+  const std::size_t padding = (file.alignment() - reader.position() % file.alignment()) % file.alignment();
+  const std::size_t begin = reader.position() + std::min(padding, reader.left());
+
+  std::sort(sorted, sorted + file.size_, OffsetIsLess);
+  bool has_pq2_0 = false;
+  ForEachRoom(sorted, file.size_, size - begin,
+              [&](const GgufTensor* at, std::size_t room) { has_pq2_0 = has_pq2_0 || IsPq2_0(*at, room); });
+  for (std::size_t i = 0; i < file.size_ && has_pq2_0; ++i) {
+    if (tensor[i].type != kQ2_0) continue;
+    tensor[i].type = kPq2_0;
+    tensor[i].size = 0;
+    Measure(&tensor[i]);
   }
-  std::sort(by_name, by_name + file.size_, NameIsLess);
-  const auto same = [](const GgufTensor* a, const GgufTensor* b) { return a->name == b->name; };
-  if (std::adjacent_find(by_name, by_name + file.size_, same) != by_name + file.size_) {
-    return Status::Invalid("bytes", "have two tensors of the same name");
+  ForEachRoom(sorted, file.size_, size - begin, [&](GgufTensor* at, std::size_t room) {
+    Locate(data + begin, begin, size - begin, room, file.alignment(), at);
+  });
+  std::sort(sorted, sorted + file.size_, NameIsLess);
+  for (std::size_t i = 1; i < file.size_; ++i) {
+    if (sorted[i]->name != sorted[i - 1]->name) continue;
+    Fail("has the name of a tensor before it", sorted[i]);
+    sorted[i]->data = nullptr;
+    sorted[i]->size = 0;
   }
   *this = std::move(file);
   return {};
 }
 
 const GgufTensor* GgufFile::Find(std::string_view name) const {
-  GgufTensor wanted;
-  wanted.name = name;
   const auto* const* const begin = by_name_.as<const GgufTensor*>();
-  const auto* const* const found = std::lower_bound(begin, begin + size_, &wanted, NameIsLess);
+  const auto* const* const found = std::lower_bound(
+      begin, begin + size_, name, [](const GgufTensor* tensor, std::string_view text) { return tensor->name < text; });
   return found != begin + size_ && (*found)->name == name ? *found : nullptr;
+}
+
+Status SliceOf(const GgufTensor& tensor, std::size_t i, GgufTensor* slice) {
+  if (slice == nullptr) return Status::Invalid("slice", "is null");
+  if (!tensor.error.ok()) return tensor.error;
+  if (i >= tensor.slices()) return Status::Invalid("i", "is not below the number of slices");
+  const std::size_t size = tensor.size / tensor.slices();
+  const GgufType* const type = FindGgufType(tensor.type);
+  if (type == nullptr || (type->tail_bytes != 0 && tensor.slices() != 1)) {
+    return Status::Unsupported("tensor", "is of a type whose slices have no known size");
+  }
+  GgufTensor result = tensor;
+  result.rank = 2;
+  result.dims[2] = result.dims[3] = 1;
+  result.size = size;
+  result.offset += i * size;
+  if (result.data != nullptr) result.data += i * size;
+  *slice = result;
+  return {};
 }
 
 }  // namespace LUTRA_ABI_NAMESPACE

@@ -1,21 +1,33 @@
-// MappedFile: maps a file, or reads it on systems that cannot.
+// MappedFile: maps a file, or reads it.
 #include "lutra/mapped_file.h"
 
-// A test defines LUTRA_NO_MMAP to read files on any system.
-#if defined(_WIN32) && !defined(LUTRA_NO_MMAP)
-#define LUTRA_MAP_VIEW
-#define WIN32_LEAN_AND_MEAN
-#include <windows.h>
-#elif (defined(__unix__) || defined(__APPLE__)) && !defined(LUTRA_NO_MMAP)
-#define LUTRA_MMAP
+#include <cerrno>
+#include <cstdio>
+#include <limits>
+#include <memory>
+
+#if defined(__unix__) || defined(__APPLE__)
+#define LUTRA_POSIX 1
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #else
-#include <cstdio>
-#include <limits>
-#include <memory>
+#define LUTRA_POSIX 0
+#endif
+
+// A test defines LUTRA_NO_MMAP to open files on any system as on one without mmap.
+#if LUTRA_POSIX && !defined(LUTRA_NO_MMAP)
+#define LUTRA_MMAP 1
+#else
+#define LUTRA_MMAP 0
+#endif
+#if defined(_WIN32) && !defined(LUTRA_NO_MMAP)
+#define LUTRA_MAP_VIEW 1
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#else
+#define LUTRA_MAP_VIEW 0
 #endif
 
 namespace lutra {
@@ -23,61 +35,57 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 constexpr Status Failed(const char* reason) { return {StatusCode::kIo, "path", reason}; }
+constexpr Status kNotRegular = Failed("is not a regular file");
+
+Status CheckArguments(const char* path, FileAccess access) {
+  if (path == nullptr) return Status::Invalid("path", "is null");
+  return access > FileAccess::kRead ? Status::Invalid("access", "is not a FileAccess") : Status();
+}
 
 }  // namespace
 
-#if defined(LUTRA_MAP_VIEW)
+#if LUTRA_MMAP
 
-Status MappedFile::Open(const char* path) {
-  if (path == nullptr) return Status::Invalid("path", "is null");
-  struct Owned {
-    const HANDLE handle;
-    ~Owned() {
-      if (handle != nullptr && handle != INVALID_HANDLE_VALUE) CloseHandle(handle);
-    }
-  };
-  const Owned file{CreateFileA(path, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE, nullptr, OPEN_EXISTING,
-                               FILE_ATTRIBUTE_NORMAL, nullptr)};
-  if (file.handle == INVALID_HANDLE_VALUE) return Failed("cannot be opened");
-  LARGE_INTEGER size;
-  if (GetFileType(file.handle) != FILE_TYPE_DISK || GetFileSizeEx(file.handle, &size) == 0) {
-    return Failed("is not a regular file");
+namespace {
+
+struct Descriptor {
+  const int number;
+  ~Descriptor() {
+    if (number >= 0) close(number);
   }
-  if (static_cast<std::uint64_t>(size.QuadPart) > static_cast<std::size_t>(-1)) return Failed("is too large to map");
-  MappedFile opened;
-  if (size.QuadPart != 0) {
-    const Owned mapping{CreateFileMappingA(file.handle, nullptr, PAGE_READONLY, 0, 0, nullptr)};
-    if (mapping.handle == nullptr) return Failed("cannot be mapped");
-    const void* const data = MapViewOfFile(mapping.handle, FILE_MAP_READ, 0, 0, 0);
-    if (data == nullptr) return Failed("cannot be mapped");
-    opened.data_ = static_cast<const std::uint8_t*>(data);
-    opened.size_ = static_cast<std::size_t>(size.QuadPart);
+};
+
+// Reads `size` bytes. Fails if the file has become shorter.
+bool ReadAll(int file, std::uint8_t* to, std::size_t size) {
+  constexpr std::size_t kMostAtOnce = std::size_t{1} << 30;  // some systems take less than 2 GB
+  while (size != 0) {
+    const ssize_t bytes = read(file, to, size < kMostAtOnce ? size : kMostAtOnce);
+    if (bytes < 0 && errno == EINTR) continue;
+    if (bytes <= 0) return false;
+    to += bytes;
+    size -= static_cast<std::size_t>(bytes);
   }
-  *this = std::move(opened);
-  return {};
+  return true;
 }
 
-void MappedFile::Close() {
-  if (data_ != nullptr) UnmapViewOfFile(data_);
-}
+}  // namespace
 
-#elif defined(LUTRA_MMAP)
-
-Status MappedFile::Open(const char* path) {
-  if (path == nullptr) return Status::Invalid("path", "is null");
-  struct Descriptor {
-    const int number;
-    ~Descriptor() {
-      if (number >= 0) close(number);
-    }
-  } const file{open(path, O_RDONLY | O_CLOEXEC)};
+Status MappedFile::Open(const char* path, FileAccess access) {
+  if (const Status status = CheckArguments(path, access); !status.ok()) return status;
+  // O_NONBLOCK: a FIFO is opened at once, and refused then. Regular files do not mind.
+  const Descriptor file{open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)};
   if (file.number < 0) return Failed("cannot be opened");
   struct stat info;
-  if (fstat(file.number, &info) != 0 || !S_ISREG(info.st_mode)) return Failed("is not a regular file");
+  if (fstat(file.number, &info) != 0 || !S_ISREG(info.st_mode)) return kNotRegular;
   if (static_cast<std::uintmax_t>(info.st_size) > static_cast<std::size_t>(-1)) return Failed("is too large to map");
+  const auto size = static_cast<std::size_t>(info.st_size);
   MappedFile opened;
-  if (info.st_size != 0) {
-    const auto size = static_cast<std::size_t>(info.st_size);
+  if (size != 0 && access == FileAccess::kRead) {
+    if (!opened.copy_.Reserve(size)) return Status::OutOfMemory("path");
+    if (!ReadAll(file.number, opened.copy_.data(), size)) return Failed("cannot be read");
+    opened.data_ = opened.copy_.data();
+    opened.size_ = size;
+  } else if (size != 0) {
     void* const data = mmap(nullptr, size, PROT_READ, MAP_SHARED, file.number, 0);
     if (data == MAP_FAILED) return Failed("cannot be mapped");
     opened.data_ = static_cast<const std::uint8_t*>(data);
@@ -88,21 +96,93 @@ Status MappedFile::Open(const char* path) {
 }
 
 void MappedFile::Close() {
-  if (data_ != nullptr) munmap(const_cast<std::uint8_t*>(data_), size_);
+  if (data_ != nullptr && copy_.data() == nullptr) munmap(const_cast<std::uint8_t*>(data_), size_);
+}
+
+#elif LUTRA_MAP_VIEW
+
+namespace {
+
+struct Owned {
+  const HANDLE handle;
+  ~Owned() {
+    if (handle != nullptr && handle != INVALID_HANDLE_VALUE) CloseHandle(handle);
+  }
+};
+
+// Reads `size` bytes. Fails if the file has become shorter.
+bool ReadAll(HANDLE file, std::uint8_t* to, std::size_t size) {
+  constexpr std::size_t kMostAtOnce = std::size_t{1} << 30;
+  while (size != 0) {
+    DWORD bytes = 0;
+    const auto wanted = static_cast<DWORD>(size < kMostAtOnce ? size : kMostAtOnce);
+    if (ReadFile(file, to, wanted, &bytes, nullptr) == 0 || bytes == 0) return false;
+    to += bytes;
+    size -= bytes;
+  }
+  return true;
+}
+
+}  // namespace
+
+Status MappedFile::Open(const char* path, FileAccess access) {
+  if (const Status status = CheckArguments(path, access); !status.ok()) return status;
+  const Owned file{CreateFileA(path, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE, nullptr, OPEN_EXISTING,
+                               FILE_ATTRIBUTE_NORMAL, nullptr)};
+  if (file.handle == INVALID_HANDLE_VALUE) return Failed("cannot be opened");
+  LARGE_INTEGER length;
+  if (GetFileType(file.handle) != FILE_TYPE_DISK || GetFileSizeEx(file.handle, &length) == 0) return kNotRegular;
+  if (static_cast<std::uint64_t>(length.QuadPart) > static_cast<std::size_t>(-1)) return Failed("is too large to map");
+  const auto size = static_cast<std::size_t>(length.QuadPart);
+  MappedFile opened;
+  if (size != 0 && access == FileAccess::kRead) {
+    if (!opened.copy_.Reserve(size)) return Status::OutOfMemory("path");
+    if (!ReadAll(file.handle, opened.copy_.data(), size)) return Failed("cannot be read");
+    opened.data_ = opened.copy_.data();
+    opened.size_ = size;
+  } else if (size != 0) {
+    const Owned mapping{CreateFileMappingA(file.handle, nullptr, PAGE_READONLY, 0, 0, nullptr)};
+    if (mapping.handle == nullptr) return Failed("cannot be mapped");
+    const void* const data = MapViewOfFile(mapping.handle, FILE_MAP_READ, 0, 0, 0);
+    if (data == nullptr) return Failed("cannot be mapped");
+    opened.data_ = static_cast<const std::uint8_t*>(data);
+    opened.size_ = size;
+  }
+  *this = std::move(opened);
+  return {};
+}
+
+void MappedFile::Close() {
+  if (data_ != nullptr && copy_.data() == nullptr) UnmapViewOfFile(data_);
 }
 
 #else
 
-Status MappedFile::Open(const char* path) {
-  if (path == nullptr) return Status::Invalid("path", "is null");
+namespace {
+
+// Whether the path may be opened without waiting for another program.
+bool IsRegular([[maybe_unused]] const char* path) {
+#if LUTRA_POSIX
+  struct stat info;
+  return stat(path, &info) != 0 || S_ISREG(info.st_mode);
+#else
+  return true;
+#endif
+}
+
+}  // namespace
+
+Status MappedFile::Open(const char* path, FileAccess access) {
+  if (const Status status = CheckArguments(path, access); !status.ok()) return status;
+  if (!IsRegular(path)) return kNotRegular;
   struct Close {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
   const std::unique_ptr<std::FILE, Close> file(std::fopen(path, "rb"));
   if (file == nullptr) return Failed("cannot be opened");
-  if (std::fseek(file.get(), 0, SEEK_END) != 0) return Failed("is not a regular file");
+  if (std::fseek(file.get(), 0, SEEK_END) != 0) return kNotRegular;
   const long size = std::ftell(file.get());
-  if (size < 0 || size == std::numeric_limits<long>::max()) return Failed("is not a regular file");
+  if (size < 0 || size == std::numeric_limits<long>::max()) return kNotRegular;
   std::rewind(file.get());
   MappedFile opened;
   if (size != 0) {

@@ -9,6 +9,7 @@
 #include "pack/parts.h"
 #include "pack/runs.h"
 #include "packed_access.h"
+#include "tasks.h"
 #include "validate.h"
 
 namespace lutra {
@@ -100,6 +101,7 @@ internal::PackedFields internal::FieldsOf(const QuantizedView& w) {
   fields.scale_type = w.scale_type;
   fields.zero_kind = w.zero_kind;
   fields.zero_type = w.zero_type;
+  if (HasMatrixScale(w.scale_type)) fields.matrix_scale = w.matrix_scale;
   fields.bytes = internal::PanelsIn(w.m) * internal::GeometryOf(w).panel_bytes;
   return fields;
 }
@@ -136,10 +138,8 @@ Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* pa
                   run_layouts,
                   internal::Encoder(f),
                   buffer.data()};
-    Executor& executor = options.executor != nullptr ? *options.executor : SerialExecutor();
-    executor.ParallelFor(
-        internal::PanelsIn(w.m),
-        [](void* context, std::size_t panel) { static_cast<Packer*>(context)->PackPanel(panel); }, &packer);
+    internal::RunTasks<Packer>(options.executor, internal::PanelsIn(w.m), packer,
+                               [](Packer& p, std::size_t panel) { p.PackPanel(panel); });
     if (!packer.codes_valid.load(std::memory_order_relaxed)) {
       return Status::Invalid("w.codes", "holds a code that the format does not have");
     }

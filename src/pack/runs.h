@@ -14,7 +14,7 @@ namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
-constexpr std::size_t kMaxPlanes = 4, kMaxChunkWeights = 16;                    // of all encodings
+constexpr std::size_t kMaxPlanes = 8, kMaxChunkWeights = 16;                    // of all encodings
 constexpr std::size_t kMaxRunBytes = kChunksPerRun * kMaxPlanes * kPlaneBytes;  // encodings with signs have one plane
 constexpr std::uint8_t kNegative = 0x10;  // the sign of an index, above its four bits
 
@@ -26,12 +26,9 @@ constexpr std::size_t kChunkStride = kMaxPlanes * kPlaneStride;
 // The layout of scale runs with a given number of half chunks, as a table: for each nibble of the packed bytes its
 // place in a Run, and the position of its sign bit.
 struct RunLayout {
-  struct Nibble {
-    std::uint16_t from;
-    std::uint16_t sign_bit;
-  };
   std::size_t bytes;  // of packed nibbles
-  Nibble nibbles[kChunksPerRun * kMaxPlanes * kPlaneBytes][2];
+  std::uint16_t from[kChunksPerRun * kMaxPlanes * kPlaneBytes][2];
+  std::uint16_t sign_bit[kChunksPerRun * kPlaneBytes][2];  // encodings with signs have one plane
 
   void Init(Layout layout, const EncodingInfo& e, std::size_t half_chunks) {
     bytes = RunIndexBytes(e, half_chunks);
@@ -39,10 +36,11 @@ struct RunLayout {
       for (int high = 0; high < 2; ++high) {
         const int byte = static_cast<int>(i);
         const NibblePlace s = PlaceOfNibble(layout, e, static_cast<int>(half_chunks), byte, high);
-        const std::size_t from = static_cast<std::size_t>(s.chunk) * kChunkStride +
-                                 static_cast<std::size_t>(s.plane) * kPlaneStride +
-                                 static_cast<std::size_t>(s.row) * kIndicesPerChunk + static_cast<std::size_t>(s.index);
-        nibbles[i][high] = {static_cast<std::uint16_t>(from), static_cast<std::uint16_t>(SignBitAt(layout, s, byte))};
+        const std::size_t place =
+            static_cast<std::size_t>(s.chunk) * kChunkStride + static_cast<std::size_t>(s.plane) * kPlaneStride +
+            static_cast<std::size_t>(s.row) * kIndicesPerChunk + static_cast<std::size_t>(s.index);
+        from[i][high] = static_cast<std::uint16_t>(place);
+        if (e.has_signs()) sign_bit[i][high] = static_cast<std::uint16_t>(SignBitAt(layout, s, byte));
       }
     }
   }
@@ -60,16 +58,17 @@ class RunLayouts {
   void Write(const Run& run, std::size_t half_chunks, std::uint8_t* to) const {
     const RunLayout& layout = layouts_[half_chunks - 2];
     for (std::size_t i = 0; i < layout.bytes; ++i) {
-      const RunLayout::Nibble* n = layout.nibbles[i];
-      to[i] = static_cast<std::uint8_t>((run[n[0].from] & 0x0f) | run[n[1].from] << 4);
+      const std::uint16_t* const from = layout.from[i];
+      to[i] = static_cast<std::uint8_t>((run[from[0]] & 0x0f) | run[from[1]] << 4);
     }
     std::uint8_t* signs = to + layout.bytes;
     if (!signs_) return;
     std::memset(signs, 0, kRunSignBytes);
     for (std::size_t i = 0; i < layout.bytes; ++i) {
-      for (const RunLayout::Nibble& n : layout.nibbles[i]) {
-        std::uint8_t& sign = signs[n.sign_bit / 8];
-        sign = static_cast<std::uint8_t>(sign | (run[n.from] / kNegative) << (n.sign_bit % 8));
+      for (int high = 0; high < 2; ++high) {
+        const std::size_t bit = layout.sign_bit[i][high];
+        signs[bit / 8] = static_cast<std::uint8_t>(signs[bit / 8] | (run[layout.from[i][high]] / kNegative)
+                                                                        << (bit % 8));
       }
     }
   }
@@ -79,9 +78,11 @@ class RunLayouts {
     const std::uint8_t* signs = from + layout.bytes;
     for (std::size_t i = 0; i < layout.bytes; ++i) {
       for (int high = 0; high < 2; ++high) {
-        const RunLayout::Nibble& n = layout.nibbles[i][high];
-        run[n.from] = (from[i] >> (4 * high)) & 0x0f;
-        if (signs_ && (signs[n.sign_bit / 8] >> (n.sign_bit % 8) & 1) != 0) run[n.from] |= kNegative;
+        std::uint8_t& nibble = run[layout.from[i][high]];
+        nibble = (from[i] >> (4 * high)) & 0x0f;
+        if (!signs_) continue;
+        const std::size_t bit = layout.sign_bit[i][high];
+        if ((signs[bit / 8] >> (bit % 8) & 1) != 0) nibble |= kNegative;
       }
     }
   }
@@ -106,7 +107,6 @@ class Encoder {
   // Returns false if the format does not have one of the codes.
   bool Encode(const std::uint8_t* codes, std::uint8_t* to) const {
     if (e_.has_signs()) return EncodeTernary(codes, to);
-    const std::uint32_t levels = 0x01010101u * static_cast<std::uint32_t>(f_.levels - 1);
     std::uint32_t seen = 0, quads[kIndicesPerChunk];
     for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
       std::memcpy(&quads[i], codes + 4 * i, sizeof(quads[i]));  // little-endian: weight j in byte j
@@ -120,29 +120,41 @@ class Encoder {
           to[i] = (bits >> 24) & 0x0f;
         }
       } else {
-        std::uint32_t nibbles = quads[plane] & levels;  // of all four bytes at once
-        if (e_.planes == 3) nibbles |= (quads[3] >> plane & 0x01010101u) << 3;
+        std::uint32_t nibbles = 0;  // of all four bytes at once
+        for (const CodeField& field : FieldsOf(e_.planes, plane)) {
+          nibbles |= (quads[field.quad] >> field.from & MaskOf(field)) << field.to;
+        }
         std::memcpy(to, &nibbles, sizeof(nibbles));
       }
     }
-    return (seen & ~levels) == 0;
+    return (seen & ~mask_) == 0 && (full_ || AllBelow(codes, f_.levels));
   }
 
   void Decode(const std::uint8_t* from, std::uint8_t* codes) const {
     std::memset(codes, 0, e_.chunk_weights);
     for (int plane = 0; plane < e_.planes; ++plane, from += kPlaneStride) {
-      for (int i = 0; i < static_cast<int>(kIndicesPerChunk); ++i) {
-        if (e_.has_indices()) {
-          DecodeIndex(from[i], plane, codes + i * a_.g);
-        } else {
-          codes[4 * plane + i] = static_cast<std::uint8_t>(codes[4 * plane + i] | (from[i] & (f_.levels - 1)));
-          if (e_.planes == 3) codes[12 + i] = static_cast<std::uint8_t>(codes[12 + i] | from[i] >> 3 << plane);
-        }
+      if (e_.has_indices()) {
+        for (int i = 0; i < static_cast<int>(kIndicesPerChunk); ++i) DecodeIndex(from[i], plane, codes + i * a_.g);
+        continue;
+      }
+      std::uint32_t nibbles;
+      std::memcpy(&nibbles, from, sizeof(nibbles));
+      for (const CodeField& field : FieldsOf(e_.planes, plane)) {
+        std::uint32_t quad;
+        std::memcpy(&quad, codes + 4 * field.quad, sizeof(quad));
+        quad |= (nibbles >> field.to & MaskOf(field)) << field.from;
+        std::memcpy(codes + 4 * field.quad, &quad, sizeof(quad));
       }
     }
   }
 
  private:
+  // The lowest field.count bits of four bytes.
+  static constexpr std::uint32_t MaskOf(const CodeField& field) { return 0x01010101u * ((1u << field.count) - 1); }
+  static bool AllBelow(const std::uint8_t* codes, int levels) {
+    return std::all_of(codes, codes + kMaxChunkWeights, [levels](std::uint8_t code) { return code < levels; });
+  }
+
   bool EncodeTernary(const std::uint8_t* codes, std::uint8_t* to) const {
     int largest = 0;
     for (std::size_t i = 0; i < kIndicesPerChunk; ++i, codes += 3) {
@@ -163,6 +175,9 @@ class Encoder {
   const FormatInfo& f_;
   const EncodingInfo& e_;
   const ActivationInfo& a_;
+  // The bits of codes, in four bytes; whether the format has a level for each number of so many bits.
+  const std::uint32_t mask_ = 0x01010101u * ((1u << e_.planes) - 1);
+  const bool full_ = f_.levels == 1 << e_.planes;
   std::uint8_t ternary_[27] = {};
 };
 

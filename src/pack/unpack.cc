@@ -26,6 +26,7 @@ QuantizedView ShapeOf(const PackedMatrix& packed) {
   shape.scale_type = packed.scale_type();
   shape.zero_kind = packed.zero_kind();
   shape.zero_type = packed.zero_type();
+  shape.matrix_scale = packed.matrix_scale();
   shape.order = packed.order();
   return shape;
 }

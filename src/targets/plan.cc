@@ -13,32 +13,28 @@ namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
+using internal::Cpu;
 using internal::Scope;
 using internal::TargetInfo;
 
 // --- The cases of a row: formats and targets
 
 struct FormatList {
-  Format formats[kFormatCount];
-  std::size_t count;
-  constexpr bool Has(Format format) const {
-    for (std::size_t i = 0; i < count; ++i) {
-      if (formats[i] == format) return true;
-    }
-    return false;
-  }
+  std::uint32_t bits;  // bit number `format` is set for each of them
+  constexpr bool Has(Format format) const { return (bits >> static_cast<unsigned>(format) & 1) != 0; }
 };
-template <class... Formats>
-constexpr FormatList In(Formats... formats) {
-  return {{formats...}, sizeof...(formats)};
-}
+static_assert(kFormatCount <= 32);
 // The formats of the table for which `has` is true.
 constexpr FormatList Where(bool (*has)(const FormatInfo&)) {
   FormatList list{};
   for (const FormatInfo& f : kFormats) {
-    if (has(f)) list.formats[list.count++] = f.format;
+    if (has(f)) list.bits |= 1u << static_cast<unsigned>(f.format);
   }
   return list;
+}
+template <class... Formats>
+constexpr FormatList In(Formats... formats) {
+  return {((1u << static_cast<unsigned>(formats)) | ...)};
 }
 constexpr FormatList kAll = Where([](const FormatInfo&) { return true; });
 constexpr FormatList kIndices = Where([](const FormatInfo& f) { return f.stored().has_indices(); });
@@ -53,6 +49,7 @@ constexpr bool WideLookups(const TargetInfo& target) { return target.layout.scop
 constexpr bool WidePairs(const TargetInfo& target) { return target.hwy_target == HWY_AVX3; }
 constexpr bool Avx2Vnni(const TargetInfo& target) { return target.hwy_target == HWY_AVX2 && target.dot_extension; }
 constexpr bool Zen(const TargetInfo& target) { return target.hwy_target == HWY_AVX3_ZEN4; }
+constexpr Cpu kAnyCpu = Cpu::kAny, kZen4 = Cpu::kZen4;
 
 constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
 
@@ -61,12 +58,13 @@ constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
 struct Row {
   FormatList formats;
   Predicate targets;
+  Cpu cpu;
   std::size_t above, to;  // above < N <= to; N = 0 belongs to rows with above = 0
   std::size_t group;      // K-blocks of at least this many weights
   Plan plan;
 
   constexpr bool Serves(Format format, const TargetInfo& target, std::size_t rows, std::size_t block) const {
-    return rows <= to && (rows > above || above == 0) && block >= group && targets(target) && formats.Has(format);
+    return formats.Has(format) && rows <= to && (rows > above || above == 0) && block >= group && targets(target);
   }
 };
 
@@ -75,8 +73,9 @@ struct Row {
 // Prefetch: weights are read from memory once per token block, as one address stream. A distance of 8 KB covers as many
 // lines as memory delivers at a time. (4 KB and 16 KB are 0 to 3 % slower. int1 on Zen 5: 0.43 times at N = 4 with 1.1
 // KB, 0.9 times at N = 1 with 24 KB.) There is one exception: with one row of integers, a line takes so few
-// instructions that Zen 4 reads early enough without prefetches. (int4 in groups of 128: 1.25 to 1.4 times without;
-// int3 1.05; but groups of 32 and 64 0.6 to 0.9, two rows of int3 0.6, lookups 0.4 to 0.9.)
+// instructions that Zen 4 reads early enough without prefetches; Zen 5 does not: 0.6 times without. (int4 in groups of
+// 128: 1.25 to 1.4 times without; int3 1.05; but groups of 32 and 64 0.6 to 0.9, two rows of int3 0.6, lookups 0.4 to
+// 0.9.)
 //
 // Lookups: a token block of 16 rows has 256 KB of tables at K = 4096, which stay in L2. With four interleaved panels,
 // each table that reaches L1 serves 256 rows of W; the tile takes up to 16 KB of L1. Unpacking pays if two token blocks
@@ -100,31 +99,34 @@ constexpr bool kPacked = false, kUnpacked = true;
 
 // clang-format off
 constexpr Row kRows[] = {
-    // formats    targets      N above, to   group  method            unpack     tokens panels prefetch bound
-    {kOnePlane,  WideLookups, 0,   1,     0,   {Method::kLookup, kPacked,   4,   4, kPrefetch, kMemory}},
-    {kOnePlane,  WideLookups, 0,   16,    0,   {Method::kLookup, kPacked,   16,  4, kPrefetch, kShuffle}},
-    {kTwoPlanes, WideLookups, 0,   1,     0,   {Method::kLookup, kPacked,   4,   1, kPrefetch, kMemory}},
-    {kTwoPlanes, WideLookups, 0,   16,    0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffle}},
-    {kIndices,   WideLookups, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 32,  4, kPrefetch, kShuffle}},
-    {kCodes,     Zen,         0,   1,     128, {Method::kDot,    kPacked,   4,   1, 0,      kMemory}},
-    {kCodes,     WideLookups, 0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
-    {kCodes,     WideLookups, 0,   32,    0,   {Method::kDot,    kPacked,   32,  1, kPrefetch, kUnpack}},
-    {kTernary,   WidePairs,   16,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
-    {kTwoPlanes, WidePairs,   64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
-    {kTernary,   Avx2Vnni,    64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
-    {kIndices,   AnyTarget,   0,   2,     0,   {Method::kLookup, kPacked,   4,   1, kPrefetch, kMemory}},
-    {kOnePlane,  AnyTarget,   0,   4,     0,   {Method::kLookup, kPacked,   4,   1, kPrefetch, kShuffleAdd}},
-    {kTwoPlanes, AnyTarget,   0,   12,    0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffleAdd}},
-    {kIndices,   AnyTarget,   0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 64,  1, kPrefetch, kShuffleAdd}},
-    {kCodes,     AnyTarget,   0,   2,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
-    {kAll,       AnyTarget,   0,   kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
+    // formats    targets      CPU      N above, to   group  method            unpack     tokens panels prefetch bound
+    {kOnePlane,  WideLookups, kAnyCpu, 0,   1,     0,   {Method::kLookup, kPacked,   4,   4, kPrefetch, kMemory}},
+    {kOnePlane,  WideLookups, kAnyCpu, 0,   16,    0,   {Method::kLookup, kPacked,   16,  4, kPrefetch, kShuffle}},
+    {kTwoPlanes, WideLookups, kAnyCpu, 0,   1,     0,   {Method::kLookup, kPacked,   4,   1, kPrefetch, kMemory}},
+    {kTwoPlanes, WideLookups, kAnyCpu, 0,   16,    0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffle}},
+    {kIndices,   WideLookups, kAnyCpu, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 32,  4, kPrefetch, kShuffle}},
+    {kCodes,     Zen,         kZen4,   0,   1,     128, {Method::kDot,    kPacked,   4,   1, 0,      kMemory}},
+    {kCodes,     WideLookups, kAnyCpu, 0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
+    {kCodes,     WideLookups, kAnyCpu, 0,   32,    0,   {Method::kDot,    kPacked,   32,  1, kPrefetch, kUnpack}},
+    {kTernary,   WidePairs,   kAnyCpu, 16,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
+    {kTwoPlanes, WidePairs,   kAnyCpu, 64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
+    {kTernary,   Avx2Vnni,    kAnyCpu, 64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
+    {kIndices,   AnyTarget,   kAnyCpu, 0,   2,     0,   {Method::kLookup, kPacked,   4,   1, kPrefetch, kMemory}},
+    {kOnePlane,  AnyTarget,   kAnyCpu, 0,   4,     0,   {Method::kLookup, kPacked,   4,   1, kPrefetch, kShuffleAdd}},
+    {kTwoPlanes, AnyTarget,   kAnyCpu, 0,   12,    0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffleAdd}},
+    {kIndices,   AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 64,  1, kPrefetch, kShuffleAdd}},
+    {kCodes,     AnyTarget,   kAnyCpu, 0,   2,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
+    {kAll,       AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
 };
 // clang-format on
 
-// The first row that serves a case with this method; a null pointer if there is none.
+// The first row that serves a case with this method (null: any); a null pointer if there is none.
+// `runs(cpu)`: whether rows for that CPU count.
+template <class Runs>
 constexpr const Row* Find(Format format, const TargetInfo& target, std::size_t n, std::size_t block,
-                          const Method* method) {
+                          const Method* method, const Runs& runs) {
   for (const Row& row : kRows) {
+    if (!runs(row.cpu)) continue;
     if (row.Serves(format, target, n, block) && (method == nullptr || row.plan.method == *method)) return &row;
   }
   return nullptr;
@@ -132,15 +134,16 @@ constexpr const Row* Find(Format format, const TargetInfo& target, std::size_t n
 
 // Checks that every format has each of its methods on every target, for every N and group.
 constexpr bool IsComplete() {
+  const auto any = [](Cpu cpu) { return cpu == kAnyCpu; };
   for (const FormatInfo& f : kFormats) {
     for (const TargetInfo& target : internal::kTargets) {
       for (const Method method : {Method::kLookup, Method::kDot}) {
         if (!HasMethod(f.format, method)) continue;
-        if (Find(f.format, target, 0, 16, &method) == nullptr) return false;
+        if (Find(f.format, target, 0, 16, &method, any) == nullptr) return false;
         for (const Row& row : kRows) {  // at these N another row may begin to serve
           const std::size_t next = row.to == kAnyN ? kAnyN : row.to + 1;
-          for (const std::size_t n : {row.above + 1, row.to, next}) {
-            if (Find(f.format, target, n, 16, &method) == nullptr) return false;
+          for (const std::size_t n : {row.above + 1, next}) {
+            if (Find(f.format, target, n, 16, &method, any) == nullptr) return false;
           }
         }
       }
@@ -160,8 +163,8 @@ constexpr std::array<Plan, std::size(kRows)> kPlans = [] {  // the plans of the 
 Target TargetOf(const PlanCase& what) { return what.target != nullptr ? what.target : RunnableTargets().data[0]; }
 
 const Plan& Selected(const PlanCase& what, const Method* method) {
-  const Row* const row =
-      Find(what.format, TargetOf(what)->info, what.n, BlockSize(Describe(what.format), what.group), method);
+  const Row* const row = Find(what.format, TargetOf(what)->info, what.n, BlockSize(Describe(what.format), what.group),
+                              method, internal::IsCpu);
   return kPlans[static_cast<std::size_t>(row - kRows)];
 }
 
@@ -173,7 +176,7 @@ bool Serves(const Plan& plan, const PlanCase& what) {
   const std::less<const Plan*> before;
   if (before(&plan, kPlans.data()) || !before(&plan, kPlans.data() + kPlans.size())) return false;
   const auto i = static_cast<std::size_t>(&plan - kPlans.data());
-  return IsFormat(what.format) && HasMethod(what.format, plan.method) &&
+  return IsFormat(what.format) && HasMethod(what.format, plan.method) && internal::IsCpu(kRows[i].cpu) &&
          kRows[i].Serves(what.format, TargetOf(what)->info, what.n, BlockSize(Describe(what.format), what.group));
 }
 

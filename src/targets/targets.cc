@@ -76,6 +76,12 @@ Target FindTarget(const char* name) {
   return nullptr;
 }
 
+bool internal::IsCpu(Cpu cpu) {
+  // Of the CPUs with Highway's target AVX3_ZEN4, Zen 4 alone lacks AVX-VNNI.
+  static const bool zen4 = (hwy::SupportedTargets() & HWY_AVX3_ZEN4) != 0 && !HasDotExtension();
+  return cpu == Cpu::kAny || zen4;
+}
+
 std::size_t internal::L2Bytes(const TargetInfo& target) {
 #if defined(_SC_LEVEL2_CACHE_SIZE)
   static const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);

@@ -23,6 +23,11 @@ TargetRows KernelsOf();
 // The first row of the table of plans that serves a case with activations of this kind.
 const Plan& SelectPlanFor(const PlanCase& what, ActivationKind kind);
 
+// CPUs that plans tell apart although they have the same targets.
+enum class Cpu : std::uint8_t { kAny, kZen4 };
+// Whether this CPU is one of them; kAny is every CPU.
+bool IsCpu(Cpu cpu);
+
 // Bytes of a core's L2, from the system, or else from the target's row.
 std::size_t L2Bytes(const TargetInfo& target);
 

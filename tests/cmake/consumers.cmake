@@ -36,6 +36,16 @@ if(LUTRA_PYTHON AND NOT CMAKE_CROSSCOMPILING)
   add_test(NAME ctypes COMMAND ${LUTRA_PYTHON} ${PROJECT_SOURCE_DIR}/examples/ctypes_matmul.py ${shared})
   set_tests_properties(ctypes PROPERTIES LABELS consumer FIXTURES_REQUIRED shared)
 endif()
+# Optimized, as only then flags change results.
+lutra_consumer(parent_flags "-DLUTRA_DISABLED_TARGETS=HWY_AVX3_SPR|HWY_AVX3_ZEN4|HWY_AVX3_DL|HWY_AVX3")
+
+# Flags that change results, and that reach the kernel templates, do not compile.
+foreach(flag IN ITEMS -ffast-math -Ofast -ffinite-math-only)
+  add_test(NAME kernels_refuse${flag} COMMAND ${CMAKE_CXX_COMPILER} ${flag} -std=c++17 -fsyntax-only
+    -x c++ ${PROJECT_SOURCE_DIR}/include/lutra/kernels/float_flags.h)
+  set_tests_properties(kernels_refuse${flag} PROPERTIES
+    LABELS consumer PASS_REGULAR_EXPRESSION "arithmetic needs -fno-fast-math")
+endforeach()
 
 # Other ways to compile the library: link-time optimization, and a later compiler (cmake/setup.sh compilers).
 lutra_consumer(lto OF add_subdirectory -DCMAKE_INTERPROCEDURAL_OPTIMIZATION=ON ${few_targets})

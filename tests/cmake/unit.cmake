@@ -30,7 +30,9 @@ foreach(source IN LISTS sources)
 endforeach()
 
 lutra_use_highway(simd_test .)
-target_link_libraries(executors_test PRIVATE OpenMP::OpenMP_CXX TBB::tbb)
+foreach(name executors_test fork_test)
+  target_link_libraries(${name} PRIVATE OpenMP::OpenMP_CXX TBB::tbb)
+endforeach()
 set(LUTRA_GGUF_DATA ${PROJECT_SOURCE_DIR}/../shared/data/gguf CACHE PATH
   "A folder of tensors in ggml's types: <type>.gguf, and what ggml dequantizes them to: <type>.f32")
 target_compile_definitions(ggml_files_test PRIVATE LUTRA_GGUF_DATA="${LUTRA_GGUF_DATA}")
@@ -38,9 +40,10 @@ target_compile_definitions(ggml_files_test PRIVATE LUTRA_GGUF_DATA="${LUTRA_GGUF
 # MappedFile as it works where there is no mmap: the library's source, compiled for such a system, takes the place of
 # the library's object. (A shared library's own is private to it.)
 if(NOT BUILD_SHARED_LIBS)
-  add_executable(packed_file_no_mmap_test packed_file_test.cc ${PROJECT_SOURCE_DIR}/src/memory/mapped_file.cc)
+  add_executable(packed_file_no_mmap_test packed_file_test.cc saved_files_test.cc
+    ${PROJECT_SOURCE_DIR}/src/memory/mapped_file.cc)
   target_compile_definitions(packed_file_no_mmap_test PRIVATE LUTRA_NO_MMAP)
-  target_link_libraries(packed_file_no_mmap_test PRIVATE lutra::lutra lutra_allocator GTest::gtest_main)
+  target_link_libraries(packed_file_no_mmap_test PRIVATE lutra::lutra lutra_allocator GTest::gtest_main Threads::Threads)
   lutra_compile_options(packed_file_no_mmap_test)
   lutra_discover_tests(packed_file_no_mmap_test LABEL unit PREFIX NoMmap.)
 endif()

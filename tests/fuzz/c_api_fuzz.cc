@@ -101,7 +101,8 @@ class Machine {
   void ImportGguf() {
     const GgufType& type = GgufTypes().data[input_.Below(GgufTypes().size)];
     const std::size_t m = input_.Below(70), blocks = input_.Below(3), k = blocks * type.weights;
-    const std::vector<std::uint8_t> data = input_.Repeated(m * blocks * type.bytes);
+    const std::vector<std::uint8_t> data =
+        input_.Repeated(m * blocks * type.bytes + (m * blocks != 0 ? type.tail_bytes : 0));
     const unsigned fault = input_.Byte();
     handles_.Make<lutra_quantized>(input_, [&](lutra_quantized** out) {
       return lutra_import_gguf(fault == 1 ? UINT32_MAX : type.id, fault == 2 ? nullptr : data.data(),
@@ -116,7 +117,7 @@ class Machine {
     gptq.m = 32 * input_.Below(4);
     gptq.k = 32 * input_.Below(9);
     gptq.group_size = 32;
-    gptq.zeros = PickEnum(input_, 2);
+    gptq.zeros = PickEnum(input_, 4);
     const std::size_t groups = gptq.k / 32, bits = static_cast<std::size_t>(gptq.bits);
     const auto codes = Words<std::uint32_t>(gptq.k * bits / 32 * gptq.m),
                zeros = Words<std::uint32_t>(groups * gptq.m * bits / 32);
@@ -133,6 +134,8 @@ class Machine {
     const bool null = input_.Rarely(32);
     handles_.Make<lutra_quantized>(
         input_, [&](lutra_quantized** out) { return lutra_import_gptq(null ? nullptr : &gptq, out); });
+    std::uint32_t readings = 0;
+    EXPECT_EQ(Succeeded(lutra_gptq_plausible_zeros(null ? nullptr : &gptq, &readings)), readings != 0);
   }
   void ImportAwq() {
     lutra_awq_view awq = {};
@@ -244,8 +247,10 @@ class Machine {
     if (saved && fault == 4) {
       EXPECT_EQ(truncate(path.c_str(), static_cast<off_t>(input_.Below(8192))), 0);
     }
+    const bool maps = fault != 5;
     Load([&](const char* target, lutra_context* context, lutra_packed** out, lutra_loaded* loaded) {
-      return lutra_load(name, target, context, out, loaded);
+      return maps ? lutra_load(name, target, context, out, loaded)
+                  : lutra_load_unmapped(name, target, context, out, loaded);
     });
     if (saved) {
       EXPECT_EQ(std::remove(path.c_str()), 0);

@@ -73,6 +73,7 @@ inline void ExpectInfo(const lutra_packed* w, const PackedMatrix& expected) {
   EXPECT_EQ(info.group, expected.group());
   EXPECT_EQ(info.scale_type, static_cast<lutra_data_type>(expected.scale_type()));
   EXPECT_EQ(info.zero_type, static_cast<lutra_data_type>(expected.zero_type()));
+  EXPECT_EQ(info.matrix_scale, expected.matrix_scale());
   EXPECT_EQ(info.zero_kind, static_cast<lutra_zero_kind>(expected.zero_kind()));
   EXPECT_EQ(info.has_bias, expected.has_bias());
   EXPECT_STREQ(info.target, TargetName(expected.target()));

@@ -18,6 +18,7 @@ inline lutra_quantized_view CView(const QuantizedView& w) {
   view.scale_type = static_cast<lutra_data_type>(w.scale_type);
   view.zero_kind = static_cast<lutra_zero_kind>(w.zero_kind);
   view.zero_type = static_cast<lutra_data_type>(w.zero_type);
+  view.matrix_scale = w.matrix_scale;
   view.zeros = w.zeros;
   view.super_scales = w.super_scales;
   view.super_offsets = w.super_offsets;

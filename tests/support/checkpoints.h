@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -36,6 +37,11 @@ struct Grouped {
     for (std::size_t i = 0; i < k; ++i) g_idx.push_back(static_cast<std::int32_t>(i / group_size));
     if (!act_order) return;
     for (std::size_t i = k; i > 1; --i) std::swap(g_idx[i - 1], g_idx[random.Below(i)]);
+  }
+  // Zero points of 1 .. 2^bits instead of 0 .. 2^bits - 1; the one that all have in symmetric checkpoints stays.
+  void RaiseZeros(unsigned bits) {
+    const bool symmetric = std::all_of(zeros.begin(), zeros.end(), [&](unsigned z) { return z == 1u << (bits - 1); });
+    for (unsigned& zero : zeros) zero += symmetric ? 0 : 1;
   }
   float Scale(std::size_t group, std::size_t row) const { return F16ToF32(scales[group * m + row]); }
   std::vector<float> Weights() const {
@@ -78,12 +84,30 @@ inline std::vector<std::uint32_t> PackedWords(const std::vector<unsigned>& value
   return words;
 }
 
+// The words of qzeros of one group, as the tools write them that are read like this.
+inline std::vector<std::uint32_t> ZeroWords(std::vector<unsigned> zeros, unsigned bits, GptqZeros reading) {
+  const unsigned mask = (1u << bits) - 1;
+  const bool whole_words = reading == GptqZeros::kV1Words && bits != 3;
+  for (unsigned& zero : zeros) {
+    if (reading == GptqZeros::kV1Fields) {
+      EXPECT_GT(zero, 0u);  // AutoGPTQ writes z - 1 without a mask
+      --zero;
+    } else if (reading != GptqZeros::kV2 && !whole_words) {
+      zero = (zero - 1) & mask;
+    }
+  }
+  std::vector<std::uint32_t> words = PackedWords(zeros, bits);
+  // GPTQModel packs zero points as they are, and subtracts 1 from each field of a word at a time.
+  for (std::uint32_t& word : words) word -= !whole_words ? 0 : bits == 2 ? 0x55555555u : 0x11111111u;
+  return words;
+}
+
 // The tensors of a matrix in a GPTQ checkpoint.
 struct GptqTensors {
   std::vector<std::uint32_t> qweight, qzeros;
   GptqView view;
 
-  GptqTensors(const Grouped& w, unsigned bits, std::ptrdiff_t group_size, GptqZeros version) {
+  GptqTensors(const Grouped& w, unsigned bits, std::ptrdiff_t group_size, GptqZeros reading) {
     qweight.resize(w.k * bits / 32 * w.m);
     for (std::size_t row = 0; row < w.m; ++row) {
       std::vector<unsigned> values;
@@ -91,13 +115,9 @@ struct GptqTensors {
       const std::vector<std::uint32_t> words = PackedWords(values, bits);
       for (std::size_t i = 0; i < words.size(); ++i) qweight[i * w.m + row] = words[i];
     }
-    const unsigned less = version == GptqZeros::kMinusOne ? 1 : 0;
     for (std::size_t group = 0; group < w.groups; ++group) {
-      std::vector<unsigned> values;
-      for (std::size_t row = 0; row < w.m; ++row) {
-        values.push_back((w.zeros[group * w.m + row] - less) & ((1u << bits) - 1));
-      }
-      const std::vector<std::uint32_t> words = PackedWords(values, bits);
+      const auto* const begin = w.zeros.data() + group * w.m;
+      const std::vector<std::uint32_t> words = ZeroWords({begin, begin + w.m}, bits, reading);
       qzeros.insert(qzeros.end(), words.begin(), words.end());
     }
     view.bits = static_cast<int>(bits);
@@ -108,7 +128,7 @@ struct GptqTensors {
     view.qzeros = {qzeros.data(), qzeros.size()};
     view.scales = {w.scales.data(), w.scales.size()};
     view.g_idx = {w.g_idx.data(), w.g_idx.size()};
-    view.zeros = version;
+    view.zeros = reading;
   }
 };
 

@@ -4,7 +4,7 @@
 set -eu
 names=$(nm --dynamic --defined-only --demangle "$1" | cut -d' ' -f3- | sed -E 's/^(vtable|typeinfo|typeinfo name|guard variable) for //; s/^lutra::v[0-9]+_[0-9]+::/lutra::/')
 for public in Pack Prepare PrepareRmsNorm MatMul MatMulRange SavePacked LoadPacked ImportGguf ImportGptq GgufFile::Parse \
-    SerialExecutor RunnableTargets; do
+    GgufModel::Open SerialExecutor RunnableTargets; do
   echo "$names" | grep -q "^lutra::$public(" || { echo "lutra::$public is not exported"; exit 1; }
 done
 functions=$(sed -nE 's/^LUTRA_C_API .*[ *](lutra_[a-z_]+)\(.*/\1/p' "$2" | LC_ALL=C sort)

@@ -65,7 +65,8 @@ inline constexpr ParamKind kParamKinds[] = {
     {DataType::kInt8, Zeros::kNone},    {DataType::kInt8, Zeros::kOffset}, {DataType::kUInt4, Zeros::kNone},
     {DataType::kUInt4, Zeros::kOffset}, {DataType::kF32, Zeros::kUInt4},   {DataType::kF16, Zeros::kUInt4},
     {DataType::kBF16, Zeros::kUInt4},   {DataType::kE8M0, Zeros::kNone},   {DataType::kE8M0, Zeros::kInteger},
-    {DataType::kE8M0, Zeros::kUInt4}};
+    {DataType::kE8M0, Zeros::kUInt4},   {DataType::kE4M3, Zeros::kNone},   {DataType::kE4M3, Zeros::kInteger},
+    {DataType::kE4M3, Zeros::kUInt4}};
 // Scales per row or matrix have one level.
 constexpr bool Exists(std::size_t group, ParamKind kind) {
   return !HasTwoLevels(kind.scale_type) || !HasRowScales(group);
@@ -142,11 +143,18 @@ class Random {
   std::normal_distribution<float> gaussian_;
 };
 
+// The number that a byte of E4M3 stands for.
+inline float E4M3(unsigned byte) {
+  const auto mantissa = static_cast<float>(byte % 8) / 8;
+  return byte < 8 ? std::ldexp(mantissa, -6) : std::ldexp(1 + mantissa, static_cast<int>(byte / 8) - 7);
+}
+
 // Element i of an array of any type.
 inline float Load(DataType type, const void* data, std::size_t i) {
   const auto* const at = static_cast<const std::uint8_t*>(data) + i * SizeOf(type);
   if (type == DataType::kInt8) return static_cast<float>(static_cast<std::int8_t>(*at));
   if (type == DataType::kE8M0) return std::ldexp(1.0f, *at - 127);
+  if (type == DataType::kE4M3) return E4M3(*at);
   std::uint16_t half;
   std::memcpy(&half, at, sizeof(half));
   if (type != DataType::kF32) return type == DataType::kF16 ? F16ToF32(half) : BF16ToF32(half);
@@ -160,6 +168,9 @@ inline void Store(DataType type, float value, void* data, std::size_t i) {
   auto byte = static_cast<std::int8_t>(type == DataType::kInt8 ? value : 0.0f);
   if (type == DataType::kE8M0) {  // the power of two below |value|
     byte = static_cast<std::int8_t>(std::clamp(value == 0 ? 0 : std::ilogb(value) + 127, 0, 254));
+  }
+  if (type == DataType::kE4M3) {  // the number below |value|
+    while (byte < 126 && E4M3(static_cast<unsigned>(byte) + 1) <= std::fabs(value)) ++byte;
   }
   const void* const from = type == DataType::kF32 ? static_cast<const void*>(&value)
                            : SizeOf(type) == 1    ? static_cast<const void*>(&byte)
@@ -256,6 +267,10 @@ class Problem {
     w_.scales = scales_.data();
     if (case_.zeros != Zeros::kNone) w_.zeros = zeros_.data();
     if (HasTwoLevels(w_.scale_type)) return MakeTwoLevels(magnitude);
+    if (HasMatrixScale(w_.scale_type)) {
+      w_.matrix_scale = (random_.Below(4) == 0 ? -1.0f : 1.0f) * random_.Uniform(0.5f, 1.5f) *
+                        (case_.data == Data::kHuge ? 0x1p-8f : 1.0f);
+    }
     const auto levels = static_cast<unsigned>(Describe(w_.format).levels);
     for (std::size_t i = 0; i < count; ++i) Store(w_.scale_type, AnyScale(magnitude), scales_.data(), i);
     for (std::size_t i = 0; i < count; ++i) {
@@ -267,7 +282,7 @@ class Problem {
           zeros_.data()[i] = static_cast<std::uint8_t>(random_.Below(16) == 0 ? 255 : random_.Below(levels));
           break;
         case Zeros::kUInt4:
-          zeros_.data()[i] = static_cast<std::uint8_t>(random_.Below(random_.Below(16) == 0 ? 16 : levels));
+          zeros_.data()[i] = static_cast<std::uint8_t>(random_.Below(random_.Below(16) == 0 ? 16 : std::min(levels, 16u)));
           break;
         case Zeros::kFloat:
           Store(w_.scale_type, zero, zeros_.data(), i);

@@ -9,6 +9,7 @@
 #include <cstddef>
 
 #include "lutra/executor.h"
+#include "lutra/executors/fork.h"
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
@@ -16,14 +17,28 @@ inline namespace LUTRA_ABI_NAMESPACE {
 // Runs in an arena of `threads` of TBB's threads, the caller included; 0: as many as TBB has. Thread-safe.
 // If memory is short, TBB throws std::bad_alloc, from the constructor or through the Lutra function that runs; the
 // outputs of that function are then undefined.
+//
+// In a forked child, tasks run on the calling thread.
 class TbbExecutor final : public Executor {
  public:
   explicit TbbExecutor(std::size_t threads = 0)
-      : arena_(threads == 0 ? tbb::task_arena::automatic : static_cast<int>(threads)) {}
+      : status_(internal::CheckThreads(threads)),
+        arena_(!status_.ok()  ? 1
+               : threads == 0 ? tbb::task_arena::automatic
+                              : static_cast<int>(threads)) {}
 
-  std::size_t Concurrency() const override { return static_cast<std::size_t>(arena_.max_concurrency()); }
+  // Fails on more than kMaxThreads threads; tasks then run on the calling thread.
+  Status status() const { return status_; }
+
+  std::size_t Concurrency() const override {
+    return fork_.forked() || !fork_.works() ? 1 : static_cast<std::size_t>(arena_.max_concurrency());
+  }
 
   void ParallelFor(std::size_t count, Task task, void* context) override {
+    if (Concurrency() == 1) {
+      for (std::size_t i = 0; i < count; ++i) task(context, i);
+      return;
+    }
     arena_.execute([&] {
       tbb::parallel_for(
           tbb::blocked_range<std::size_t>(0, count),
@@ -35,6 +50,8 @@ class TbbExecutor final : public Executor {
   }
 
  private:
+  const internal::ForkCheck fork_;
+  const Status status_;
   tbb::task_arena arena_;
 };
 

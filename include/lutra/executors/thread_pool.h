@@ -1,17 +1,18 @@
-// An Executor over std::thread, for programs without a thread pool of their own.
+// An Executor with threads of its own, for programs without a thread pool of their own.
 #pragma once
+
+#include <pthread.h>
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
-#include <mutex>
+#include <memory>
+#include <new>
 #include <thread>
-#include <vector>
 
 #include "lutra/executor.h"
+#include "lutra/executors/fork.h"
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
@@ -21,30 +22,40 @@ inline namespace LUTRA_ABI_NAMESPACE {
 // about 50 us if it wakes them.
 //
 // Thread-safe: while one caller has the threads, others (and tasks that call ParallelFor) run their tasks themselves.
+//
+// A forked child has no threads: there, tasks run on the calling thread, and the destructor does not wait for any. A
+// child that wants threads makes a pool of its own. Tasks must not fork, except to call exec.
 class ThreadPool final : public Executor {
  public:
   // Longer than the work of an engine between two products, and short enough to cost nothing when an engine is idle.
   static constexpr std::chrono::milliseconds kSpin{2};
 
-  // If the system refuses threads or memory is short, starts fewer threads, or none; Concurrency() tells how many.
-  // Nothing is allocated later.
-  explicit ThreadPool(std::size_t threads = std::thread::hardware_concurrency()) {
-    try {
-      while (threads_.size() + 1 < threads) threads_.emplace_back([this] { Serve(); });
-    } catch (const std::exception&) {
-    }
+  // 0 threads: one for each processor. If the system refuses threads or memory is short, starts fewer threads, or none;
+  // Concurrency() tells how many. Nothing is allocated later.
+  explicit ThreadPool(std::size_t threads = 0) : status_(internal::CheckThreads(threads)) {
+    if (threads == 0) threads = std::thread::hardware_concurrency();
+    if (!status_.ok() || threads < 2 || !fork_.works()) return;
+    threads_.reset(new (std::nothrow) pthread_t[threads - 1]);
+    if (threads_ == nullptr) return;
+    while (started_ + 1 < threads && pthread_create(&threads_[started_], nullptr, Run, this) == 0) ++started_;
   }
   ~ThreadPool() override {
+    if (fork_.forked()) return;  // threads sleep on changed_, for ever
     Change(kEnd);
-    for (std::thread& thread : threads_) thread.join();
+    for (std::size_t i = 0; i < started_; ++i) pthread_join(threads_[i], nullptr);
+    pthread_cond_destroy(&changed_);
+    pthread_mutex_destroy(&mutex_);
   }
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  std::size_t Concurrency() const override { return threads_.size() + 1; }
+  // Fails on more than kMaxThreads threads; the pool then has none.
+  Status status() const { return status_; }
+
+  std::size_t Concurrency() const override { return fork_.forked() ? 1 : started_ + 1; }
 
   void ParallelFor(std::size_t count, Task task, void* context) override {
-    if (count < 2 || threads_.empty() || taken_.exchange(true, std::memory_order_acquire)) {
+    if (count < 2 || Concurrency() == 1 || taken_.exchange(true, std::memory_order_acquire)) {
       for (std::size_t i = 0; i < count; ++i) task(context, i);
       return;
     }
@@ -70,8 +81,9 @@ class ThreadPool final : public Executor {
   void Change(std::uint64_t difference) {
     state_.fetch_add(difference);
     if (sleeping_.load() == 0) return;
-    { const std::lock_guard<std::mutex> lock(mutex_); }
-    changed_.notify_all();
+    pthread_mutex_lock(&mutex_);
+    pthread_mutex_unlock(&mutex_);
+    pthread_cond_broadcast(&changed_);
   }
 
   template <class Condition>
@@ -82,15 +94,22 @@ class ThreadPool final : public Executor {
         if (const std::uint64_t state = state_.load(); is_met(state)) return state;
         std::this_thread::yield();  // to whom this core may belong as well
       } while (std::chrono::steady_clock::now() < end);
-      std::unique_lock<std::mutex> lock(mutex_);
+      pthread_mutex_lock(&mutex_);
       sleeping_.fetch_add(1);
-      if (!is_met(state_.load())) changed_.wait(lock);  // once: who comes late to a round is awake for the next
+      if (!is_met(state_.load()))
+        pthread_cond_wait(&changed_, &mutex_);  // once: who is late is awake for the next round
       sleeping_.fetch_sub(1);
+      pthread_mutex_unlock(&mutex_);
     }
   }
 
   void RunTasks() {
     for (std::size_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) task_(context_, i);
+  }
+
+  static void* Run(void* pool) {
+    static_cast<ThreadPool*>(pool)->Serve();
+    return nullptr;
   }
 
   void Serve() {
@@ -113,9 +132,13 @@ class ThreadPool final : public Executor {
   std::size_t count_ = 0;
   alignas(64) std::atomic<bool> taken_{false};
   std::atomic<std::size_t> sleeping_{0};
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::vector<std::thread> threads_;  // the last member: threads use all others
+  // As POSIX has them: nothing throws, and a forked child can leave them as they are.
+  pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
+  pthread_cond_t changed_ = PTHREAD_COND_INITIALIZER;
+  const internal::ForkCheck fork_;
+  const Status status_;
+  std::unique_ptr<pthread_t[]> threads_;
+  std::size_t started_ = 0;  // the last member: threads use all others
 };
 
 }  // namespace LUTRA_ABI_NAMESPACE

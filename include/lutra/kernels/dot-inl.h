@@ -31,11 +31,17 @@ inline constexpr int kParts = static_cast<int>(4 / kLayout.blocks);  // vectors 
 inline constexpr std::size_t kPartBytes = 16 * kLayout.blocks, kPartRows = kPartBytes / 4;
 inline constexpr std::size_t kQuadBytes = 4 * kPanelRows, kChunkCodes = kQuads * kQuadBytes;
 
-// The byte that kernels multiply for a stored code: the code itself, or its entry in a table of 16 bytes.
+// The byte that kernels multiply for a stored code: the code itself; the code minus 128, for a Dot of signed bytes; or
+// the code's entry in a table of 16 bytes.
 struct StoredCodes {
   static constexpr bool kStored = true;
   explicit HWY_INLINE StoredCodes(const std::uint8_t*) {}
   HWY_INLINE V8 Of(V8 codes) const { return codes; }
+};
+struct SignedCodes {
+  static constexpr bool kStored = false;
+  explicit HWY_INLINE SignedCodes(const std::uint8_t*) {}
+  HWY_INLINE V8 Of(V8 codes) const { return hn::Xor(codes, hn::Set(D8(), 0x80)); }
 };
 struct TableOfCodes {
   static constexpr bool kStored = false;
@@ -44,29 +50,49 @@ struct TableOfCodes {
   HWY_INLINE V8 Of(V8 codes) const { return hn::TableLookupBytes(values, codes); }
 };
 
-// --- Nibbles of codes to bytes.
+// --- Packed codes to bytes (layout/encodings.h: FieldsOf).
+
+// Shifts the bytes left, or right if kLeft is negative. Bits of a neighbour come in: there are no shifts of bytes on
+// x86.
+template <int kLeft>
+HWY_INLINE V8 ShiftBytes(V8 bytes) {
+  const auto pairs = hn::BitCast(hn::Repartition<std::uint16_t, D8>(), bytes);
+  if constexpr (kLeft == 0) return bytes;
+  if constexpr (kLeft > 0) return hn::BitCast(D8(), hn::ShiftLeft<kLeft>(pairs));
+  if constexpr (kLeft < 0) return hn::BitCast(D8(), hn::ShiftRight<-kLeft>(pairs));
+}
+
+// Adds the bits of a further plane to the codes of quad kQuad: kBits bits per code, from bit kFrom of the code on.
+template <int kQuad, int kBits, int kFrom>
+LUTRA_INLINE void AddPlane(const std::uint8_t* line, V8& low, V8& high) {
+  constexpr int kTo = kBits == 1 ? kQuad : kQuad % 2 * kBits;  // of the nibble
+  const V8 mask = hn::Set(D8(), ((1 << kBits) - 1) << kFrom), fields = hn::Load(D8(), line);
+  low = hn::OrAnd(low, ShiftBytes<kFrom - kTo>(fields), mask);
+  high = hn::OrAnd(high, ShiftBytes<kFrom - kTo - 4>(fields), mask);
+}
 
 // Unpacks quad kQuad of the rows in one part of the planes' lines: `low` gets the rows in the low nibbles, `high`
 // the rows in the high nibbles.
 template <Encoding kEncoding, int kQuad>
 LUTRA_INLINE void UnpackLines(const std::uint8_t* lines, V8& low, V8& high) {
-  constexpr int kPlanes = Describe(kEncoding).planes;
-  static_assert(kPlanes == 3 || kPlanes == 4);
+  constexpr int kBits = Describe(kEncoding).planes;
+  static_assert(kBits >= 3 && kBits <= 8);
   const D8 d8;
-  const auto load = [&](int plane, auto down) HWY_ATTR {
-    const auto pairs = hn::BitCast(hn::Repartition<std::uint16_t, D8>(), hn::Load(d8, lines + plane * 64));
-    return hn::BitCast(d8, hn::ShiftRight<decltype(down)::value>(pairs));  // there are no shifts of bytes on x86
-  };
-  if constexpr (kQuad < kPlanes) {
-    const V8 mask = hn::Set(d8, (1 << kPlanes) - 1);
-    low = hn::And(hn::Load(d8, lines + kQuad * 64), mask);
-    high = hn::And(load(kQuad, std::integral_constant<int, 4>()), mask);
-  } else {  // nibbles of 3 bits: the top bits of the nibbles of three planes, low and high nibbles at once
-    V8 both = hn::And(load(0, std::integral_constant<int, kPlanes>()), hn::Set(d8, 0x11));
-    both = hn::OrAnd(both, load(1, std::integral_constant<int, kPlanes - 1>()), hn::Set(d8, 0x22));
-    both = hn::OrAnd(both, load(2, std::integral_constant<int, kPlanes - 2>()), hn::Set(d8, 0x44));
+  if constexpr (kBits == 8) {
+    low = hn::Load(d8, lines + 2 * kQuad * 64);
+    high = hn::Load(d8, lines + (2 * kQuad + 1) * 64);
+  } else if constexpr (kBits == 3 && kQuad == 3) {  // low and high nibbles at once
+    V8 both = hn::And(ShiftBytes<-3>(hn::Load(d8, lines)), hn::Set(d8, 0x11));
+    both = hn::OrAnd(both, ShiftBytes<-2>(hn::Load(d8, lines + 64)), hn::Set(d8, 0x22));
+    both = hn::OrAnd(both, ShiftBytes<-1>(hn::Load(d8, lines + 128)), hn::Set(d8, 0x44));
     low = LowNibbles(both);
     high = HighNibbles(both);
+  } else {
+    const V8 mask = hn::Set(d8, kBits == 3 ? 0x07 : 0x0f), nibbles = hn::Load(d8, lines + kQuad * 64);
+    low = hn::And(nibbles, mask);
+    high = hn::And(ShiftBytes<-4>(nibbles), mask);
+    if constexpr (kBits >= 6) AddPlane<kQuad, 2, 4>(lines + (4 + kQuad / 2) * 64, low, high);
+    if constexpr (kBits == 5 || kBits == 7) AddPlane<kQuad, 1, kBits - 1>(lines + (kBits - 1) * 64, low, high);
   }
 }
 
@@ -121,7 +147,7 @@ LUTRA_INLINE void AddRun(const typename Dot::Sum (&run)[kSums], V32* sums) {
 template <Encoding kEncoding, class Codes, class Dot, Precision kPrecision>
 struct PackedDotKernel {
   using Sums = SumTraits<ActivationKind::kIntegers, kPrecision>;
-  static constexpr bool kWide = Dot::kProducts == 0 && kParts * Dot::kMaxRows <= 4;  // at most 16 sums of a panel
+  static constexpr bool kWide = Dot::kProducts == 0 && kParts == 1;  // registers hold the sums of a panel
   static constexpr int kMaxRows = Dot::kMaxRows, kMaxPanels = 1, kTile = kMaxRows;
   static constexpr int kPlanes = Describe(kEncoding).planes;
   static constexpr std::size_t kPanelBytes = 0;  // panels do not alternate
@@ -145,7 +171,10 @@ struct PackedDotKernel {
           index += kChunkBytes;
         }
       } else {
-        const std::size_t run_chunks = Codes::kStored ? Dot::RunChunks((1 << (kPlanes)) - 1) : b.run_chunks;
+        // A loop over a known number of chunks is faster; of one chunk there would be no loop, and clang would take the
+        // parts together and spill.
+        constexpr std::size_t kRun = Dot::RunChunks((1 << kPlanes) - 1);
+        const std::size_t run_chunks = Codes::kStored && kRun != 1 ? kRun : b.run_chunks;
         for (std::size_t first = 0; first < b.chunks; first += run_chunks) {
           const std::size_t chunks = HWY_MIN(run_chunks, b.chunks - first);
           for (std::size_t at = 0; at < chunks * kChunkBytes; at += 64) b.Prefetch(index + at);

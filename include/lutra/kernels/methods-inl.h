@@ -42,16 +42,26 @@ constexpr MethodKernel LookupMethod() {
 
 // --- Products with integers.
 
-// The operands of a dot kernel for a format: for a code q it multiplies L(q) + bias >= 0 if all of these are at most
-// Dot::kMaxCode; otherwise L(q) as a signed byte, by Dot::Wide.
+// The operands of a dot kernel for a format: for a code q it multiplies the byte L(q) + kBias. The kernel's Dot is the
+// first one, from Dot on, whose range is wide enough.
 template <Format kFormat, class Dot>
 struct Operands {
   static constexpr MethodInfo kMethod{kFormat, ActivationKind::kIntegers};
-  static constexpr bool kFit = kMethod.highest() - kMethod.lowest() <= Dot::kMaxCode;
-  static constexpr int kBias = kFit ? -kMethod.lowest() : 0;
-  using Type = std::conditional_t<kFit, Dot, typename Dot::Wide>;
+  static constexpr int kLow = kMethod.lowest(), kHigh = kMethod.highest();
+
+  template <class D>
+  static constexpr auto Choose() {
+    if constexpr (kHigh - kLow <= D::kHighest - D::kLowest) {
+      return D();
+    } else {
+      return Choose<typename D::Next>();
+    }
+  }
+  using Type = decltype(Choose<Dot>());
+  static constexpr int kBias = kLow >= Type::kLowest && kHigh <= Type::kHighest ? 0 : Type::kLowest - kLow;
+  static constexpr int kLargest = kHigh + kBias > -(kLow + kBias) ? kHigh + kBias : -(kLow + kBias);
   static constexpr bool kTable = kMethod.info().values != nullptr;
-  using Codes = std::conditional_t<kTable, TableOfCodes, StoredCodes>;
+  using Codes = std::conditional_t<kTable, TableOfCodes, std::conditional_t<kBias == -128, SignedCodes, StoredCodes>>;
 };
 // The table of operands for formats with a table of values.
 struct CodeTable {
@@ -68,11 +78,16 @@ constexpr CodeTable FindCodes() {
 }
 template <Format kFormat, class Dot>
 alignas(16) inline constexpr CodeTable kCodes = FindCodes<kFormat, Dot>();
+template <Format kFormat, class Dot>
+constexpr const std::uint8_t* TableOf() {
+  if constexpr (Operands<kFormat, Dot>::kTable) return kCodes<kFormat, Dot>.bytes;
+  return nullptr;
+}
 
 // The unpacker of an encoding. kStep: the difference between the values of consecutive codes of the format.
 template <Encoding kEncoding, class Codes, int kStep>
 struct UnpackerOf {
-  using Type = NibbleUnpacker<kEncoding, Codes>;
+  using Type = CodeUnpacker<kEncoding, Codes>;
 };
 template <class Codes, int kStep>
 struct UnpackerOf<Encoding::kPlanes1, Codes, kStep> {
@@ -87,12 +102,14 @@ struct UnpackerOf<Encoding::kTernaryIndices, Codes, kStep> {
   using Type = TernaryUnpacker<Encoding::kTernaryIndices>;
 };
 
-// Checks that operands which are not looked up in a table are the code times the step, as unpackers compute them.
+// Checks that operands which are not looked up in a table are the code times the step, or the code minus 128, as
+// unpackers compute them.
 template <Format kFormat, class Operand>
 constexpr bool AreCodesTimesStep() {
   for (int q = 0; q < Describe(kFormat).levels; ++q) {
     const int step = Describe(kFormat).stored().kind == ActivationKind::kBinarySums ? Describe(kFormat).step : 1;
-    if (Operand::kMethod.integer(q) + Operand::kBias != step * q) return false;
+    const int signed_by = std::is_same_v<typename Operand::Codes, SignedCodes> ? 128 : 0;
+    if (Operand::kMethod.integer(q) + Operand::kBias != step * q - signed_by) return false;
   }
   return true;
 }
@@ -124,8 +141,8 @@ constexpr MethodKernel DotMethod() {
           &Unpacker::Bytes,
           1,
           Operand::kBias,
-          Operand::Type::RunChunks(kMethod.highest() + Operand::kBias),
-          Operand::kTable ? kCodes<kFormat, Dot>.bytes : nullptr};
+          Operand::Type::RunChunks(Operand::kLargest),
+          TableOf<kFormat, Dot>()};
 }
 
 // --- The table of kernels.

@@ -35,12 +35,22 @@ HWY_INLINE VF LoadExponents(const std::uint8_t* from, std::size_t row) {
   return hn::BitCast(DF(), hn::Max(hn::ShiftLeft<23>(e), hn::Set(D32(), 0x00400000)));
 }
 
+// E4M3 without a sign. Its seven bits are the upper bits of a float whose exponent has 120 less of bias.
+HWY_INLINE VF LoadE4M3(const std::uint8_t* from, std::size_t row) {
+  const V32 bits = hn::PromoteTo(D32(), hn::LoadU(hn::Rebind<std::uint8_t, DF>(), from + row));
+  // Subnormals: 2^-9 times the mantissa.
+  const VF normal = hn::BitCast(DF(), hn::Add(hn::ShiftLeft<20>(bits), hn::Set(D32(), 120 << 23)));
+  const VF subnormal = hn::Mul(hn::ConvertTo(DF(), bits), hn::Set(DF(), 0x1p-9f));
+  return hn::IfThenElse(hn::RebindMask(DF(), hn::Lt(bits, hn::Set(D32(), 8))), subnormal, normal);
+}
+
 template <DataType kType>
 HWY_INLINE VF LoadValues(const std::uint8_t* from, std::size_t row, bool high) {
   if constexpr (kType == DataType::kInt8) return LoadBytes<std::int8_t>(from, row);
   if constexpr (kType == DataType::kUInt8) return LoadBytes<std::uint8_t>(from, row);
   if constexpr (kType == DataType::kUInt4) return LoadNibbles(from, row, high);
   if constexpr (kType == DataType::kE8M0) return LoadExponents(from, row);
+  if constexpr (kType == DataType::kE4M3) return LoadE4M3(from, row);
   return LoadFloats(DF(), from, kType, row);
 }
 
@@ -55,6 +65,7 @@ struct QparamArgs {
   std::size_t stride;       // from a group to the next
   std::size_t prefetch;     // distance in bytes
   float gain, center;       // of the method
+  float factor;             // of scales: the gain, times matrix_scale if the type has it
 };
 
 // The center of a zero point, in the arithmetic of internal::CenterAt (src/scales.h). (Products with the gain, a power
@@ -80,7 +91,7 @@ HWY_INLINE VF LoadOffset(const QparamArgs& a, const std::uint8_t* from, const fl
 template <DataType kType>
 HWY_INLINE void LoadGroup(const QparamArgs& a, const std::uint8_t* from, const float* super_group, float* to) {
   const DF df;
-  const float gain = HasTwoLevels(kType) ? 1.0f : a.gain;
+  const float gain = HasTwoLevels(kType) ? 1.0f : a.factor;
   if (a.zero == nullptr && gain == 1.0f) {
     LUTRA_UNROLL
     for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
@@ -133,7 +144,7 @@ inline LoadGroupsFunction LoaderOf(DataType scale_type) {
   constexpr LoadGroupsFunction kLoaders[] = {&LoadGroups<DataType::kF32>,   &LoadGroups<DataType::kF16>,
                                              &LoadGroups<DataType::kBF16>,  &LoadGroups<DataType::kInt8>,
                                              &LoadGroups<DataType::kUInt4>, &LoadGroups<DataType::kUInt8>,
-                                             &LoadGroups<DataType::kE8M0>};
+                                             &LoadGroups<DataType::kE8M0>,  &LoadGroups<DataType::kE4M3>};
   return kLoaders[static_cast<std::size_t>(scale_type)];
 }
 

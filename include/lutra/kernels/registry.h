@@ -116,6 +116,7 @@ struct TileArgs {
   std::size_t rows;      // of x; the first begins a row group
   bool unpack;           // unpack each K-block to memory
   std::size_t prefetch;  // distance in bytes; 0: none
+  float matrix_scale = 1.0f;
   float* tile;           // [panel][row][kPanelRows], overwritten
 };
 using TileFunction = void (*)(const TileArgs& args);

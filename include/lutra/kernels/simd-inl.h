@@ -12,15 +12,15 @@
 //
 //   Load<kQuad>(x)      quad kQuad of the chunk of 16 integers at x, in the form that Add needs
 //   Add<kQuad>          adds the products of this quad with `codes`, four adjacent codes of each row, to a Sum
-//   kMaxCode            the largest code that Add takes, as an unsigned byte
-//   Wide                the Dot for formats with larger codes: it takes signed bytes, or codes up to its own kMaxCode
-//   Sum, kProducts      a 32-bit lane per row if kProducts is 0. Otherwise narrower sums of a run of chunks: a lane
-//   takes
+//   kLowest, kHighest   the bytes that Add takes as codes: unsigned if kLowest is 0, otherwise signed
+//   Next                the Dot for formats with a wider range of codes; the last one's range has 256 numbers
+//   Sum, kProducts      a 32-bit lane per row if kProducts is 0. Otherwise other sums of a run of chunks: a lane takes
 //                       kProducts products of each quad
-//   RunChunks(highest)  chunks of codes up to `highest` that a Sum can take until Widen adds it to a 32-bit lane per
-//   row kRowByRow           whether registers hold one row of x at a time kMaxRows            rows of x that the kernel
-//   on packed codes multiplies at a time; with unpacked codes it is four kVectors            vectors of unpacked codes
-//   that are multiplied at a time
+//   RunChunks(largest)  chunks of codes up to `largest` in magnitude that a Sum can take until Widen adds it to a
+//                       32-bit lane per row
+//   kRowByRow           whether registers hold one row of x at a time
+//   kMaxRows            rows of x that the kernel on packed codes multiplies at a time; with unpacked codes it is four
+//   kVectors            vectors of unpacked codes that are multiplied at a time
 #if defined(LUTRA_KERNELS_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_SIMD_INL_H_
 #undef LUTRA_KERNELS_SIMD_INL_H_
@@ -30,6 +30,7 @@
 
 #include "hwy/highway.h"
 #include "lutra/float16.h"
+#include "lutra/kernels/float_flags.h"  // IWYU pragma: keep
 #include "lutra/matrix.h"
 
 // Each target includes all of these, but only the file of its own instruction set has content.

@@ -82,7 +82,8 @@ class PanelReader {
                  stride_,
                  a.prefetch,
                  a.kernel->method.gain(),
-                 a.kernel->method.center()},
+                 a.kernel->method.center(),
+                 a.kernel->method.gain() * a.matrix_scale},
         load_groups_(LoaderOf(g_.scheme.fields[0].type)),
         most_(HWY_MAX(g_.blocks_per_batch, HWY_MIN(kMaxBlocksPerBatch, BlocksAtOnce(unpacked_stride)))),
         next_(a.panels) {}

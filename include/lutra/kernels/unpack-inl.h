@@ -19,7 +19,7 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-// --- Nibbles.
+// --- Codes of 3 to 8 bits.
 
 // Unpacks quad kQuad of each row of a chunk.
 template <Encoding kEncoding, int kQuad, class Codes>
@@ -34,7 +34,7 @@ HWY_INLINE void UnpackQuad(const std::uint8_t* lines, const Codes& codes_of, std
 }
 
 template <Encoding kEncoding, class Codes>
-struct NibbleUnpacker {
+struct CodeUnpacker {
   static std::size_t Bytes(std::size_t, std::size_t x_chunks) { return x_chunks * kChunkCodes; }
 
   static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
@@ -72,11 +72,6 @@ HWY_INLINE V8 RepeatBytes(V8 bytes) {
   constexpr int k0 = kFirst, k1 = kFirst + kStep, k2 = kFirst + 2 * kStep, k3 = kFirst + 3 * kStep;
   const V8 where = hn::Dup128VecFromValues(D8(), k0, k0, k0, k0, k1, k1, k1, k1, k2, k2, k2, k2, k3, k3, k3, k3);
   return hn::TableLookupBytes(bytes, where);
-}
-
-// Moves the high nibble of each byte to the low one. The high nibbles of the result have bits of other bytes.
-HWY_INLINE V8 ShiftToLow(V8 bytes) {
-  return hn::BitCast(D8(), hn::ShiftRight<4>(hn::BitCast(hn::Repartition<std::uint16_t, D8>(), bytes)));
 }
 
 #if LUTRA_VECTOR_SCOPE
@@ -118,7 +113,7 @@ struct PlaneUnpacker {
       }
       StoreQuads(planes, to + half * 128);
       LUTRA_UNROLL
-      for (auto& plane : planes) plane = ShiftToLow(plane);
+      for (auto& plane : planes) plane = ShiftBytes<-4>(plane);
       StoreQuads(planes, to + half * 128 + 64);
     }
   }
@@ -198,7 +193,7 @@ struct TernaryUnpacker {
     b.Prefetch(line);
     const V8 rows = hn::Load(D8(), line);
     UnpackRows<kByte>(rows, signs, to);
-    UnpackRows<kByte>(ShiftToLow(rows), signs + 8, to + 64);
+    UnpackRows<kByte>(ShiftBytes<-4>(rows), signs + 8, to + 64);
   }
   template <int kByte>
   static HWY_INLINE void UnpackRows(V8 rows, const std::uint8_t* signs, std::uint8_t* to) {
@@ -236,7 +231,7 @@ struct PlaneUnpacker {
     for (std::size_t i = 0; i < b.chunks * kQuads / kQuadsPerLine; ++i, line += 64) {
       b.Prefetch(line);
       for (std::size_t at = 0; at < 64; at += kPartBytes) {
-        const V8 low = hn::Load(D8(), line + at), high = ShiftToLow(low);
+        const V8 low = hn::Load(D8(), line + at), high = ShiftBytes<-4>(low);
         UnpackNibbles(low, to + 4 * at);
         UnpackNibbles(high, to + 4 * at + (kPlanes == 2 ? 2 * kPartBytes : kQuadBytes));
       }

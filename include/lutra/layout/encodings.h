@@ -11,10 +11,9 @@
 //               lane holds the same table; all bytes of a vector belong to the same index. The two planes of a pair
 //               alternate byte by byte, and the pair adder sums them. A plane without a partner has one byte per row.
 //
-// Nibbles of codes have the same places on all targets: [chunk][half of the panel's rows][plane]. A 32-bit lane is one
-// row in the low nibbles and another row in the high nibbles. Byte i of plane p holds code 4 * p + i of a chunk in the
-// low bits of its nibbles. In nibbles of 3 bits, the top bit of that nibble is bit p of code 12 + i, so that one mask
-// unpacks 12 of the 16 codes.
+// Codes have the same places on all targets: [chunk][half of the panel's rows][plane]. A 32-bit lane is one row in the
+// low nibbles and another row in the high nibbles; FieldsOf says which bits of which codes a nibble holds. Codes of 8
+// bits are bytes: a plane has the low nibbles and another plane the high nibbles of the same bytes.
 #pragma once
 
 #include <cstddef>
@@ -25,8 +24,8 @@ namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
-// The index or code that one nibble of a scale run holds: which index (or which code of the four in a 32-bit lane) of
-// which plane, chunk and row of the panel.
+// The index or the fields of codes that one nibble of a scale run holds: number `index` of the four of a row, in which
+// plane, chunk and row of the panel.
 struct NibblePlace {
   int chunk, plane, index, row;
 };
@@ -42,8 +41,9 @@ constexpr int RowOfLane(int lane, int blocks) {
 constexpr NibblePlace PlaceOfNibble(Layout layout, const EncodingInfo& e, int half_chunks, int byte, int high) {
   const int row_in_vector = byte % 64 / 4 + high * 16, planes = e.planes, chunks = (half_chunks + 1) / 2;
   if (!e.has_indices()) {
-    const int line = byte / 64;
-    return {line / (2 * planes), line % planes, byte % 4, line / planes % 2 * 32 + row_in_vector};
+    const int line = byte / 64, plane = line % planes, rows = line / planes % 2 * 32;
+    if (planes == 8) return {line / 16, plane / 2 + 4 * high, byte % 4, rows + plane % 2 * 16 + byte % 64 / 4};
+    return {line / (2 * planes), plane, byte % 4, rows + row_in_vector};
   }
   if (layout.scope == Scope::kVector) {
     if (half_chunks % 2 != 0 && byte / 64 == half_chunks - 1) {
@@ -72,6 +72,31 @@ constexpr std::size_t SignBitAt(Layout layout, NibblePlace place, int byte) {
   const auto in = static_cast<std::size_t>(byte % 64), chunk = static_cast<std::size_t>(place.chunk);
   if (layout.scope == Scope::kVector) return chunk * 256 + static_cast<std::size_t>(place.row / 16) * 64 + in;
   return in * 8 + 7 - (chunk * 4 + static_cast<std::size_t>(place.index));
+}
+
+// --- Codes of 3 to 8 bits: what nibble i (0 to 3) of a row in each plane of a chunk holds.
+
+// `count` bits of the code 4 * quad + i, from bit `from` on, are the nibble's bits from `to` on.
+struct CodeField {
+  int quad, from, count, to;
+};
+struct CodeFields {
+  CodeField fields[4];
+  int size;
+  constexpr const CodeField* begin() const { return fields; }
+  constexpr const CodeField* end() const { return fields + size; }
+};
+
+// The fields of a plane, for codes of `bits` bits. The first four planes have the low four bits of the four quads. The
+// upper bits of codes are in further planes: two bits of two quads each, then one bit of all four. In codes of 3 bits
+// the fourth quad stands in the top bits of the other three, so that one mask unpacks 12 of the 16 codes.
+constexpr CodeFields FieldsOf(int bits, int plane) {
+  if (bits == 3) return {{{plane, 0, 3, 0}, {3, plane, 1, 3}}, 2};
+  if (plane < 4) return {{{plane, 0, 4, 0}}, 1};
+  if (bits == 8) return {{{plane - 4, 4, 4, 0}}, 1};
+  if (bits >= 6 && plane < 6) return {{{2 * plane - 8, 4, 2, 0}, {2 * plane - 7, 4, 2, 2}}, 2};
+  const int top = bits - 1;
+  return {{{0, top, 1, 0}, {1, top, 1, 1}, {2, top, 1, 2}, {3, top, 1, 3}}, 4};
 }
 
 // --- Indices as numbers in the base of an activation kind. Digit j of an index (>= 0) belongs to weight j of its g

@@ -26,30 +26,7 @@ inline constexpr int kTableBias = 0;      // table entries are signed
 inline constexpr bool kNativeF16 = true;  // Highway's conversion follows IEEE 754
 
 // 16-bit sums of the bytes of a vector: of its lower eight bytes and of its upper eight.
-struct ByteSums {
-  V16 lower, upper;
-};
-
-// Two hints to the register allocator; they emit no instructions. StayInRegister keeps `v` in a register: without it,
-// g++ 12 moves and spills the sums of a tile around each dot product, and clang moves them in tiles of several panels.
-// KeepOrder makes reads through `pointer` wait until `v` is computed: without it, clang loads and unpacks more values
-// at a time than registers hold.
-template <class V>
-HWY_INLINE void StayInRegister(V& v) {
-  __asm__("" : "+w"(v.raw));
-}
-HWY_INLINE void StayInRegister(ByteSums& sums) {
-  StayInRegister(sums.lower);
-  StayInRegister(sums.upper);
-}
-template <class V, class T>
-HWY_INLINE void KeepOrder(V& v, const T*& pointer) {
-  __asm__ volatile("" : "+w"(v.raw), "+r"(pointer));
-}
-template <class T>
-HWY_INLINE void KeepOrder(ByteSums& sums, const T*& pointer) {
-  KeepOrder(sums.upper, pointer);
-}
+using ByteSums = TwoVectors<V16>;
 
 // The pair adder: lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], of signed bytes. Each product must fit 8
 // bits; b are signs.
@@ -84,21 +61,30 @@ HWY_INLINE V16 FinishPlanes(const PlaneSums& sums) {
   return hn::Add(hn::ConcatEven(D16(), sums.upper, sums.lower), hn::Add(odd, odd));
 }
 
-// Takes signed codes up to 127 in magnitude: a pair of products is at most 2 * 128 * 127 < 2^15.
-struct WideDot : QuadLoad, WordSums {
-  static constexpr int kMaxRows = 2, kVectors = 2;
+// Takes signed bytes, and adds each pair of products to 32 bits.
+struct WideDot : QuadLoad {
+  using Sum = TwoVectors<V32>;
+  static constexpr int kLowest = -128, kHighest = 127;
+  static constexpr int kMaxRows = 2, kVectors = 2, kProducts = 2;
+  static constexpr bool kRowByRow = false;
+  static constexpr std::size_t RunChunks(int) { return kMaxIntegerChunks; }
+  static HWY_INLINE Sum Zero() { return {hn::Zero(D32()), hn::Zero(D32())}; }
   template <int kQuad>
   static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
     const int8x16_t w = vreinterpretq_s8_u8(codes.raw);
-    const int16x8_t lower = vmull_s8(vget_low_s8(w), vget_low_s8(quad.raw)), upper = vmull_high_s8(w, quad.raw);
-    sum = V32(vpadalq_s16(sum.raw, vpaddq_s16(lower, upper)));
+    sum.lower = V32(vpadalq_s16(sum.lower.raw, vmull_s8(vget_low_s8(w), vget_low_s8(quad.raw))));
+    sum.upper = V32(vpadalq_s16(sum.upper.raw, vmull_high_s8(w, quad.raw)));
     StayInRegister(sum);
+  }
+  static HWY_INLINE V32 Widen(V32 sum, const Sum& run) {
+    return V32(vaddq_s32(sum.raw, vpaddq_s32(run.lower.raw, run.upper.raw)));
   }
 };
 
 struct BaseDot : QuadLoad, HalfSums<1> {
   using Sum = ByteSums;
-  using Wide = WideDot;
+  using Next = WideDot;
+  static constexpr int kLowest = -kMost, kHighest = kMost;
   static constexpr int kMaxRows = 2, kVectors = 2;
   static HWY_INLINE Sum Zero() { return {hn::Zero(D16()), hn::Zero(D16())}; }
   template <int kQuad>
@@ -106,8 +92,7 @@ struct BaseDot : QuadLoad, HalfSums<1> {
     const int8x16_t w = vreinterpretq_s8_u8(codes.raw);
     sum.lower = V16(vmlal_s8(sum.lower.raw, vget_low_s8(w), vget_low_s8(quad.raw)));
     sum.upper = V16(vmlal_high_s8(sum.upper.raw, w, quad.raw));
-    StayInRegister(sum.lower);
-    StayInRegister(sum.upper);
+    StayInRegister(sum);
   }
   static HWY_INLINE V32 Widen(V32 sum, Sum run) {
     return V32(vaddq_s32(sum.raw, vpaddq_s32(vpaddlq_s16(run.lower.raw), vpaddlq_s16(run.upper.raw))));
@@ -120,8 +105,7 @@ struct BaseDot : QuadLoad, HalfSums<1> {
 #if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
 #define LUTRA_DOT_EXTENSION "NEON_DOT"
 struct ExtensionDot : WordSums {
-  static constexpr int kMaxRows = 4, kVectors = 4, kMaxCode = 127;
-  using Wide = ExtensionDot;  // sdot takes signed codes
+  static constexpr int kMaxRows = 4, kVectors = 4, kLowest = -128, kHighest = 127;
   template <int kQuad>
   static HWY_INLINE VI8 Load(const std::uint8_t* x) {
     return hn::BitCast(DI8(), hn::Load(D8(), x));

@@ -26,12 +26,6 @@ inline constexpr Layout kLayout{Scope::kBlock, 1};
 inline constexpr int kTableBias = 128;     // as on x86 in block scope
 inline constexpr bool kNativeF16 = false;  // Highway's emulation converts infinity to 65536
 
-// Vectors are arrays: the hints to the register allocator do nothing.
-template <class V>
-HWY_INLINE void StayInRegister(V&) {}
-template <class V, class T>
-HWY_INLINE void KeepOrder(V&, const T*&) {}
-
 // The pair adder: lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], of unsigned bytes a and signed bytes b.
 HWY_INLINE V16 AddPairs(V16 sum, V8 a, VI8 b) {
   for (int i = 0; i < 8; ++i) {
@@ -41,8 +35,9 @@ HWY_INLINE V16 AddPairs(V16 sum, V8 a, VI8 b) {
   return sum;
 }
 
-// Takes signed codes.
+// Takes signed bytes.
 struct WideDot : QuadLoad, WordSums {
+  static constexpr int kLowest = -128, kHighest = 127;
   static constexpr int kMaxRows = 2, kVectors = 4;
   template <int kQuad>
   static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
@@ -51,7 +46,8 @@ struct WideDot : QuadLoad, WordSums {
 };
 struct BaseDot : QuadLoad, HalfSums<2> {
   using Sum = V16;
-  using Wide = WideDot;
+  using Next = WideDot;
+  static constexpr int kLowest = 0, kHighest = kMost;
   static constexpr int kMaxRows = 2, kVectors = 4;
   static HWY_INLINE Sum Zero() { return hn::Zero(D16()); }
   template <int kQuad>

@@ -88,6 +88,44 @@ HWY_INLINE V8 HighNibbles(V8 bytes) { return hn::ShiftRight<4>(bytes); }
 // -1 where the byte is negative, else 1.
 HWY_INLINE VI8 SignOf(VI8 v) { return hn::Or(hn::BroadcastSignBit(v), hn::Set(DI8(), 1)); }
 
+// Two vectors of sums.
+template <class V>
+struct TwoVectors {
+  V lower, upper;
+};
+
+// Two hints to the register allocator; they emit no instructions. StayInRegister keeps `v` in a register: without it,
+// g++ 12 moves and spills the sums of a tile around each dot product, and clang moves them in tiles of several panels.
+// KeepOrder makes reads through `pointer` wait until `v` is computed: without it, clang loads and unpacks more values
+// at a time than registers hold. For the portable target, whose vectors are arrays, they do nothing.
+#undef LUTRA_IN_VECTOR  // the constraint of an operand in a vector register
+#if HWY_TARGET != HWY_EMU128 && HWY_ARCH_X86
+#define LUTRA_IN_VECTOR "+v"
+#elif HWY_TARGET != HWY_EMU128
+#define LUTRA_IN_VECTOR "+w"
+#endif
+template <class V>
+HWY_INLINE void StayInRegister([[maybe_unused]] V& v) {
+#ifdef LUTRA_IN_VECTOR
+  __asm__("" : LUTRA_IN_VECTOR(v.raw));
+#endif
+}
+template <class V>
+HWY_INLINE void StayInRegister(TwoVectors<V>& v) {
+  StayInRegister(v.lower);
+  StayInRegister(v.upper);
+}
+template <class V, class T>
+HWY_INLINE void KeepOrder([[maybe_unused]] V& v, [[maybe_unused]] const T*& pointer) {
+#ifdef LUTRA_IN_VECTOR
+  __asm__ volatile("" : LUTRA_IN_VECTOR(v.raw), "+r"(pointer));
+#endif
+}
+template <class V, class T>
+HWY_INLINE void KeepOrder(TwoVectors<V>& v, const T*& pointer) {
+  KeepOrder(v.upper, pointer);
+}
+
 // Dot::Load for most targets: repeats four consecutive integers of x in all 32-bit lanes.
 struct QuadLoad {
   template <int kQuad>
@@ -107,14 +145,14 @@ struct WordSums {
   static HWY_INLINE V32 Widen(V32 sum, Sum run) { return hn::Add(sum, run); }
 };
 // The members of a Dot whose 16-bit lanes sum kTerms products of each quad. The four quads of a chunk add at most
-// 4 * kTerms * 128 * highest, because |x| <= 128; kMaxCode is the largest code of which one chunk fits.
+// 4 * kTerms * 128 * largest, because |x| <= 128; kMost is the largest code of which one chunk fits.
 template <int kTerms>
 struct HalfSums {
   static constexpr int kProducts = kTerms;
   static constexpr bool kRowByRow = false;
-  static constexpr int kMaxCode = 32767 / (4 * kTerms * 128);
-  static constexpr std::size_t RunChunks(int highest) {
-    const std::size_t most = 32767 / (4u * kTerms * 128u * static_cast<unsigned>(highest == 0 ? 1 : highest));
+  static constexpr int kMost = 32767 / (4 * kTerms * 128);
+  static constexpr std::size_t RunChunks(int largest) {
+    const std::size_t most = 32767 / (4u * kTerms * 128u * static_cast<unsigned>(largest == 0 ? 1 : largest));
     return most < kMaxIntegerChunks ? most : kMaxIntegerChunks;
   }
 };

@@ -35,27 +35,13 @@ inline constexpr int kTableBias = 128;  // added to table entries, because the p
 #endif
 inline constexpr bool kNativeF16 = true;  // Highway's conversion follows IEEE 754
 
-// Two hints to the register allocator; they emit no instructions. StayInRegister keeps `v` in a register: without it,
-// g++ 12 moves and spills the sums of a tile around each dot product, and clang moves them in tiles of several panels.
-// KeepOrder makes reads through `pointer` wait until `v` is computed: without it, clang loads and unpacks more values
-// at a time than registers hold.
-template <class V>
-HWY_INLINE void StayInRegister(V& v) {
-  __asm__("" : "+v"(v.raw));
-}
-template <class V, class T>
-HWY_INLINE void KeepOrder(V& v, const T*& pointer) {
-  __asm__ volatile("" : "+v"(v.raw), "+r"(pointer));
-}
-
 // The pair adder: lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], of unsigned bytes a and signed bytes b.
 // Each pair of products must fit 16 bits.
 HWY_INLINE V16 AddPairs(V16 sum, V8 a, VI8 b) { return hn::Add(sum, hn::SatWidenMulPairwiseAdd(D16(), a, b)); }
 
 #if LUTRA_VECTOR_SCOPE
 struct BaseDot : QuadLoad, WordSums {
-  static constexpr int kMaxRows = 4, kVectors = 4, kMaxCode = 255;
-  using Wide = BaseDot;
+  static constexpr int kMaxRows = 4, kVectors = 4, kLowest = 0, kHighest = 255;
   template <int kQuad>
   static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
     sum = hn::SumOfMulQuadAccumulate(D32(), codes, quad, sum);
@@ -63,10 +49,35 @@ struct BaseDot : QuadLoad, WordSums {
   }
 };
 #else
+// Four sums of vectors of 64 bytes for each of four rows of x fit the 32 registers; of 32 bytes, with 16 registers, a
+// quarter.
+inline constexpr bool kManyRegisters = kLayout.blocks == 4;
+
+// Takes bytes: sums the products of their low nibbles and of their high nibbles in 16 bits, apart.
+struct ByteDot : QuadLoad, HalfSums<2> {
+  using Sum = TwoVectors<V16>;  // of the low nibbles, of the high nibbles
+  static constexpr int kLowest = 0, kHighest = 255;
+  static constexpr int kMaxRows = kManyRegisters ? 2 : 1, kVectors = kManyRegisters ? 2 : 1;
+  static constexpr bool kRowByRow = true;
+  static constexpr std::size_t RunChunks(int) { return HalfSums<2>::RunChunks(15); }
+  static HWY_INLINE Sum Zero() { return {hn::Zero(D16()), hn::Zero(D16())}; }
+  template <int kQuad>
+  static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
+    sum.lower = AddPairs(sum.lower, LowNibbles(codes), quad);
+    sum.upper = AddPairs(sum.upper, HighNibbles(codes), quad);
+    StayInRegister(sum);
+  }
+  static HWY_INLINE V32 Widen(V32 sum, const Sum& run) {
+    const V32 low = hn::WidenMulPairwiseAdd(D32(), run.lower, hn::Set(D16(), 1));
+    return hn::Add(hn::Add(sum, low), hn::WidenMulPairwiseAdd(D32(), run.upper, hn::Set(D16(), 16)));
+  }
+};
 // Takes signed codes up to 127 in magnitude: multiplies |x| by the code with the sign of x. A pair of products is at
 // most 2 * 128 * 127 < 2^15.
 struct WideDot : QuadLoad, WordSums {
-  static constexpr int kMaxRows = kLayout.blocks == 4 ? 4 : 2, kVectors = 2;
+  using Next = ByteDot;
+  static constexpr int kLowest = -127, kHighest = 127;
+  static constexpr int kMaxRows = kManyRegisters ? 4 : 1, kVectors = 2;
   static constexpr bool kRowByRow = true;  // |x| takes a register, too
   template <int kQuad>
   static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
@@ -77,10 +88,24 @@ struct WideDot : QuadLoad, WordSums {
     StayInRegister(sum);
   }
 };
+// Takes codes up to 127, and widens each pair of products, at most 2 * 128 * 127 < 2^15.
+struct PairDot : QuadLoad, WordSums {
+  using Next = WideDot;
+  static constexpr int kLowest = 0, kHighest = 127;
+  static constexpr int kMaxRows = kManyRegisters ? 4 : 1, kVectors = kManyRegisters ? 4 : 2;
+  static constexpr bool kRowByRow = true;
+  template <int kQuad>
+  static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
+    const V16 pairs = hn::SatWidenMulPairwiseAdd(D16(), codes, quad);
+    sum = hn::Add(sum, hn::WidenMulPairwiseAdd(D32(), pairs, hn::Set(D16(), 1)));
+    StayInRegister(sum);
+  }
+};
 struct BaseDot : QuadLoad, HalfSums<2> {
   using Sum = V16;
-  using Wide = WideDot;
-  static constexpr int kMaxRows = kLayout.blocks == 4 ? 4 : 2, kVectors = kLayout.blocks == 4 ? 4 : 2;
+  using Next = PairDot;
+  static constexpr int kLowest = 0, kHighest = kMost;
+  static constexpr int kMaxRows = kManyRegisters ? 4 : 2, kVectors = kManyRegisters ? 4 : 2;
   static HWY_INLINE Sum Zero() { return hn::Zero(D16()); }
   template <int kQuad>
   static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
@@ -99,8 +124,7 @@ struct BaseDot : QuadLoad, HalfSums<2> {
 #if HWY_TARGET == HWY_AVX2 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
 #define LUTRA_DOT_EXTENSION "AVX2_VNNI"
 struct ExtensionDot : QuadLoad, WordSums {
-  static constexpr int kMaxRows = 1, kVectors = 2, kMaxCode = 255;
-  using Wide = ExtensionDot;
+  static constexpr int kMaxRows = 1, kVectors = 2, kLowest = 0, kHighest = 255;
   template <int kQuad>
   static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 quad) {
     __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum.raw) : "x"(codes.raw), "x"(quad.raw));

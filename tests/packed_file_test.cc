@@ -103,6 +103,7 @@ TEST_F(PackedFile, RoundTripThroughAFile) {
     EXPECT_EQ(loaded, Loaded::kInPlace);
     ExpectSame(w, saved, problem);
 
+#if !defined(_WIN32)  // where files that are mapped cannot be replaced
     // The matrix does not change when its file is replaced, when it is moved, or when it is saved over its own file.
     const Problem other(FileCase(f.format, BestTarget(), 32, Zeros::kNone));
     ASSERT_TRUE(Ok(SavePacked(Packed(other, BestTarget()), path_.c_str())));
@@ -112,6 +113,7 @@ TEST_F(PackedFile, RoundTripThroughAFile) {
     ASSERT_TRUE(Ok(LoadPacked(path_.c_str(), {}, &w)));
     ASSERT_TRUE(Ok(SavePacked(w, path_.c_str())));
     ExpectSame(w, saved, problem);
+#endif
   }
 }
 

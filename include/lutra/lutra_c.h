@@ -35,10 +35,14 @@
 #include <stdint.h>
 
 // Exports a function from a shared library, and says to C++ that it does not throw.
-#if defined(LUTRA_SHARED)
-#define LUTRA_C_API __attribute__((visibility("default")))
-#else
+#if !defined(LUTRA_SHARED)
 #define LUTRA_C_API
+#elif !defined(_WIN32)
+#define LUTRA_C_API __attribute__((visibility("default")))
+#elif defined(lutra_EXPORTS)
+#define LUTRA_C_API __declspec(dllexport)
+#else
+#define LUTRA_C_API __declspec(dllimport)
 #endif
 #if defined(__cplusplus)
 #define LUTRA_C_NOEXCEPT noexcept

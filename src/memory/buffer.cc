@@ -8,18 +8,11 @@
 #endif
 
 namespace lutra {
-namespace {
-
-constexpr std::size_t kHugePage = std::size_t{2} << 20;  // bytes, on x86 and on Arm with pages of 4 KB
-
-}  // namespace
-
 bool Buffer::Reserve(std::size_t size) {
   if (size <= size_) return true;
-  // From 2 MB on, memory takes whole huge pages: fewer TLB misses while panels are read from memory.
-  const std::size_t alignment = size >= kHugePage ? kHugePage : kAlignment;
-  if (size > static_cast<std::size_t>(-1) / 2 - alignment) return false;
-  const std::size_t rounded = (size + alignment - 1) / alignment * alignment;
+  const std::size_t rounded = BytesFor(size);
+  if (rounded == kNone) return false;
+  const std::size_t alignment = rounded >= kHugePage ? kHugePage : kAlignment;
   void* data = nullptr;
   if (posix_memalign(&data, alignment, rounded) != 0) return false;
 #if defined(__linux__)

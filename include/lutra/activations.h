@@ -61,6 +61,8 @@ class LUTRA_API Activations {
   std::size_t k() const { return key_.k; }
   Precision precision() const { return key_.precision; }
   ActivationKind kind() const { return key_.kind; }
+  // The memory that they hold, which may have served more rows: see PreparedSize.
+  std::size_t bytes() const { return data_.size() + scales_.size(); }
   // True if MatMul accepts these activations for w. All of these must hold:
   //   - the same K, and the same K-blocks: all group sizes from 128 on share them, except that for ternary 128, 256 and
   //     whole rows differ;
@@ -90,6 +92,13 @@ class LUTRA_API Activations {
 // Zeros and subnormals are valid. Magnitudes of x up to 1e32 are safe; above, y may be infinite or NaN.
 LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, const PrepareOptions& options,
                          Context& context, Activations* activations);
+
+// Sets *bytes to the memory that Prepare and PrepareRmsNorm allocate for N rows of x: exactly what new Activations then
+// hold. Activations that hold less get this much before their own is freed. The size depends on N, K, the K-blocks of
+// w, the activation kind and the precision; int4 per 128 weights, for instance, takes (K + 64 * ceil(K / 128)) * N
+// bytes under kInt8, int2 takes K * 4 instead of K. Thread-safe. Fails on invalid options, and on sizes that overflow
+// ("n").
+LUTRA_API Status PreparedSize(const PackedMatrix& w, std::size_t n, const PrepareOptions& options, std::size_t* bytes);
 
 // Prepares x normalized by RMSNorm. The result has the same bits as Prepare of the output of ReferenceRmsNorm, but
 // normalized rows are never stored. Fails as Prepare does, and on a weight or an epsilon that is not finite, a negative

@@ -107,6 +107,10 @@ typedef struct lutra_context lutra_context;
 // The largest number of threads of lutra_context_create: more than a machine has cores; larger is an error.
 #define LUTRA_MAX_THREADS 1024
 
+// The stack, in bytes, that any function, and any task on a thread of a lutra_executor, takes at most where Lutra is
+// compiled with optimization: see lutra::kMaxStackBytes.
+#define LUTRA_MAX_STACK_BYTES 98304
+
 // Creates a context with threads of its own. The caller counts as one of `threads`; 0: one for each processor. Idle
 // threads sleep after 2 ms. If the system refuses threads, there are fewer: see lutra_context_concurrency. While one
 // call uses the threads, other calls that share the context run on the threads of their callers. A child that fork()
@@ -356,6 +360,7 @@ typedef struct lutra_activations lutra_activations;
 typedef struct lutra_activations_info {
   size_t n, k;
   lutra_precision precision;
+  size_t bytes;  // the memory that they hold, which may have served more rows
 } lutra_activations_info;
 
 // Creates activations without rows.
@@ -371,6 +376,11 @@ LUTRA_C_API lutra_status lutra_prepare_rms_norm(const lutra_activation_view* x, 
                                                 const lutra_packed* w, lutra_precision precision,
                                                 lutra_context* context,
                                                 lutra_activations* activations) LUTRA_C_NOEXCEPT;
+
+// Sets *bytes to the memory that lutra_prepare and lutra_prepare_rms_norm allocate for n rows of x: see
+// lutra::PreparedSize.
+LUTRA_C_API lutra_status lutra_prepared_size(const lutra_packed* w, size_t n, lutra_precision precision,
+                                             size_t* bytes) LUTRA_C_NOEXCEPT;
 
 // Whether lutra_matmul accepts x for w: see lutra::Activations::Fits. False for a NULL handle or one of another kind.
 LUTRA_C_API bool lutra_activations_fit(const lutra_activations* x, const lutra_packed* w) LUTRA_C_NOEXCEPT;

@@ -13,8 +13,6 @@ namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
-constexpr std::size_t kHugePage = std::size_t{2} << 20;  // bytes, on x86 and on Arm with pages of 4 KB
-
 void* Allocate(std::size_t size, std::size_t alignment) {
 #if defined(_WIN32)
   return _aligned_malloc(size, alignment);
@@ -28,10 +26,9 @@ void* Allocate(std::size_t size, std::size_t alignment) {
 
 bool Buffer::Reserve(std::size_t size) {
   if (size <= size_) return true;
-  // From 2 MB on, memory takes whole huge pages: fewer TLB misses while panels are read from memory.
-  const std::size_t alignment = size >= kHugePage ? kHugePage : kAlignment;
-  if (size > static_cast<std::size_t>(-1) / 2 - alignment) return false;
-  const std::size_t rounded = (size + alignment - 1) / alignment * alignment;
+  const std::size_t rounded = BytesFor(size);
+  if (rounded == kNone) return false;
+  const std::size_t alignment = rounded >= kHugePage ? kHugePage : kAlignment;
   void* const data = Allocate(rounded, alignment);
   if (data == nullptr) return false;
 #if defined(__linux__)

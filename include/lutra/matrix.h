@@ -172,10 +172,10 @@ struct QuantizedView {
   const void* zeros = nullptr;
   const std::uint16_t* super_scales = nullptr;   // if scales have two levels
   const std::uint16_t* super_offsets = nullptr;  // if, moreover, zero_kind is kOffset
-  // Scales of type kE8M0 or kE4M3 are multiplied by it, and the product is rounded to float (NVFP4's scale of a tensor).
-  // Finite and not 0. Other types ignore it.
+  // Scales of type kE8M0 or kE4M3 are multiplied by it, and the product is rounded to float (NVFP4's scale of a
+  // tensor). Finite and not 0. Other types ignore it.
   float matrix_scale = 1.0f;
-  const float* bias = nullptr;                   // [M] or null
+  const float* bias = nullptr;  // [M] or null
   // [K] or null: a permutation (GPTQ's act-order). Column j of the codes multiplies column order[j] of x. Groups are
   // consecutive columns of the codes.
   const std::uint32_t* order = nullptr;

@@ -117,7 +117,7 @@ struct TileArgs {
   bool unpack;           // unpack each K-block to memory
   std::size_t prefetch;  // distance in bytes; 0: none
   float matrix_scale = 1.0f;
-  float* tile;           // [panel][row][kPanelRows], overwritten
+  float* tile;  // [panel][row][kPanelRows], overwritten
 };
 using TileFunction = void (*)(const TileArgs& args);
 

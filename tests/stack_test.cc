@@ -176,7 +176,7 @@ TEST_F(StackOfOthers, IsAsDocumented) {
   std::remove(path.c_str());
 
   const Grouped grouped(4, kM, kK, 128, false, true);
-  const GptqTensors gptq(grouped, 4, 128, GptqZeros::kMinusOne);
+  const GptqTensors gptq(grouped, 4, 128, GptqZeros::kV1Words);
   Expect("ImportGptq", kOfOthers, [&] { return ImportGptq(gptq.view, &w); });
   AwqView awq;  // the sizes of its tensors are those of GPTQ
   awq.m = kM, awq.k = kK, awq.group_size = 128;

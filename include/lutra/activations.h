@@ -80,6 +80,7 @@ class LUTRA_API Activations {
   internal::ActivationKey key_;
   std::size_t n_ = 0;
   Buffer data_, scales_;
+  Buffer rows_;  // of PrepareHadamard: transformed rows, a row group for each task
 };
 
 // Prepares x[N x K] for w[M x K] and for every other matrix that it fits (Activations::Fits), over context.executor.
@@ -105,6 +106,18 @@ LUTRA_API Status PreparedSize(const PackedMatrix& w, std::size_t n, const Prepar
 // epsilon, and a row whose normalized values are not finite (such as a row of zeros with epsilon 0).
 LUTRA_API Status PrepareRmsNorm(const ActivationView& x, const RmsNorm& norm, const PackedMatrix& w,
                                 const PrepareOptions& options, Context& context, Activations* activations);
+
+// Prepares x transformed by a Hadamard matrix, for weights whose rows were rotated by it. The result has the same bits
+// as Prepare of the output of ReferenceHadamard, but of the transformed rows only four per thread are stored at a time,
+// in memory that *activations keeps. Fails as Prepare does, and on a block that is no power of two, is out of range or
+// does not divide K ("hadamard.block"), a sign other than 1 and -1 ("hadamard.signs"), and a row whose transformed
+// values are not finite: magnitudes of x up to 1e32 are safe.
+LUTRA_API Status PrepareHadamard(const ActivationView& x, const Hadamard& hadamard, const PackedMatrix& w,
+                                 const PrepareOptions& options, Context& context, Activations* activations);
+// The same for x normalized by RMSNorm first, as ReferenceHadamard of the output of ReferenceRmsNorm.
+LUTRA_API Status PrepareHadamard(const ActivationView& x, const RmsNorm& norm, const Hadamard& hadamard,
+                                 const PackedMatrix& w, const PrepareOptions& options, Context& context,
+                                 Activations* activations);
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -377,6 +377,13 @@ LUTRA_C_API lutra_status lutra_prepare_rms_norm(const lutra_activation_view* x, 
                                                 lutra_context* context,
                                                 lutra_activations* activations) LUTRA_C_NOEXCEPT;
 
+// The same for H * (signs * x) of each `block` consecutive elements of a row: lutra::PrepareHadamard. `signs` is [k],
+// 1 or -1, or NULL: ones. `block` is a power of two from 2 to 65536, and k a multiple of it.
+LUTRA_C_API lutra_status lutra_prepare_hadamard(const lutra_activation_view* x, const float* signs, size_t block,
+                                                const lutra_packed* w, lutra_precision precision,
+                                                lutra_context* context,
+                                                lutra_activations* activations) LUTRA_C_NOEXCEPT;
+
 // Sets *bytes to the memory that lutra_prepare and lutra_prepare_rms_norm allocate for n rows of x: see
 // lutra::PreparedSize.
 LUTRA_C_API lutra_status lutra_prepared_size(const lutra_packed* w, size_t n, lutra_precision precision,

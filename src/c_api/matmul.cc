@@ -38,6 +38,15 @@ lutra_status lutra_prepare_rms_norm(const lutra_activation_view* x, const float*
                                    call, &activations->value));
 }
 
+lutra_status lutra_prepare_hadamard(const lutra_activation_view* x, const float* signs, size_t block,
+                                    const lutra_packed* w, lutra_precision precision, lutra_context* context,
+                                    lutra_activations* activations) noexcept {
+  if (const Status status = CheckPrepare(x, w, context, activations); !status.ok()) return ToC(status);
+  lutra::Context call = ContextOf(context);
+  return ToC(lutra::PrepareHadamard(FromC(*x), HadamardOf(signs, block), w->value, FromC<lutra::Precision>(precision),
+                                    call, &activations->value));
+}
+
 lutra_status lutra_prepared_size(const lutra_packed* w, size_t n, lutra_precision precision, size_t* bytes) noexcept {
   Status status = CheckHandle(w, "w");
   if (status.ok()) status = lutra::PreparedSize(w->value, n, FromC<lutra::Precision>(precision), bytes);

@@ -17,8 +17,10 @@ namespace {
 
 using internal::BiasAt;
 using internal::CenterAt;
+using internal::IntegerAt;
 using internal::LoadFloat;
 using internal::ScaleAt;
+using internal::ValueAt;
 using internal::WeightAt;
 using internal::ZeroAt;
 
@@ -106,13 +108,12 @@ float InverseRms(const ActivationView& x, std::size_t n, float epsilon) {
 Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* y) {
   const internal::FloatMode mode;
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y, "y"));
-  const FormatInfo& f = Describe(w.format);
   Buffer buffer;
   if (!buffer.Reserve(w.k * sizeof(double))) return Status::OutOfMemory("y");
   auto* const row = buffer.as<double>();
   for (std::size_t m = 0; m < w.m; ++m) {
     for (std::size_t k = 0; k < w.k; ++k) {
-      row[k] = WeightAt<double>(w, m, k, f.value(w.codes[m * w.code_stride + k]));
+      row[k] = WeightAt<double>(w, m, k, ValueAt(w, m, k, w.codes[m * w.code_stride + k]));
     }
     for (std::size_t n = 0; n < x.n; ++n) {
       double sum = BiasAt(w, m);
@@ -138,7 +139,7 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, Act
         std::int32_t sum = 0;  // of L(q) * x
         for (std::size_t k = begin; k < end; ++k) {
           const int q = w.codes[m * w.code_stride + k];
-          sum += method.integer(q) * block.x[k - begin];
+          sum += IntegerAt(w, method, m, k, q) * block.x[k - begin];
         }
         const float scale = ScaleAt(w, m, begin) * method.gain();
         float& to = y[n * w.m + m];
@@ -210,7 +211,7 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
         if (tables) lookups += (scale * reach * std::ceil(count / static_cast<double>(g)) + center / 31) * step / 2;
         double weight = 0;
         for (int q = 0; q < f.levels; ++q) {
-          weight = std::max(weight, std::fabs(WeightAt<double>(w, m, begin, f.value(q))));
+          weight = std::max(weight, std::fabs(WeightAt<double>(w, m, begin, ValueAt(w, m, begin, q))));
         }
         rounding += weight * count * unit / 2;
         terms += (scale * reach + center) * (sum + count * unit);

@@ -25,7 +25,7 @@ using internal::Tail;
 constexpr char kMagic[8] = {'\x89', 'L', 'U', 'T', 'R', 'A', '\r', '\n'};
 constexpr std::uint32_t kByteOrder = 0x01020304;
 constexpr std::size_t kPageBytes = 4096;  // keeps data aligned to 64 bytes, and to pages when mapped
-constexpr std::size_t kPageFields = 152;   // bytes of a Page without its unused ones
+constexpr std::size_t kPageFields = 152;  // bytes of a Page without its unused ones
 
 // The page at the begin of a file.
 struct Page {
@@ -38,7 +38,7 @@ struct Page {
   std::uint8_t has_order;
   std::uint8_t codebook_tables;  // of a format with own_values; otherwise 0, like the codebook
   std::uint8_t padding[2];
-  float matrix_scale;                      // 0 means 1
+  float matrix_scale;                     // 0 means 1
   std::int8_t codebook[kMaxTables * 16];  // [codebook_tables][levels], then zeros
   std::uint8_t unused[kPageBytes - kPageFields];
   std::uint64_t checksum;  // of all bytes before it

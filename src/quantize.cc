@@ -48,8 +48,8 @@ struct ScaleAndZero {
 };
 
 // Fits a format with a table of values, of the format or the matrix. Without a free zero point, the lowest value of the
-// table stands for the extreme weight; of a table of the matrix, the highest one if its magnitude is larger. With a free
-// zero point, the values of the table spread over [low, high].
+// table stands for the extreme weight; of a table of the matrix, the highest one if its magnitude is larger. With a
+// free zero point, the values of the table spread over [low, high].
 ScaleAndZero FitTable(const FormatInfo& f, const std::int8_t* table, float extreme, float low, float high,
                       bool free_zero) {
   const auto [min, max] = std::minmax_element(table, table + f.levels);

@@ -90,8 +90,8 @@ Status ValidateValues(const void* array, DataType type, std::size_t count, const
 Status ValidateCodebook(const QuantizedView& w) {
   if (TableCount(w) == 0) return {};
   if (w.codebook == nullptr) return Status::Invalid("w.codebook", "is null");
-  const bool valid = std::all_of(w.codebook, w.codebook + CodebookSize(w),
-                                 [](std::int8_t value) { return value >= kLowestOwnValue; });
+  const bool valid =
+      std::all_of(w.codebook, w.codebook + CodebookSize(w), [](std::int8_t value) { return value >= kLowestOwnValue; });
   return valid ? Status() : Status::Invalid("w.codebook", "holds the value -128");
 }
 

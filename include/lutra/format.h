@@ -156,8 +156,7 @@ inline constexpr std::int8_t kFp4Values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -
 // either way; 8 times IQ2's; 4 times IQ3_XXS's; IQ3_S's.
 inline constexpr std::int8_t kIq1Values[6] = {-9, -7, -1, 1, 7, 9};
 inline constexpr std::int8_t kIq2Values[6] = {-43, -25, -8, 8, 25, 43};
-inline constexpr std::int8_t kIq3xxsValues[16] = {-62, -52, -44, -36, -28, -20, -12, -4,
-                                                  4,   12,  20,  28,  36,  44,  52,  62};
+inline constexpr std::int8_t kIq3xxsValues[16] = {-62, -52, -44, -36, -28, -20, -12, -4, 4, 12, 20, 28, 36, 44, 52, 62};
 inline constexpr std::int8_t kIq3sValues[16] = {-15, -13, -11, -9, -7, -5, -3, -1, 1, 3, 5, 7, 9, 11, 13, 15};
 
 }  // namespace internal

@@ -172,8 +172,8 @@ struct QuantizedView {
   const void* zeros = nullptr;
   const std::uint16_t* super_scales = nullptr;   // if scales have two levels
   const std::uint16_t* super_offsets = nullptr;  // if, moreover, zero_kind is kOffset
-  // Scales of type kE8M0 or kE4M3 are multiplied by it, and the product is rounded to float (NVFP4's scale of a tensor).
-  // Finite and not 0. Other types ignore it.
+  // Scales of type kE8M0 or kE4M3 are multiplied by it, and the product is rounded to float (NVFP4's scale of a
+  // tensor). Finite and not 0. Other types ignore it.
   float matrix_scale = 1.0f;
   // Formats with own_values: tables of the values of codes, each [levels], from -127 to 127; 1 to kMaxTables tables. If
   // there are several, each group has one: table_choices[] is its number, an array like scales[]. Other formats ignore
@@ -181,7 +181,7 @@ struct QuantizedView {
   const std::int8_t* codebook = nullptr;
   std::size_t codebook_tables = 1;
   const std::uint8_t* table_choices = nullptr;
-  const float* bias = nullptr;                   // [M] or null
+  const float* bias = nullptr;  // [M] or null
   // [K] or null: a permutation (GPTQ's act-order). Column j of the codes multiplies column order[j] of x. Groups are
   // consecutive columns of the codes.
   const std::uint32_t* order = nullptr;

@@ -18,10 +18,10 @@ class LUTRA_API QuantizedMatrix {
   // Valid as long as this object lives and is not allocated or assigned anew.
   const QuantizedView& view() const { return view_; }
 
-  // Allocates arrays for the format, M, K, group, types and codebook_tables of `shape`: with an order if shape.order is not null, with M
-  // floats of bias if `bias` is true. Ignores the other pointers and code_stride of `shape`; rows of codes are K bytes
-  // apart. The contents of the arrays are undefined. Fails, with this object unchanged, on a shape that Pack refuses
-  // and on short memory. Not thread-safe.
+  // Allocates arrays for the format, M, K, group, types and codebook_tables of `shape`: with an order if shape.order is
+  // not null, with M floats of bias if `bias` is true. Ignores the other pointers and code_stride of `shape`; rows of
+  // codes are K bytes apart. The contents of the arrays are undefined. Fails, with this object unchanged, on a shape
+  // that Pack refuses and on short memory. Not thread-safe.
   Status Allocate(const QuantizedView& shape, bool bias = false);
 
   // The arrays of view(), writable. Null for an array that it does not have.

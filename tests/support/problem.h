@@ -103,7 +103,7 @@ struct Case {
   DataType y_type = DataType::kF32;
   std::size_t gap = 0;  // elements between two rows of codes, x and y
   Data data = Data::kGaussian;
-  std::size_t tables = 0;  // of a format with own_values; 0: any number
+  std::size_t tables = 0;          // of a format with own_values; 0: any number
   std::vector<float> scales = {};  // half of the scales, or super-scales, are taken from it, if there are any
   std::uint64_t seed = 1;
 };
@@ -125,7 +125,8 @@ inline std::ostream& operator<<(std::ostream& out, const Case& c) {
              << ", scales " << Name(c.scale_type) << (c.bias ? ", bias" : "") << (c.order ? ", order, " : ", ")
              << Name(c.precision) << ", x " << Name(c.x.type) << " per " << GroupName(c.x.scale_group) << ", y "
              << Name(c.y_type) << ", gap " << c.gap << ", data " << Name(c.data)
-             << (c.tables == 0 ? "" : ", tables " + std::to_string(c.tables)) << (c.scales.empty() ? "" : ", special scales") << ", seed " << c.seed;
+             << (c.tables == 0 ? "" : ", tables " + std::to_string(c.tables))
+             << (c.scales.empty() ? "" : ", special scales") << ", seed " << c.seed;
 }
 
 class Random {
@@ -216,8 +217,8 @@ class Problem {
   const ActivationView& x() const { return x_; }
   // The memory of the views. After a change it must be sealed again.
   std::array<Guarded*, 11> Inputs() {
-    return {&codes_, &scales_, &zeros_, &super_scales_, &super_offsets_, &bias_,
-            &order_, &data_,   &x_scales_, &codebook_,  &choices_};
+    return {&codes_, &scales_, &zeros_,    &super_scales_, &super_offsets_, &bias_,
+            &order_, &data_,   &x_scales_, &codebook_,     &choices_};
   }
   // True as long as nobody else wrote to the inputs or around them.
   bool Intact() const {
@@ -323,7 +324,8 @@ class Problem {
           zeros_.data()[i] = static_cast<std::uint8_t>(random_.Below(16) == 0 ? 255 : random_.Below(levels));
           break;
         case Zeros::kUInt4:
-          zeros_.data()[i] = static_cast<std::uint8_t>(random_.Below(random_.Below(16) == 0 ? 16 : std::min(levels, 16u)));
+          zeros_.data()[i] =
+              static_cast<std::uint8_t>(random_.Below(random_.Below(16) == 0 ? 16 : std::min(levels, 16u)));
           break;
         case Zeros::kFloat:
           Store(w_.scale_type, zero, zeros_.data(), i);

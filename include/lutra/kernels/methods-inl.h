@@ -152,8 +152,8 @@ constexpr MethodKernel ChoiceMethod() {
   MethodKernel kernel = DotMethod<kFormat, kPrecision, Dot>();
   kernel.packed = {};
 #if LUTRA_VECTOR_SCOPE
-  kernel.packed = MicroKernelOf<
-      PackedDotKernel<kEncoding, TablesOfCodes, typename Operands<kFormat, Dot>::Type, kPrecision>>();
+  kernel.packed =
+      MicroKernelOf<PackedDotKernel<kEncoding, TablesOfCodes, typename Operands<kFormat, Dot>::Type, kPrecision>>();
 #endif
   kernel.unpack = &ChoiceUnpacker<kEncoding>::Unpack;
   kernel.unpacked_bytes = &ChoiceUnpacker<kEncoding>::Bytes;

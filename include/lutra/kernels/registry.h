@@ -126,7 +126,7 @@ struct TileArgs {
   std::size_t prefetch;  // distance in bytes; 0: none
   float matrix_scale = 1.0f;
   const std::uint8_t* own_values = nullptr;  // OwnValues::bytes, if the format has own_values
-  float* tile;           // [panel][row][kPanelRows], overwritten
+  float* tile;                               // [panel][row][kPanelRows], overwritten
 };
 using TileFunction = void (*)(const TileArgs& args);
 

@@ -89,6 +89,7 @@ trap 'rm -rf "$loops"' EXIT
       encoding = "any"
       if (match($0, /Encoding\)[0-9]/)) encoding = encodings[substr($0, RSTART + 9, 1) + 1]
       if (/TableOfCodes/) encoding = encoding "-table"
+      if (/TablesOfCodes/) encoding = encoding "-tables"
       kernel = !/DotKernel/ ? "lookup" : /ExtensionDot/ ? "dot-extension" : /WideDot/ ? "dot-wide" : "dot"
     }
     next

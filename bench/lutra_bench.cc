@@ -15,12 +15,12 @@
 //
 // Some have /threads:2; and before /threads: /group:32, /group:64, /precision:int16, /method:dot (codes unpacked to
 // bytes times integers, for formats that are looked up by default), /like:<type of GGUF whose scales and offsets the
-// weights have>. If not said otherwise, groups of 128 weights share an f16 scale, and precision is int8. x and y are
-// f32. The counters gmac_s and weight_gb_s are 1e9 multiply-adds and bytes of packed weights per second; of_stream and
-// of_dot_peak relate them to what this machine can read (with as many threads) and multiply (with one), see
-// machine_limits.h; nmse is the error against the double reference. Where two ways are compared, seconds and
-// apart_seconds are those of the first and of the second, and saved is the share of the second that the first does
-// without. The label says which plan served the case (plan.h).
+// weights have>, /tables:4 (each group has one of four tables of values). If not said otherwise, groups of 128 weights
+// share an f16 scale, and precision is int8. x and y are f32. The counters gmac_s and weight_gb_s are 1e9 multiply-adds
+// and bytes of packed weights per second; of_stream and of_dot_peak relate them to what this machine can read (with as
+// many threads) and multiply (with one), see machine_limits.h; nmse is the error against the double reference. Where
+// two ways are compared, seconds and apart_seconds are those of the first and of the second, and saved is the share of
+// the second that the first does without. The label says which plan served the case (plan.h).
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -80,6 +80,7 @@ void Register(const Case& c, const std::string& kind, const std::string& what) {
   } else if (c.params.group != 128) {
     name += "/group:" + std::to_string(c.params.group);
   }
+  if (c.params.tables != 1) name += "/tables:" + std::to_string(c.params.tables);
   if (c.plan != nullptr) name += std::string("/method:") + Name(c.plan->method);
   if (c.precision != Precision::kInt8) name += std::string("/precision:") + Name(c.precision);
   name += "/threads:" + std::to_string(c.threads) + "/target:" + TargetName(c.target);
@@ -134,6 +135,12 @@ void RegisterTarget(Target target) {
       Case forced = of(n, Residence::kDram);
       forced.plan = &dot;
       RegisterGemm(forced);
+    }
+    for (const std::size_t n : {std::size_t{1}, std::size_t{2}, std::size_t{8}, std::size_t{128}}) {
+      if (!f.own_values) break;
+      Case choosing = of(n, Residence::kDram);
+      choosing.params.tables = kMaxTables;
+      n == 1 ? RegisterGemv(choosing) : RegisterGemm(choosing);
     }
     for (const std::size_t group : {std::size_t{32}, std::size_t{64}}) {
       Case grouped = of(1, Residence::kDram);

@@ -9,8 +9,10 @@ namespace lutra::bench {
 
 void ScalarMatMul(const QuantizedView& w, const float* x, std::size_t n, float* y) {
   const FormatInfo& f = Describe(w.format);
-  float values[16];
-  for (int q = 0; q < f.levels; ++q) values[q] = f.value(q) - f.default_zero;
+  float values[256];
+  for (int q = 0; q < f.levels; ++q) {
+    values[q] = f.own_values ? static_cast<float>(w.codebook[q]) : f.value(q) - f.default_zero;
+  }
   const std::size_t groups = GroupsPerRow(w.k, w.group);
   std::vector<float> row(w.k);
   for (std::size_t m = 0; m < w.m; ++m) {

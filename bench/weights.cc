@@ -23,6 +23,7 @@ Status RandomWeights(Format format, std::size_t m, std::size_t k, const Params& 
   shape.scale_type = params.scale_type;
   shape.zero_kind = params.zero_kind;
   shape.zero_type = params.scale_type;
+  shape.codebook_tables = params.tables;
   if (const Status status = w->Allocate(shape); !status.ok()) return status;
 
   std::mt19937_64 random(1);
@@ -51,6 +52,10 @@ Status RandomWeights(Format format, std::size_t m, std::size_t k, const Params& 
   fill(w->zeros(), w->view().zero_type, count);
   fill(w->super_scales(), DataType::kF16, supers);
   fill(w->super_offsets(), DataType::kF16, supers);
+  std::generate_n(w->codebook(), CodebookSize(w->view()),
+                  [&] { return static_cast<std::int8_t>(static_cast<int>(random() % 255) - 127); });
+  std::generate_n(w->table_choices(), HasTableChoices(w->view()) ? count : 0,
+                  [&] { return static_cast<std::uint8_t>(random() % params.tables); });
   return {};
 }
 

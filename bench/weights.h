@@ -13,8 +13,9 @@ struct Params {
   std::size_t group = 128;
   DataType scale_type = DataType::kF16;
   ZeroKind zero_kind = ZeroKind::kNone;
+  std::size_t tables = 1;  // of formats with own_values
   bool operator==(const Params& o) const {
-    return group == o.group && scale_type == o.scale_type && zero_kind == o.zero_kind;
+    return group == o.group && scale_type == o.scale_type && zero_kind == o.zero_kind && tables == o.tables;
   }
 };
 

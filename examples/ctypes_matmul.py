@@ -3,7 +3,7 @@
 
 import ctypes
 import sys
-from ctypes import POINTER, byref, c_char_p, c_float, c_int32, c_size_t, c_uint8, c_uint16, c_uint32, c_void_p
+from ctypes import POINTER, byref, c_char_p, c_float, c_int8, c_int32, c_size_t, c_uint8, c_uint16, c_uint32, c_void_p
 
 lutra = ctypes.CDLL(sys.argv[1])
 
@@ -21,7 +21,8 @@ class QuantizedView(ctypes.Structure):
         ("codes", POINTER(c_uint8)), ("code_stride", c_size_t), ("group", c_size_t),
         ("scales", c_void_p), ("scale_type", c_int32), ("zero_kind", c_int32), ("zero_type", c_int32), ("zeros", c_void_p),
         ("super_scales", POINTER(c_uint16)), ("super_offsets", POINTER(c_uint16)),
-        ("bias", POINTER(c_float)), ("order", POINTER(c_uint32)),
+        ("matrix_scale", c_float), ("codebook", POINTER(c_int8)), ("codebook_tables", c_size_t),
+        ("table_choices", POINTER(c_uint8)), ("bias", POINTER(c_float)), ("order", POINTER(c_uint32)),
     ]
 
 

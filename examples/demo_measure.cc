@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "best_ms.h"
+#include "codebooks.h"
 #include "lutra/sampled_error.h"
 #include "plain_f32.h"
 
@@ -167,7 +168,7 @@ Status MeasureLayer(const Layer& layer, const Options& options, Machine& machine
   for (const Format format : options.formats) {
     QuantizedMatrix q;
     PackedMatrix w;
-    Status status = Quantize(layer.weights.as<float>(), m, k, k, {format, options.group}, &q);
+    Status status = Quantize(layer.weights.as<float>(), m, k, k, OptionsFor(format, options.group), &q);
     if (status.ok()) status = Pack(q.view(), {options.target, &machine.executor()}, &w);
     if (!status.ok()) return status;
     for (std::size_t i = 0; i < benches.size(); ++i) {

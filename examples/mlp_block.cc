@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "best_ms.h"
+#include "codebooks.h"
 #include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
 #include "lutra/sampled_error.h"
@@ -115,7 +116,7 @@ Status LoadRandom(const Options& options, std::size_t m, std::size_t k, Executor
   std::vector<float> weights(m * k);
   std::generate(weights.begin(), weights.end(), [&] { return gaussian(random); });
   QuantizedMatrix q;
-  const Status status = Quantize(weights.data(), m, k, k, {options.format, 128}, &q);
+  const Status status = Quantize(weights.data(), m, k, k, OptionsFor(options.format, 128), &q);
   return status.ok() ? layer->Load(q, executor) : status;
 }
 

@@ -39,7 +39,7 @@ struct ActivationAccess {
 
 inline internal::Geometry GeometryOf(const PackedMatrix& w, ActivationKind kind) {
   return {Describe(w.format()), Describe(kind), w.k(), w.group(),
-          internal::SchemeOf(w.scale_type(), w.zero_kind(), w.zero_type())};
+          internal::SchemeOf(w.scale_type(), w.zero_kind(), w.zero_type(), w.has_table_choices())};
 }
 // The geometry of packed weights, where the activation kind does not matter.
 inline internal::Geometry GeometryOf(const PackedMatrix& w) { return GeometryOf(w, MethodOf(w.format()).kind); }

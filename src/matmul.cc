@@ -47,6 +47,15 @@ std::size_t TokenBlock(const Plan& plan, std::size_t l2_bytes, std::size_t row_b
   return internal::RoundUp(internal::DivideUp(n, internal::DivideUp(n, most)), kNR);
 }
 
+internal::OwnValues OwnValuesOf(const PackedMatrix& w, std::int32_t bias) {
+  internal::OwnValues values = {};
+  const auto levels = static_cast<std::size_t>(Describe(w.format()).levels);
+  for (std::size_t i = 0; i < w.codebook_tables() * levels; ++i) {
+    values.bytes[i / levels][i % levels] = static_cast<std::uint8_t>(w.codebook()[i] + bias);
+  }
+  return values;
+}
+
 // The values that stay the same during a call.
 struct Problem {
   const PackedMatrix& w;
@@ -56,6 +65,8 @@ struct Problem {
   internal::PreparedView x;
   const internal::MethodKernel& kernel;
   std::size_t interleaved, panels, token_block;  // panels that alternate in memory; that a tile takes side by side
+  bool unpack;                                   // the plan's, or because there is no kernel on packed codes
+  internal::OwnValues own_values;
 
   Problem(const PackedMatrix& w_, const Activations& activations, const OutputView& y_, const Plan& plan_)
       : w(w_),
@@ -63,10 +74,12 @@ struct Problem {
         plan(plan_),
         geometry(GeometryOf(w_, activations.kind())),
         x(ActivationAccess::View(activations, geometry)),
-        kernel(w_.target()->method(w_.format(), activations.kind(), activations.precision())),
+        kernel(w_.target()->method(w_.format(), activations.kind(), activations.precision(), w_.has_table_choices())),
         interleaved(internal::InterleavedPanels(w_.target()->info.layout, Describe(w_.format()).stored())),
         panels(std::min(plan_.panels, kernel.panels)),
-        token_block(TokenBlock(plan_, internal::L2Bytes(w_.target()->info), x.row_bytes, y_.n)) {}
+        token_block(TokenBlock(plan_, internal::L2Bytes(w_.target()->info), x.row_bytes, y_.n)),
+        unpack(plan_.unpack || (w_.has_table_choices() && !kernel.packed.exists())),
+        own_values(OwnValuesOf(w_, kernel.bias)) {}
 };
 
 std::uint8_t* At(const OutputView& y, std::size_t n, std::size_t m) {
@@ -105,9 +118,10 @@ void MultiplyTokenBlock(const Problem& p, std::size_t n, std::size_t m_begin, st
   args.geometry = &p.geometry;
   args.x = {p.x.data + n * p.x.row_bytes, p.x.row_bytes, p.x.scales + n * p.geometry.blocks};
   args.rows = rows;
-  args.unpack = p.plan.unpack;
+  args.unpack = p.unpack;
   args.prefetch = p.plan.prefetch;
   args.matrix_scale = p.w.matrix_scale();
+  if (p.w.codebook_tables() != 0) args.own_values = &p.own_values.bytes[0][0];
   args.tile = tile;
   std::size_t panel = m_begin / kPanelRows;
   while (panel < panel_end) {  // panels that alternate in memory, side by side
@@ -208,7 +222,7 @@ Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, 
     return Status::Invalid("plan.panels", "is too large: token_block * panels is above kMaxTileRows");
   }
   const Problem problem(w, x, y, plan);
-  if (!(plan.unpack ? problem.kernel.unpacked : problem.kernel.packed).exists()) {
+  if (!(problem.unpack ? problem.kernel.unpacked : problem.kernel.packed).exists()) {
     return Status::Invalid("plan.unpack", "is false, but the method has no kernel on packed codes");
   }
 

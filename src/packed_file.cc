@@ -1,6 +1,7 @@
 // SavePacked and LoadPacked: writes packed matrices as they are in memory, and validates them when they are loaded.
 #include "lutra/packed_file.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <iterator>
@@ -24,7 +25,7 @@ using internal::Tail;
 constexpr char kMagic[8] = {'\x89', 'L', 'U', 'T', 'R', 'A', '\r', '\n'};
 constexpr std::uint32_t kByteOrder = 0x01020304;
 constexpr std::size_t kPageBytes = 4096;  // keeps data aligned to 64 bytes, and to pages when mapped
-constexpr std::size_t kPageFields = 88;   // bytes of a Page without its unused ones
+constexpr std::size_t kPageFields = 152;  // bytes of a Page without its unused ones
 
 // The page at the begin of a file.
 struct Page {
@@ -34,8 +35,11 @@ struct Page {
   std::uint32_t layout;  // LayoutId
   std::uint64_t m, k, group, bytes;
   std::uint64_t data_checksum, tail_checksum;
-  std::uint8_t has_order, padding[3];
-  float matrix_scale;  // 0 means 1
+  std::uint8_t has_order;
+  std::uint8_t codebook_tables;  // of a format with own_values; otherwise 0, like the codebook
+  std::uint8_t padding[2];
+  float matrix_scale;                     // 0 means 1
+  std::int8_t codebook[kMaxTables * 16];  // [codebook_tables][levels], then zeros
   std::uint8_t unused[kPageBytes - kPageFields];
   std::uint64_t checksum;  // of all bytes before it
 };
@@ -91,11 +95,13 @@ Page PageOf(const PackedMatrix& w) {
   page.tail_checksum = Checksum(w.data() + w.bytes(), TailOf(w).bytes());
   page.has_order = w.order() != nullptr;
   page.matrix_scale = w.matrix_scale();
+  page.codebook_tables = static_cast<std::uint8_t>(w.codebook_tables());
+  std::copy_n(w.codebook(), sizeof(page.codebook), page.codebook);
   page.checksum = PageChecksum(page);
   return page;
 }
 
-// Whether all qparams are finite.
+// Whether all qparams are finite, and choices are of tables that the codebook has.
 bool QparamsValid(const PackedMatrix& w, internal::Layout layout) {
   const Geometry g = GeometryOf(w);
   if (g.blocks == 0) return true;  // panels, of which there may be any number, have no bytes
@@ -110,6 +116,8 @@ bool QparamsValid(const PackedMatrix& w, internal::Layout layout) {
         const std::size_t unit = field.per_super ? g.super_bytes_in(i) : g.scheme.group_bytes;
         const std::uint8_t* const values = w.data() + place.At(g.panel_bytes, offset, unit) + field.offset;
         if (!internal::AllFinite(values, field.type, kPanelRows)) return false;
+        const bool choices = field.role == internal::QparamRole::kTableChoice;
+        if (choices && !internal::AllBelow(values, kPanelRows, w.codebook_tables())) return false;
       }
     }
   }
@@ -144,9 +152,11 @@ Status Parse(const std::uint8_t* bytes, std::size_t size, const char* name, Cont
   shape.zero_kind = zeros.kind;
   shape.zero_type = zeros.type;
   if (page.matrix_scale != 0.0f) shape.matrix_scale = page.matrix_scale;
+  shape.codebook_tables = page.codebook_tables;
+  shape.codebook = page.codebook;
   if (shape.m != page.m || shape.k != page.k || page.has_bias > (shape.m != 0) || page.has_order > (shape.k != 0) ||
       page.layout >= std::size(internal::kLayouts) || !internal::IsFinite(shape.matrix_scale) ||
-      !internal::ValidateShape(shape).ok()) {
+      !internal::ValidateShape(shape).ok() || !internal::ValidateCodebook(shape).ok()) {
     return Status::Invalid(name, "describes no matrix");
   }
   PackedFields& fields = contents->fields;
@@ -175,7 +185,7 @@ Status LoadAligned(const std::uint8_t* bytes, std::size_t size, const char* name
   PackedMatrix result = PackedAccess::Make(contents.fields, std::move(buffer), std::move(file));
   if (!QparamsValid(result, contents.layout) ||
       (result.has_bias() && !internal::AllFinite(result.bias(), DataType::kF32, result.m()))) {
-    return Status::Invalid(name, "holds scales, zeros or a bias that Pack refuses");
+    return Status::Invalid(name, "holds scales, zeros, choices or a bias that Pack refuses");
   }
   if (result.order() != nullptr) {
     LUTRA_RETURN_IF_ERROR(internal::ValidateOrder(result.order(), result.k(), name));

@@ -47,19 +47,25 @@ struct ScaleAndZero {
   float scale, zero, offset;  // offset = -scale * zero
 };
 
-// Fits a format with a table of values. Without a free zero point, the lowest value of the table stands for the extreme
-// weight. With one, the values of the table spread over [low, high].
-ScaleAndZero FitTable(const FormatInfo& f, float extreme, float low, float high, bool free_zero) {
-  const MethodInfo integers{f.format, ActivationKind::kIntegers};
-  const float lowest = f.unit * static_cast<float>(integers.lowest());
-  if (!free_zero) return {extreme / lowest, 0.0f, 0.0f};
-  const float spread = f.unit * static_cast<float>(integers.highest()) - lowest;
-  const auto scale = static_cast<float>((static_cast<double>(high) - low) / spread);
+// Fits a format with a table of values, of the format or the matrix. Without a free zero point, the lowest value of the
+// table stands for the extreme weight; of a table of the matrix, the highest one if its magnitude is larger. With a
+// free zero point, the values of the table spread over [low, high].
+ScaleAndZero FitTable(const FormatInfo& f, const std::int8_t* table, float extreme, float low, float high,
+                      bool free_zero) {
+  const auto [min, max] = std::minmax_element(table, table + f.levels);
+  const float lowest = f.unit * static_cast<float>(*min), highest = f.unit * static_cast<float>(*max);
+  if (!free_zero) {
+    const float largest = f.own_values && highest > -lowest ? highest : lowest;
+    return {largest != 0.0f ? extreme / largest : 0.0f, 0.0f, 0.0f};
+  }
+  const float spread = highest - lowest;
+  const auto scale = spread > 0.0f ? static_cast<float>((static_cast<double>(high) - low) / spread) : 0.0f;
   return {scale, scale > 0 ? lowest - low / scale : 0.0f, low - scale * lowest};
 }
 
-// Fits the scale and zero point to the group, before they are rounded to their types.
-ScaleAndZero Fit(const FormatInfo& f, const Group& group, ZeroKind zero_kind, DataType zero_type) {
+// Fits the scale and zero point to the group, before they are rounded to their types. `table`: of values, or null.
+ScaleAndZero Fit(const FormatInfo& f, const std::int8_t* table, const Group& group, ZeroKind zero_kind,
+                 DataType zero_type) {
   float low = group.weights[0], high = low;
   double sum = 0, magnitudes = 0;
   group.ForEach([&](float w, std::size_t, std::size_t) {
@@ -80,7 +86,7 @@ ScaleAndZero Fit(const FormatInfo& f, const Group& group, ZeroKind zero_kind, Da
     return {scale, scale > 0 ? static_cast<float>(-mean / scale) : 0.0f, static_cast<float>(mean)};
   }
   const float extreme = -low > high ? low : high;
-  if (f.values != nullptr) return FitTable(f, extreme, std::min(low, 0.0f), std::max(high, 0.0f), free_mean);
+  if (table != nullptr) return FitTable(f, table, extreme, std::min(low, 0.0f), std::max(high, 0.0f), free_mean);
   if (zero_kind == ZeroKind::kNone) {  // the extreme is code 0, exactly
     return {-extreme / f.default_zero, f.default_zero, extreme};
   }
@@ -98,14 +104,15 @@ ScaleAndZero Fit(const FormatInfo& f, const Group& group, ZeroKind zero_kind, Da
 }
 
 // The code whose value is nearest to w / scale + zero.
-std::uint8_t Nearest(const FormatInfo& f, float w, float scale, float zero) {
+std::uint8_t Nearest(const FormatInfo& f, const std::int8_t* table, float w, float scale, float zero) {
   if (scale == 0.0f) w = 0.0f, scale = 1.0f;
   const float value = w / scale + zero;
   if (f.levels == 2) return value >= 0.0f ? 1 : 0;
-  if (f.values != nullptr) {
+  if (table != nullptr) {
+    const auto distance = [&](int q) { return std::fabs(f.unit * static_cast<float>(table[q]) - value); };
     int nearest = 0;
     for (int q = 1; q < f.levels; ++q) {
-      if (std::fabs(f.value(q) - value) < std::fabs(f.value(nearest) - value)) nearest = q;
+      if (distance(q) < distance(nearest)) nearest = q;
     }
     return static_cast<std::uint8_t>(nearest);
   }
@@ -113,9 +120,11 @@ std::uint8_t Nearest(const FormatInfo& f, float w, float scale, float zero) {
   return static_cast<std::uint8_t>(std::clamp(code, 0.0f, static_cast<float>(f.levels - 1)));
 }
 
-void QuantizeGroup(const FormatInfo& f, const Group& group, std::size_t at, QuantizedMatrix& w, std::uint8_t* codes) {
+// Fits the scale and zero point of group `at`, stores them, and returns them as they are rounded.
+ScaleAndZero FitGroup(const FormatInfo& f, const std::int8_t* table, const Group& group, std::size_t at,
+                      QuantizedMatrix& w) {
   const QuantizedView& v = w.view();
-  ScaleAndZero s = Fit(f, group, v.zero_kind, v.zero_type);
+  ScaleAndZero s = Fit(f, table, group, v.zero_kind, v.zero_type);
   s.scale = StoreFloat(s.scale, w.scales(), v.scale_type, at);
   if (v.zero_kind == ZeroKind::kPoint && IsFloat(v.zero_type)) s.zero = StoreFloat(s.zero, w.zeros(), v.scale_type, at);
   if (v.zero_kind == ZeroKind::kOffset) {
@@ -124,8 +133,41 @@ void QuantizeGroup(const FormatInfo& f, const Group& group, std::size_t at, Quan
   }
   if (v.zero_kind == ZeroKind::kPoint && !IsFloat(v.zero_type))
     static_cast<std::uint8_t*>(w.zeros())[at] = static_cast<std::uint8_t>(s.zero);
+  return s;
+}
+
+// The sum of squared errors of the group with this table.
+double ErrorWith(const FormatInfo& f, const std::int8_t* table, const Group& group, const ScaleAndZero& s) {
+  double error = 0;
+  group.ForEach([&](float weight, std::size_t, std::size_t) {
+    const double value = f.unit * static_cast<float>(table[Nearest(f, table, weight, s.scale, s.zero)]);
+    const double difference = weight - s.scale * (value - s.zero);
+    error += difference * difference;
+  });
+  return error;
+}
+
+// Chooses the table of group `at`, stores its number, and returns the table; null if the format has none.
+const std::int8_t* ChooseTable(const FormatInfo& f, const Group& group, std::size_t at, QuantizedMatrix& w) {
+  const QuantizedView& v = w.view();
+  if (!f.own_values) return f.values;
+  if (!HasTableChoices(v)) return v.codebook;
+  const auto table = [&](std::size_t i) { return v.codebook + i * static_cast<std::size_t>(f.levels); };
+  std::size_t best = 0;
+  double least = 0;
+  for (std::size_t i = 0; i < v.codebook_tables; ++i) {
+    const double error = ErrorWith(f, table(i), group, FitGroup(f, table(i), group, at, w));
+    if (i == 0 || error < least) best = i, least = error;
+  }
+  w.table_choices()[at] = static_cast<std::uint8_t>(best);
+  return table(best);
+}
+
+void QuantizeGroup(const FormatInfo& f, const Group& group, std::size_t at, QuantizedMatrix& w, std::uint8_t* codes) {
+  const std::int8_t* const table = ChooseTable(f, group, at, w);
+  const ScaleAndZero s = FitGroup(f, table, group, at, w);
   group.ForEach([&](float weight, std::size_t r, std::size_t i) {
-    codes[r * v.code_stride + i] = Nearest(f, weight, s.scale, s.zero);
+    codes[r * w.view().code_stride + i] = Nearest(f, table, weight, s.scale, s.zero);
   });
 }
 
@@ -154,6 +196,8 @@ QuantizedView ShapeOf(std::size_t m, std::size_t k, const QuantizeOptions& optio
   shape.scale_type = options.scale_type;
   shape.zero_kind = options.zero_kind;
   shape.zero_type = options.zero_type;
+  shape.codebook = options.codebook;
+  shape.codebook_tables = options.codebook_tables;
   return shape;
 }
 
@@ -165,9 +209,13 @@ Status ValidateOptions(const QuantizedView& shape) {
                                        {"w.scale_type", "options.scale_type"},
                                        {"w.zero_kind", "options.zero_kind"},
                                        {"w.zero_type", "options.zero_type"},
+                                       {"w.codebook", "options.codebook"},
+                                       {"w.codebook_tables", "options.codebook_tables"},
                                        {"w.m", "m"},
                                        {"w.k", "k"}};
-  return internal::Renamed(internal::ValidateShape(shape), kNames);
+  Status status = internal::ValidateShape(shape);
+  if (status.ok()) status = internal::ValidateCodebook(shape);
+  return internal::Renamed(status, kNames);
 }
 
 // Checks the pointer and stride of a float matrix [M x K]; `name` is the argument that points to it.
@@ -188,10 +236,9 @@ bool AllRowsFinite(const internal::Elements<float>& weights, std::size_t m, std:
 }
 
 bool AllCodesExist(const QuantizedView& w) {
-  const int levels = Describe(w.format).levels;
   for (std::size_t m = 0; m < w.m; ++m) {
-    const std::uint8_t* const codes = w.codes + m * w.code_stride;
-    if (std::any_of(codes, codes + w.k, [levels](std::uint8_t code) { return code >= levels; })) return false;
+    const auto levels = static_cast<std::size_t>(Describe(w.format).levels);
+    if (!internal::AllBelow(w.codes + m * w.code_stride, w.k, levels)) return false;
   }
   return true;
 }
@@ -208,6 +255,7 @@ Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t 
   if (!AllRowsFinite(elements, m, k, row_stride)) return Status::Invalid("weights", "holds a value that is not finite");
   QuantizedMatrix result;
   LUTRA_RETURN_IF_ERROR(result.Allocate(shape));
+  std::copy_n(shape.codebook, CodebookSize(shape), result.codebook());
   const internal::FloatMode mode;
   if (m != 0 && k != 0) QuantizeGroups(elements, row_stride, result);
   *w = std::move(result);
@@ -219,12 +267,11 @@ Status Dequantize(const QuantizedView& w, float* out, std::size_t row_stride) {
   if (w.m == 0 || w.k == 0) return {};
   LUTRA_RETURN_IF_ERROR(ValidateRows(out, w.m, w.k, row_stride, "out"));
   if (!AllCodesExist(w)) return Status::Invalid("w.codes", "holds a code that the format does not have");
-  const FormatInfo& f = Describe(w.format);
   const internal::FloatMode mode;
   for (std::size_t m = 0; m < w.m; ++m) {
     for (std::size_t k = 0; k < w.k; ++k) {
       out[m * row_stride + ColumnOfX(w, k)] =
-          internal::WeightAt<float>(w, m, k, f.value(w.codes[m * w.code_stride + k]));
+          internal::WeightAt<float>(w, m, k, internal::ValueAt(w, m, k, w.codes[m * w.code_stride + k]));
     }
   }
   return {};

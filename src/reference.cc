@@ -18,8 +18,10 @@ namespace {
 
 using internal::BiasAt;
 using internal::CenterAt;
+using internal::IntegerAt;
 using internal::LoadFloat;
 using internal::ScaleAt;
+using internal::ValueAt;
 using internal::WeightAt;
 using internal::ZeroAt;
 
@@ -127,7 +129,6 @@ void TransformBlock(const ActivationView& x, const Hadamard& hadamard, std::size
 Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* y) {
   const internal::FloatMode mode;
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y, "y"));
-  const FormatInfo& f = Describe(w.format);
   Buffer buffer;
   if (!buffer.Reserve(w.k * kRows * sizeof(double))) return Status::OutOfMemory("y");
   auto* const weights = buffer.as<double>();  // [K][kRows]
@@ -136,7 +137,7 @@ Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* 
     for (std::size_t row = 0; row < rows; ++row) {
       const std::size_t m = begin + row;
       for (std::size_t k = 0; k < w.k; ++k) {
-        weights[k * kRows + row] = WeightAt<double>(w, m, k, f.value(w.codes[m * w.code_stride + k]));
+        weights[k * kRows + row] = WeightAt<double>(w, m, k, ValueAt(w, m, k, w.codes[m * w.code_stride + k]));
       }
     }
     for (std::size_t n = 0; n < x.n; ++n) {
@@ -167,7 +168,7 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, Act
         std::int32_t sum = 0;  // of L(q) * x
         for (std::size_t k = begin; k < end; ++k) {
           const int q = w.codes[m * w.code_stride + k];
-          sum += method.integer(q) * block.x[k - begin];
+          sum += IntegerAt(w, method, m, k, q) * block.x[k - begin];
         }
         const float scale = ScaleAt(w, m, begin) * method.gain();
         float& to = y[n * w.m + m];
@@ -189,11 +190,16 @@ namespace {
 
 // What the bound takes from the format and its method.
 struct Reach {
-  explicit Reach(const MethodInfo& method)
+  Reach(const QuantizedView& w, const MethodInfo& method)
       : gain(method.gain()), largest(gain * std::max(method.highest(), -method.lowest())) {
     const MethodInfo values{method.format, ActivationKind::kIntegers};
     lowest = method.info().unit * static_cast<float>(values.lowest());
     highest = method.info().unit * static_cast<float>(values.highest());
+    if (!method.info().own_values) return;
+    const std::int8_t* const end = w.codebook + w.codebook_tables * static_cast<std::size_t>(method.info().levels);
+    lowest = method.info().unit * static_cast<float>(*std::min_element(w.codebook, end));
+    highest = method.info().unit * static_cast<float>(*std::max_element(w.codebook, end));
+    largest = std::max(std::fabs(lowest), std::fabs(highest));
   }
   double gain, largest;   // the largest |gain * L(q)|
   float lowest, highest;  // of the values
@@ -268,7 +274,7 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
   LUTRA_RETURN_IF_ERROR(Validate(w, x, bound, "bound"));
   const FormatInfo& f = Describe(w.format);
   const MethodInfo method{w.format, kind};
-  const Reach reach(method);
+  const Reach reach(w, method);
   double blocks = 0;
   for (std::size_t begin = 0; begin < w.k; begin = BlockEnd(f, w.group, begin, w.k)) ++blocks;
   const double float_error = (blocks + 6) * 0x1p-23;

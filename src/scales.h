@@ -51,6 +51,23 @@ inline float ZeroAt(const QuantizedView& w, std::size_t m, std::size_t k) {
                               : static_cast<float>(static_cast<const std::uint8_t*>(w.zeros)[i]);
 }
 
+// The table of the weight's group, [levels]: the format's or the matrix's own. Null: values are affine.
+inline const std::int8_t* TableAt(const QuantizedView& w, std::size_t m, std::size_t k) {
+  const FormatInfo& f = Describe(w.format);
+  if (!f.own_values) return f.values;
+  const std::size_t table = HasTableChoices(w) ? w.table_choices[GroupAt(w, m, k)] : 0;
+  return w.codebook + table * static_cast<std::size_t>(f.levels);
+}
+// L(q) of a weight with code q.
+inline int IntegerAt(const QuantizedView& w, const MethodInfo& method, std::size_t m, std::size_t k, int q) {
+  return method.info().own_values ? TableAt(w, m, k)[q] : method.integer(q);
+}
+// value(q) of a weight with code q.
+inline float ValueAt(const QuantizedView& w, std::size_t m, std::size_t k, int q) {
+  const FormatInfo& f = Describe(w.format);
+  return f.own_values ? f.unit * static_cast<float>(TableAt(w, m, k)[q]) : f.value(q);
+}
+
 // W(m, k) for a code with this value, in the arithmetic of T.
 template <class T>
 T WeightAt(const QuantizedView& w, std::size_t m, std::size_t k, float value) {

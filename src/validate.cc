@@ -1,6 +1,7 @@
 // Checks of the caller's arguments; see validate.h.
 #include "validate.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "lutra/buffer.h"
@@ -48,6 +49,9 @@ Status ValidateShape(const QuantizedView& w) {
   if (w.zero_kind == ZeroKind::kPoint && !integers && !(of_scales && IsFloat(w.zero_type))) {
     return Status::Invalid("w.zero_type", "is not kUInt8, kUInt4 or scale_type, as zero points need");
   }
+  if (Describe(w.format).own_values && (w.codebook_tables == 0 || w.codebook_tables > kMaxTables)) {
+    return Status::Invalid("w.codebook_tables", "is not 1 to 4");
+  }
   if (Overflows(w.m, 1)) return Status::Invalid("w.m", "is too large");
   // One weight takes at most 16 bytes in any form: packed, padded, or as a code with scales in groups of 16.
   if (Overflows(w.m + 64, w.k < 64 ? 64 : w.k, 16)) return Status::Invalid("w.k", "is too large: M * K overflows");
@@ -63,6 +67,8 @@ const char* ArgumentOf(QparamRole role) {
     case QparamRole::kZeroPoint:
     case QparamRole::kOffset:
       return "w.zeros";
+    case QparamRole::kTableChoice:
+      return "w.table_choices";
     case QparamRole::kSuperScale:
       return "w.super_scales";
     case QparamRole::kSuperOffset:
@@ -81,8 +87,17 @@ Status ValidateValues(const void* array, DataType type, std::size_t count, const
 
 }  // namespace
 
+Status ValidateCodebook(const QuantizedView& w) {
+  if (TableCount(w) == 0) return {};
+  if (w.codebook == nullptr) return Status::Invalid("w.codebook", "is null");
+  const bool valid =
+      std::all_of(w.codebook, w.codebook + CodebookSize(w), [](std::int8_t value) { return value >= kLowestOwnValue; });
+  return valid ? Status() : Status::Invalid("w.codebook", "holds the value -128");
+}
+
 Status ValidateWeights(const QuantizedView& w) {
   LUTRA_RETURN_IF_ERROR(ValidateShape(w));
+  LUTRA_RETURN_IF_ERROR(ValidateCodebook(w));
   if (w.m != 0 && w.k != 0) {
     if (w.codes == nullptr) return Status::Invalid("w.codes", "is null");
     if (w.m > 1 && w.code_stride < w.k) return Status::Invalid("w.code_stride", "is smaller than K");
@@ -90,6 +105,9 @@ Status ValidateWeights(const QuantizedView& w) {
     for (const QparamField& field : SchemeOf(w)) {
       LUTRA_RETURN_IF_ERROR(ValidateValues(ArrayOf(w, field.role), field.type, ValueCount(field, w.m, w.k, w.group),
                                            ArgumentOf(field.role)));
+    }
+    if (HasTableChoices(w) && !AllBelow(w.table_choices, ScaleCount(w), w.codebook_tables)) {
+      return Status::Invalid("w.table_choices", "holds a table that the codebook does not have");
     }
   }
   if (HasMatrixScale(w.scale_type) && (w.matrix_scale == 0.0f || !IsFinite(w.matrix_scale))) {

@@ -79,11 +79,18 @@ inline bool AllNibbles(const void* data, std::size_t count) {
   return seen < 16;
 }
 
+// Whether `count` bytes are below `end`.
+inline bool AllBelow(const std::uint8_t* bytes, std::size_t count, std::size_t end) {
+  return std::all_of(bytes, bytes + count, [end](std::uint8_t byte) { return byte < end; });
+}
+
 // Checks that order[K], at any address, is a permutation; `name` is the argument that an error names. Allocates K bits.
 Status ValidateOrder(const std::uint32_t* order, std::size_t k, const char* name);
 
 // Checks the fields of a view, without its pointers and arrays.
 Status ValidateShape(const QuantizedView& w);
+// Checks the codebook of a view whose shape is valid.
+Status ValidateCodebook(const QuantizedView& w);
 // Checks the fields, and the arrays of scales, zeros, bias and order. The functions that read codes check them.
 Status ValidateWeights(const QuantizedView& w);
 // Checks the fields of a view of x and its scales. The functions that read x check its elements.

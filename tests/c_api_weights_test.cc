@@ -29,11 +29,16 @@ TEST_P(LutraCWeights, QuantizesAndUnpacksTheSame) {
     options.format = GetParam().format;
     options.group = 64;
     SetZeros(zeros, &options);
+    SetCodebook(&options);
     QuantizedMatrix expected;
     ASSERT_TRUE(Ok(Quantize(weights.data(), m, k, stride, options, &expected)));
-    const lutra_quantize_options c_options = {static_cast<lutra_format>(options.format), 64, LUTRA_TYPE_F16,
+    const lutra_quantize_options c_options = {static_cast<lutra_format>(options.format),
+                                              64,
+                                              LUTRA_TYPE_F16,
                                               static_cast<lutra_zero_kind>(options.zero_kind),
-                                              static_cast<lutra_data_type>(options.zero_type)};
+                                              static_cast<lutra_data_type>(options.zero_type),
+                                              options.codebook,
+                                              options.codebook_tables};
     CQuantized quantized, unpacked;
     CPacked packed;
     lutra_quantized_view view;

@@ -152,6 +152,7 @@ TEST(FloatMode, ChangesNoQuantizedMatrix) {
         options.format = f.format;
         options.scale_type = type;
         SetZeros(zeros, &options);
+        SetCodebook(&options);
         QuantizedMatrix expected;
         ASSERT_TRUE(Ok(Quantize(weights.data(), 70, 200, 200, options, &expected)));
         for (const Bits mode : kModes) {

@@ -62,7 +62,7 @@ TEST_P(FormatDescription, IsFoundByItsEnumerator) {
 TEST_P(FormatDescription, ValuesAreWhatUsersExpect) {
   const FormatInfo& f = GetParam();
   const bool binary = f.format == Format::kInt1, ternary = f.format == Format::kTernary;
-  if (f.values == nullptr) {
+  if (!f.has_table()) {
     EXPECT_EQ(f.default_zero, binary || ternary ? 0.0f : static_cast<float>(f.levels / 2));
     for (int q = 0; q < f.levels; ++q) {
       EXPECT_EQ(f.value(q), static_cast<float>(binary ? 2 * q - 1 : ternary ? q - 1 : q));
@@ -71,6 +71,7 @@ TEST_P(FormatDescription, ValuesAreWhatUsersExpect) {
   }
   EXPECT_LE(f.levels, 16);
   EXPECT_EQ(f.default_zero, 0.0f);
+  EXPECT_EQ(f.own_values, f.values == nullptr);
   if (f.format == Format::kFp4) {  // E2M1: a sign, two bits of exponent, one of mantissa
     for (int q = 0; q < 8; ++q) {
       const float half = q % 2 == 0 ? 0.0f : 0.5f;

@@ -269,6 +269,7 @@ TEST_P(MatMulError, OfInt8FollowsTheSignal) {
     QuantizeOptions options;
     options.format = f.format;
     SetZeros(zeros, &options);
+    SetCodebook(&options);
     QuantizedMatrix q;
     ASSERT_TRUE(Ok(Quantize(weights.data(), m, k, k, options, &q)));
     ASSERT_TRUE(Ok(Dequantize(q.view(), dequantized.data(), k)));

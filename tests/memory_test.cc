@@ -113,7 +113,8 @@ TEST_P(Memory, PackAndUnpack) {
               return Starved(
                   n, [&] { return Unpack(packed, &w); }, [&] { return w.view().codes == nullptr; });
             }),
-            5u);  // codes, scales, zeros, bias, order
+            // Codes, scales, zeros, bias, order; a codebook, and choices of its tables.
+            5u + (packed.codebook_tables() != 0 ? 1u : 0u) + (packed.has_table_choices() ? 1u : 0u));
 }
 
 TEST_P(Memory, PrepareAndMultiply) {
@@ -224,13 +225,14 @@ TEST(ShortMemory, QuantizeAndDequantize) {
     QuantizeOptions options;
     options.format = f.format;
     options.zero_kind = ZeroKind::kOffset;
+    SetCodebook(&options);
     EXPECT_EQ(Allocations([&](std::size_t n) {
                 QuantizedMatrix w;
                 return Starved(
                     n, [&] { return Quantize(weights.data(), c.m, c.k, c.k, options, &w); },
                     [&] { return w.view().codes == nullptr && w.view().m == 0; });
               }),
-              3u);
+              f.own_values ? 5u : 3u);
     QuantizedView shape = problem.w();
     shape.scale_type = DataType::kInt8;
     shape.zero_kind = ZeroKind::kOffset;
@@ -240,7 +242,7 @@ TEST(ShortMemory, QuantizeAndDequantize) {
                 return Starved(
                     n, [&] { return w.Allocate(shape, true); }, [&] { return w.view().codes == nullptr; });
               }),
-              7u);
+              7u + (f.own_values ? 1u : 0u) + (HasTableChoices(shape) ? 1u : 0u));
   }
 }
 

@@ -350,6 +350,8 @@ TEST(PackedBytes, DoNotChangeWithinAVersion) {
           {0x26b118037d472d0b},
           {0xa4c7adb5050f1e71},
           {0xa4c7adb5050f1e71},
+          {0xa6dcd2a02f47aee6},  // with a table per group
+          {0xc397b76f61e9d87c},
       },
       {
           {0xc48d959b2e401dd3, 0xe571f35e3a362571, 0x8b518dcb8b9f874d, 0x261315bd479dd445},
@@ -367,6 +369,8 @@ TEST(PackedBytes, DoNotChangeWithinAVersion) {
           {0xa2164d486fe61210},
           {0xbac95add004aa2ab},
           {0xbac95add004aa2ab},
+          {0x1746f2c7c18f861f},
+          {0xd23a5311c99172a8},
       },
   };
   constexpr ParamKind kKinds[] = {{DataType::kF16, Zeros::kFloat}, {DataType::kUInt4, Zeros::kOffset}};
@@ -375,6 +379,7 @@ TEST(PackedBytes, DoNotChangeWithinAVersion) {
       const FormatInfo& f = Describe(kernel.format);
       Case c = FileCase(kernel.format, kernel.target, 64, kind.zeros);
       c.scale_type = kind.scale_type;
+      c.tables = kMaxTables;
       const PackedMatrix w = Packed(Problem(c), kernel.target);
       const std::uint32_t layout = internal::LayoutId(kernel.target->info.layout, f.stored());
       EXPECT_EQ(Xxh64::Of(w.data(), w.bytes()), kSums[&kind - kKinds][static_cast<std::size_t>(kernel.format)][layout])

@@ -18,14 +18,14 @@
 namespace lutra::test {
 namespace {
 
-float Lowest(const FormatInfo& f) {
-  float lowest = f.value(0);
-  for (int q = 1; q < f.levels; ++q) lowest = std::min(lowest, f.value(q));
+float Lowest(const QuantizedView& w, std::size_t group) {
+  float lowest = ValueOf(w, group, 0);
+  for (int q = 1; q < Describe(w.format).levels; ++q) lowest = std::min(lowest, ValueOf(w, group, q));
   return lowest;
 }
-float Highest(const FormatInfo& f) {
-  float highest = f.value(0);
-  for (int q = 1; q < f.levels; ++q) highest = std::max(highest, f.value(q));
+float Highest(const QuantizedView& w, std::size_t group) {
+  float highest = ValueOf(w, group, 0);
+  for (int q = 1; q < Describe(w.format).levels; ++q) highest = std::max(highest, ValueOf(w, group, q));
   return highest;
 }
 
@@ -54,6 +54,7 @@ class Quantizing : public ::testing::TestWithParam<std::tuple<FormatInfo, Zeros>
     options.group = group;
     options.scale_type = scale_type;
     SetZeros(zeros(), &options);
+    SetCodebook(&options);
     EXPECT_TRUE(Ok(Quantize(weights.data(), kM, kK, kStride, options, &q)));
     return q;
   }
@@ -91,7 +92,7 @@ TEST_P(Quantizing, CodesAreTheNearest) {
         for (std::size_t k = 0; k < kK; ++k) {
           const std::size_t at = GroupAt(m, k, group);
           const double w = weights[m * kStride + k], scale = Load(scale_type, v.scales, at), zero = ZeroAt(v, at);
-          const auto error = [&](int code) { return std::abs(w - scale * (f().value(code) - zero)); };
+          const auto error = [&](int code) { return std::abs(w - scale * (ValueOf(v, at, code) - zero)); };
           double best = error(0);
           for (int code = 1; code < f().levels; ++code) best = std::min(best, error(code));
           const int code = v.codes[m * v.code_stride + k];
@@ -124,13 +125,14 @@ TEST_P(Quantizing, ScalesAreTheDocumentedOnes) {
       } else if (HasMeanScale()) {
         EXPECT_NEAR(scale, magnitudes / count, tolerance);
         EXPECT_EQ(zero, 0.0);
-      } else if (f().values != nullptr) {
-        const float least = Lowest(f()), most = Highest(f());
+      } else if (f().has_table()) {
+        const float least = Lowest(q.view(), at), most = Highest(q.view(), at);
         if (HasFreeZero()) {
           EXPECT_NEAR(scale, (*high - *low) / (most - least), tolerance);
           EXPECT_NEAR(scale * (least - zero), *low, tolerance);
         } else {
-          EXPECT_NEAR(scale * least, -*low > *high ? *low : *high, tolerance);
+          const float largest = f().own_values && most > -least ? most : least;
+          EXPECT_NEAR(scale * largest, -*low > *high ? *low : *high, tolerance);
           EXPECT_EQ(zero, 0.0);
         }
       } else if (zeros() == Zeros::kNone) {
@@ -164,7 +166,8 @@ TEST_P(Quantizing, DegenerateWeights) {
 }
 
 TEST_P(Quantizing, DequantizeFollowsTheFormula) {
-  const double largest = std::max({static_cast<float>(f().levels), -Lowest(f()), Highest(f())});
+  double largest = f().own_values ? kHighestOwnValue : f().levels;
+  for (int q = 0; q < f().levels; ++q) largest = std::max(largest, std::fabs(double{f().value(q)}));
   Case c;
   c.format = f().format;
   c.zeros = zeros();
@@ -190,7 +193,7 @@ TEST_P(Quantizing, DequantizeFollowsTheFormula) {
           }
           const std::size_t at = GroupAt(m, k, group);
           const double scale = Load(scale_type, v.scales, at), zero = ZeroAt(v, at);
-          const double expected = scale * (f().value(v.codes[m * v.code_stride + k]) - zero);
+          const double expected = scale * (ValueOf(v, at, v.codes[m * v.code_stride + k]) - zero);
           ASSERT_NEAR(actual, expected, 0x1p-22 * std::abs(scale) * (largest + std::abs(zero)));
         }
       }
@@ -251,6 +254,13 @@ TEST(Quantize, RefusesFaultyArguments) {
       {"options.zero_kind", [](Call& call) { call.options.zero_kind = static_cast<ZeroKind>(8); }},
       {"options.zero_type",
        [](Call& call) { call.options.zero_kind = ZeroKind::kPoint, call.options.zero_type = DataType::kInt8; }},
+      {"options.codebook_tables",
+       [](Call& call) { call.options.format = Format::kCodebook3, SetCodebook(&call.options, 5); }},
+      {"options.codebook_tables",
+       [](Call& call) { call.options.format = Format::kCodebook4, SetCodebook(&call.options, 0); }},
+      {"options.codebook", [](Call& call) { call.options.format = Format::kCodebook4; }},
+      {"options.codebook",
+       [](Call& call) { call.options.format = Format::kCodebook4, call.options.codebook = kFaultyCodebook; }},
       {"m", [](Call& call) { call.m = kMax; }},
       {"", [](Call& call) { call.m = kMax / 8; }},
       {"k", [](Call& call) { call.k = call.row_stride = kMax; }},
@@ -306,7 +316,8 @@ TEST(QuantizedMatrix, RefusesFaultyShapes) {
     const bool same = faulty.format == shape.format && faulty.m == shape.m && faulty.k == shape.k &&
                       faulty.group == shape.group && faulty.scale_type == shape.scale_type &&
                       faulty.zero_kind == shape.zero_kind && faulty.zero_type == shape.zero_type;
-    if (same) continue;
+    const bool valid = TableCount(faulty) <= kMaxTables && faulty.format == Format::kCodebook4;
+    if (same || valid) continue;
     SCOPED_TRACE(::testing::Message() << "fault " << &fault - kWeightFaults << " " << fault.argument);
     EXPECT_TRUE(Refused(q.Allocate(faulty), fault.argument));
     EXPECT_EQ(q.codes(), codes);
@@ -324,6 +335,7 @@ TEST(Quantize, TakesWeightsAtAnyAddress) {
       QuantizeOptions options;
       options.format = f.format;
       options.group = group;
+      SetCodebook(&options);
       QuantizedMatrix expected, w;
       ASSERT_TRUE(Ok(Quantize(weights.data(), m, k, k, options, &expected)));
       ASSERT_TRUE(Ok(Quantize(odd.data(), m, k, k, options, &w)));

@@ -144,7 +144,7 @@ TEST_P(ReferringBounds, AreTight) {
     // unit per weight, 1/8158 of the largest |x|, which is about four times a usual one; and |value| + |center - zero|
     // may be several times |w|. Integers of kInt8: half a unit per weight, 1/254 of the largest |x|, four times a usual
     // one, and the largest |w| is twice a usual one, or a little more in tables of values.
-    const double int8_share = MethodOf(c.format).looks_up() ? 0.03 : Describe(c.format).values == nullptr ? 0.04 : 0.05;
+    const double int8_share = MethodOf(c.format).looks_up() ? 0.03 : !Describe(c.format).has_table() ? 0.04 : 0.05;
     const double share = precision == Precision::kInt8 ? int8_share : 0.003;
     for (std::size_t i = 0; i < reference.bound.size(); ++i) {
       ASSERT_GT(reference.bound[i], 0.0);

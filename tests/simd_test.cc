@@ -33,6 +33,25 @@ inline void CheckNibbles() {
   }
 }
 
+// All bytes below 16 in all tables.
+inline void CheckFourTables() {
+  const D8 d;
+  HWY_ALIGN std::uint8_t tables[64], bytes[64], choices[64], found[64];
+  for (int i = 0; i < 64; ++i) tables[i] = static_cast<std::uint8_t>(255 - 37 * i);
+  const FourTables four(tables);
+  for (std::size_t shift = 0; shift < 64; ++shift) {  // each vector has all choices
+    for (std::size_t i = 0; i < 64; ++i) choices[i] = static_cast<std::uint8_t>((i + i / 16 + shift / 16) % 4);
+    for (std::size_t i = 0; i < 64; ++i) bytes[i] = static_cast<std::uint8_t>((i + shift) % 16);
+    for (std::size_t i = 0; i < 64; i += hn::Lanes(d)) {
+      const auto choice = FourTables::Choice(hn::Load(d, choices + i));
+      hn::Store(four.LookUp(hn::Load(d, bytes + i), choice), d, found + i);
+    }
+    for (std::size_t i = 0; i < 64; ++i) {
+      EXPECT_EQ(found[i], tables[16 * choices[i] + bytes[i]]) << hwy::TargetName(HWY_TARGET) << " byte " << i;
+    }
+  }
+}
+
 // The bytes of tables in block scope, signed without a bias, else unsigned.
 constexpr int kBias = HWY_ARCH_ARM_A64 ? 0 : 128;
 static_assert(kVectorScope || kBias == kTableBias);
@@ -221,6 +240,7 @@ inline void CheckHalves(std::uint32_t first) {
 
 inline void CheckAll() {
   CheckNibbles();
+  CheckFourTables();
   CheckPairAdder();
   CheckAddPlanes();
   CheckAddBytes();

@@ -131,6 +131,9 @@ constexpr const EncodingInfo& Describe(Encoding encoding) { return kEncodings[st
 // --- Formats: the meaning of a code q in [0, levels).
 //
 //     w = scale * (value(q) - zero)          value(q) = unit * (first + step * q), or unit * values[q]
+//
+// The values of codebook3 and codebook4 belong to the matrix: up to four tables of 8 or 16 int8 values, one of which
+// serves a group (QuantizedView::codebook).
 enum class Format : std::uint8_t {
   kInt1,
   kInt2,
@@ -146,7 +149,9 @@ enum class Format : std::uint8_t {
   kIq1,
   kIq2,
   kIq3xxs,
-  kIq3s
+  kIq3s,
+  kCodebook3,
+  kCodebook4
 };
 
 namespace internal {
@@ -174,7 +179,9 @@ struct FormatInfo {
   int first, step;            // the affine rule, if values is null
   const std::int8_t* values;  // [levels], or null: the table of values
   float default_zero;         // the zero point of a matrix without zeros
+  bool own_values = false;    // each matrix has tables of its own (matrix.h: TableOf); integer and value mean nothing
 
+  constexpr bool has_table() const { return values != nullptr || own_values; }
   constexpr int integer(int q) const { return values != nullptr ? values[q] : first + step * q; }
   constexpr float value(int q) const { return unit * static_cast<float>(integer(q)); }
   constexpr const EncodingInfo& stored() const { return Describe(encoding); }
@@ -196,8 +203,15 @@ inline constexpr FormatInfo kFormats[] = {
     {Format::kIq2, "iq2", 6, Encoding::kCodes3, 0.125f, 0, 0, internal::kIq2Values, 0.0f},
     {Format::kIq3xxs, "iq3xxs", 16, Encoding::kCodes4, 0.25f, 0, 0, internal::kIq3xxsValues, 0.0f},
     {Format::kIq3s, "iq3s", 16, Encoding::kCodes4, 1.0f, 0, 0, internal::kIq3sValues, 0.0f},
+    {Format::kCodebook3, "codebook3", 8, Encoding::kCodes3, 1.0f, 0, 0, nullptr, 0.0f, true},
+    {Format::kCodebook4, "codebook4", 16, Encoding::kCodes4, 1.0f, 0, 0, nullptr, 0.0f, true},
 };
 inline constexpr std::size_t kFormatCount = sizeof(kFormats) / sizeof(kFormats[0]);
+
+// Tables of a matrix that has its own, and the values that these may hold. (-128 may not, so that kernels can multiply
+// them as signed bytes on every target.)
+inline constexpr std::size_t kMaxTables = 4;
+inline constexpr int kLowestOwnValue = -127, kHighestOwnValue = 127;
 
 constexpr const FormatInfo& Describe(Format format) { return kFormats[static_cast<std::size_t>(format)]; }
 constexpr bool IsFormat(Format format) { return static_cast<std::size_t>(format) < kFormatCount; }
@@ -217,7 +231,7 @@ struct MethodInfo {
   constexpr const ActivationInfo& activations() const { return Describe(kind); }
   constexpr bool looks_up() const { return activations().has_tables(); }
 
-  // L(q).
+  // L(q), unless the matrix has its own values.
   constexpr int integer(int q) const {
     return !looks_up() ? info().integer(q) : activations().base == 2 ? 2 * q - (info().levels - 1) : q - 1;
   }
@@ -230,9 +244,9 @@ struct MethodInfo {
   }
   // Without zeros, w / (scale * gain) = L(q) + start(), an integer.
   constexpr int start() const { return static_cast<int>((center() - info().default_zero) / gain()); }
-  // The smallest and the largest L(q).
-  constexpr int lowest() const { return Extreme(false); }
-  constexpr int highest() const { return Extreme(true); }
+  // The smallest and the largest L(q), of any matrix.
+  constexpr int lowest() const { return info().own_values ? kLowestOwnValue : Extreme(false); }
+  constexpr int highest() const { return info().own_values ? kHighestOwnValue : Extreme(true); }
 
  private:
   constexpr int Extreme(bool high) const {

@@ -146,7 +146,9 @@ enum {
   LUTRA_FORMAT_IQ1 = 11,  // ggml's grids, with their signs, as tables of 6 or 16 values
   LUTRA_FORMAT_IQ2 = 12,
   LUTRA_FORMAT_IQ3XXS = 13,
-  LUTRA_FORMAT_IQ3S = 14
+  LUTRA_FORMAT_IQ3S = 14,
+  LUTRA_FORMAT_CODEBOOK3 = 15,  // tables of 8 or 16 values of the matrix's own
+  LUTRA_FORMAT_CODEBOOK4 = 16
 };
 
 // The type of array elements.
@@ -189,6 +191,9 @@ typedef struct lutra_quantized_view {
   const uint16_t* super_scales;   // f16 [m x ceil(k / 256)] if scale_type is an integer type, or NULL
   const uint16_t* super_offsets;  // the same if zero_kind is LUTRA_ZERO_OFFSET, too, or NULL
   float matrix_scale;             // multiplies scales of type E8M0 or E4M3; 0 means 1
+  const int8_t* codebook;         // CODEBOOK3, CODEBOOK4: [codebook_tables x 8 or 16] values from -127 to 127
+  size_t codebook_tables;         // 1 to 4; 0 means 1
+  const uint8_t* table_choices;   // the table of each group, an array like scales; read if there are several tables
   const float* bias;              // [m] or NULL
   const uint32_t* order;          // [k] or NULL: the column of x that a column of codes multiplies
 } lutra_quantized_view;
@@ -200,6 +205,8 @@ typedef struct lutra_quantize_options {
   lutra_data_type scale_type;
   lutra_zero_kind zero_kind;
   lutra_data_type zero_type;  // of zeros: see QuantizedView::zero_type in lutra/matrix.h
+  const int8_t* codebook;     // as in lutra_quantized_view; copied
+  size_t codebook_tables;     // 1 to 4; 0 means 1
 } lutra_quantize_options;
 
 // A quantized matrix that owns its memory.
@@ -283,6 +290,7 @@ typedef struct lutra_packed_info {
   lutra_zero_kind zero_kind;
   lutra_data_type zero_type;  // of zeros: see QuantizedView::zero_type in lutra/matrix.h
   float matrix_scale;         // 1 if scale_type ignores it
+  size_t codebook_tables;     // 0 if the format is not CODEBOOK3 or CODEBOOK4
   bool has_bias;
   const char* target;      // a constant
   size_t bytes;            // read by a multiplication, with padding and scales, without the bias
@@ -295,7 +303,7 @@ typedef struct lutra_packed_info {
 LUTRA_C_API lutra_status lutra_pack(const lutra_quantized_view* w, const char* target, lutra_context* context,
                                     lutra_packed** packed) LUTRA_C_NOEXCEPT;
 
-// Restores the codes, scales, zeros, bias and order that were packed.
+// Restores the codes, scales, zeros, codebook, bias and order that were packed.
 LUTRA_C_API lutra_status lutra_unpack(const lutra_packed* packed, lutra_quantized** w) LUTRA_C_NOEXCEPT;
 
 // The properties of w. Texts are constants of the library.

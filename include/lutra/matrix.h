@@ -188,6 +188,12 @@ struct QuantizedView {
   // Scales of type kE8M0 or kE4M3 are multiplied by it, and the product is rounded to float (NVFP4's scale of a
   // tensor). Finite and not 0. Other types ignore it.
   float matrix_scale = 1.0f;
+  // Formats with own_values: tables of the values of codes, each [levels], from -127 to 127; 1 to kMaxTables tables. If
+  // there are several, each group has one: table_choices[] is its number, an array like scales[]. Other formats ignore
+  // these fields.
+  const std::int8_t* codebook = nullptr;
+  std::size_t codebook_tables = 1;
+  const std::uint8_t* table_choices = nullptr;
   const float* bias = nullptr;  // [M] or null
   // [K] or null: a permutation (GPTQ's act-order). Column j of the codes multiplies column order[j] of x. Groups are
   // consecutive columns of the codes.
@@ -219,6 +225,16 @@ constexpr std::size_t ScaleCount(const QuantizedView& w) {
 constexpr std::size_t SuperScaleCount(const QuantizedView& w) {
   return HasTwoLevels(w.scale_type) ? w.m * GroupsPerRow(w.k, kSuperGroup) : 0;
 }
+// The tables of w, whose format must be one; 0 if it has no values of its own.
+constexpr std::size_t TableCount(const QuantizedView& w) {
+  return Describe(w.format).own_values ? w.codebook_tables : 0;
+}
+// Values of codebook[].
+constexpr std::size_t CodebookSize(const QuantizedView& w) {
+  return TableCount(w) * static_cast<std::size_t>(Describe(w.format).levels);
+}
+// Whether w has table_choices[].
+constexpr bool HasTableChoices(const QuantizedView& w) { return TableCount(w) > 1; }
 // Bytes of an element of zeros[]; 0 if there are none.
 constexpr std::size_t ZeroSize(const QuantizedView& w) {
   return w.zero_kind == ZeroKind::kNone ? 0 : SizeOf(w.zero_type);
@@ -235,6 +251,7 @@ inline QuantizedView Rows(QuantizedView w, std::size_t begin, std::size_t end) {
   if (w.codes != nullptr) w.codes += begin * w.code_stride;
   w.scales = skip(w.scales, groups * SizeOf(w.scale_type));
   w.zeros = skip(w.zeros, groups * ZeroSize(w));
+  if (w.table_choices != nullptr) w.table_choices += groups;
   if (w.super_scales != nullptr) w.super_scales += super_groups;
   if (w.super_offsets != nullptr) w.super_offsets += super_groups;
   if (w.bias != nullptr) w.bias += begin;

@@ -1,6 +1,7 @@
 // SavePacked and LoadPacked: packed matrices in files or memory. A mapped file is multiplied without a copy.
 //
-//     page of 4096 bytes   magic, byte order, version, format, types, shape, layout, checksums; its own checksum last
+//     page of 4096 bytes   magic, byte order, version, format, types, shape, layout, codebook, checksums; its own
+//                          checksum last
 //     data                 PackedMatrix::bytes() bytes, laid out as layout/panels.h says
 //     bias                 M floats, if there is one
 //     order                K std::uint32_t, if there is one

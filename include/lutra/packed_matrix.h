@@ -33,6 +33,8 @@ struct PackedFields {
   ZeroKind zero_kind = ZeroKind::kNone;
   DataType zero_type = DataType::kF16;
   float matrix_scale = 1.0f;
+  std::size_t codebook_tables = 0;             // 0: the format has no own_values
+  std::int8_t codebook[kMaxTables * 16] = {};  // [codebook_tables][levels]
   Target target = nullptr;
   const std::uint8_t* data = nullptr;
   const float* bias = nullptr;
@@ -63,6 +65,10 @@ class LUTRA_API PackedMatrix {
   ZeroKind zero_kind() const { return fields_.zero_kind; }
   DataType zero_type() const { return fields_.zero_type; }
   float matrix_scale() const { return fields_.matrix_scale; }  // 1 if scale_type() ignores it
+  // The tables of a format with own_values, as in QuantizedView: [codebook_tables()][levels]. 0 for other formats.
+  std::size_t codebook_tables() const { return fields_.codebook_tables; }
+  const std::int8_t* codebook() const { return fields_.codebook; }
+  bool has_table_choices() const { return fields_.codebook_tables > 1; }
   bool has_bias() const { return fields_.bias != nullptr; }
   Target target() const { return fields_.target; }
 
@@ -92,12 +98,13 @@ class LUTRA_API PackedMatrix {
 //
 // Fails, with *packed unchanged, on null data of nonzero size, a stride below K, a group size or type that matrix.h
 // does not list, a code >= levels, a kUInt4 value above 15, scales, zeros or bias that are not finite, an order that is
-// not a permutation, sizes that overflow, and short memory.
+// not a permutation, a codebook that is null or holds -128, a choice of a table that it does not have, sizes that
+// overflow, and short memory.
 LUTRA_API Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* packed);
 inline Status Pack(const QuantizedView& w, PackedMatrix* packed) { return Pack(w, PackOptions{}, packed); }
 
-// Restores the codes, scales, zeros, bias and order that were packed, in their types. Thread-safe for different *w.
-// Fails, with *w unchanged, if memory is short.
+// Restores the codes, scales, zeros, codebook, bias and order that were packed, in their types. Thread-safe for
+// different *w. Fails, with *w unchanged, if memory is short.
 LUTRA_API Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w);
 
 }  // namespace LUTRA_ABI_NAMESPACE

@@ -84,6 +84,7 @@ inline constexpr std::size_t kMaxTileRows = 128;
 // MatMul by a plan of the caller. The result depends on plan.method only. Fails as MatMul does, and
 //   - if the format does not have plan.method, or x was not prepared for it;
 //   - if plan.unpack is false and the method has no kernel on packed codes (kDot with an encoding that has indices);
+//     but matrices whose groups choose among several tables are then unpacked;
 //   - if plan.token_block is not a positive multiple of 4, plan.panels is 0, or token_block * panels is above
 //     kMaxTileRows.
 LUTRA_API Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, const Plan& plan,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "lutra/export.h"
 #include "lutra/matrix.h"
@@ -19,6 +20,9 @@ struct QuantizeOptions {
   DataType scale_type = DataType::kF16;  // kF32, kF16 or kBF16
   ZeroKind zero_kind = ZeroKind::kNone;
   DataType zero_type = DataType::kF16;  // as QuantizedView::zero_type
+  // Formats with own_values: the tables, as in QuantizedView. They are copied.
+  const std::int8_t* codebook = nullptr;
+  std::size_t codebook_tables = 1;
 };
 
 // Quantizes weights[M x K] (row-major, row_stride elements from row to row, finite, at any address). For each group:
@@ -29,10 +33,12 @@ struct QuantizeOptions {
 //            exact (as ggml does); with zero points the range [min, max] is spread over all codes.
 //   tables   round to the nearest value of the table, whose lowest stands for the extreme weight; with float zero
 //            points or offsets the range [min, max] is spread over the table.
+//   codebook the same, but that the value of the largest magnitude stands for the extreme weight. Of several tables, a
+//            group gets the one with the least sum of squared errors.
 // Integer zero points of tables are 0. For int1 and ternary, zero points of a float type and offsets stand for the mean
 // of the group, and integer zero points are 0. The scale is rounded to scale_type first, and codes are chosen for the
 // rounded scale. Thread-safe. Fails, with *w unchanged, on weights that are null or not finite, a stride below K,
-// invalid options, sizes that overflow, and short memory.
+// invalid options or codebooks, sizes that overflow, and short memory.
 LUTRA_API Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride,
                           const QuantizeOptions& options, QuantizedMatrix* w);
 

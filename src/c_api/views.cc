@@ -41,7 +41,9 @@ static_assert(Same(LUTRA_FORMAT_IQ1, Format::kIq1));
 static_assert(Same(LUTRA_FORMAT_IQ2, Format::kIq2));
 static_assert(Same(LUTRA_FORMAT_IQ3XXS, Format::kIq3xxs));
 static_assert(Same(LUTRA_FORMAT_IQ3S, Format::kIq3s));
-static_assert(IsLast<Format>(LUTRA_FORMAT_IQ3S));
+static_assert(Same(LUTRA_FORMAT_CODEBOOK3, Format::kCodebook3));
+static_assert(Same(LUTRA_FORMAT_CODEBOOK4, Format::kCodebook4));
+static_assert(IsLast<Format>(LUTRA_FORMAT_CODEBOOK4));
 
 static_assert(Same(LUTRA_TYPE_F32, DataType::kF32));
 static_assert(Same(LUTRA_TYPE_F16, DataType::kF16));
@@ -86,7 +88,7 @@ lutra_status ToC(const Status& status) {
 QuantizedView FromC(const lutra_quantized_view& w) {
   QuantizedView view;
   auto& [format, m, k, codes, code_stride, group, scales, scale_type, zero_kind, zero_type, zeros, super_scales,
-         super_offsets, matrix_scale, bias, order] = view;
+         super_offsets, matrix_scale, codebook, codebook_tables, table_choices, bias, order] = view;
   format = FromC<Format>(w.format);
   m = w.m;
   k = w.k;
@@ -101,6 +103,9 @@ QuantizedView FromC(const lutra_quantized_view& w) {
   super_scales = w.super_scales;
   super_offsets = w.super_offsets;
   matrix_scale = w.matrix_scale == 0.0f ? 1.0f : w.matrix_scale;
+  codebook = w.codebook;
+  codebook_tables = w.codebook_tables == 0 ? 1 : w.codebook_tables;
+  table_choices = w.table_choices;
   bias = w.bias;
   order = w.order;
   return view;
@@ -108,7 +113,7 @@ QuantizedView FromC(const lutra_quantized_view& w) {
 
 lutra_quantized_view ToC(const QuantizedView& w) {
   const auto& [format, m, k, codes, code_stride, group, scales, scale_type, zero_kind, zero_type, zeros, super_scales,
-               super_offsets, matrix_scale, bias, order] = w;
+               super_offsets, matrix_scale, codebook, codebook_tables, table_choices, bias, order] = w;
   lutra_quantized_view view = {};
   view.format = static_cast<lutra_format>(format);
   view.m = m;
@@ -124,6 +129,9 @@ lutra_quantized_view ToC(const QuantizedView& w) {
   view.super_scales = super_scales;
   view.super_offsets = super_offsets;
   view.matrix_scale = matrix_scale;
+  view.codebook = codebook;
+  view.codebook_tables = codebook_tables;
+  view.table_choices = table_choices;
   view.bias = bias;
   view.order = order;
   return view;
@@ -131,12 +139,14 @@ lutra_quantized_view ToC(const QuantizedView& w) {
 
 QuantizeOptions FromC(const lutra_quantize_options& o) {
   QuantizeOptions options;
-  auto& [format, group, scale_type, zero_kind, zero_type] = options;
+  auto& [format, group, scale_type, zero_kind, zero_type, codebook, codebook_tables] = options;
   format = FromC<Format>(o.format);
   group = o.group;
   scale_type = FromC<DataType>(o.scale_type);
   zero_kind = FromC<ZeroKind>(o.zero_kind);
   zero_type = FromC<DataType>(o.zero_type);
+  codebook = o.codebook;
+  codebook_tables = o.codebook_tables == 0 ? 1 : o.codebook_tables;
   return options;
 }
 

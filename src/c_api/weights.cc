@@ -95,6 +95,7 @@ lutra_status lutra_packed_get(const lutra_packed* w, lutra_packed_info* info) no
   info->zero_kind = static_cast<lutra_zero_kind>(p.zero_kind());
   info->zero_type = static_cast<lutra_data_type>(p.zero_type());
   info->matrix_scale = p.matrix_scale();
+  info->codebook_tables = p.codebook_tables();
   info->has_bias = p.has_bias();
   info->target = lutra::TargetName(p.target());
   info->bytes = p.bytes();

@@ -102,6 +102,8 @@ internal::PackedFields internal::FieldsOf(const QuantizedView& w) {
   fields.zero_kind = w.zero_kind;
   fields.zero_type = w.zero_type;
   if (HasMatrixScale(w.scale_type)) fields.matrix_scale = w.matrix_scale;
+  fields.codebook_tables = TableCount(w);
+  if (w.codebook != nullptr) std::copy_n(w.codebook, CodebookSize(w), fields.codebook);
   fields.bytes = internal::PanelsIn(w.m) * internal::GeometryOf(w).panel_bytes;
   return fields;
 }

@@ -27,6 +27,7 @@ QuantizedView ShapeOf(const PackedMatrix& packed) {
   shape.zero_kind = packed.zero_kind();
   shape.zero_type = packed.zero_type();
   shape.matrix_scale = packed.matrix_scale();
+  shape.codebook_tables = std::max<std::size_t>(packed.codebook_tables(), 1);
   shape.order = packed.order();
   return shape;
 }
@@ -89,6 +90,7 @@ Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
 Status internal::UnpackFrom(const PackedMatrix& packed, Layout layout, QuantizedMatrix* w) {
   QuantizedMatrix result;
   LUTRA_RETURN_IF_ERROR(result.Allocate(ShapeOf(packed), packed.has_bias()));
+  std::copy_n(packed.codebook(), CodebookSize(result.view()), result.codebook());
   if (packed.has_bias()) std::memcpy(result.bias(), packed.bias(), packed.m() * sizeof(float));
   if (packed.order() != nullptr) std::memcpy(result.order(), packed.order(), packed.k() * sizeof(std::uint32_t));
 

@@ -70,12 +70,21 @@ class Machine {
 
   void Quantize() {
     const std::size_t m = input_.Size(70), k = input_.Size(300), stride = k + input_.Below(3);
-    lutra_quantize_options options = {PickEnum(input_, std::size(kFormats)), input_.Pick(kGroups), PickEnum(input_, 3),
-                                      PickEnum(input_, 3), 0};
+    lutra_quantize_options options = {PickEnum(input_, std::size(kFormats)),
+                                      input_.Pick(kGroups),
+                                      PickEnum(input_, 3),
+                                      PickEnum(input_, 3),
+                                      0,
+                                      nullptr,
+                                      0};
     constexpr lutra_data_type kIntegers[] = {LUTRA_TYPE_UINT8, LUTRA_TYPE_UINT4};
     options.zero_type = input_.Flag()   ? options.scale_type
                         : input_.Flag() ? input_.Pick(kIntegers)
                                         : PickEnum(input_, 7);
+    std::int8_t codebook[kMaxTables * 16];
+    for (std::int8_t& value : codebook) value = input_.Number<std::int8_t>();
+    options.codebook = input_.Rarely(32) ? nullptr : codebook;
+    options.codebook_tables = input_.Below(6);
     std::vector<float> weights(m * stride);
     Random random(input_.Byte());
     for (float& weight : weights) weight = random.Uniform(-1.0f, 1.0f);

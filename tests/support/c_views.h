@@ -22,6 +22,9 @@ inline lutra_quantized_view CView(const QuantizedView& w) {
   view.zeros = w.zeros;
   view.super_scales = w.super_scales;
   view.super_offsets = w.super_offsets;
+  view.codebook = w.codebook;
+  view.codebook_tables = w.codebook_tables;
+  view.table_choices = w.table_choices;
   view.bias = w.bias;
   view.order = w.order;
   return view;

@@ -35,6 +35,21 @@ inline std::vector<std::uint8_t> With(float bad, std::size_t at, DataType type, 
 // No permutation of anything but one column.
 inline constexpr std::uint32_t kFirstOnly[1000] = {};
 
+// Choices of which the first is of no table.
+struct FaultyChoices {
+  std::uint8_t choices[65536] = {kMaxTables};
+};
+inline constexpr FaultyChoices kFaultyChoices;
+inline constexpr std::int8_t kFaultyCodebook[kMaxTables * 16] = {0, 1, 2, 3, 4, 5, 6, 7, -127, -128};
+
+// Gives the view a format with own_values, and tables that it may have.
+inline void SetCodebook(QuantizedView& w, std::size_t tables) {
+  w.format = Format::kCodebook4;
+  w.codebook = kCodebook4;
+  w.codebook_tables = tables;
+  w.table_choices = nullptr;
+}
+
 inline const Fault<QuantizedView> kWeightFaults[] = {
     {"w.format", [](QuantizedView& w) { w.format = static_cast<Format>(kFormatCount); }},
     {"w.format", [](QuantizedView& w) { w.format = static_cast<Format>(255); }},
@@ -64,6 +79,12 @@ inline const Fault<QuantizedView> kWeightFaults[] = {
     {"w.scale_type", [](QuantizedView& w) { w.scale_type = static_cast<DataType>(77); }},
     {"w.zeros", [](QuantizedView& w) { w.zeros = nullptr; }},
     {"w.zero_kind", [](QuantizedView& w) { w.zero_kind = static_cast<ZeroKind>(5); }},
+    {"w.codebook_tables", [](QuantizedView& w) { SetCodebook(w, kMaxTables + 1); }},
+    {"w.codebook_tables", [](QuantizedView& w) { SetCodebook(w, kMax); }},
+    {"w.codebook", [](QuantizedView& w) { SetCodebook(w, 1), w.codebook = nullptr; }},
+    {"w.codebook", [](QuantizedView& w) { SetCodebook(w, 1), w.codebook = kFaultyCodebook; }},
+    {"w.table_choices", [](QuantizedView& w) { SetCodebook(w, 2); }},
+    {"w.table_choices", [](QuantizedView& w) { SetCodebook(w, 4), w.table_choices = kFaultyChoices.choices; }},
     {"w.order", [](QuantizedView& w) { w.order = kFirstOnly; }},
     {"", [](QuantizedView& w) { w.m = kMax; }},
     {"", [](QuantizedView& w) { w.m = kMax / 2; }},

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lutra/lutra.h"
+#include "support/codebooks.h"
 
 namespace lutra::test {
 
@@ -31,6 +32,10 @@ inline constexpr Golden kGolden[] = {
     {Format::kIq4nl, Precision::kInt16, 0x1f039b8e0c1797c0u},
     {Format::kFp4, Precision::kInt8, 0x401dd9571871be91u},
     {Format::kFp4, Precision::kInt16, 0xced1d69de0f16865u},
+    {Format::kCodebook3, Precision::kInt8, 0x6001a39689d4a49bu},
+    {Format::kCodebook3, Precision::kInt16, 0xfc6ab794c9a071efu},
+    {Format::kCodebook4, Precision::kInt8, 0x5639808293c7be85u},
+    {Format::kCodebook4, Precision::kInt16, 0x8c5a972d2559c69du},
 };
 
 // FNV-1a.
@@ -67,6 +72,7 @@ inline std::uint64_t ChecksumOf(Format format, Precision precision, Target targe
       options.scale_type = DataType::kF32;
       options.zero_kind = zero_kind;
       options.zero_type = DataType::kF32;
+      SetCodebook(&options);
       QuantizedMatrix q;
       PackedMatrix w;
       Activations prepared;

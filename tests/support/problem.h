@@ -14,6 +14,7 @@
 
 #include "lutra/layout/k_blocks.h"
 #include "lutra/lutra.h"
+#include "support/codebooks.h"
 #include "support/guarded.h"
 #include "support/names.h"
 
@@ -103,6 +104,7 @@ struct Case {
   DataType y_type = DataType::kF32;
   std::size_t gap = 0;  // elements between two rows of codes, x and y
   Data data = Data::kGaussian;
+  std::size_t tables = 0;          // of a format with own_values; 0: any number
   std::vector<float> scales = {};  // half of the scales, or super-scales, are taken from it, if there are any
   std::uint64_t seed = 1;
 };
@@ -124,6 +126,7 @@ inline std::ostream& operator<<(std::ostream& out, const Case& c) {
              << ", scales " << Name(c.scale_type) << (c.bias ? ", bias" : "") << (c.order ? ", order, " : ", ")
              << Name(c.precision) << ", x " << Name(c.x.type) << " per " << GroupName(c.x.scale_group) << ", y "
              << Name(c.y_type) << ", gap " << c.gap << ", data " << Name(c.data)
+             << (c.tables == 0 ? "" : ", tables " + std::to_string(c.tables))
              << (c.scales.empty() ? "" : ", special scales") << ", seed " << c.seed;
 }
 
@@ -208,6 +211,7 @@ class Problem {
     SetZeros(c.zeros, &w_);
     flipped_.resize(k);
     for (std::size_t j = 0; j < k; ++j) flipped_[j] = c.seed % 2 == 1 && random_.Below(2) == 1;
+    MakeCodebook();
     MakeCodes();
     MakeScales();
     if (c.bias) {
@@ -227,13 +231,15 @@ class Problem {
   const QuantizedView& w() const { return w_; }
   const ActivationView& x() const { return x_; }
   // The memory of the views. After a change it must be sealed again.
-  std::array<Guarded*, 9> Inputs() {
-    return {&codes_, &scales_, &zeros_, &super_scales_, &super_offsets_, &bias_, &order_, &data_, &x_scales_};
+  std::array<Guarded*, 11> Inputs() {
+    return {&codes_, &scales_, &zeros_,    &super_scales_, &super_offsets_, &bias_,
+            &order_, &data_,   &x_scales_, &codebook_,     &choices_};
   }
   // True as long as nobody else wrote to the inputs or around them.
   bool Intact() const {
     return codes_.Intact() && scales_.Intact() && zeros_.Intact() && super_scales_.Intact() &&
-           super_offsets_.Intact() && bias_.Intact() && order_.Intact() && data_.Intact() && x_scales_.Intact();
+           super_offsets_.Intact() && codebook_.Intact() && choices_.Intact() && bias_.Intact() && order_.Intact() &&
+           data_.Intact() && x_scales_.Intact();
   }
 
  private:
@@ -241,14 +247,49 @@ class Problem {
     return rows == 0 ? 0 : (rows - 1) * stride + width;
   }
 
-  void MakeCodes() {
+  // Tables of all values, mostly; or of a few, of one. Other formats get one that they ignore, so that tests may change
+  // the format of the view. Takes nothing from random_, so that matrices differ in nothing else.
+  void MakeCodebook() {
     const FormatInfo& f = Describe(w_.format);
-    const auto levels = static_cast<unsigned>(f.levels);
-    unsigned lowest = 0, highest = 0;  // codes of the extreme values
-    for (unsigned q = 0; q < levels; ++q) {
-      if (f.value(static_cast<int>(q)) < f.value(static_cast<int>(lowest))) lowest = q;
-      if (f.value(static_cast<int>(q)) > f.value(static_cast<int>(highest))) highest = q;
+    const auto levels = static_cast<std::size_t>(f.levels);
+    Random random(case_.seed + 1000);
+    if (f.own_values) w_.codebook_tables = case_.tables != 0 ? case_.tables : 1 + random.Below(kMaxTables);
+    const std::size_t size = f.own_values ? levels : 16;
+    codebook_ = Guarded(w_.codebook_tables * size);
+    w_.codebook = reinterpret_cast<const std::int8_t*>(codebook_.data());
+    for (std::size_t table = 0; table < w_.codebook_tables; ++table) {
+      std::uint8_t* const values = codebook_.data() + table * size;
+      const std::size_t distinct = random.Below(4) == 0 ? 1 + random.Below(3) : size;
+      for (std::size_t q = 0; q < size; ++q) {
+        values[q] = q < distinct ? static_cast<std::uint8_t>(random.Below(255) - 127) : values[random.Below(distinct)];
+      }
+      values[0] = static_cast<std::uint8_t>(random.Below(2) == 0 ? -127 : 127);
+      if (distinct > 1) values[1] = static_cast<std::uint8_t>(-static_cast<std::int8_t>(values[0]));
     }
+    if (!HasTableChoices(w_)) return;
+    choices_ = Guarded(ScaleCount(w_));
+    w_.table_choices = choices_.data();
+    for (std::size_t i = 0; i < choices_.size(); ++i) {
+      choices_.data()[i] = static_cast<std::uint8_t>(random.Below(w_.codebook_tables));
+    }
+  }
+
+  std::size_t GroupAt(std::size_t m, std::size_t k) const {
+    if (w_.group == kPerMatrix) return 0;
+    return w_.group == kPerRow ? m : m * GroupsPerRow(w_.k, w_.group) + k / w_.group;
+  }
+  // The code of the lowest or the highest value in a group.
+  int ExtremeCode(std::size_t group, bool low) const {
+    int extreme = 0;
+    for (int q = 1; q < Describe(w_.format).levels; ++q) {
+      const float value = ValueOf(w_, group, q), so_far = ValueOf(w_, group, extreme);
+      if (low ? value < so_far : value > so_far) extreme = q;
+    }
+    return extreme;
+  }
+
+  void MakeCodes() {
+    const auto levels = static_cast<unsigned>(Describe(w_.format).levels);
     codes_ = Guarded(Elements(w_.m, w_.k, w_.code_stride));
     w_.codes = codes_.data();
     const bool extreme = case_.data == Data::kExtreme || case_.data == Data::kLowDigit;
@@ -258,7 +299,8 @@ class Problem {
       for (std::size_t k = 0; k < w_.k; ++k, bits >>= 8) {
         if (k % 8 == 0) bits = random_.Bits();
         const bool low = (m % 2 == 1) != (case_.data == Data::kExtreme && flipped_[k]);
-        row[k] = static_cast<std::uint8_t>(extreme ? (low ? lowest : highest) : (bits & 255) * levels >> 8);
+        row[k] = static_cast<std::uint8_t>((bits & 255) * levels >> 8);
+        if (extreme) row[k] = static_cast<std::uint8_t>(ExtremeCode(GroupAt(m, k), low));
       }
     }
   }
@@ -407,7 +449,7 @@ class Problem {
   QuantizedView w_;
   ActivationView x_;
   std::vector<bool> flipped_;  // kExtreme: where x is negative
-  Guarded codes_, scales_, zeros_, super_scales_, super_offsets_, bias_, order_, data_, x_scales_;
+  Guarded codes_, scales_, zeros_, super_scales_, super_offsets_, codebook_, choices_, bias_, order_, data_, x_scales_;
 };
 
 }  // namespace lutra::test

@@ -82,6 +82,10 @@ inline void ExpectSame(const QuantizedView& actual, const QuantizedView& expecte
   ASSERT_EQ(actual.scale_type, expected.scale_type);
   ASSERT_EQ(actual.zero_kind, expected.zero_kind);
   ASSERT_EQ(ZeroSize(actual), ZeroSize(expected));
+  ASSERT_EQ(TableCount(actual), TableCount(expected));
+  if (TableCount(expected) != 0) {
+    EXPECT_EQ(std::memcmp(actual.codebook, expected.codebook, CodebookSize(expected)), 0) << "codebook";
+  }
   // Pack drops empty parts: scales where there are no weights, an order where K = 0, a bias where M = 0.
   const bool empty = expected.m == 0 || expected.k == 0;
   for (std::size_t m = 0; m < expected.m && !empty; ++m) {
@@ -93,6 +97,9 @@ inline void ExpectSame(const QuantizedView& actual, const QuantizedView& expecte
   EXPECT_EQ(bytes == 0 ? 0 : std::memcmp(actual.scales, expected.scales, bytes), 0) << "scales";
   if (expected.zero_kind != ZeroKind::kNone) {
     EXPECT_EQ(bytes == 0 ? 0 : std::memcmp(actual.zeros, expected.zeros, count * ZeroSize(expected)), 0) << "zeros";
+  }
+  if (HasTableChoices(expected) && !empty) {
+    EXPECT_EQ(std::memcmp(actual.table_choices, expected.table_choices, count), 0) << "choices of tables";
   }
   const std::size_t super_bytes = SuperScaleCount(expected) * sizeof(std::uint16_t);
   if (super_bytes != 0) {

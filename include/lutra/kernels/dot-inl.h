@@ -31,23 +31,58 @@ inline constexpr int kParts = static_cast<int>(4 / kLayout.blocks);  // vectors 
 inline constexpr std::size_t kPartBytes = 16 * kLayout.blocks, kPartRows = kPartBytes / 4;
 inline constexpr std::size_t kQuadBytes = 4 * kPanelRows, kChunkCodes = kQuads * kQuadBytes;
 
-// The byte that kernels multiply for a stored code: the code itself; the code minus 128, for a Dot of signed bytes; or
-// the code's entry in a table of 16 bytes.
+// The bytes that kernels multiply for stored codes: the codes themselves; the codes minus 128, for a Dot of signed
+// bytes; or their entries in a table of 16 bytes. Of takes vector kVector of the four vectors of rows in part `part`.
 struct StoredCodes {
   static constexpr bool kStored = true;
-  explicit HWY_INLINE StoredCodes(const std::uint8_t*) {}
-  HWY_INLINE V8 Of(V8 codes) const { return codes; }
+  explicit HWY_INLINE StoredCodes(const KBlock&, std::size_t /*part*/ = 0) {}
+  template <int kVector>
+  HWY_INLINE V8 Of(V8 codes) const {
+    return codes;
+  }
 };
 struct SignedCodes {
   static constexpr bool kStored = false;
-  explicit HWY_INLINE SignedCodes(const std::uint8_t*) {}
-  HWY_INLINE V8 Of(V8 codes) const { return hn::Xor(codes, hn::Set(D8(), 0x80)); }
+  explicit HWY_INLINE SignedCodes(const KBlock&, std::size_t /*part*/ = 0) {}
+  template <int kVector>
+  HWY_INLINE V8 Of(V8 codes) const {
+    return hn::Xor(codes, hn::Set(D8(), 0x80));
+  }
 };
 struct TableOfCodes {
   static constexpr bool kStored = false;
   V8 values;
-  explicit HWY_INLINE TableOfCodes(const std::uint8_t* table) : values(hn::LoadDup128(D8(), table)) {}
-  HWY_INLINE V8 Of(V8 codes) const { return hn::TableLookupBytes(values, codes); }
+  explicit HWY_INLINE TableOfCodes(const KBlock& b, std::size_t /*part*/ = 0)
+      : values(hn::LoadDup128(D8(), b.values)) {}
+  template <int kVector>
+  HWY_INLINE V8 Of(V8 codes) const {
+    return hn::TableLookupBytes(values, codes);
+  }
+};
+// Each row has one of four tables.
+struct TablesOfCodes {
+  static constexpr bool kStored = false;
+  FourTables tables;
+  V8 choices[4];
+  HWY_INLINE TablesOfCodes(const KBlock& b, std::size_t part) : tables(b.values) {
+    LUTRA_UNROLL
+    for (std::size_t v = 0; v < 4; ++v) {
+      const hn::Rebind<std::uint8_t, D32> bytes;  // one for each row
+      const V32 rows = hn::PromoteTo(D32(), hn::LoadU(bytes, b.choices + v * 16 + part * kPartRows));
+      choices[v] = FourTables::Choice(RepeatByte(rows));
+    }
+  }
+  template <int kVector>
+  HWY_INLINE V8 Of(V8 codes) const {
+    return tables.LookUp(codes, choices[kVector]);
+  }
+
+ private:
+  // Repeats the lowest byte of each 32-bit lane in all four.
+  static HWY_INLINE V8 RepeatByte(V32 lanes) {
+    const V32 two = hn::Or(lanes, hn::ShiftLeft<8>(lanes));
+    return hn::BitCast(D8(), hn::Or(two, hn::ShiftLeft<16>(two)));
+  }
 };
 
 // --- Packed codes to bytes (layout/encodings.h: FieldsOf).
@@ -101,8 +136,10 @@ template <Encoding kEncoding, int kQuad, class Codes>
 LUTRA_INLINE void UnpackPart(const std::uint8_t* lines, const Codes& codes_of, V8 (&codes)[4]) {
   UnpackLines<kEncoding, kQuad>(lines, codes[0], codes[1]);
   UnpackLines<kEncoding, kQuad>(lines + Describe(kEncoding).planes * 64, codes[2], codes[3]);
-  LUTRA_UNROLL
-  for (auto& code : codes) code = codes_of.Of(code);
+  codes[0] = codes_of.template Of<0>(codes[0]);
+  codes[1] = codes_of.template Of<1>(codes[1]);
+  codes[2] = codes_of.template Of<2>(codes[2]);
+  codes[3] = codes_of.template Of<3>(codes[3]);
 }
 
 // --- Products.
@@ -157,7 +194,7 @@ struct PackedDotKernel {
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const KBlock& b) {
     static_assert(kPanels == 1);
-    const Codes codes(b.values);
+    const Codes codes(b, 0);
     V32 sums[kVectors * kRows];
     StartSums<Sums, kRows>(b, sums);
     const std::uint8_t* x = b.x;
@@ -194,6 +231,9 @@ struct PackedDotKernel {
 
  private:
   static constexpr std::size_t kChunkBytes = kPlanes * kPlaneBytes;
+  // Quad 3 of codes of 3 bits shares lines with the other quads. With several tables, clang would keep a line of quad 2
+  // in a register, and copy other registers, which vpternlogd overwrites.
+  static constexpr bool kReloads = kPlanes == 3 && std::is_same_v<Codes, TablesOfCodes>;
 
   // Sums the products of one part over a run of chunks.
   template <int kRows>
@@ -223,6 +263,7 @@ struct PackedDotKernel {
       PrefetchAndAdd<0, kPart, kRows>(b, lines, x, codes, sums);
       PrefetchAndAdd<1, kPart, kRows>(b, lines, x, codes, sums);
       PrefetchAndAdd<2, kPart, kRows>(b, lines, x, codes, sums);
+      if constexpr (kReloads) KeepOrder(sums[(kPart + 1) * 4 * kRows - 1], lines);
       PrefetchAndAdd<3, kPart, kRows>(b, lines, x, codes, sums);
       AddParts<kPart + 1, kRows>(b, lines + kPartBytes, x, codes, sums);
     }

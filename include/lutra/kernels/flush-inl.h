@@ -51,7 +51,7 @@ inline constexpr std::size_t kPanelQparams = 2 * kPanelRows;
 // Arguments for one K-block, copied from MicroArgs. (The constructor copies word by word, as MicroArgs were written. A
 // load of two words would wait until both stores have reached L1: some 20 of the 500 cycles of a K-block.)
 struct KBlock {
-  const std::uint8_t *index, *x, *values;
+  const std::uint8_t *index, *x, *values, *choices;
   const float* qparams;
   const BlockScale* scales;
   std::size_t chunks, half_chunks;  // chunks of x; stored half chunks
@@ -64,6 +64,7 @@ struct KBlock {
       : index(a.index),
         x(a.x),
         values(a.values),
+        choices(a.choices),
         qparams(a.qparams),
         scales(a.scales),
         chunks(a.x_chunks),
@@ -99,6 +100,7 @@ HWY_INLINE void MultiplyBlocks(const MicroArgs& args, std::size_t panel) {
     if (left == 1) return;
     b.index += args.index_stride;
     b.qparams += args.qparams_stride;
+    b.choices += args.choice_stride;
     b.x += b.chunks * Kernel::Sums::kLimbs * b.x_stride;
     b.scales += args.scale_stride;
   }

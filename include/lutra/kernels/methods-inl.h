@@ -65,7 +65,7 @@ struct Operands {
                                : kLow >= Type::kLowest && kHigh <= Type::kHighest ? 0
                                                                                   : Type::kLowest - kLow;
   static constexpr int kLargest = kHigh + kBias > -(kLow + kBias) ? kHigh + kBias : -(kLow + kBias);
-  static constexpr bool kTable = kMethod.info().values != nullptr;
+  static constexpr bool kTable = kMethod.info().has_table();
   using Codes = std::conditional_t<kTable, TableOfCodes, std::conditional_t<kBias == -128, SignedCodes, StoredCodes>>;
 };
 // The table of operands for formats with a table of values.
@@ -85,7 +85,7 @@ template <Format kFormat, class Dot>
 alignas(16) inline constexpr CodeTable kCodes = FindCodes<kFormat, Dot>();
 template <Format kFormat, class Dot>
 constexpr const std::uint8_t* TableOf() {
-  if constexpr (Operands<kFormat, Dot>::kTable) return kCodes<kFormat, Dot>.bytes;
+  if constexpr (Describe(kFormat).values != nullptr) return kCodes<kFormat, Dot>.bytes;
   return nullptr;
 }
 
@@ -151,12 +151,28 @@ constexpr MethodKernel DotMethod() {
           TableOf<kFormat, Dot>()};
 }
 
+// The method of a matrix in which each group has one of several tables.
+template <Format kFormat, Precision kPrecision, class Dot>
+constexpr MethodKernel ChoiceMethod() {
+  constexpr Encoding kEncoding = Describe(kFormat).encoding;
+  MethodKernel kernel = DotMethod<kFormat, kPrecision, Dot>();
+  kernel.packed = {};
+#if LUTRA_VECTOR_SCOPE
+  kernel.packed =
+      MicroKernelOf<PackedDotKernel<kEncoding, TablesOfCodes, typename Operands<kFormat, Dot>::Type, kPrecision>>();
+#endif
+  kernel.unpack = &ChoiceUnpacker<kEncoding>::Unpack;
+  kernel.unpacked_bytes = &ChoiceUnpacker<kEncoding>::Bytes;
+  return kernel;
+}
+
 // --- The table of kernels.
 
 template <Format kFormat, Precision kPrecision, class Dot>
 constexpr void SetMethods(TargetKernels& kernels) {
   auto& methods = kernels.methods[static_cast<std::size_t>(kFormat)][static_cast<std::size_t>(kPrecision)];
   methods[1] = DotMethod<kFormat, kPrecision, Dot>();
+  if constexpr (Describe(kFormat).own_values) methods[2] = ChoiceMethod<kFormat, kPrecision, Dot>();
   if constexpr (Describe(kFormat).stored().has_indices()) {
     methods[0] = LookupMethod<kFormat, kPrecision>();
   } else {

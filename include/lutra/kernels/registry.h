@@ -72,6 +72,9 @@ struct MicroArgs {
   std::int32_t start;          // sums start from start * (sum of x)
   std::size_t run_chunks;      // chunks whose products fit 16-bit sums
   const std::uint8_t* values;  // [16] what a kernel multiplies for each code, or null: the code itself
+  // With several tables: values are [kMaxTables][16], and choices the table of each of kPanelRows rows, or null.
+  const std::uint8_t* choices;
+  std::size_t choice_stride;  // from a K-block to the next
 };
 using MicroFunction = void (*)(const MicroArgs& args);
 
@@ -101,7 +104,12 @@ struct MethodKernel {
   std::size_t panels;          // interleaved panels that a tile takes side by side, at most
   std::int32_t bias;           // kernels multiply L(q) + bias for a code q
   std::size_t run_chunks;      // MicroArgs
-  const std::uint8_t* values;  // MicroArgs
+  const std::uint8_t* values;  // MicroArgs; null, too, if the matrix has its own
+};
+
+// What kernels multiply for the codes of a matrix that has its own values: [table][code] L(q) + MethodKernel::bias.
+struct OwnValues {
+  alignas(64) std::uint8_t bytes[kMaxTables][16];
 };
 
 // --- Tiles
@@ -117,7 +125,8 @@ struct TileArgs {
   bool unpack;           // unpack each K-block to memory
   std::size_t prefetch;  // distance in bytes; 0: none
   float matrix_scale = 1.0f;
-  float* tile;  // [panel][row][kPanelRows], overwritten
+  const std::uint8_t* own_values = nullptr;  // OwnValues::bytes, if the format has own_values
+  float* tile;                               // [panel][row][kPanelRows], overwritten
 };
 using TileFunction = void (*)(const TileArgs& args);
 
@@ -169,7 +178,8 @@ struct TargetInfo {
   std::size_t l2_bytes;  // of a core; used where the system does not tell the size
 };
 
-inline constexpr std::size_t kMethodsPerFormat = 2;  // the activation kind of its encoding, and integers
+// The activation kind of its encoding; integers; integers with a table for each group.
+inline constexpr std::size_t kMethodsPerFormat = 3;
 
 // The kernels of a target: one method for each format, precision and activation kind.
 struct TargetKernels {
@@ -179,8 +189,8 @@ struct TargetKernels {
   TileFunction tile;
   StoreFunction store;
 
-  const MethodKernel& method(Format format, ActivationKind kind, Precision precision) const {
-    const std::size_t which = kind == MethodOf(format).kind ? 0 : 1;
+  const MethodKernel& method(Format format, ActivationKind kind, Precision precision, bool choices = false) const {
+    const std::size_t which = choices ? 2 : kind == MethodOf(format).kind ? 0 : 1;
     return methods[static_cast<std::size_t>(format)][static_cast<std::size_t>(precision)][which];
   }
 };

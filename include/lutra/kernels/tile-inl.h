@@ -94,6 +94,7 @@ class PanelReader {
                  a.kernel->method.gain(),
                  a.kernel->method.center(),
                  a.kernel->method.gain() * a.matrix_scale},
+        choice_(g_.scheme.table_choice()),
         load_groups_(LoaderOf(g_.scheme.fields[0].type)),
         most_(HWY_MAX(g_.blocks_per_batch, HWY_MIN(kMaxBlocksPerBatch, BlocksAtOnce(unpacked_stride)))),
         next_(a.panels) {}
@@ -111,6 +112,8 @@ class PanelReader {
     args.qparams_stride = own_group_ ? kMaxInterleavedPanels * kPanelQparams : 0;
     if (blocks_left_ == 0) LoadBatch(own_group_ ? args.blocks : 1);
     blocks_left_ -= args.blocks;
+    args.choices = choices_;
+    args.choice_stride = choice_ != nullptr && own_group_ ? stride_ : 0;
     args.index = next_ + a_.first * kPlaneBytes;
     next_ += (args.blocks - 1) * args.index_stride + a_.interleaved * last.bytes;
   }
@@ -137,6 +140,7 @@ class PanelReader {
     load_groups_(qparams_, next_ + a_.first * qparams_.group_bytes, groups, a_.panel_count, floats_.super_group,
                  floats_.groups);
     if (paired_) LoadPaired(groups);
+    if (choice_ != nullptr) choices_ = next_ + a_.first * qparams_.group_bytes + choice_->offset;
     next_ += a_.interleaved * qparams_.group_bytes;
     blocks_left_ = groups * g_.blocks_per_group;
     groups_left_ -= groups;
@@ -170,9 +174,11 @@ class PanelReader {
   const bool paired_;         // zero points are packed with super-groups
   const std::size_t stride_;  // from a K-block of a batch to the next
   const QparamArgs qparams_;
+  const QparamField* const choice_;  // null if the matrix does not have several tables
   const LoadGroupsFunction load_groups_;
   const std::size_t most_;                   // K-blocks of a batch at most
   const std::uint8_t* next_;                 // the bytes that are read next
+  const std::uint8_t* choices_ = nullptr;    // of the first group of the batch
   const std::uint8_t* super_at_ = nullptr;   // qparams of the super-group, of the first panel
   std::size_t super_ = 0, super_bytes_ = 0;  // the next super-group; bytes from panel to panel
   std::size_t blocks_left_ = 0;              // K-blocks whose qparams are loaded
@@ -182,9 +188,11 @@ class PanelReader {
 // Unpacks the K-blocks of a batch to `to`, `stride` bytes apart.
 HWY_INLINE void UnpackBatch(const TileArgs& a, std::size_t stride, std::uint8_t* to, MicroArgs& args) {
   MicroArgs from = args;
-  for (std::size_t i = 0; i < args.blocks; ++i, from.index += args.index_stride, to += stride) {
+  for (std::size_t i = 0; i < args.blocks; ++i, to += stride) {
     if (i + 1 == args.blocks) from.half_chunks = args.last_half_chunks, from.x_chunks = args.last_chunks;
     a.kernel->unpack(from, a.panel_count, to);
+    from.index += args.index_stride;
+    from.choices += args.choice_stride;
   }
 }
 
@@ -198,7 +206,7 @@ inline void Tile(const TileArgs& a) {
   args.center = g.scheme.zero() == nullptr ? 0 : kPanelRows;
   args.start = (args.center != 0 ? 0 : method.start()) - kernel.bias;
   args.run_chunks = kernel.run_chunks;
-  args.values = kernel.values;
+  args.values = a.own_values != nullptr ? a.own_values : kernel.values;
   args.tile_stride = a.rows * kPanelRows;
   args.prefetch = a.prefetch;
   args.panel_count = a.panel_count;

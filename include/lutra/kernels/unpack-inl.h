@@ -21,15 +21,19 @@ namespace LUTRA_KERNELS_NAMESPACE {
 
 // --- Codes of 3 to 8 bits.
 
-// Unpacks quad kQuad of each row of a chunk.
+// Unpacks quad kQuad of the rows of a part, or of each row, of a chunk.
+template <Encoding kEncoding, int kQuad, class Codes>
+HWY_INLINE void UnpackQuadOfPart(const std::uint8_t* lines, const Codes& codes_of, std::uint8_t* to) {
+  V8 codes[4];
+  UnpackPart<kEncoding, kQuad>(lines, codes_of, codes);
+  LUTRA_UNROLL
+  for (std::size_t v = 0; v < 4; ++v) hn::Store(codes[v], D8(), to + kQuad * kQuadBytes + v * 64);
+}
 template <Encoding kEncoding, int kQuad, class Codes>
 HWY_INLINE void UnpackQuad(const std::uint8_t* lines, const Codes& codes_of, std::uint8_t* to) {
   LUTRA_UNROLL
   for (std::size_t at = 0; at < 64; at += kPartBytes) {
-    V8 codes[4];
-    UnpackPart<kEncoding, kQuad>(lines + at, codes_of, codes);
-    LUTRA_UNROLL
-    for (std::size_t v = 0; v < 4; ++v) hn::Store(codes[v], D8(), to + kQuad * kQuadBytes + v * 64 + at);
+    UnpackQuadOfPart<kEncoding, kQuad>(lines + at, codes_of, to + at);
   }
 }
 
@@ -39,7 +43,7 @@ struct CodeUnpacker {
 
   static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
     const KBlock b(args);
-    const Codes codes(b.values);
+    const Codes codes(b);
     constexpr std::size_t kPlanes = Describe(kEncoding).planes;
     const std::uint8_t* lines = b.index;
     for (std::size_t chunk = 0; chunk < b.chunks; ++chunk) {
@@ -50,6 +54,31 @@ struct CodeUnpacker {
       UnpackQuad<kEncoding, 3>(lines, codes, to);
       lines += kPlanes * kPlaneBytes;
       to += kChunkCodes;
+    }
+  }
+};
+
+// Unpacks codes of which each row has one of four tables: part by part, because the choices of a part fill registers.
+template <Encoding kEncoding>
+struct ChoiceUnpacker {
+  static std::size_t Bytes(std::size_t, std::size_t x_chunks) { return x_chunks * kChunkCodes; }
+
+  static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
+    const KBlock b(args);
+    constexpr std::size_t kPlanes = Describe(kEncoding).planes;
+    for (std::size_t at = 0; at < b.chunks * kPlanes * kPlaneBytes; at += 64) b.Prefetch(b.index + at);
+    for (std::size_t part = 0; part < kParts; ++part) {
+      const TablesOfCodes codes(b, part);
+      const std::uint8_t* lines = b.index + part * kPartBytes;
+      std::uint8_t* chunk_to = to + part * kPartBytes;
+      for (std::size_t chunk = 0; chunk < b.chunks; ++chunk) {
+        UnpackQuadOfPart<kEncoding, 0>(lines, codes, chunk_to);
+        UnpackQuadOfPart<kEncoding, 1>(lines, codes, chunk_to);
+        UnpackQuadOfPart<kEncoding, 2>(lines, codes, chunk_to);
+        UnpackQuadOfPart<kEncoding, 3>(lines, codes, chunk_to);
+        lines += kPlanes * kPlaneBytes;
+        chunk_to += kChunkCodes;
+      }
     }
   }
 };

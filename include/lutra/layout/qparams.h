@@ -20,7 +20,7 @@ namespace internal {
 inline constexpr std::size_t kPanelRows = 64;  // MR: rows of W in a panel
 
 // What a qparam means; QuantizedView (matrix.h) has the formulas.
-enum class QparamRole : std::uint8_t { kScale, kZeroPoint, kOffset, kSuperScale, kSuperOffset };
+enum class QparamRole : std::uint8_t { kScale, kZeroPoint, kOffset, kTableChoice, kSuperScale, kSuperOffset };
 
 // One array of qparams.
 struct QparamField {
@@ -36,7 +36,7 @@ struct QparamField {
 
 // All qparams of a matrix: of each group, then of each super-group.
 struct QparamScheme {
-  QparamField fields[4];
+  QparamField fields[5];
   std::size_t count = 0;
   std::size_t group_bytes = 0;  // of a panel and group
   std::size_t super_bytes = 0;  // of a panel and super-group, without paired fields
@@ -44,7 +44,18 @@ struct QparamScheme {
   constexpr const QparamField* begin() const { return fields; }
   constexpr const QparamField* end() const { return fields + count; }
   // The zero points or offsets of groups; null if there are none.
-  constexpr const QparamField* zero() const { return count > 1 && !fields[1].super() ? fields + 1 : nullptr; }
+  constexpr const QparamField* zero() const {
+    const bool has_zero =
+        count > 1 && (fields[1].role == QparamRole::kZeroPoint || fields[1].role == QparamRole::kOffset);
+    return has_zero ? fields + 1 : nullptr;
+  }
+  // The tables that groups use; null if the matrix does not have several.
+  constexpr const QparamField* table_choice() const {
+    for (const QparamField& field : *this) {
+      if (field.role == QparamRole::kTableChoice) return &field;
+    }
+    return nullptr;
+  }
   constexpr bool has_paired() const { return zero() != nullptr && zero()->paired; }
   constexpr bool has_super_groups() const { return super_bytes != 0 || has_paired(); }
 
@@ -77,8 +88,8 @@ struct QparamScheme {
   }
 };
 
-// The scheme for scales and zeros of these types.
-constexpr QparamScheme SchemeOf(DataType scale_type, ZeroKind zero_kind, DataType zero_type) {
+// The scheme for scales and zeros of these types; `choices`: with a table per group.
+constexpr QparamScheme SchemeOf(DataType scale_type, ZeroKind zero_kind, DataType zero_type, bool choices = false) {
   QparamScheme scheme{};
   const bool offsets = zero_kind == ZeroKind::kOffset;
   const QparamRole role = offsets ? QparamRole::kOffset : QparamRole::kZeroPoint;
@@ -91,6 +102,7 @@ constexpr QparamScheme SchemeOf(DataType scale_type, ZeroKind zero_kind, DataTyp
   } else {
     scheme.AddPaired(role, zero_type);
   }
+  if (choices) scheme.Add(QparamRole::kTableChoice, DataType::kUInt8);
   if (HasTwoLevels(scale_type)) {
     scheme.AddSuper(QparamRole::kSuperScale, DataType::kF16);
     if (offsets) scheme.AddSuper(QparamRole::kSuperOffset, DataType::kF16);
@@ -98,7 +110,9 @@ constexpr QparamScheme SchemeOf(DataType scale_type, ZeroKind zero_kind, DataTyp
   return scheme;
 }
 
-constexpr QparamScheme SchemeOf(const QuantizedView& w) { return SchemeOf(w.scale_type, w.zero_kind, w.zero_type); }
+constexpr QparamScheme SchemeOf(const QuantizedView& w) {
+  return SchemeOf(w.scale_type, w.zero_kind, w.zero_type, HasTableChoices(w));
+}
 
 // The array of a view that holds a field.
 inline const void* ArrayOf(const QuantizedView& w, QparamRole role) {
@@ -108,6 +122,8 @@ inline const void* ArrayOf(const QuantizedView& w, QparamRole role) {
     case QparamRole::kZeroPoint:
     case QparamRole::kOffset:
       return w.zeros;
+    case QparamRole::kTableChoice:
+      return w.table_choices;
     case QparamRole::kSuperScale:
       return w.super_scales;
     case QparamRole::kSuperOffset:

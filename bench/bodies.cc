@@ -160,6 +160,22 @@ void BenchmarkRmsNorm(benchmark::State& state, const Case& c) {
       });
 }
 
+void BenchmarkHadamard(benchmark::State& state, const Case& c) {
+  PackedMatrix w;
+  if (const Status status = PackOneRow(c, &w); !status.ok()) return state.SkipWithError(status.message().c_str());
+  Operands operands(c);
+  std::vector<float> signs(kK, 1.0f), transformed(c.n * kK);
+  for (std::size_t k = 0; k < kK; k += 3) signs[k] = -1.0f;
+  const Hadamard hadamard = {signs.data(), 1024};
+  const ActivationView apart(transformed.data(), c.n, kK);
+  Compare(
+      state, [&] { return PrepareHadamard(operands.x, hadamard, w, c.precision, operands.context, &operands.tables); },
+      [&] {
+        ScalarHadamard(operands.x_data.data(), hadamard, c.n, kK, transformed.data());
+        return Prepare(apart, w, c.precision, operands.context, &operands.tables);
+      });
+}
+
 void BenchmarkScalar(benchmark::State& state, Format format, std::size_t n) {
   QuantizedMatrix w;
   if (const Status status = RandomWeights(format, kM, kK, {}, &w); !status.ok()) {

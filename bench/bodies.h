@@ -30,6 +30,7 @@ void BenchmarkPrepare(benchmark::State& state, const Case& c);
 void BenchmarkSharing(benchmark::State& state, const Case& c);
 // Normalizing and preparing x.
 void BenchmarkRmsNorm(benchmark::State& state, const Case& c);
+void BenchmarkHadamard(benchmark::State& state, const Case& c);
 // Plain loops without Lutra.
 void BenchmarkScalar(benchmark::State& state, Format format, std::size_t n);
 

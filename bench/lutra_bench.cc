@@ -8,6 +8,9 @@
 //                                       one token times Q, K and V: x prepared once for all three, or for each
 //   prepare_rmsnorm/<int1|int4|ternary>/K:4096/N:<n>/target:<name>
 //                                       x normalized by PrepareRmsNorm, or by a plain loop before Prepare
+//   prepare_hadamard/<int1|int4|ternary>/K:4096/N:<n>/target:<name>
+//                                       x transformed by PrepareHadamard in blocks of 1024, or by plain loops before
+//                                       Prepare
 //   dispatch/<thread_pool|openmp|tbb>/threads:2                                  what an executor adds to 8 tasks
 //
 // Some have /threads:2; and before /threads: /group:32, /group:64, /precision:int16, /method:dot (codes unpacked to
@@ -97,6 +100,7 @@ void RegisterPrepare(Target target) {
       const Case c{format, target, n, Residence::kCache};
       benchmark::RegisterBenchmark(("prepare/" + what).c_str(), BenchmarkPrepare, c);
       benchmark::RegisterBenchmark(("prepare_rmsnorm/" + what).c_str(), BenchmarkRmsNorm, c);
+      benchmark::RegisterBenchmark(("prepare_hadamard/" + what).c_str(), BenchmarkHadamard, c);
     }
   }
   for (const Format format : {Format::kInt2, Format::kInt4, Format::kTernary}) {

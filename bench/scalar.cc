@@ -45,4 +45,23 @@ void ScalarRmsNorm(const float* x, const RmsNorm& norm, std::size_t n, std::size
   }
 }
 
+void ScalarHadamard(const float* x, const Hadamard& hadamard, std::size_t n, std::size_t k, float* out) {
+  const std::size_t block = hadamard.block;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(block));
+  for (std::size_t i = 0; i < n * k; i += block, x += block, out += block) {
+    const float* signs = hadamard.signs + i % k;
+    for (std::size_t j = 0; j < block; ++j) out[j] = x[j] * (signs[j] * scale);
+    for (std::size_t distance = 1; distance < block; distance *= 2) {
+      for (std::size_t begin = 0; begin < block; begin += 2 * distance) {
+        float *const lower = out + begin, *const upper = lower + distance;
+        for (std::size_t j = 0; j < distance; ++j) {
+          const float a = lower[j], b = upper[j];
+          lower[j] = a + b;
+          upper[j] = a - b;
+        }
+      }
+    }
+  }
+}
+
 }  // namespace lutra::bench

@@ -31,9 +31,10 @@ struct ActivationAccess {
     return {x.data_.data(), RowBytes(Describe(x.kind()), g, x.precision()), x.scales_.as<internal::BlockScale>()};
   }
 
-  // Prepares x, or, if `norm` is not null, x normalized, as the activation kind `kind`.
-  static Status Prepare(const ActivationView& x, const RmsNorm* norm, const PackedMatrix& w, Precision precision,
-                        Choice choice, ActivationKind kind, Context& context, Activations* activations);
+  // Prepares x, transformed, as the activation kind `kind`.
+  static Status Prepare(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
+                        Precision precision, Choice choice, ActivationKind kind, Context& context,
+                        Activations* activations);
 };
 
 inline internal::Geometry GeometryOf(const PackedMatrix& w, ActivationKind kind) {

@@ -7,6 +7,7 @@
 #include "float_mode.h"
 #include "load_float.h"
 #include "lutra/buffer.h"
+#include "lutra/kernels/fma.h"
 #include "lutra/layout/k_blocks.h"
 #include "scales.h"
 #include "validate.h"
@@ -103,22 +104,50 @@ float InverseRms(const ActivationView& x, std::size_t n, float epsilon) {
   return static_cast<float>(1.0 / std::sqrt(sums[0] / static_cast<double>(x.k) + double{epsilon}));
 }
 
+// Rows of W that ReferenceMatMul multiplies with each element of x: loading that takes longer than a product.
+constexpr std::size_t kRows = 8;
+
+// out[block]: elements `begin` and above of row n of x, transformed.
+void TransformBlock(const ActivationView& x, const Hadamard& hadamard, std::size_t n, std::size_t begin, float* out) {
+  for (std::size_t i = 0; i < hadamard.block; ++i) {
+    out[i] = X(x, n, begin + i) * (hadamard.signs != nullptr ? hadamard.signs[begin + i] : 1.0f);
+  }
+  for (std::size_t distance = 1; distance < hadamard.block; distance *= 2) {
+    for (std::size_t i = 0; i < hadamard.block; ++i) {
+      if ((i & distance) != 0) continue;
+      const float a = out[i], b = out[i + distance];
+      out[i] = a + b;
+      out[i + distance] = a - b;
+    }
+  }
+  const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(hadamard.block)));
+  for (std::size_t i = 0; i < hadamard.block; ++i) out[i] *= scale;
+}
+
 }  // namespace
 
 Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* y) {
   const internal::FloatMode mode;
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y, "y"));
   Buffer buffer;
-  if (!buffer.Reserve(w.k * sizeof(double))) return Status::OutOfMemory("y");
-  auto* const row = buffer.as<double>();
-  for (std::size_t m = 0; m < w.m; ++m) {
-    for (std::size_t k = 0; k < w.k; ++k) {
-      row[k] = WeightAt<double>(w, m, k, ValueAt(w, m, k, w.codes[m * w.code_stride + k]));
+  if (!buffer.Reserve(w.k * kRows * sizeof(double))) return Status::OutOfMemory("y");
+  auto* const weights = buffer.as<double>();  // [K][kRows]
+  for (std::size_t begin = 0; begin < w.m; begin += kRows) {
+    const std::size_t rows = std::min(kRows, w.m - begin);
+    for (std::size_t row = 0; row < rows; ++row) {
+      const std::size_t m = begin + row;
+      for (std::size_t k = 0; k < w.k; ++k) {
+        weights[k * kRows + row] = WeightAt<double>(w, m, k, ValueAt(w, m, k, w.codes[m * w.code_stride + k]));
+      }
     }
     for (std::size_t n = 0; n < x.n; ++n) {
-      double sum = BiasAt(w, m);
-      for (std::size_t k = 0; k < w.k; ++k) sum += row[k] * X(w, x, n, k);
-      y[n * w.m + m] = sum;
+      double sums[kRows] = {};
+      for (std::size_t row = 0; row < rows; ++row) sums[row] = BiasAt(w, begin + row);
+      for (std::size_t k = 0; k < w.k; ++k) {
+        const double of_x = X(w, x, n, k);
+        for (std::size_t row = 0; row < rows; ++row) sums[row] += weights[k * kRows + row] * of_x;
+      }
+      std::copy(sums, sums + rows, y + n * w.m + begin);
     }
   }
   return {};
@@ -146,8 +175,8 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, Act
         if (w.zero_kind == ZeroKind::kNone) {  // in units of the gain, a power of two, center - zero is an integer too
           sum += method.start() * block.sum;
         }
-        to = std::fma(scale, static_cast<float>(sum) * block.unit, to);
-        if (w.zero_kind != ZeroKind::kNone) to = std::fma(CenterAt(w, method, m, begin), sum_of_x, to);
+        to = internal::Fma(scale, static_cast<float>(sum) * block.unit, to);
+        if (w.zero_kind != ZeroKind::kNone) to = internal::Fma(CenterAt(w, method, m, begin), sum_of_x, to);
       }
     }
     if (w.bias != nullptr) {
@@ -156,6 +185,41 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, Act
   }
   return {};
 }
+
+namespace {
+
+// What the bound takes from the format and its method.
+struct Reach {
+  explicit Reach(const MethodInfo& method)
+      : gain(method.gain()), largest(gain * std::max(method.highest(), -method.lowest())) {
+    const MethodInfo values{method.format, ActivationKind::kIntegers};
+    lowest = method.info().unit * static_cast<float>(values.lowest());
+    highest = method.info().unit * static_cast<float>(values.highest());
+  }
+  double gain, largest;   // the largest |gain * L(q)|
+  float lowest, highest;  // of the values
+};
+
+// What the bound takes from a K-block of a row of x.
+struct BlockOfX {
+  BlockOfX(const QuantizedView& w, const ActivationView& x, const ActivationInfo& activations, std::size_t n,
+           std::size_t begin_k, std::size_t end_k)
+      : begin(begin_k), end(end_k) {
+    const auto g = static_cast<std::size_t>(activations.g);
+    for (std::size_t k = begin; k < end; k += g) {
+      double index_sum = 0;
+      for (std::size_t j = k; j < std::min(k + g, end); ++j) {
+        const double modulus = std::fabs(double{X(w, x, n, j)});
+        largest = std::max(largest, modulus);
+        index_sum += modulus;
+      }
+      largest_sum = std::max(largest_sum, index_sum);
+      sum += index_sum;
+    }
+  }
+  std::size_t begin, end;
+  double largest = 0, largest_sum = 0, sum = 0;  // |x|, its sum over g weights, its sum
+};
 
 // The error of y[n, m] has these parts, K-block by K-block, with s = |scale|:
 //
@@ -170,58 +234,52 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, Act
 //                roundings of the running sum y per K-block. CenterAt gives the center.
 //   underflow    a unit or product below the normal range errs by the smallest subnormal, times the integers that
 //                multiply it.
+// The sum of these parts for one K-block; a term of floats errs by `float_error` times the term.
+double BlockError(const QuantizedView& w, const MethodInfo& method, const Reach& reach, Precision precision,
+                  const BlockOfX& x, std::size_t m, double float_error) {
+  constexpr double kSmallest = 0x1p-149;
+  const bool tables = method.looks_up() && precision == Precision::kInt8;
+  const double scale = std::fabs(double{ScaleAt(w, m, x.begin)}),
+               center = std::fabs(double{CenterAt(w, method, m, x.begin)});
+  const auto count = static_cast<double>(x.end - x.begin);
+  // A subnormal scale * gain errs by half a bit; that error is multiplied with `integers` times x.
+  const double zero = w.zero_kind == ZeroKind::kOffset ? 0.0 : double{ZeroAt(w, m, x.begin)};
+  const double integers = (reach.largest + std::fabs(method.center() - zero)) / reach.gain;
+  const double step = x.largest_sum / 127;
+  const double unit = tables                           ? step / 256
+                      : precision == Precision::kInt16 ? x.largest / ExactLimit(method.activations())
+                                                       : x.largest / 127;
+  const double indices = std::ceil(count / method.activations().g);
+  const double lookups = tables ? (scale * reach.largest * indices + center / 31) * step / 2 : 0.0;
+  const double weight = std::max(std::fabs(WeightAt<double>(w, m, x.begin, reach.lowest)),
+                                 std::fabs(WeightAt<double>(w, m, x.begin, reach.highest)));
+  const double rounding = weight * count * unit / 2;
+  const double moduli = x.sum + count * unit, terms = (scale * reach.largest + center) * moduli;
+  // The integers of x are at most 2^14 per weight; they multiply the half bit by which a subnormal unit errs.
+  const double underflow =
+      ((scale * reach.largest + center) * count * 0x1p14 + (1 + integers) * moduli + 2) * kSmallest;
+  return lookups + rounding + float_error * terms + underflow;
+}
+
+}  // namespace
+
 Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision, ActivationKind kind,
                            double* bound) {
   const internal::FloatMode mode;
   LUTRA_RETURN_IF_ERROR(Validate(w, x, bound, "bound"));
   const FormatInfo& f = Describe(w.format);
   const MethodInfo method{w.format, kind};
-  const double gain = method.gain();
-  const auto g = static_cast<std::size_t>(method.activations().g);
-  const double reach = gain * std::max(method.highest(), -method.lowest());  // the largest |gain * L(q)|
-  const bool tables = method.looks_up() && precision == Precision::kInt8;
-  constexpr double kEpsilon = 0x1p-23, kSmallest = 0x1p-149;
+  const Reach reach(method);
+  double blocks = 0;
+  for (std::size_t begin = 0; begin < w.k; begin = BlockEnd(f, w.group, begin, w.k)) ++blocks;
+  const double float_error = (blocks + 6) * 0x1p-23;
   for (std::size_t n = 0; n < x.n; ++n) {
-    for (std::size_t m = 0; m < w.m; ++m) {
-      double lookups = 0, rounding = 0, terms = 0, underflow = 0, blocks = 0;
-      for (std::size_t begin = 0, end; begin < w.k; begin = end, ++blocks) {
-        end = BlockEnd(f, w.group, begin, w.k);
-        double largest = 0, largest_sum = 0, sum = 0;
-        for (std::size_t k = begin; k < end; k += g) {
-          double index_sum = 0;
-          for (std::size_t j = k; j < std::min(k + g, end); ++j) {
-            largest = std::max(largest, std::fabs(double{X(w, x, n, j)}));
-            index_sum += std::fabs(double{X(w, x, n, j)});
-          }
-          largest_sum = std::max(largest_sum, index_sum);
-          sum += index_sum;
-        }
-        const double scale = std::fabs(double{ScaleAt(w, m, begin)}),
-                     center = std::fabs(double{CenterAt(w, method, m, begin)});
-        const auto count = static_cast<double>(end - begin);
-        // A subnormal scale * gain errs by half a bit; that error is multiplied with `integers` times x.
-        const double integers =
-            (reach +
-             std::fabs(method.center() - (w.zero_kind == ZeroKind::kOffset ? 0.0 : double{ZeroAt(w, m, begin)}))) /
-            gain;
-        const double step = largest_sum / 127;
-        const double unit = tables                           ? step / 256
-                            : precision == Precision::kInt16 ? largest / ExactLimit(method.activations())
-                                                             : largest / 127;
-        if (tables) lookups += (scale * reach * std::ceil(count / static_cast<double>(g)) + center / 31) * step / 2;
-        double weight = 0;
-        for (int q = 0; q < f.levels; ++q) {
-          weight = std::max(weight, std::fabs(WeightAt<double>(w, m, begin, ValueAt(w, m, begin, q))));
-        }
-        rounding += weight * count * unit / 2;
-        terms += (scale * reach + center) * (sum + count * unit);
-        // The integers of x are at most 2^14 per weight; they multiply the half bit by which a subnormal unit errs.
-        underflow +=
-            ((scale * reach + center) * count * 0x1p14 + (1 + integers) * (sum + count * unit) + 2) * kSmallest;
-      }
-      const double bias = std::fabs(double{BiasAt(w, m)});
-      const double floats = (blocks + 6) * kEpsilon * (terms + bias);
-      bound[n * w.m + m] = lookups + rounding + floats + underflow;
+    double* const row = bound + n * w.m;
+    for (std::size_t m = 0; m < w.m; ++m) row[m] = float_error * std::fabs(double{BiasAt(w, m)});
+    for (std::size_t begin = 0, end; begin < w.k; begin = end) {
+      end = BlockEnd(f, w.group, begin, w.k);
+      const BlockOfX block(w, x, method.activations(), n, begin, end);
+      for (std::size_t m = 0; m < w.m; ++m) row[m] += BlockError(w, method, reach, precision, block, m, float_error);
     }
   }
   return {};
@@ -247,12 +305,35 @@ Status ReferenceRmsNorm(const ActivationView& x, const RmsNorm& norm, float* out
   for (std::size_t n = 0; n < x.n; ++n) {
     const float inverse_rms = InverseRms(x, n, norm.epsilon);
     for (std::size_t k = 0; k < x.k; ++k) {
-      if (!internal::IsFinite(normalized(n, inverse_rms, k))) return internal::NotNormalized(norm, x.k);
+      if (!internal::IsFinite(normalized(n, inverse_rms, k))) return internal::NotFinite({&norm, nullptr}, x.k);
     }
   }
   for (std::size_t n = 0; n < x.n; ++n) {
     const float inverse_rms = InverseRms(x, n, norm.epsilon);
     for (std::size_t k = 0; k < x.k; ++k) out[n * x.k + k] = normalized(n, inverse_rms, k);
+  }
+  return {};
+}
+
+Status ReferenceHadamard(const ActivationView& x, const Hadamard& hadamard, float* out) {
+  const internal::FloatMode mode;
+  LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
+  LUTRA_RETURN_IF_ERROR(internal::ValidateHadamard(hadamard, x.k));
+  if (out == nullptr && x.n != 0 && x.k != 0) return Status::Invalid("out", "is null");
+  Buffer block;
+  if (!block.Reserve(hadamard.block * sizeof(float))) return Status::OutOfMemory("out");
+  for (std::size_t n = 0; n < x.n; ++n) {
+    for (std::size_t begin = 0; begin < x.k; begin += hadamard.block) {
+      TransformBlock(x, hadamard, n, begin, block.as<float>());
+      if (!internal::AllFinite(block.data(), DataType::kF32, hadamard.block)) {
+        return internal::NotFinite({nullptr, &hadamard}, x.k);
+      }
+    }
+  }
+  for (std::size_t n = 0; n < x.n; ++n) {
+    for (std::size_t begin = 0; begin < x.k; begin += hadamard.block) {
+      TransformBlock(x, hadamard, n, begin, out + n * x.k + begin);
+    }
   }
   return {};
 }

@@ -146,11 +146,32 @@ Status ValidateNorm(const RmsNorm& norm) {
   return valid ? Status() : Status::Invalid("norm.epsilon", "is negative or not finite");
 }
 
-Status NotNormalized(const RmsNorm& norm, std::size_t k) {
-  if (norm.weight != nullptr && !AllFinite(norm.weight, DataType::kF32, k)) {
+Status ValidateHadamard(const Hadamard& hadamard, std::size_t k) {
+  const std::size_t block = hadamard.block;
+  if (block < 2 || block > kMaxHadamardBlock || (block & (block - 1)) != 0) {
+    return Status::Invalid("hadamard.block", "is not a power of two from 2 to kMaxHadamardBlock");
+  }
+  if (k % block != 0) return Status::Invalid("hadamard.block", "does not divide K");
+  if (hadamard.signs == nullptr) return {};
+  std::uint32_t other = 0;  // bits in which a sign differs from 1 or -1
+  for (std::size_t i = 0; i < k; ++i) {
+    std::uint32_t bits;
+    std::memcpy(&bits, hadamard.signs + i, sizeof(bits));
+    other |= (bits & 0x7fffffffu) ^ 0x3f800000u;
+  }
+  return other == 0 ? Status() : Status::Invalid("hadamard.signs", "holds a value other than 1 and -1");
+}
+
+Status NotFinite(const Transform& transform, std::size_t k) {
+  const RmsNorm* norm = transform.norm;
+  if (norm != nullptr && norm->weight != nullptr && !AllFinite(norm->weight, DataType::kF32, k)) {
     return Status::Invalid("norm.weight", "holds a value that is not finite");
   }
-  return Status::Invalid("x.data", "holds a row whose normalized values are not all finite");
+  if (transform.hadamard != nullptr) {
+    return Status::Invalid("x.data", "holds a row whose transformed values are not all finite");
+  }
+  if (norm != nullptr) return Status::Invalid("x.data", "holds a row whose normalized values are not all finite");
+  return Status::Invalid("x.data", "holds a value that is not finite");
 }
 
 }  // namespace internal

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "lutra/kernels/registry.h"
 #include "lutra/matrix.h"
 #include "lutra/status.h"
 #include "memory/elements.h"
@@ -96,8 +97,10 @@ Status ValidateWeights(const QuantizedView& w);
 Status ValidateActivations(const ActivationView& x);
 // Checks epsilon. The functions that read the weight check it.
 Status ValidateNorm(const RmsNorm& norm);
-// The error for normalized values that are not finite: it names the norm's weight or x.
-Status NotNormalized(const RmsNorm& norm, std::size_t k);
+// Checks a Hadamard transform of rows of K elements, and its signs.
+Status ValidateHadamard(const Hadamard& hadamard, std::size_t k);
+// The error for values of x that are not finite after the transform: it names the norm's weight or x.
+Status NotFinite(const Transform& transform, std::size_t k);
 
 }  // namespace internal
 }  // namespace LUTRA_ABI_NAMESPACE

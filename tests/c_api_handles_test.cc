@@ -61,6 +61,9 @@ TEST_F(LutraCHandles, OfPackedMatrices) {
   ExpectOnly<lutra_packed>(packed_, "w", [&](lutra_packed* w) {
     return lutra_prepare_rms_norm(&x_view_, nullptr, 1.0f, w, LUTRA_PRECISION_INT8, nullptr, x_);
   });
+  ExpectOnly<lutra_packed>(packed_, "w", [&](lutra_packed* w) {
+    return lutra_prepare_hadamard(&x_view_, nullptr, 2, w, LUTRA_PRECISION_INT8, nullptr, x_);
+  });
   ExpectOnly<lutra_packed>(packed_, "w", [&](lutra_packed* w) { return lutra_matmul(w, x_, &y_view_, nullptr); });
   ExpectOnly<lutra_packed>(packed_, "w", [&](lutra_packed* w) { return lutra_matmul_range(w, x_, &y_view_, 0, 1); });
 }
@@ -78,6 +81,9 @@ TEST_F(LutraCHandles, OfActivations) {
   });
   ExpectOnly<lutra_activations>(x_, "activations", [&](lutra_activations* x) {
     return lutra_prepare_rms_norm(&x_view_, nullptr, 1.0f, packed_, LUTRA_PRECISION_INT8, nullptr, x);
+  });
+  ExpectOnly<lutra_activations>(x_, "activations", [&](lutra_activations* x) {
+    return lutra_prepare_hadamard(&x_view_, nullptr, 2, packed_, LUTRA_PRECISION_INT8, nullptr, x);
   });
   ExpectOnly<lutra_activations>(x_, "x",
                                 [&](lutra_activations* x) { return lutra_matmul(packed_, x, &y_view_, nullptr); });
@@ -127,6 +133,9 @@ TEST_F(LutraCHandles, OfContexts) {
       [&](lutra_context* context) { return lutra_prepare(&x_view_, packed_, LUTRA_PRECISION_INT8, context, x_); });
   ExpectContext([&](lutra_context* context) {
     return lutra_prepare_rms_norm(&x_view_, nullptr, 1.0f, packed_, LUTRA_PRECISION_INT8, context, x_);
+  });
+  ExpectContext([&](lutra_context* context) {
+    return lutra_prepare_hadamard(&x_view_, nullptr, 2, packed_, LUTRA_PRECISION_INT8, context, x_);
   });
   ExpectContext([&](lutra_context* context) { return lutra_matmul(packed_, x_, &y_view_, context); });
   EXPECT_EQ(std::remove(path.c_str()), 0);

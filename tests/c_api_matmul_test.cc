@@ -86,6 +86,28 @@ TEST_P(LutraC, PreparesRmsNorm) {
   ExpectProducts(packed, c_x, problem, nullptr, Multiplied(w, x, c.y_type, 0));
 }
 
+TEST_P(LutraC, PreparesHadamard) {
+  Case c = NewCase(4);
+  c.k = 192;
+  const Problem problem(c);
+  std::vector<float> signs(c.k, 1.0f);
+  for (std::size_t k = 0; k < c.k; k += 3) signs[k] = -1.0f;
+  const PackedMatrix w = Packed(problem, c.target);
+  Context context;
+  Activations x;
+  ASSERT_TRUE(Ok(PrepareHadamard(problem.x(), {signs.data(), 64}, w, c.precision, context, &x)));
+
+  const lutra_quantized_view w_view = CView(problem.w());
+  const lutra_activation_view x_view = CView(problem.x());
+  CPacked packed;
+  CActivations c_x;
+  ASSERT_TRUE(COk(lutra_pack(&w_view, TargetName(c.target), nullptr, &packed)));
+  ASSERT_TRUE(COk(lutra_activations_create(&c_x)));
+  ASSERT_TRUE(COk(lutra_prepare_hadamard(&x_view, signs.data(), 64, packed, static_cast<lutra_precision>(c.precision),
+                                         nullptr, c_x)));
+  ExpectProducts(packed, c_x, problem, nullptr, Multiplied(w, x, c.y_type, 0));
+}
+
 // To a file and to memory; from there to every target.
 TEST_P(LutraC, SavesAndLoads) {
   const std::string path = ::testing::TempDir() + "lutra_c_" + std::to_string(getpid());

@@ -48,6 +48,9 @@ TEST_F(LutraCStatus, NullStructuresAndOutputs) {
       CRefused(lutra_prepare_rms_norm(nullptr, nullptr, 1.0f, packed_, LUTRA_PRECISION_INT8, nullptr, x_), "x"));
   EXPECT_TRUE(CRefused(lutra_prepare_rms_norm(&x_view_, nullptr, -1.0f, packed_, LUTRA_PRECISION_INT8, nullptr, x_),
                        "norm.epsilon"));
+  EXPECT_TRUE(CRefused(lutra_prepare_hadamard(nullptr, nullptr, 2, packed_, LUTRA_PRECISION_INT8, nullptr, x_), "x"));
+  EXPECT_TRUE(CRefused(lutra_prepare_hadamard(&x_view_, nullptr, 3, packed_, LUTRA_PRECISION_INT8, nullptr, x_),
+                       "hadamard.block"));
   EXPECT_TRUE(CRefused(lutra_import_gguf(2, nullptr, 18, 1, 32, &quantized_), "data"));
   EXPECT_TRUE(CRefused(lutra_import_gguf(2, nullptr, 18, 1, 32, nullptr), "w"));
   EXPECT_TRUE(CRefused(lutra_import_gguf(9, &weight, 4, 1, 32, &quantized_), "type", LUTRA_UNSUPPORTED));

@@ -75,10 +75,11 @@ struct Results {
     Context context{executor};
     Activations x;
     std::vector<float> y(c.m * c.n), range(c.m * c.n), normalized_y(c.m * c.n), normalized(c.n * c.k),
-        weights(c.m * c.k), exact(c.m * c.n);
+        rotated_y(c.m * c.n), rotated(c.n * c.k), weights(c.m * c.k), exact(c.m * c.n);
     std::vector<double> reference(c.m * c.n), bound(c.m * c.n);
     const OutputView to(y.data(), c.n, c.m), to_range(range.data(), c.n, c.m),
-        to_normalized(normalized_y.data(), c.n, c.m);
+        to_normalized(normalized_y.data(), c.n, c.m), to_rotated(rotated_y.data(), c.n, c.m);
+    const Hadamard hadamard{nullptr, 4};
     const RmsNorm norm{nullptr, 1e-38f};
     statuses = {Pack(problem.w(), {c.target, executor}, &w),
                 MatMul(w, problem.x(), to, context),
@@ -86,12 +87,16 @@ struct Results {
                 MatMulRange(w, x, to_range, 0, c.m),
                 PrepareRmsNorm(problem.x(), norm, w, c.precision, context, &x),
                 MatMul(w, x, to_normalized, context),
+                PrepareHadamard(problem.x(), hadamard, w, c.precision, context, &x),
+                MatMul(w, x, to_rotated, context),
                 Dequantize(problem.w(), weights.data(), c.k),
                 ReferenceMatMul(problem.w(), problem.x(), reference.data()),
                 ReferenceExactMatMul(problem.w(), problem.x(), exact.data()),
                 ReferenceErrorBound(problem.w(), problem.x(), c.precision, bound.data()),
-                ReferenceRmsNorm(problem.x(), norm, normalized.data())};
-    for (const std::vector<float>* values : {&y, &range, &normalized_y, &weights, &exact, &normalized}) {
+                ReferenceRmsNorm(problem.x(), norm, normalized.data()),
+                ReferenceHadamard(problem.x(), hadamard, rotated.data())};
+    for (const std::vector<float>* values :
+         {&y, &range, &normalized_y, &rotated_y, &weights, &exact, &normalized, &rotated}) {
       Append(*values, &bytes);
     }
     for (const std::vector<double>* values : {&reference, &bound}) Append(*values, &bytes);

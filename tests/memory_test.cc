@@ -125,17 +125,18 @@ TEST_P(Memory, PrepareAndMultiply) {
   ThreadPool pool(2);
   for (const Precision precision : kPrecisions) {
     Context context{precision == Precision::kInt8 ? nullptr : &pool};
-    for (const RmsNorm* const n_or_null : {static_cast<const RmsNorm*>(nullptr), &norm}) {
+    for (const std::size_t way : {std::size_t{0}, std::size_t{1}, std::size_t{2}}) {
       const auto prepare = [&](Activations* x) {
-        return n_or_null == nullptr ? Prepare(problem.x(), w, precision, context, x)
-                                    : PrepareRmsNorm(problem.x(), *n_or_null, w, precision, context, x);
+        return way == 0   ? Prepare(problem.x(), w, precision, context, x)
+               : way == 1 ? PrepareRmsNorm(problem.x(), norm, w, precision, context, x)
+                          : PrepareHadamard(problem.x(), {nullptr, 2}, w, precision, context, x);
       };
       EXPECT_EQ(Allocations([&](std::size_t n) {
                   Activations x;
                   return Starved(
                       n, [&] { return prepare(&x); }, [&] { return x.n() == 0; });
                 }),
-                2u);  // tables, and scales
+                way == 2 ? 3u : 2u);  // tables, and scales; transformed rows
       Activations x;
       ASSERT_TRUE(Ok(prepare(&x)));
       EXPECT_EQ(Allocations([&](std::size_t n) {
@@ -266,6 +267,7 @@ TEST(ShortMemory, References) {
     EXPECT_EQ(count(sums, [&] { return ReferenceErrorBound(problem.w(), problem.x(), precision, sums.data()); }), 1u);
   }
   EXPECT_EQ(count(normalized, [&] { return ReferenceRmsNorm(problem.x(), {nullptr, 1e-6f}, normalized.data()); }), 0u);
+  EXPECT_EQ(count(normalized, [&] { return ReferenceHadamard(problem.x(), {nullptr, 2}, normalized.data()); }), 1u);
 }
 
 // Starts as many threads as it gets memory for.

@@ -62,6 +62,7 @@ void ExpectSame(const PackedMatrix& w, const PackedMatrix& expected, const Probl
                        Multiplied(expected, Prepared(problem, expected), DataType::kF32, 0), w.m()));
 }
 
+#ifndef LUTRA_NO_MMAP  // no file takes part
 // Every format, group size and qparam scheme, from every target to every target.
 class PackedFileRoundTrip : public SweepTest<GroupedScheme> {};
 
@@ -89,8 +90,9 @@ TEST_P(PackedFileRoundTrip, ToEveryTarget) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sweep, PackedFileRoundTrip, ::testing::ValuesIn(Sweep(Kernels(), GroupedSchemes())),
+INSTANTIATE_TEST_SUITE_P(Sweep, PackedFileRoundTrip, ::testing::ValuesIn(SharedSweep(Kernels(), GroupedSchemes(), 2)),
                          SweepName());
+#endif
 
 TEST_F(PackedFile, RoundTripThroughAFile) {
   for (const FormatInfo& f : kFormats) {
@@ -103,6 +105,7 @@ TEST_F(PackedFile, RoundTripThroughAFile) {
     EXPECT_EQ(loaded, Loaded::kInPlace);
     ExpectSame(w, saved, problem);
 
+#if !defined(_WIN32)  // where files that are mapped cannot be replaced
     // The matrix does not change when its file is replaced, when it is moved, or when it is saved over its own file.
     const Problem other(FileCase(f.format, BestTarget(), 32, Zeros::kNone));
     ASSERT_TRUE(Ok(SavePacked(Packed(other, BestTarget()), path_.c_str())));
@@ -112,6 +115,7 @@ TEST_F(PackedFile, RoundTripThroughAFile) {
     ASSERT_TRUE(Ok(LoadPacked(path_.c_str(), {}, &w)));
     ASSERT_TRUE(Ok(SavePacked(w, path_.c_str())));
     ExpectSame(w, saved, problem);
+#endif
   }
 }
 

@@ -65,9 +65,10 @@ Case AnyCase(Random& random) {
 // A multiplication that all threads may do, and its expected result.
 class Product {
  public:
-  explicit Product(Random& random) : problem_(AnyCase(random)), normalizes_(random.Below(3) == 0) {
+  explicit Product(Random& random) : problem_(AnyCase(random)), transform_(random.Below(5)) {
     SCOPED_TRACE(*problem_);
     for (std::size_t k = 0; k < problem_->k; ++k) weight_.push_back(random.Uniform(-0.5f, 2.0f));
+    while (problem_->k % (2 * block_) == 0) block_ *= 2;
     EXPECT_TRUE(Ok(PackFor(problem_->target, nullptr, &w_)));
     EXPECT_TRUE(Ok(PrepareFor(w_, nullptr, &x_)));
     Expect();
@@ -104,19 +105,24 @@ class Product {
 
   Status PrepareFor(const PackedMatrix& w, Executor* executor, Activations* x) const {
     Context context{executor};
-    if (!normalizes_) return Prepare(problem_.x(), w, problem_->precision, context, x);
-    return PrepareRmsNorm(problem_.x(), {weight_.data(), 1e-6f}, w, problem_->precision, context, x);
+    if (normalizes()) return PrepareRmsNorm(problem_.x(), {weight_.data(), 1e-6f}, w, problem_->precision, context, x);
+    if (rotates()) return PrepareHadamard(problem_.x(), {nullptr, block_}, w, problem_->precision, context, x);
+    return Prepare(problem_.x(), w, problem_->precision, context, x);
   }
 
-  // The result of the reference for kInt16 and of the best target for kInt8, from activations that were normalized
+  bool normalizes() const { return transform_ == 1; }
+  bool rotates() const { return transform_ == 2 && block_ > 1; }
+
+  // The result of the reference for kInt16 and of the best target for kInt8, from activations that were transformed
   // before.
   void Expect() {
     ActivationView x = problem_.x();
-    std::vector<float> normalized;
-    if (normalizes_) {
-      normalized.resize(x.n * x.k);
-      EXPECT_TRUE(Ok(ReferenceRmsNorm(x, {weight_.data(), 1e-6f}, normalized.data())));
-      x = {normalized.data(), DataType::kF32, x.n, x.k, x.k};
+    std::vector<float> transformed;
+    if (normalizes() || rotates()) {
+      transformed.resize(x.n * x.k);
+      EXPECT_TRUE(Ok(normalizes() ? ReferenceRmsNorm(x, {weight_.data(), 1e-6f}, transformed.data())
+                                  : ReferenceHadamard(x, {nullptr, block_}, transformed.data())));
+      x = {transformed.data(), DataType::kF32, x.n, x.k, x.k};
     }
     if (problem_->precision == Precision::kInt16) {
       expected_.resize(problem_->n * problem_->m);
@@ -147,7 +153,8 @@ class Product {
   }
 
   Problem problem_;
-  bool normalizes_;
+  std::uint64_t transform_;  // of x: see normalizes() and rotates()
+  std::size_t block_ = 1;    // the largest power of two that divides K
   std::vector<float> weight_, expected_;
   PackedMatrix w_;
   Activations x_;

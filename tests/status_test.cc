@@ -38,6 +38,9 @@ class ActivationStatus : public ::testing::Test {
     Activations normalized;
     EXPECT_TRUE(Refused(PrepareRmsNorm(x, {nullptr, 1e-6f}, w_, precision, context_, &normalized), argument));
     EXPECT_EQ(normalized.n(), 0u);
+    Activations transformed;
+    EXPECT_TRUE(Refused(PrepareHadamard(x, {nullptr, 2}, w_, precision, context_, &transformed), argument));
+    EXPECT_EQ(transformed.n(), 0u);
     EXPECT_TRUE(Refused(Prepare(x, w_, precision, context_, &prepared_), argument));
     // Nothing that could be multiplied is left.
     EXPECT_EQ(prepared_.n(), 0u);

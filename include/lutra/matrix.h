@@ -100,6 +100,19 @@ struct RmsNorm {
   float epsilon = 0.0f;           // finite, not negative
 };
 
+// The largest block of a Hadamard transform.
+inline constexpr std::size_t kMaxHadamardBlock = std::size_t{1} << 16;
+
+// How PrepareHadamard transforms x: each `block` consecutive elements of a row become H * (signs * elements), where H
+// is the Walsh-Hadamard matrix in Sylvester's order, normalized: H(i, j) = (-1)^(number of bits of i & j) /
+// sqrt(block). (Rotations of x that spread its outliers, undone by rotated weights: QuaRot,
+// https://arxiv.org/abs/2404.00456; with random signs: QuIP#, https://arxiv.org/abs/2402.04396. GGUF files of PrismML:
+// metadata prism.hadamard.*.)
+struct Hadamard {
+  const float* signs = nullptr;  // [K], 1 or -1, aligned to 4 bytes; or null: ones
+  std::size_t block = 1024;      // a power of two from 2 to kMaxHadamardBlock, of which K is a multiple
+};
+
 // y[N x M], row-major: element (n, m) at data[n * row_stride + m]. kF32, kF16 or kBF16 (rounded to nearest even). It
 // must be aligned to its elements.
 //

@@ -33,5 +33,11 @@ LUTRA_API Status ReferenceErrorBound(const QuantizedView& w, const ActivationVie
 // float. out = (x(n, k) * s) * weight[k] in float. Fails as PrepareRmsNorm does.
 LUTRA_API Status ReferenceRmsNorm(const ActivationView& x, const RmsNorm& norm, float* out);
 
+// out[N x K]: x transformed by a Hadamard matrix, exactly the floats that PrepareHadamard prepares. The arithmetic is
+// fixed: v[k] = x(n, k) * signs[k]. For h = 1, 2, 4, ..., block / 2, each pair of elements of a block whose indices
+// differ by h, v[i] and v[i + h], becomes v[i] + v[i + h] and v[i] - v[i + h] in float. out = v * s, where s is
+// 1 / sqrt(block) rounded to float. Fails as PrepareHadamard does.
+LUTRA_API Status ReferenceHadamard(const ActivationView& x, const Hadamard& hadamard, float* out);
+
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -105,6 +105,7 @@ AwqView FromC(const lutra_awq_view& awq);
 ActivationView FromC(const lutra_activation_view& x);
 OutputView FromC(const lutra_output_view& y);
 RmsNorm NormOf(const float* weight, float epsilon);
+Hadamard HadamardOf(const float* signs, std::size_t block);
 
 lutra_status ToC(const Status& status);
 lutra_quantized_view ToC(const QuantizedView& w);

@@ -38,13 +38,29 @@ lutra_status lutra_prepare_rms_norm(const lutra_activation_view* x, const float*
                                    call, &activations->value));
 }
 
+lutra_status lutra_prepare_hadamard(const lutra_activation_view* x, const float* signs, size_t block,
+                                    const lutra_packed* w, lutra_precision precision, lutra_context* context,
+                                    lutra_activations* activations) noexcept {
+  if (const Status status = CheckPrepare(x, w, context, activations); !status.ok()) return ToC(status);
+  lutra::Context call = ContextOf(context);
+  return ToC(lutra::PrepareHadamard(FromC(*x), HadamardOf(signs, block), w->value, FromC<lutra::Precision>(precision),
+                                    call, &activations->value));
+}
+
+lutra_status lutra_prepared_size(const lutra_packed* w, size_t n, lutra_precision precision, size_t* bytes) noexcept {
+  Status status = CheckHandle(w, "w");
+  if (status.ok()) status = lutra::PreparedSize(w->value, n, FromC<lutra::Precision>(precision), bytes);
+  return ToC(status);
+}
+
 bool lutra_activations_fit(const lutra_activations* x, const lutra_packed* w) noexcept {
   return FirstError({CheckHandle(x, "x"), CheckHandle(w, "w")}).ok() && x->value.Fits(w->value);
 }
 
 lutra_status lutra_activations_get(const lutra_activations* x, lutra_activations_info* info) noexcept {
   const Status status = FirstError({CheckHandle(x, "x"), CheckNotNull(info, "info")});
-  if (status.ok()) *info = {x->value.n(), x->value.k(), static_cast<lutra_precision>(x->value.precision())};
+  if (status.ok())
+    *info = {x->value.n(), x->value.k(), static_cast<lutra_precision>(x->value.precision()), x->value.bytes()};
   return ToC(status);
 }
 

@@ -185,6 +185,14 @@ RmsNorm NormOf(const float* weight_, float epsilon_) {
   return norm;
 }
 
+Hadamard HadamardOf(const float* signs_, std::size_t block_) {
+  Hadamard hadamard;
+  auto& [signs, block] = hadamard;
+  signs = signs_;
+  block = block_;
+  return hadamard;
+}
+
 ActivationView FromC(const lutra_activation_view& x) {
   ActivationView view;
   auto& [data, type, n, k, row_stride, scales, scale_group] = view;

@@ -14,7 +14,8 @@ if(CMAKE_BUILD_TYPE STREQUAL Release AND CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64 
     set(nehalem ${LUTRA_QEMU_X86} -cpu Nehalem)
     set(haswell ${LUTRA_QEMU_X86} -cpu Haswell)
     # "Program filter".
-    set(runs "plan_test Sweep/PlanTable.AnyRow*" "prepare_test Sweep/PreparingRmsNorm.*" "simd_test *" "c_api_matmul_test *"
+    set(runs "plan_test Sweep/PlanTable.AnyRow*" "prepare_test Sweep/PreparingRmsNorm.*" "hadamard_test *"
+      "simd_test *" "c_api_matmul_test *"
       "c_api_weights_test *" "c_api_handles_test *" "c_api_status_test *" "c_api_threads_test *")
     foreach(run IN LISTS runs)
       separate_arguments(run)
@@ -29,6 +30,7 @@ if(CMAKE_BUILD_TYPE STREQUAL Release AND CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64 
     lutra_run_on(valgrind valgrind AVX3 plan_test Sweep/PlanTable.AnyRow*_AVX2 ${memcheck})
     lutra_run_on(valgrind valgrind AVX3 matmul_test Sweep/MatMulData.*_AVX2 ${memcheck})
     lutra_run_on(valgrind valgrind AVX3 prepare_test *_AVX2 ${memcheck})
+    lutra_run_on(valgrind valgrind AVX3 hadamard_test *_AVX2 ${memcheck})
     lutra_run_on(valgrind valgrind AVX3 pack_test *_AVX2 ${memcheck})
   endif()
 endif()

@@ -19,7 +19,7 @@ foreach(source IN LISTS sources)
   lutra_compile_options(${name})
   target_link_libraries(${name} PRIVATE lutra::lutra GTest::gtest_main Threads::Threads)
   # These test the library's own buffers.
-  if(NOT BUILD_SHARED_LIBS AND NOT name MATCHES "^(executors|status|status_weights)_test$")
+  if(NOT BUILD_SHARED_LIBS AND NOT name MATCHES "^(executors|prepared_size|stack|status|status_weights)_test$")
     target_link_libraries(${name} PRIVATE lutra_allocator)
   endif()
   set(label unit)

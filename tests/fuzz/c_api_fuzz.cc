@@ -313,13 +313,26 @@ class Machine {
     const std::int32_t precision = PickEnum(input_, 2);
     lutra_context* const context = handles_.Pick<lutra_context>(input_);
     const lutra_activation_view* const given = input_.Rarely(32) ? nullptr : &x;
-    const bool normalizes = input_.Rarely(4);
-    std::vector<float> weight(c.k, 0.5f);
-    if (normalizes && !weight.empty() && input_.Rarely(8)) weight[input_.Below(weight.size())] = input_.Number<float>();
-    const float epsilon = normalizes && input_.Rarely(8) ? input_.Number<float>() : 1e-5f;
-    if (!Succeeded(normalizes ? lutra_prepare_rms_norm(given, input_.Flag() ? weight.data() : nullptr, epsilon, w,
-                                                       precision, context, activations)
-                              : lutra_prepare(given, w, precision, context, activations))) {
+    const unsigned way = input_.Byte() % 4;
+    lutra_status status;
+    if (way == 3) {
+      std::vector<float> weight(c.k, 0.5f);
+      if (!weight.empty() && input_.Rarely(8)) weight[input_.Below(weight.size())] = input_.Number<float>();
+      const float epsilon = input_.Rarely(8) ? input_.Number<float>() : 1e-5f;
+      status = lutra_prepare_rms_norm(given, input_.Flag() ? weight.data() : nullptr, epsilon, w, precision, context,
+                                      activations);
+    } else if (way == 2) {
+      std::vector<float> signs(c.k, -1.0f);
+      if (!signs.empty() && input_.Rarely(8)) signs[input_.Below(signs.size())] = input_.Number<float>();
+      std::size_t block = std::size_t{2} << input_.Below(10);
+      while (block > 2 && c.k % block != 0) block /= 2;
+      if (input_.Rarely(8)) block = input_.Number<std::uint32_t>();
+      status = lutra_prepare_hadamard(given, input_.Flag() ? signs.data() : nullptr, block, w, precision, context,
+                                      activations);
+    } else {
+      status = lutra_prepare(given, w, precision, context, activations);
+    }
+    if (!Succeeded(status)) {
       return;
     }
     lutra_activations_info prepared = {};

@@ -156,6 +156,31 @@ void CheckRmsNorm(Input& input, const Problem& problem, const PackedMatrix& w) {
                        Canonical(Multiplied(w, expected, DataType::kF32, 0)), w.m()));
 }
 
+// PrepareHadamard is Prepare of ReferenceHadamard's output.
+void CheckHadamard(Input& input, const Problem& problem, const PackedMatrix& w) {
+  const ActivationView& x = problem.x();
+  std::vector<float> signs(x.k), transformed(x.n * x.k);
+  Random random(problem->seed);
+  for (float& sign : signs) sign = random.Below(2) == 1 ? 1.0f : -1.0f;
+  if (input.Rarely(8) && x.k != 0) signs[input.Below(x.k)] = input.Number<float>();
+  Hadamard hadamard{input.Flag() ? signs.data() : nullptr, std::size_t{1} << (1 + input.Below(10))};
+  while (hadamard.block > 2 && x.k % hadamard.block != 0) hadamard.block /= 2;
+  if (input.Rarely(8)) hadamard.block = input.Number<std::uint32_t>();
+  Activations actual, expected;
+  BackwardExecutor executor(PickConcurrency(input));
+  Context context{&executor};
+  const Status status = PrepareHadamard(x, hadamard, w, problem->precision, context, &actual);
+  EXPECT_TRUE(problem.Intact());
+  EXPECT_TRUE(SameRefusal(status, ReferenceHadamard(x, hadamard, transformed.data())));
+  if (!status.ok()) {
+    EXPECT_EQ(actual.n(), 0u);
+    return;
+  }
+  EXPECT_TRUE(Ok(Prepare(ActivationView(transformed.data(), x.n, x.k), w, problem->precision, context, &expected)));
+  EXPECT_TRUE(SameBits(Canonical(Multiplied(w, actual, DataType::kF32, 0)),
+                       Canonical(Multiplied(w, expected, DataType::kF32, 0)), w.m()));
+}
+
 // x tables for w; or none, if it is refused, as the references refuse it.
 bool PreparesAlike(const Problem& problem, const PackedMatrix& w, Activations* x, Executor* executor) {
   Context context{executor};
@@ -194,6 +219,7 @@ void Check(Input& input, const Problem& problem) {
   BackwardExecutor executor(PickConcurrency(input));
   const unsigned ways_to_call = input.Byte();
   if (ways_to_call % 8 == 7) CheckRmsNorm(input, problem, w);
+  if (ways_to_call % 8 == 6) CheckHadamard(input, problem, w);
   if (!PreparesAlike(problem, w, &x, nullptr) || !PreparesAlike(problem, best, &best_x, &executor)) return;
   const Ways ways(w, x, problem->gap);
   const Reference reference(problem);

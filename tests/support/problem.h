@@ -9,6 +9,7 @@
 #include <cstring>
 #include <ostream>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "lutra/layout/k_blocks.h"
@@ -135,7 +136,20 @@ class Random {
   std::uint64_t Bits() { return bits_(); }
   std::size_t Below(std::size_t end) { return static_cast<std::size_t>(bits_() % end); }
   float Uniform(float begin, float end) { return begin + (end - begin) * static_cast<float>(bits_() >> 40) * 0x1p-24f; }
-  float Gaussian() { return gaussian_(bits_); }
+  // Two by two, by Marsaglia's polar method: std::normal_distribution takes a logarithm in long double for each.
+  float Gaussian() {
+    if (std::exchange(has_next_, false)) return next_;
+    float x, y, square;
+    do {
+      x = Uniform(-1.0f, 1.0f);
+      y = Uniform(-1.0f, 1.0f);
+      square = x * x + y * y;
+    } while (square > 1.0f || square == 0.0f);
+    const float factor = std::sqrt(-2.0f * std::log(square) / square);
+    has_next_ = true;
+    next_ = x * factor;
+    return y * factor;
+  }
   template <class T, std::size_t kCount>
   const T& Pick(const T (&list)[kCount]) {
     return list[Below(kCount)];
@@ -143,7 +157,8 @@ class Random {
 
  private:
   std::mt19937_64 bits_;
-  std::normal_distribution<float> gaussian_;
+  bool has_next_ = false;
+  float next_ = 0.0f;
 };
 
 // The number that a byte of E4M3 stands for.

@@ -4,14 +4,17 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <limits>
 #include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "lutra/kernels/registry.h"
 #include "lutra/lutra.h"
 #include "support/problem.h"
 #include "support/shapes.h"
@@ -20,9 +23,13 @@ namespace lutra::test {
 
 // --- Formats on targets.
 
+// A format on a target. Siblings are the formats that the same functions multiply there: only tables and limits, which
+// are data, tell them apart.
 struct Kernel {
   Format format;
   Target target;
+  std::size_t phase;              // equal for siblings; SharedSweep begins with another part for each
+  std::size_t sibling, siblings;  // its number among them, and their count
 };
 inline void PrintTo(const Kernel& kernel, std::ostream* out) {
   *out << Name(kernel.format) << " on " << TargetName(kernel.target);
@@ -30,12 +37,38 @@ inline void PrintTo(const Kernel& kernel, std::ostream* out) {
 inline std::string KernelName(const ::testing::TestParamInfo<Kernel>& info) {
   return std::string(Name(info.param.format)) + "_" + TargetName(info.param.target);
 }
+inline bool SameFunctions(const internal::MicroKernel& a, const internal::MicroKernel& b) {
+  return std::equal(std::begin(a.functions), std::end(a.functions), std::begin(b.functions));
+}
+inline bool AreSiblings(Format a, Format b, Target target) {
+  if (Describe(a).encoding != Describe(b).encoding || Describe(a).own_values != Describe(b).own_values) return false;
+  for (const Precision precision : kPrecisions) {
+    for (const ActivationKind kind : {Describe(a).stored().kind, ActivationKind::kIntegers}) {
+      const internal::MethodKernel& of_a = target->method(a, kind, precision);
+      const internal::MethodKernel& of_b = target->method(b, kind, precision);
+      if (!SameFunctions(of_a.packed, of_b.packed) || !SameFunctions(of_a.unpacked, of_b.unpacked)) return false;
+      if (of_a.unpack != of_b.unpack || of_a.unpacked_bytes != of_b.unpacked_bytes) return false;
+    }
+  }
+  return true;
+}
+inline Kernel KernelOf(Format format, Target target) {
+  Kernel kernel{format, target, 0, 0, 0};
+  for (const FormatInfo& other : kFormats) {
+    if (!AreSiblings(format, other.format, target)) continue;
+    if (kernel.siblings == 0) kernel.phase = static_cast<std::size_t>(&other - kFormats);
+    if (other.format == format) kernel.sibling = kernel.siblings;
+    ++kernel.siblings;
+  }
+  for (const Target* other = RunnableTargets().begin(); *other != target; ++other) ++kernel.phase;
+  return kernel;
+}
 // Every format on the best targets.
 inline std::vector<Kernel> Kernels(std::size_t best = std::numeric_limits<std::size_t>::max()) {
   std::vector<Kernel> kernels;
   const TargetList targets = RunnableTargets();
   for (const FormatInfo& f : kFormats) {
-    for (std::size_t i = 0; i < targets.size && i < best; ++i) kernels.push_back({f.format, targets.data[i]});
+    for (std::size_t i = 0; i < targets.size && i < best; ++i) kernels.push_back(KernelOf(f.format, targets.data[i]));
   }
   return kernels;
 }
@@ -177,11 +210,25 @@ std::vector<SweepCase<Part>> Sweep(const std::vector<Kernel>& kernels, const std
   }
   return cases;
 }
+// One of `of` parts on every kernel, where siblings take turns: together, kernels of consecutive formats or targets
+// visit every part. `of` has no factor in common with the lengths of the lists that the parts are products of.
+template <class Part>
+std::vector<SweepCase<Part>> SharedSweep(const std::vector<Kernel>& kernels, const std::vector<Part>& parts,
+                                         std::size_t of = 1) {
+  std::vector<SweepCase<Part>> cases;
+  for (const Kernel& kernel : kernels) {
+    for (const Part& part : parts) {
+      const std::size_t turn = part.index + kernel.phase;
+      if (turn % of == 0 && turn / of % kernel.siblings == kernel.sibling) cases.push_back({kernel, part});
+    }
+  }
+  return cases;
+}
 // Every part in every format, for tests that use no kernel.
 template <class Part>
 std::vector<SweepCase<Part>> SweepFormats(const std::vector<Part>& parts) {
   std::vector<Kernel> formats;
-  for (const FormatInfo& f : kFormats) formats.push_back({f.format, nullptr});
+  for (const FormatInfo& f : kFormats) formats.push_back({f.format, nullptr, 0, 0, 1});
   return Sweep(formats, parts);
 }
 

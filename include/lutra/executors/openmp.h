@@ -37,12 +37,18 @@ class OpenMpExecutor final : public Executor {
       for (std::size_t i = 0; i < count; ++i) task(context, i);
       return;
     }
+    RunInParallel(threads, count, task, context);
+  }
+
+ private:
+  // A function of its own: clang calls OpenMP where a function with a parallel region begins, which may hang in a
+  // child.
+  [[gnu::noinline]] static void RunInParallel(std::size_t threads, std::size_t count, Task task, void* context) {
     std::atomic<std::size_t> next{0};  // schedule(dynamic) of clang's OpenMP costs 4 us more
 #pragma omp parallel num_threads(static_cast <int>(threads))
     for (std::size_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < count;) task(context, i);
   }
 
- private:
   const internal::ForkCheck fork_;
   const Status status_;
   const int threads_;

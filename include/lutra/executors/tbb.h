@@ -18,7 +18,8 @@ inline namespace LUTRA_ABI_NAMESPACE {
 // If memory is short, TBB throws std::bad_alloc, from the constructor or through the Lutra function that runs; the
 // outputs of that function are then undefined.
 //
-// In a forked child, tasks run on the calling thread.
+// In a forked child, tasks run on the calling thread. TBB itself is not made for fork: rarely, its library waits for
+// the parent's threads where a child ends by exit(). A child that ends by _exit() or calls exec does not run that code.
 class TbbExecutor final : public Executor {
  public:
   explicit TbbExecutor(std::size_t threads = 0)

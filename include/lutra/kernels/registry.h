@@ -135,6 +135,19 @@ using StoreFunction = void (*)(const float* tile, const float* bias, std::size_t
 
 // --- Activations
 
+// What becomes of a row of x before it is prepared: RMSNorm, then a Hadamard transform; either may be null.
+struct Transform {
+  const RmsNorm* norm = nullptr;
+  const Hadamard* hadamard = nullptr;
+};
+
+// The floats from a row that a Hadamard transform writes to the next one: whole pieces (kernels/prepare/hadamard-inl.h)
+// on every target.
+inline constexpr std::size_t kMaxHadamardPiece = 128;
+constexpr std::size_t HadamardStride(std::size_t k) {
+  return (k + kMaxHadamardPiece - 1) / kMaxHadamardPiece * kMaxHadamardPiece;
+}
+
 // Arguments of a prepare function: a row group of at most kNR rows of x. The function returns false if a value of x is
 // not finite.
 struct PrepareArgs {
@@ -146,7 +159,8 @@ struct PrepareArgs {
   std::size_t scale_stride;    // floats from a row's scales to the next row's
   std::size_t scale_group;     // at least K if a row has one scale
   const std::uint32_t* order;  // column j of the tables is column order[j] of x; null: column j
-  const RmsNorm* norm;         // null: x as it is
+  Transform transform;
+  float* transformed;  // for a Hadamard transform: kNR rows of HadamardStride(K) floats, aligned to 64 bytes
   const Geometry* geometry;
   std::uint8_t* prepared;
   BlockScale* block_scales;

@@ -6,6 +6,7 @@
 #define LUTRA_KERNELS_PREPARE_GROUP_INL_H_
 #endif
 
+#include "lutra/kernels/prepare/hadamard-inl.h"
 #include "lutra/kernels/prepare/integers-inl.h"
 #include "lutra/kernels/prepare/rms_norm-inl.h"
 #include "lutra/kernels/prepare/steps-inl.h"
@@ -46,7 +47,8 @@ bool PrepareRowGroup(const PrepareArgs& a) {
     row[n] = {a, a.type == DataType::kF32 && a.order == nullptr, 1.0f};
     row[n].x = static_cast<const std::uint8_t*>(a.x) + n * a.x_stride;
     if (a.scales != nullptr) row[n].scales += n * a.scale_stride;
-    if (a.norm != nullptr) row[n].inverse_rms = InverseRms(row[n]);
+    if (a.transform.norm != nullptr) row[n].inverse_rms = InverseRms(row[n]);
+    if (a.transform.hadamard != nullptr) TransformRow(row[n], a.transformed + n * HadamardStride(g.k));
   }
   std::uint8_t* tables = a.prepared;
   BlockScale* scales = a.block_scales;

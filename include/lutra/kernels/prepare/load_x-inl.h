@@ -17,7 +17,7 @@ namespace LUTRA_KERNELS_NAMESPACE {
 // A row of x.
 struct Row : PrepareArgs {
   bool in_place;      // elements are floats in the order of the columns of W, so that they need no copy
-  float inverse_rms;  // for PrepareRmsNorm: 1 / sqrt(mean square + epsilon)
+  float inverse_rms;  // for RMSNorm: 1 / sqrt(mean square + epsilon)
 };
 
 // Converts `count` consecutive floats of any type.
@@ -69,7 +69,7 @@ inline HWY_NOINLINE void LoadPermuted(const Row& x, std::size_t begin, std::size
 inline HWY_NOINLINE void NormalizeLinear(const Row& x, std::size_t begin, std::size_t count, const float* loaded,
                                          float* linear) {
   const DF df;
-  const float* weight = x.norm->weight;
+  const float* weight = x.transform.norm->weight;
   std::size_t i = 0;
   if (x.order != nullptr && weight != nullptr) {
     for (; i < count; ++i) linear[i] = loaded[i] * x.inverse_rms * weight[x.order[begin + i]];
@@ -93,12 +93,12 @@ HWY_INLINE void LoadLinear(const Row& x, std::size_t begin, std::size_t count, s
   const float* loaded = linear;
   if (x.order != nullptr) {
     LoadPermuted(x, begin, count, raw, linear);
-  } else if (x.norm != nullptr && x.in_place) {
+  } else if (x.transform.norm != nullptr && x.in_place) {
     loaded = static_cast<const float*>(x.x) + begin;
   } else {
     LoadConsecutive(x, begin, count, raw, linear);
   }
-  if (x.norm != nullptr) NormalizeLinear(x, begin, count, loaded, linear);
+  if (x.transform.norm != nullptr) NormalizeLinear(x, begin, count, loaded, linear);
   for (std::size_t i = count; i < padded; ++i) linear[i] = 0.0f;
 }
 
@@ -141,7 +141,7 @@ HWY_INLINE const float* LoadQuads(const Row& x, std::size_t begin, std::size_t c
                                   bool copy, float* buffer) {
   const auto* in_x = static_cast<const float*>(x.x) + begin;
   if constexpr (!Traits::kMirrored) {
-    if (x.in_place && x.norm == nullptr && count == size && !copy) return in_x;
+    if (x.in_place && x.transform.norm == nullptr && count == size && !copy) return in_x;
     LoadLinear(x, begin, count, size, raw, buffer);
   } else {
     const std::size_t read =
@@ -149,10 +149,10 @@ HWY_INLINE const float* LoadQuads(const Row& x, std::size_t begin, std::size_t c
     HWY_ALIGN float linear[kMaxBlockFloats];
     const bool from_x = x.in_place && begin + read <= x.geometry->k;
     if (!from_x) LoadLinear(x, begin, count, read, raw, linear);
-    if (!from_x || x.norm == nullptr) {
+    if (!from_x || x.transform.norm == nullptr) {
       Spread(from_x ? in_x : linear, count, size, buffer, [](VF v, std::size_t, const auto&) HWY_ATTR { return v; });
     } else {  // the arithmetic of NormalizeLinear; not its output, because loads that overlap two stores wait for both
-      const float* weight = x.norm->weight;
+      const float* weight = x.transform.norm->weight;
       Spread(in_x, count, size, buffer, [&](VF v, std::size_t i, const auto& load) HWY_ATTR {
         v = hn::Mul(v, hn::Set(DF(), x.inverse_rms));
         return weight == nullptr ? v : hn::Mul(v, load(weight + begin + i));

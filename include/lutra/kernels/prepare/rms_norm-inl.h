@@ -54,7 +54,7 @@ inline HWY_NOINLINE float InverseRms(const Row& x) {
     for (std::size_t i = 0; i < width; ++i) lanes[i] += lanes[i + width];
   }
   const double mean = lanes[0] / static_cast<double>(x.geometry->k);
-  return static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(x.norm->epsilon)));
+  return static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(x.transform.norm->epsilon)));
 }
 
 }  // namespace LUTRA_KERNELS_NAMESPACE

@@ -126,7 +126,7 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
   // row's, or a scale group's unless an order of columns mixes groups.
   const std::size_t last = begin + count - 1;
   const bool one_scale = x.scale_group >= g.k || (x.order == nullptr && begin / x.scale_group == last / x.scale_group);
-  const bool raw = !Traits::kRatios && x.type == DataType::kInt8 && one_scale && x.norm == nullptr;
+  const bool raw = !Traits::kRatios && x.type == DataType::kInt8 && one_scale && x.transform.norm == nullptr;
   HWY_ALIGN std::int32_t run_bits[kMaxRunsPerBlock];
   const auto largest_bits = [&](const float* quads) HWY_ATTR {
     if (!Traits::kRatios) return LargestBits(quads, size);

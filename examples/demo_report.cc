@@ -58,14 +58,14 @@ void ProgressLine::Clear() {
 
 void PrintPlans(const Options& options) {
   fmt::print("Kernels of {}, by format and number of tokens N (rows of x):\n\n", TargetName(options.target));
-  fmt::print("  {:<8} {:>5}  {:<15} {:>11} {:>13} {:>10}  {}\n", "format", "N", "method", "tile M x N", "a sweep M x N",
+  fmt::print("  {:<9} {:>5}  {:<15} {:>11} {:>13} {:>10}  {}\n", "format", "N", "method", "tile M x N", "a sweep M x N",
              "prefetch", "bound by");
   for (const Format format : options.formats) {
     for (const std::size_t n : options.tokens) {
       const PlanCase what{format, options.target, n, options.group};
       const Plan& plan = SelectPlan(what);
       const MicroTile tile = TileOf(plan, what);
-      fmt::print("  {:<8} {:>5}  {:<15} {:>11} {:>13} {:>10}  {}\n", Name(format), n, Name(plan),
+      fmt::print("  {:<9} {:>5}  {:<15} {:>11} {:>13} {:>10}  {}\n", Name(format), n, Name(plan),
                  fmt::format("{} x {}", 64 * tile.panels, tile.rows),
                  fmt::format("{} x {}", 64 * plan.panels, plan.token_block),
                  plan.prefetch == 0 ? "none" : fmt::format("{} bytes", plan.prefetch), plan.bound);
@@ -86,7 +86,7 @@ void PrintHeading(const Options& options, const Machine& machine) {
 
 void PrintTable(const Options& options, const std::vector<Result>& results) {
   const bool own = !options.weights.empty();
-  fmt::print("{:<9} {:>11} {:>9} {:>8} {:>13} {:>8} {:>9}", "format", "bits/weight", "ms", "GMAC/s", "weights GB/s",
+  fmt::print("{:<11} {:>11} {:>9} {:>8} {:>13} {:>8} {:>9}", "format", "bits/weight", "ms", "GMAC/s", "weights GB/s",
              "vs f32", "NMSE");
   fmt::print("{}\n", own ? "  NMSE to float W" : "");
   std::size_t fewest_rows = kSampledRows;
@@ -98,7 +98,7 @@ void PrintTable(const Options& options, const std::vector<Result>& results) {
     }
     last = &r;
     fewest_rows = std::min(fewest_rows, r.shape.m);
-    fmt::print("  {:<7} {:>11.3f} {:>9} {:>8} {:>13} {:>7}x", r.format, r.bits_per_weight, Short(r.ms),
+    fmt::print("  {:<9} {:>11.3f} {:>9} {:>8} {:>13} {:>7}x", r.format, r.bits_per_weight, Short(r.ms),
                Short(r.GMacS()), Short(r.WeightGBs()), Short(r.speedup));
     if (r.nmse) fmt::print(" {:>9.1e}", *r.nmse);
     if (r.weights_nmse) fmt::print("  {:>15.1e}", *r.weights_nmse);

@@ -52,7 +52,7 @@ TEST_P(Codebooks, EqualFormatsWithTheirTable) {
   for (const std::size_t n : kTokens) {
     for (const Precision precision : kPrecisions) {
       for (const std::size_t group : {std::size_t{16}, std::size_t{128}, std::size_t{256}, kPerRow}) {
-        Case c = CaseFor({fixed.format, GetParam().target}, {70, n, 300}, n);
+        Case c = CaseFor(KernelOf(fixed.format, GetParam().target), {70, n, 300}, n);
         c.precision = precision;
         c.group = group;
         c.zeros = n % 2 == 0 ? Zeros::kOffset : Zeros::kNone;

@@ -163,6 +163,7 @@ TEST_F(StackOfOthers, IsAsDocumented) {
   for (const FormatInfo& f : kFormats) {
     QuantizeOptions options;
     options.format = f.format;
+    SetCodebook(&options);
     Expect("Quantize", kOfOthers, [&] { return Quantize(weights.data(), kM, kK, kK, options, &w); });
     Expect("ReferenceMatMul", kOfOthers, [&] { return ReferenceMatMul(w.view(), x, sums.data()); });
     Expect("ReferenceExactMatMul", kOfOthers, [&] { return ReferenceExactMatMul(w.view(), x, y.data()); });

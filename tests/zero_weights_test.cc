@@ -92,6 +92,7 @@ TEST_P(ZeroWeights, GiveZeroOrTheDocumentedError) {
       view.group = group;
       view.scales = scales.data();
       view.scale_type = DataType::kF32;
+      view.codebook = kCodebook4;  // of formats with own_values; code 0 is 0
       PackedMatrix w;
       ASSERT_TRUE(Ok(Pack(view, {GetParam().target, nullptr}, &w)));
       for (const Kind kind : kKinds) {

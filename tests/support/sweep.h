@@ -41,7 +41,7 @@ inline bool SameFunctions(const internal::MicroKernel& a, const internal::MicroK
   return std::equal(std::begin(a.functions), std::end(a.functions), std::begin(b.functions));
 }
 inline bool AreSiblings(Format a, Format b, Target target) {
-  if (Describe(a).encoding != Describe(b).encoding) return false;
+  if (Describe(a).encoding != Describe(b).encoding || Describe(a).own_values != Describe(b).own_values) return false;
   for (const Precision precision : kPrecisions) {
     for (const ActivationKind kind : {Describe(a).stored().kind, ActivationKind::kIntegers}) {
       const internal::MethodKernel& of_a = target->method(a, kind, precision);

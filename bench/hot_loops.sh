@@ -66,7 +66,7 @@ trap 'rm -rf "$loops"' EXIT
       count_ = last[i] - first[i] + 1
       per64 = count_ * 64 / units
       # Dot kernels: 64 multiply-adds are one vpdpbusd, so the limits are per 16 of them.
-      bad = limited && (per64 * 16 > (kernel == "lookup" ? encoding ~ /Ternary/ ? 140 : 102 : encoding ~ /Codes[67]/ ? 160 : 100) ||
+      bad = limited && (per64 * 16 > (kernel == "lookup" ? encoding ~ /Ternary/ ? 140 : 102 : encoding ~ /Codes[5-7]/ ? 160 : 100) ||
                         moves * 16 * 64 / units > 1 || stack * 16 * 64 / units > 1)
       file = folder "/" (reported + 0)
       for (k = first[i]; k < last[i]; ++k) {  # without the branch

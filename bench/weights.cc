@@ -34,23 +34,23 @@ Status RandomWeights(Format format, std::size_t m, std::size_t k, const Params& 
     }
   }
   std::uniform_real_distribution<float> scale(0.01f, 0.03f);
-  const auto fill = [&](void* to, std::size_t count) {
-    if (to != nullptr) std::generate_n(static_cast<std::uint16_t*>(to), count, [&] { return F32ToF16(scale(random)); });
-  };
-  const auto fill_integers = [&](void* to, std::size_t count) {
-    if (to != nullptr) std::generate_n(static_cast<std::uint8_t*>(to), count, [&] { return random() % 15 + 1; });
+  const auto fill = [&](void* to, DataType type, std::size_t count) {
+    if (to == nullptr) return;
+    auto* const bytes = static_cast<std::uint8_t*>(to);
+    auto* const halves = static_cast<std::uint16_t*>(to);
+    if (type == DataType::kF32)
+      return void(std::generate_n(static_cast<float*>(to), count, [&] { return scale(random); }));
+    if (type == DataType::kF16) return void(std::generate_n(halves, count, [&] { return F32ToF16(scale(random)); }));
+    // E8M0: 2^-7 to 1; E4M3: 2^-6 to 0.06; integers: 1 to 15.
+    const unsigned least = type == DataType::kE8M0 ? 120 : type == DataType::kE4M3 ? 8 : 1;
+    const unsigned many = type == DataType::kE8M0 ? 8 : type == DataType::kE4M3 ? 16 : 15;
+    std::generate_n(bytes, count, [&] { return static_cast<std::uint8_t>(random() % many + least); });
   };
   const std::size_t count = ScaleCount(w->view()), supers = SuperScaleCount(w->view());
-  for (void* const array : {w->scales(), w->zeros()}) {
-    if (params.scale_type == DataType::kE8M0) {  // 2^-7 to 1
-      std::generate_n(static_cast<std::uint8_t*>(array), array == nullptr ? 0 : count,
-                      [&] { return random() % 8 + 120; });
-    } else {
-      HasTwoLevels(params.scale_type) ? fill_integers(array, count) : fill(array, count);
-    }
-  }
-  fill(w->super_scales(), supers);
-  fill(w->super_offsets(), supers);
+  fill(w->scales(), params.scale_type, count);
+  fill(w->zeros(), w->view().zero_type, count);
+  fill(w->super_scales(), DataType::kF16, supers);
+  fill(w->super_offsets(), DataType::kF16, supers);
   return {};
 }
 

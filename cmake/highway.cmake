@@ -120,6 +120,10 @@ target_compile_definitions(lutra_kernels INTERFACE
   "HWY_DISABLED_TARGETS=(HWY_SSE2|HWY_SSSE3|HWY_SSE4|HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128|HWY_NEON|HWY_NEON_BF16${left_out})"
   HWY_WANT_AVX3_DL=1    # before 1.3.0 Highway leaves Ice Lake's instructions out by default
   HWY_BROKEN_EMU128=0)  # g++ 12 would fall back to one-lane vectors, which have no byte shuffle
+if(MINGW AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  # g++ does not align its stack to vectors of 32 and 64 bytes on Windows (https://gcc.gnu.org/bugzilla/show_bug.cgi?id=54412).
+  target_compile_options(lutra_kernels INTERFACE -Wa,-muse-unaligned-vector-move)
+endif()
 if(lutra_highway_inside)
   set(none $<NOT:$<OR:$<TARGET_EXISTS:hwy>,$<TARGET_EXISTS:hwy::hwy>>>)
   target_compile_definitions(lutra_kernels INTERFACE "$<INSTALL_INTERFACE:$<${none}:${lutra_highway_inside}>>")

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs from Debian what building and testing need, if it is missing:
-# setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy]
+# setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy] [windows]
 set -eu
 packages="ca-certificates clang clang-format cmake g++ git ninja-build pkg-config python3"
 packages="$packages libbenchmark-dev libfmt-dev libgtest-dev libomp-dev libtbb-dev"
@@ -17,8 +17,9 @@ for part; do
     sanitizers) packages="$packages libclang-rt-dev" ;;
     docs) packages="$packages doxygen" ;;
     tidy) packages="$packages clang-tidy" ;;
+    windows) packages="$packages g++-mingw-w64-x86-64-posix googletest wine wine64" ;;
     *)
-      echo "usage: cmake/setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy]" >&2
+      echo "usage: cmake/setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy] [windows]" >&2
       exit 2
       ;;
   esac

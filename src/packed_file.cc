@@ -145,7 +145,8 @@ Status Parse(const std::uint8_t* bytes, std::size_t size, const char* name, Cont
   shape.zero_type = zeros.type;
   if (page.matrix_scale != 0.0f) shape.matrix_scale = page.matrix_scale;
   if (shape.m != page.m || shape.k != page.k || page.has_bias > (shape.m != 0) || page.has_order > (shape.k != 0) ||
-      page.layout >= std::size(internal::kLayouts) || !internal::IsFinite(shape.matrix_scale) || !internal::ValidateShape(shape).ok()) {
+      page.layout >= std::size(internal::kLayouts) || !internal::IsFinite(shape.matrix_scale) ||
+      !internal::ValidateShape(shape).ok()) {
     return Status::Invalid(name, "describes no matrix");
   }
   PackedFields& fields = contents->fields;

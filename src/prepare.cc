@@ -69,6 +69,18 @@ internal::PrepareArgs ArgsOf(const ActivationView& x, const internal::Transform&
   return args;
 }
 
+// The bytes of N prepared rows of x.
+struct Sizes {
+  std::size_t data, scales;
+};
+Status SizesOf(const internal::Geometry& geometry, std::size_t row_bytes, std::size_t n, Sizes* sizes) {
+  if (internal::Overflows(n, row_bytes) || internal::Overflows(n, geometry.blocks, sizeof(internal::BlockScale))) {
+    return Status::Invalid("n", "is too large: N * K overflows");
+  }
+  *sizes = {n * row_bytes, n * geometry.blocks * sizeof(internal::BlockScale)};
+  return {};
+}
+
 }  // namespace
 
 Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
@@ -84,8 +96,9 @@ Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transf
 
   const internal::Geometry geometry = GeometryOf(w, kind);
   const std::size_t row_bytes = RowBytes(Describe(kind), geometry, precision);
-  if (!activations->data_.Reserve(x.n * row_bytes) ||
-      !activations->scales_.Reserve(x.n * geometry.blocks * sizeof(internal::BlockScale))) {
+  Sizes sizes = {};
+  if (!SizesOf(geometry, row_bytes, x.n, &sizes).ok() || !activations->data_.Reserve(sizes.data) ||
+      !activations->scales_.Reserve(sizes.scales)) {
     return Status::OutOfMemory("activations");
   }
 
@@ -120,6 +133,11 @@ Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transf
 
 namespace {
 
+// The activation kind of N rows of x.
+ActivationKind KindFor(const PackedMatrix& w, std::size_t n, Choice choice) {
+  return KindOf(SelectPlan({w.format(), w.target(), n, w.group()}, choice).method, w.format());
+}
+
 // Prepares x, transformed, as the activation kind that the options choose.
 Status PrepareBy(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
                  const PrepareOptions& options, Context& context, Activations* activations) {
@@ -127,12 +145,24 @@ Status PrepareBy(const ActivationView& x, const internal::Transform& transform, 
     if (activations != nullptr) *activations = {};
     return Status::Invalid("choice", "is not a Choice");
   }
-  const Plan& plan = SelectPlan({w.format(), w.target(), x.n, w.group()}, options.choice);
-  return ActivationAccess::Prepare(x, transform, w, options.precision, options.choice, KindOf(plan.method, w.format()),
+  return ActivationAccess::Prepare(x, transform, w, options.precision, options.choice, KindFor(w, x.n, options.choice),
                                    context, activations);
 }
 
 }  // namespace
+
+Status PreparedSize(const PackedMatrix& w, std::size_t n, const PrepareOptions& options, std::size_t* bytes) {
+  if (bytes == nullptr) return Status::Invalid("bytes", "is null");
+  if (options.precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
+  if (options.choice > Choice::kFastest) return Status::Invalid("choice", "is not a Choice");
+  const ActivationKind kind = KindFor(w, n, options.choice);
+  const internal::Geometry geometry = GeometryOf(w, kind);
+  Sizes sizes = {};
+  LUTRA_RETURN_IF_ERROR(
+      SizesOf(geometry, ActivationAccess::RowBytes(Describe(kind), geometry, options.precision), n, &sizes));
+  *bytes = Buffer::BytesFor(sizes.data) + Buffer::BytesFor(sizes.scales);
+  return {};
+}
 
 Status Prepare(const ActivationView& x, const PackedMatrix& w, const PrepareOptions& options, Context& context,
                Activations* activations) {

@@ -7,6 +7,7 @@
 #include "float_mode.h"
 #include "load_float.h"
 #include "lutra/buffer.h"
+#include "lutra/kernels/fma.h"
 #include "lutra/layout/k_blocks.h"
 #include "scales.h"
 #include "validate.h"
@@ -162,8 +163,8 @@ Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, Act
         if (w.zero_kind == ZeroKind::kNone) {  // in units of the gain, a power of two, center - zero is an integer too
           sum += method.start() * block.sum;
         }
-        to = std::fma(scale, static_cast<float>(sum) * block.unit, to);
-        if (w.zero_kind != ZeroKind::kNone) to = std::fma(CenterAt(w, method, m, begin), sum_of_x, to);
+        to = internal::Fma(scale, static_cast<float>(sum) * block.unit, to);
+        if (w.zero_kind != ZeroKind::kNone) to = internal::Fma(CenterAt(w, method, m, begin), sum_of_x, to);
       }
     }
     if (w.bias != nullptr) {

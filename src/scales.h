@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "load_float.h"
+#include "lutra/kernels/fma.h"
 #include "lutra/matrix.h"
 
 namespace lutra {
@@ -64,7 +65,7 @@ inline float CenterAt(const QuantizedView& w, const MethodInfo& method, std::siz
   const float gain = method.gain(), center = method.center(), scale = ScaleAt(w, m, k) * gain;
   if (w.zero_kind == ZeroKind::kOffset) {
     const float offset = OffsetAt(w, m, k);
-    return center == 0 ? offset : std::fma(scale, center / gain, offset);  // -0 stays -0
+    return center == 0 ? offset : Fma(scale, center / gain, offset);  // -0 stays -0
   }
   return scale * ((center - ZeroAt(w, m, k)) / gain);
 }

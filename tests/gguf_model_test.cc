@@ -65,6 +65,25 @@ class GgufModels : public ::testing::Test {
   const std::string folder_ = ::testing::TempDir() + "lutra_gguf_model_" + std::to_string(getpid());
 };
 
+// A tensor and its scale may be in different files.
+TEST_F(GgufModels, FindsTheScaleInAnotherPart) {
+  constexpr std::uint32_t kF32Type = 0, kNvfp4 = 40;
+  const std::vector<std::uint8_t> two = {0, 0, 0, 0x40};
+  std::string path;
+  for (std::uint16_t i = 0; i < 2; ++i) {
+    GgufWriter part;
+    part.Split(i, 2, 2);
+    if (i == 0) part.Tensor("w.scale", {1}, kF32Type, two);
+    if (i == 1) part.Tensor("w.weight", {64, 2}, kNvfp4, MakeBlocks(kNvfp4, 2, random_).bytes);
+    path = Write("model-0000" + std::to_string(i + 1) + "-of-00002.gguf", part);
+  }
+  GgufModel model;
+  ASSERT_TRUE(Ok(model.Open(path.c_str())));
+  QuantizedMatrix w;
+  ASSERT_TRUE(Ok(ImportGguf(model, "w.weight", 0, &w)));
+  EXPECT_EQ(w.view().matrix_scale, 2.0f);
+}
+
 TEST_F(GgufModels, OpensOneFile) {
   GgufWriter file;
   const GgmlBlocks blocks = MakeBlocks(kQ4_0, 4, random_);

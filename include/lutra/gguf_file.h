@@ -36,7 +36,7 @@ struct GgufTensor {
 
 // Sets *slice to matrix number i of a tensor, as a tensor of rank 2 with the same name. Fails, with *slice unchanged,
 // with kInvalidArgument if i is not below slices() or the tensor has an error, with kUnsupported if its type is one
-// whose size Lutra does not know.
+// whose size Lutra does not know, or if several slices share what follows them (i2_s).
 LUTRA_API Status SliceOf(const GgufTensor& tensor, std::size_t i, GgufTensor* slice);
 
 namespace internal {
@@ -102,6 +102,12 @@ inline Status ImportGguf(const GgufTensor& tensor, QuantizedMatrix* w) {
   if (!tensor.error.ok()) return tensor.error;
   return ImportGguf(tensor.type, tensor.data, tensor.size, tensor.m(), tensor.k(), w);
 }
+
+// Imports matrix number i (0, but for experts) of the tensor with this name, and its scale. Models of nvfp4 have scales
+// beside their weights: a tensor x.scale of f32 for x.weight, with one element or one per slice, which becomes
+// matrix_scale; 1 without such a tensor. Fails as SliceOf and ImportGguf do, with kInvalidArgument if no tensor has the
+// name or the scale is none, and with kUnsupported if a tensor of another type has a scale.
+LUTRA_API Status ImportGguf(const GgufFile& file, std::string_view name, std::size_t i, QuantizedMatrix* w);
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -60,7 +60,8 @@ LUTRA_API const char* GgufRefusal(std::uint32_t type);
 // Imports a tensor W[M x K] from `size` bytes at any address: the blocks of row 0, then the blocks of row 1, and so on,
 // then the tail. Fails with kUnsupported on a type with a refusal; the refusal is the reason of the status. A type of
 // 42 means q2_0 or pq2_0, as the size says. i2_s has the layout of 128 weights in 32 bytes, as bitnet.cpp's converters
-// write it. nvfp4: a scale of the tensor, where the model has one, is a tensor of its own; multiply with it.
+// write it. nvfp4: a scale of the tensor, where the model has one, is a tensor of its own, which the
+// functions with a name in gguf_file.h and gguf_model.h read, too. Scales with a sign are refused.
 LUTRA_API Status ImportGguf(std::uint32_t type, const void* data, std::size_t size, std::size_t m, std::size_t k,
                             QuantizedMatrix* w);
 

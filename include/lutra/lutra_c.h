@@ -35,10 +35,14 @@
 #include <stdint.h>
 
 // Exports a function from a shared library, and says to C++ that it does not throw.
-#if defined(LUTRA_SHARED)
-#define LUTRA_C_API __attribute__((visibility("default")))
-#else
+#if !defined(LUTRA_SHARED)
 #define LUTRA_C_API
+#elif !defined(_WIN32)
+#define LUTRA_C_API __attribute__((visibility("default")))
+#elif defined(lutra_EXPORTS)
+#define LUTRA_C_API __declspec(dllexport)
+#else
+#define LUTRA_C_API __declspec(dllimport)
 #endif
 #if defined(__cplusplus)
 #define LUTRA_C_NOEXCEPT noexcept
@@ -102,6 +106,10 @@ typedef struct lutra_context lutra_context;
 
 // The largest number of threads of lutra_context_create: more than a machine has cores; larger is an error.
 #define LUTRA_MAX_THREADS 1024
+
+// The stack, in bytes, that any function, and any task on a thread of a lutra_executor, takes at most where Lutra is
+// compiled with optimization: see lutra::kMaxStackBytes.
+#define LUTRA_MAX_STACK_BYTES 98304
 
 // Creates a context with threads of its own. The caller counts as one of `threads`; 0: one for each processor. Idle
 // threads sleep after 2 ms. If the system refuses threads, there are fewer: see lutra_context_concurrency. While one
@@ -352,6 +360,7 @@ typedef struct lutra_activations lutra_activations;
 typedef struct lutra_activations_info {
   size_t n, k;
   lutra_precision precision;
+  size_t bytes;  // the memory that they hold, which may have served more rows
 } lutra_activations_info;
 
 // Creates activations without rows.
@@ -374,6 +383,11 @@ LUTRA_C_API lutra_status lutra_prepare_hadamard(const lutra_activation_view* x, 
                                                 const lutra_packed* w, lutra_precision precision,
                                                 lutra_context* context,
                                                 lutra_activations* activations) LUTRA_C_NOEXCEPT;
+
+// Sets *bytes to the memory that lutra_prepare and lutra_prepare_rms_norm allocate for n rows of x: see
+// lutra::PreparedSize.
+LUTRA_C_API lutra_status lutra_prepared_size(const lutra_packed* w, size_t n, lutra_precision precision,
+                                             size_t* bytes) LUTRA_C_NOEXCEPT;
 
 // Whether lutra_matmul accepts x for w: see lutra::Activations::Fits. False for a NULL handle or one of another kind.
 LUTRA_C_API bool lutra_activations_fit(const lutra_activations* x, const lutra_packed* w) LUTRA_C_NOEXCEPT;

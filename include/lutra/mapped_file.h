@@ -14,7 +14,7 @@ inline namespace LUTRA_ABI_NAMESPACE {
 
 // How the bytes of a file get to memory.
 enum class FileAccess : std::uint8_t {
-  kMap,   // mapped; read on systems without mmap
+  kMap,   // mapped; read on systems that cannot
   kRead,  // read to memory of the program's own
 };
 
@@ -31,10 +31,10 @@ constexpr const char* Name(FileAccess access) noexcept {
 
 // The bytes of a file. Movable. Any number of threads may read them.
 //
-// A file must not change while it is mapped. If another file is renamed over it, the mapping keeps the old bytes. If
-// any program writes to it, the bytes change under their readers. If any program truncates it, or its disk or network
-// fails, the system ends a program that reads the lost bytes with a signal (SIGBUS): no Status can say so. Where that
-// may happen, give FileAccess::kRead.
+// A file must not change while it is mapped. If another file is renamed over it, which Windows refuses, the mapping
+// keeps the old bytes. If any program writes to it, the bytes change under their readers. If any program truncates it,
+// or its disk or network fails, the system ends a program that reads the lost bytes with a signal (SIGBUS): no Status
+// can say so. Where that may happen, give FileAccess::kRead.
 class LUTRA_API MappedFile {
  public:
   MappedFile() = default;

@@ -7,7 +7,7 @@
 using lutra::Status;
 using namespace lutra::c_api;
 
-static_assert(LUTRA_MAX_THREADS == lutra::kMaxThreads);
+static_assert(LUTRA_MAX_THREADS == lutra::kMaxThreads && LUTRA_MAX_STACK_BYTES == lutra::kMaxStackBytes);
 
 namespace {
 

@@ -47,13 +47,20 @@ lutra_status lutra_prepare_hadamard(const lutra_activation_view* x, const float*
                                     call, &activations->value));
 }
 
+lutra_status lutra_prepared_size(const lutra_packed* w, size_t n, lutra_precision precision, size_t* bytes) noexcept {
+  Status status = CheckHandle(w, "w");
+  if (status.ok()) status = lutra::PreparedSize(w->value, n, FromC<lutra::Precision>(precision), bytes);
+  return ToC(status);
+}
+
 bool lutra_activations_fit(const lutra_activations* x, const lutra_packed* w) noexcept {
   return FirstError({CheckHandle(x, "x"), CheckHandle(w, "w")}).ok() && x->value.Fits(w->value);
 }
 
 lutra_status lutra_activations_get(const lutra_activations* x, lutra_activations_info* info) noexcept {
   const Status status = FirstError({CheckHandle(x, "x"), CheckNotNull(info, "info")});
-  if (status.ok()) *info = {x->value.n(), x->value.k(), static_cast<lutra_precision>(x->value.precision())};
+  if (status.ok())
+    *info = {x->value.n(), x->value.k(), static_cast<lutra_precision>(x->value.precision()), x->value.bytes()};
   return ToC(status);
 }
 

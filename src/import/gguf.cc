@@ -9,6 +9,7 @@
 
 #include "import/gguf_blocks.h"
 #include "import/gguf_foreign.h"
+#include "import/gguf_import.h"
 #include "lutra/import.h"
 #include "memory/little_endian.h"
 #include "validate.h"
@@ -52,6 +53,8 @@ constexpr DataType kF32 = DataType::kF32, kF16 = DataType::kF16, kInt8 = DataTyp
                    kE8M0 = DataType::kE8M0, kE4M3 = DataType::kE4M3;
 constexpr ZeroKind kNone = ZeroKind::kNone, kOffset = ZeroKind::kOffset;
 
+// iq1_s could be ternary with offsets, in 2.5 bits per weight, but the offsets' super-offset, 1/8 of the super-scale,
+// is not exact in f16 where that is below 2^-11. iq1 always holds it.
 constexpr GgufCodec kCodecs[] = {
     Refused(0, "f32", 1, 4, "is f32, which is not quantized: it stays the engine's, or Quantize makes codes of it"),
     Refused(1, "f16", 1, 2, "is f16, which is not quantized: it stays the engine's"),
@@ -67,30 +70,30 @@ constexpr GgufCodec kCodecs[] = {
     Imported(13, "q5_K", 256, 176, Format::kInt5, 32, kInt8, kOffset, internal::DecodeQ5_K),
     Imported(14, "q6_K", 256, 210, Format::kInt6, 16, kInt8, kNone, internal::DecodeQ6_K),
     Refused(15, "q8_K", 256, 292, "is q8_K, which ggml has for activations"),
-    Growing(1.61f, Imported(16, "iq2_xxs", 256, 66, Format::kIq2, 32, kInt8, kNone, internal::DecodeIq2Xxs)),
-    Growing(1.55f, Imported(17, "iq2_xs", 256, 74, Format::kIq2, 16, kInt8, kNone, internal::DecodeIq2Xs)),
-    Growing(1.41f, Imported(18, "iq3_xxs", 256, 98, Format::kIq3xxs, 32, kInt8, kNone, internal::DecodeIq3Xxs)),
-    Growing(2.13f, Imported(19, "iq1_s", 256, 50, Format::kIq1, 32, kInt8, kNone, internal::DecodeIq1S)),
+    Growing(1.61f, Imported(16, "iq2_xxs", 256, 66, Format::kIq2, 32, kInt8, kNone, internal::DecodeIQ2_XXS)),
+    Growing(1.55f, Imported(17, "iq2_xs", 256, 74, Format::kIq2, 16, kInt8, kNone, internal::DecodeIQ2_XS)),
+    Growing(1.41f, Imported(18, "iq3_xxs", 256, 98, Format::kIq3xxs, 32, kInt8, kNone, internal::DecodeIQ3_XXS)),
+    Growing(2.13f, Imported(19, "iq1_s", 256, 50, Format::kIq1, 32, kInt8, kNone, internal::DecodeIQ1_S)),
     Imported(20, "iq4_nl", 32, 18, Format::kIq4nl, 32, kF16, kNone, internal::DecodeQ4_0),
-    Growing(1.26f, Imported(21, "iq3_s", 256, 110, Format::kIq3s, 32, kInt8, kNone, internal::DecodeIq3S)),
-    Growing(1.4f, Imported(22, "iq2_s", 256, 82, Format::kIq2, 16, kInt8, kNone, internal::DecodeIq2S)),
-    Imported(23, "iq4_xs", 256, 136, Format::kIq4nl, 32, kInt8, kNone, internal::DecodeIq4Xs),
+    Growing(1.26f, Imported(21, "iq3_s", 256, 110, Format::kIq3s, 32, kInt8, kNone, internal::DecodeIQ3_S)),
+    Growing(1.4f, Imported(22, "iq2_s", 256, 82, Format::kIq2, 16, kInt8, kNone, internal::DecodeIQ2_S)),
+    Imported(23, "iq4_xs", 256, 136, Format::kIq4nl, 32, kInt8, kNone, internal::DecodeIQ4_XS),
     Refused(24, "i8", 1, 1, "is i8, which has no scales"),
     Refused(25, "i16", 1, 2, "is i16, which has no scales"),
     Refused(26, "i32", 1, 4, "is i32, which has no scales"),
     Refused(27, "i64", 1, 8, "is i64, which has no scales"),
     Refused(28, "f64", 1, 8, "is f64, which is not quantized: it stays the engine's"),
-    Growing(2.04f, Imported(29, "iq1_m", 256, 56, Format::kIq1, 16, kInt8, kNone, internal::DecodeIq1M)),
+    Growing(2.04f, Imported(29, "iq1_m", 256, 56, Format::kIq1, 16, kInt8, kNone, internal::DecodeIQ1_M)),
     Refused(30, "bf16", 1, 2, "is bf16, which is not quantized: it stays the engine's"),
     Imported(34, "tq1_0", 256, 54, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ1_0),
     Imported(35, "tq2_0", 256, 66, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ2_0),
-    WithTail(32, Imported(36, "i2_s", 128, 32, Format::kTernary, kPerMatrix, kF32, kNone, internal::DecodeI2S)),
+    WithTail(32, Imported(36, "i2_s", 128, 32, Format::kTernary, kPerMatrix, kF32, kNone, internal::DecodeI2_S)),
     Imported(39, "mxfp4", 32, 17, Format::kFp4, 32, kE8M0, kNone, internal::DecodeMxfp4),
     Imported(40, "nvfp4", 64, 36, Format::kFp4, 16, kE4M3, kNone, internal::DecodeNvfp4),
     Imported(41, "q1_0", 128, 18, Format::kInt1, 128, kF16, kNone, internal::DecodeQ1_0),
     Imported(42, "q2_0", 64, 18, Format::kTernary, 64, kF16, kNone, internal::DecodeQ2_0),
-    AlsoWithId(42, Imported(142, "pq2_0", 128, 34, Format::kTernary, 128, kF16, kNone, internal::DecodePq2_0)),
-    Growing(1.08f, Imported(143, "ptq1_0", 128, 28, Format::kTernary, 128, kF16, kNone, internal::DecodePtq1_0)),
+    AlsoWithId(42, Imported(142, "pq2_0", 128, 34, Format::kTernary, 128, kF16, kNone, internal::DecodePQ2_0)),
+    Growing(1.08f, Imported(143, "ptq1_0", 128, 28, Format::kTernary, 128, kF16, kNone, internal::DecodePTQ1_0)),
 };
 
 // The public list has the same rows.
@@ -270,8 +273,8 @@ const GgufType* FindGgufType(std::uint32_t id) {
   return nullptr;
 }
 
-Status ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std::size_t m, std::size_t k,
-                  QuantizedMatrix* w) {
+Status internal::ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std::size_t m, std::size_t k,
+                            float matrix_scale, QuantizedMatrix* w) {
   if (w == nullptr) return Status::Invalid("w", "is null");
   const GgufType* const of_id = FindGgufType(type_id);
   if (of_id == nullptr) return Status::Unsupported("type", internal::ForeignGgufType(type_id));
@@ -286,6 +289,7 @@ Status ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std
   const Blocks blocks{type, kCodecs[&type - kTypes.data()].decode, static_cast<const std::uint8_t*>(data), m,
                       k / type.weights};
   QuantizedView shape = ShapeOf(type, m, k);
+  shape.matrix_scale = matrix_scale;
   if (type.format == Format::kTernary && HasF16Scales(type.scale_type) && size != 0) ChooseTernary(blocks, &shape);
   QuantizedMatrix result;
   LUTRA_RETURN_IF_ERROR(result.Allocate(shape));
@@ -296,6 +300,11 @@ Status ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std
   }
   *w = std::move(result);
   return {};
+}
+
+Status ImportGguf(std::uint32_t type, const void* data, std::size_t size, std::size_t m, std::size_t k,
+                  QuantizedMatrix* w) {
+  return internal::ImportGguf(type, data, size, m, k, 1.0f, w);
 }
 
 }  // namespace LUTRA_ABI_NAMESPACE

@@ -80,7 +80,7 @@ void DecodeQ2_0(const std::uint8_t* from, const GgufBlock& to) {
   UnpackFields<1, 2>(from + 2, 16, to.codes);
 }
 
-void DecodePq2_0(const std::uint8_t* from, const GgufBlock& to) {
+void DecodePQ2_0(const std::uint8_t* from, const GgufBlock& to) {
   *to.scale = LoadF16(from);
   UnpackFields<1, 2>(from + 2, 32, to.codes);
 }
@@ -163,7 +163,7 @@ void DecodeQ6_K(const std::uint8_t* from, const GgufBlock& to) {
   *to.scale = LoadF16(from + 208);
 }
 
-void DecodeIq4Xs(const std::uint8_t* from, const GgufBlock& to) {
+void DecodeIQ4_XS(const std::uint8_t* from, const GgufBlock& to) {
   *to.scale = LoadF16(from);
   const auto high = LoadLittleEndian<std::uint16_t>(from + 2);
   for (std::size_t g = 0; g < 8; ++g) {
@@ -185,15 +185,15 @@ void DecodeTQ2_0(const std::uint8_t* from, const GgufBlock& to) {
   *to.scale = LoadF16(from + 64);
 }
 
-void DecodePtq1_0(const std::uint8_t* from, const GgufBlock& to) {
+void DecodePTQ1_0(const std::uint8_t* from, const GgufBlock& to) {
   std::uint8_t* codes = UnpackDigits(from, 16, 5, to.codes);
   codes = UnpackDigits(from + 16, 8, 5, codes);
   UnpackDigits(from + 24, 2, 4, codes);
   *to.scale = LoadF16(from + 26);
 }
 
-void DecodeI2S(const std::uint8_t* from, const GgufBlock& to) {  // the scale follows the blocks
-  for (std::size_t k = 0; k < 128; ++k) {                        // the highest field of each byte comes first
+void DecodeI2_S(const std::uint8_t* from, const GgufBlock& to) {  // the scale follows the blocks
+  for (std::size_t k = 0; k < 128; ++k) {                         // the highest field of each byte comes first
     const int field = from[k % 32] >> (6 - k / 32 * 2) & 3;
     to.codes[k] = static_cast<std::uint8_t>(field == 3 ? 1 : field);  // bitnet.cpp takes the fourth code for 0
   }

@@ -20,11 +20,11 @@ struct GgufBlock {
 
 using GgufDecode = void(const std::uint8_t* from, const GgufBlock& to);
 
-GgufDecode DecodeQ1_0, DecodeQ2_0, DecodePq2_0, DecodeQ4_0, DecodeQ4_1, DecodeQ5_0, DecodeQ5_1, DecodeQ8_0;
-GgufDecode DecodeQ2_K, DecodeQ3_K, DecodeQ4_K, DecodeQ5_K, DecodeQ6_K, DecodeIq4Xs;
-GgufDecode DecodeTQ1_0, DecodeTQ2_0, DecodePtq1_0, DecodeI2S, DecodeMxfp4, DecodeNvfp4;
+GgufDecode DecodeQ1_0, DecodeQ2_0, DecodePQ2_0, DecodeQ4_0, DecodeQ4_1, DecodeQ5_0, DecodeQ5_1, DecodeQ8_0;
+GgufDecode DecodeQ2_K, DecodeQ3_K, DecodeQ4_K, DecodeQ5_K, DecodeQ6_K, DecodeIQ4_XS;
+GgufDecode DecodeTQ1_0, DecodeTQ2_0, DecodePTQ1_0, DecodeI2_S, DecodeMxfp4, DecodeNvfp4;
 // gguf_grid_blocks.cc
-GgufDecode DecodeIq1S, DecodeIq1M, DecodeIq2Xxs, DecodeIq2Xs, DecodeIq2S, DecodeIq3Xxs, DecodeIq3S;
+GgufDecode DecodeIQ1_S, DecodeIQ1_M, DecodeIQ2_XXS, DecodeIQ2_XS, DecodeIQ2_S, DecodeIQ3_XXS, DecodeIQ3_S;
 
 }  // namespace internal
 }  // namespace LUTRA_ABI_NAMESPACE

@@ -205,8 +205,9 @@ void ForEachRoom(GgufTensor* const* sorted, std::size_t count, std::size_t size,
 constexpr std::uint32_t kQ2_0 = 42, kPq2_0 = 142;
 
 bool IsPq2_0(const GgufTensor& tensor, std::size_t room) {
-  return tensor.type == kQ2_0 && tensor.error.ok() && tensor.k() % 128 == 0 && tensor.size > room &&
-         tensor.k() / 128 * 34 * tensor.m() <= room;
+  const GgufType& pq2_0 = *FindGgufType(kPq2_0);
+  return tensor.type == kQ2_0 && tensor.error.ok() && tensor.k() % pq2_0.weights == 0 && tensor.size > room &&
+         tensor.k() / pq2_0.weights * pq2_0.bytes * tensor.m() <= room;
 }
 
 // Sets the data of a tensor, whose offset is from the first of `size` bytes of data that stand at `position` of the
@@ -304,7 +305,7 @@ Status SliceOf(const GgufTensor& tensor, std::size_t i, GgufTensor* slice) {
   if (i >= tensor.slices()) return Status::Invalid("i", "is not below the number of slices");
   const std::size_t size = tensor.size / tensor.slices();
   const GgufType* const type = FindGgufType(tensor.type);
-  if (type == nullptr || size != tensor.k() / type->weights * type->bytes * tensor.dims[1]) {
+  if (type == nullptr || (type->tail_bytes != 0 && tensor.slices() != 1)) {
     return Status::Unsupported("tensor", "is of a type whose slices have no known size");
   }
   GgufTensor result = tensor;

@@ -30,8 +30,8 @@ unsigned EvenSigns(unsigned seven) {
   return seven | ((parity ^ parity >> 1) & 1) << 7;
 }
 
-// Writes the codes of an entry of kWeights magnitudes, of kBits bits each, in a format whose values ascend from
-// -magnitude kHalf - 1 to magnitude kHalf - 1. Bit i of `signs` negates weight i.
+// Writes the codes of an entry of kWeights magnitudes, of kBits bits each. Bit i of `signs` negates weight i. The
+// format has kHalf magnitudes: its codes are the negative values in ascending order, then the positive ones.
 template <std::size_t kWeights, unsigned kBits, unsigned kHalf>
 void PutMagnitudes(unsigned entry, unsigned signs, std::uint8_t* codes) {
   for (std::size_t i = 0; i < kWeights; ++i) {
@@ -51,7 +51,7 @@ void PutIq1(unsigned entry, bool up, std::uint8_t* codes) {
 
 }  // namespace
 
-void DecodeIq2Xxs(const std::uint8_t* from, const GgufBlock& to) {
+void DecodeIQ2_XXS(const std::uint8_t* from, const GgufBlock& to) {
   *to.scale = Load16(from);
   for (std::size_t i = 0; i < kEights; ++i) {  // per four: four indices, then four times seven signs and the scale
     const std::uint8_t* const four = from + 2 + i / 4 * 8;
@@ -61,7 +61,7 @@ void DecodeIq2Xxs(const std::uint8_t* from, const GgufBlock& to) {
   }
 }
 
-void DecodeIq2Xs(const std::uint8_t* from, const GgufBlock& to) {
+void DecodeIQ2_XS(const std::uint8_t* from, const GgufBlock& to) {
   *to.scale = Load16(from);
   DecodeScales(from + 66, 16, to.group_scales);
   for (std::size_t i = 0; i < kEights; ++i) {
@@ -70,7 +70,7 @@ void DecodeIq2Xs(const std::uint8_t* from, const GgufBlock& to) {
   }
 }
 
-void DecodeIq2S(const std::uint8_t* from, const GgufBlock& to) {
+void DecodeIQ2_S(const std::uint8_t* from, const GgufBlock& to) {
   const std::uint8_t *const low = from + 2, *const signs = from + 34, *const high = from + 66;
   *to.scale = Load16(from);
   DecodeScales(from + 74, 16, to.group_scales);
@@ -80,7 +80,7 @@ void DecodeIq2S(const std::uint8_t* from, const GgufBlock& to) {
   }
 }
 
-void DecodeIq3Xxs(const std::uint8_t* from, const GgufBlock& to) {
+void DecodeIQ3_XXS(const std::uint8_t* from, const GgufBlock& to) {
   const std::uint8_t* const indices = from + 2;
   *to.scale = Load16(from);
   for (std::size_t i = 0; i < kEights; ++i) {  // four times seven signs and a scale share a word
@@ -92,7 +92,7 @@ void DecodeIq3Xxs(const std::uint8_t* from, const GgufBlock& to) {
   }
 }
 
-void DecodeIq3S(const std::uint8_t* from, const GgufBlock& to) {
+void DecodeIQ3_S(const std::uint8_t* from, const GgufBlock& to) {
   const std::uint8_t *const low = from + 2, *const high = from + 66, *const signs = from + 74;
   *to.scale = Load16(from);
   DecodeScales(from + 106, 8, to.group_scales);
@@ -102,7 +102,7 @@ void DecodeIq3S(const std::uint8_t* from, const GgufBlock& to) {
   }
 }
 
-void DecodeIq1S(const std::uint8_t* from, const GgufBlock& to) {
+void DecodeIQ1_S(const std::uint8_t* from, const GgufBlock& to) {
   *to.scale = Load16(from);
   for (std::size_t i = 0; i < kEights; ++i) {  // per four: three high bits of each index, the scale and the shift
     const unsigned high = Load16(from + 34 + i / 4 * 2), index = from[2 + i] | (high >> (i % 4 * 3) & 7) << 8;
@@ -111,7 +111,7 @@ void DecodeIq1S(const std::uint8_t* from, const GgufBlock& to) {
   }
 }
 
-void DecodeIq1M(const std::uint8_t* from, const GgufBlock& to) {
+void DecodeIQ1_M(const std::uint8_t* from, const GgufBlock& to) {
   unsigned super_scale = 0;
   for (std::size_t g = 0; g < 16; ++g) {  // per four: three bits of each scale and four bits of the super-scale
     const unsigned scales = Load16(from + 48 + g / 4 * 2);

@@ -52,11 +52,10 @@ Status GgufModel::OpenParts(const char* path, FileAccess access, Part first) {
   if (parts == nullptr || !name.Reserve(path_length + 1)) return Status::OutOfMemory("path");
   std::memcpy(name.data(), path, path_length + 1);
 
+  parts[at] = std::move(first);
   std::uint64_t tensors = 0;
   for (std::size_t i = 0; i < count; ++i) {
-    if (i == at) {
-      parts[i] = std::move(first);
-    } else {
+    if (i != at) {
       std::memcpy(name.data() + path_length - length, PartSuffix(i + 1, count).text, length);
       const Status status = parts[i].Open(name.as<const char>(), access);
       if (status.code() == StatusCode::kIo) {

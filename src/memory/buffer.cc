@@ -5,24 +5,32 @@
 
 #if defined(__linux__)
 #include <sys/mman.h>
+#elif defined(_WIN32)
+#include <malloc.h>
 #endif
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
-constexpr std::size_t kHugePage = std::size_t{2} << 20;  // bytes, on x86 and on Arm with pages of 4 KB
+void* Allocate(std::size_t size, std::size_t alignment) {
+#if defined(_WIN32)
+  return _aligned_malloc(size, alignment);
+#else
+  void* data = nullptr;
+  return posix_memalign(&data, alignment, size) == 0 ? data : nullptr;
+#endif
+}
 
 }  // namespace
 
 bool Buffer::Reserve(std::size_t size) {
   if (size <= size_) return true;
-  // From 2 MB on, memory takes whole huge pages: fewer TLB misses while panels are read from memory.
-  const std::size_t alignment = size >= kHugePage ? kHugePage : kAlignment;
-  if (size > static_cast<std::size_t>(-1) / 2 - alignment) return false;
-  const std::size_t rounded = (size + alignment - 1) / alignment * alignment;
-  void* data = nullptr;
-  if (posix_memalign(&data, alignment, rounded) != 0) return false;
+  const std::size_t rounded = BytesFor(size);
+  if (rounded == kNone) return false;
+  const std::size_t alignment = rounded >= kHugePage ? kHugePage : kAlignment;
+  void* const data = Allocate(rounded, alignment);
+  if (data == nullptr) return false;
 #if defined(__linux__)
   if (alignment == kHugePage) (void)madvise(data, rounded, MADV_HUGEPAGE);
 #endif
@@ -33,7 +41,11 @@ bool Buffer::Reserve(std::size_t size) {
 }
 
 void Buffer::Free() {
+#if defined(_WIN32)
+  _aligned_free(data_);
+#else
   std::free(data_);
+#endif
   data_ = nullptr;
   size_ = 0;
 }

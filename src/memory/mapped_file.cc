@@ -22,6 +22,13 @@
 #else
 #define LUTRA_MMAP 0
 #endif
+#if defined(_WIN32) && !defined(LUTRA_NO_MMAP)
+#define LUTRA_MAP_VIEW 1
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#else
+#define LUTRA_MAP_VIEW 0
+#endif
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
@@ -90,6 +97,63 @@ Status MappedFile::Open(const char* path, FileAccess access) {
 
 void MappedFile::Close() {
   if (data_ != nullptr && copy_.data() == nullptr) munmap(const_cast<std::uint8_t*>(data_), size_);
+}
+
+#elif LUTRA_MAP_VIEW
+
+namespace {
+
+struct Owned {
+  const HANDLE handle;
+  ~Owned() {
+    if (handle != nullptr && handle != INVALID_HANDLE_VALUE) CloseHandle(handle);
+  }
+};
+
+// Reads `size` bytes. Fails if the file has become shorter.
+bool ReadAll(HANDLE file, std::uint8_t* to, std::size_t size) {
+  constexpr std::size_t kMostAtOnce = std::size_t{1} << 30;
+  while (size != 0) {
+    DWORD bytes = 0;
+    const auto wanted = static_cast<DWORD>(size < kMostAtOnce ? size : kMostAtOnce);
+    if (ReadFile(file, to, wanted, &bytes, nullptr) == 0 || bytes == 0) return false;
+    to += bytes;
+    size -= bytes;
+  }
+  return true;
+}
+
+}  // namespace
+
+Status MappedFile::Open(const char* path, FileAccess access) {
+  if (const Status status = CheckArguments(path, access); !status.ok()) return status;
+  const Owned file{CreateFileA(path, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_DELETE, nullptr, OPEN_EXISTING,
+                               FILE_ATTRIBUTE_NORMAL, nullptr)};
+  if (file.handle == INVALID_HANDLE_VALUE) return Failed("cannot be opened");
+  LARGE_INTEGER length;
+  if (GetFileType(file.handle) != FILE_TYPE_DISK || GetFileSizeEx(file.handle, &length) == 0) return kNotRegular;
+  if (static_cast<std::uint64_t>(length.QuadPart) > static_cast<std::size_t>(-1)) return Failed("is too large to map");
+  const auto size = static_cast<std::size_t>(length.QuadPart);
+  MappedFile opened;
+  if (size != 0 && access == FileAccess::kRead) {
+    if (!opened.copy_.Reserve(size)) return Status::OutOfMemory("path");
+    if (!ReadAll(file.handle, opened.copy_.data(), size)) return Failed("cannot be read");
+    opened.data_ = opened.copy_.data();
+    opened.size_ = size;
+  } else if (size != 0) {
+    const Owned mapping{CreateFileMappingA(file.handle, nullptr, PAGE_READONLY, 0, 0, nullptr)};
+    if (mapping.handle == nullptr) return Failed("cannot be mapped");
+    const void* const data = MapViewOfFile(mapping.handle, FILE_MAP_READ, 0, 0, 0);
+    if (data == nullptr) return Failed("cannot be mapped");
+    opened.data_ = static_cast<const std::uint8_t*>(data);
+    opened.size_ = size;
+  }
+  *this = std::move(opened);
+  return {};
+}
+
+void MappedFile::Close() {
+  if (data_ != nullptr && copy_.data() == nullptr) UnmapViewOfFile(data_);
 }
 
 #else

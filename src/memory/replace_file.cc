@@ -14,6 +14,13 @@
 #else
 #define LUTRA_POSIX 0
 #endif
+#if defined(_WIN32)
+#include <fcntl.h>
+#include <io.h>
+#include <sys/stat.h>
+#endif
+
+#include "memory/rename_over.h"
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
@@ -21,14 +28,22 @@ namespace internal {
 namespace {
 
 constexpr std::size_t kMaxPath = 4096;  // bytes, with the 0 at the end; systems take no longer ones
-constexpr int kMaxAttempts = 10000;     // to find a name that no other writer has
+#if defined(_WIN32)
+constexpr char kSeparators[] = "/\\:";  // what the name of a file stands behind
+#else
+constexpr char kSeparators[] = "/";
+#endif
+constexpr int kMaxAttempts = 10000;  // to find a name that no other writer has
 
 constexpr Status Failed(const char* reason) { return {StatusCode::kIo, "path", reason}; }
 
 // The path of a new file in the folder of `path`, for the attempt-th writer there.
 bool NamePart(const char* path, long process, int attempt, char (&part)[kMaxPath]) {
-  const char* const slash = std::strrchr(path, '/');
-  const int folder = slash == nullptr ? 0 : static_cast<int>(slash + 1 - path);
+  const char* name = path;
+  for (const char* at = path; *at != 0; ++at) {
+    if (std::strchr(kSeparators, *at) != nullptr) name = at + 1;
+  }
+  const auto folder = static_cast<int>(name - path);
   const int length = std::snprintf(part, kMaxPath, "%.*s.lutra-%ld-%d.part", folder, path, process, attempt);
   return length > 0 && static_cast<std::size_t>(length) < kMaxPath;
 }
@@ -86,6 +101,18 @@ int OpenPart(const char* target, mode_t mode, char (&part)[kMaxPath]) {
   return -1;
 }
 
+#else
+
+// Opens a new file; null with EEXIST if there is such a file.
+std::FILE* OpenNew(const char* path) {
+#if defined(_WIN32)  // whose fopen() need not know x
+  const int file = _open(path, _O_WRONLY | _O_CREAT | _O_EXCL | _O_BINARY, _S_IREAD | _S_IWRITE);
+  return file < 0 ? nullptr : _fdopen(file, "wb");
+#else
+  return std::fopen(path, "wbx");
+#endif
+}
+
 #endif
 
 }  // namespace
@@ -104,7 +131,7 @@ Status ReplaceFile(const char* path, std::initializer_list<FilePiece> pieces) {
   bool written = !replaces || SetMode(file, mode);
   for (const FilePiece& piece : pieces) written = written && WriteAll(file, piece);
   written = close(file) == 0 && written;
-  if (written && std::rename(part, target) == 0) return {};
+  if (written && RenameOver(part, target)) return {};
   const int error = errno;
   (void)unlink(part);
   errno = error;
@@ -118,7 +145,7 @@ Status ReplaceFile(const char* path, std::initializer_list<FilePiece> pieces) {
   std::FILE* file = nullptr;
   for (int attempt = 0; attempt < kMaxAttempts && file == nullptr; ++attempt) {
     if (!NamePart(path, 0, attempt, part)) break;
-    file = std::fopen(part, "wbx");  // x: fails if there is such a file
+    file = OpenNew(part);
     if (file == nullptr && errno != EEXIST) break;
   }
   if (file == nullptr) return Failed("cannot be written");
@@ -127,7 +154,7 @@ Status ReplaceFile(const char* path, std::initializer_list<FilePiece> pieces) {
     written = written && (piece.size == 0 || std::fwrite(piece.data, piece.size, 1, file) == 1);
   }
   written = std::fclose(file) == 0 && written;
-  if (written && std::rename(part, path) == 0) return {};
+  if (written && RenameOver(part, path)) return {};
   (void)std::remove(part);
   return Failed("cannot be written");
 }

@@ -67,8 +67,8 @@ class RunLayouts {
     for (std::size_t i = 0; i < layout.bytes; ++i) {
       for (int high = 0; high < 2; ++high) {
         const std::size_t bit = layout.sign_bit[i][high];
-        signs[bit / 8] = static_cast<std::uint8_t>(signs[bit / 8] | (run[layout.from[i][high]] / kNegative)
-                                                                        << (bit % 8));
+        signs[bit / 8] =
+            static_cast<std::uint8_t>(signs[bit / 8] | (run[layout.from[i][high]] / kNegative) << (bit % 8));
       }
     }
   }

@@ -19,7 +19,7 @@ foreach(source IN LISTS sources)
   lutra_compile_options(${name})
   target_link_libraries(${name} PRIVATE lutra::lutra GTest::gtest_main Threads::Threads)
   # These test the library's own buffers.
-  if(NOT BUILD_SHARED_LIBS AND NOT name MATCHES "^(executors|status|status_weights)_test$")
+  if(NOT BUILD_SHARED_LIBS AND NOT name MATCHES "^(executors|prepared_size|stack|status|status_weights)_test$")
     target_link_libraries(${name} PRIVATE lutra_allocator)
   endif()
   set(label unit)
@@ -40,9 +40,10 @@ target_compile_definitions(ggml_files_test PRIVATE LUTRA_GGUF_DATA="${LUTRA_GGUF
 # MappedFile as it works where there is no mmap: the library's source, compiled for such a system, takes the place of
 # the library's object. (A shared library's own is private to it.)
 if(NOT BUILD_SHARED_LIBS)
-  add_executable(packed_file_no_mmap_test packed_file_test.cc ${PROJECT_SOURCE_DIR}/src/memory/mapped_file.cc)
+  add_executable(packed_file_no_mmap_test packed_file_test.cc saved_files_test.cc
+    ${PROJECT_SOURCE_DIR}/src/memory/mapped_file.cc)
   target_compile_definitions(packed_file_no_mmap_test PRIVATE LUTRA_NO_MMAP)
-  target_link_libraries(packed_file_no_mmap_test PRIVATE lutra::lutra lutra_allocator GTest::gtest_main)
+  target_link_libraries(packed_file_no_mmap_test PRIVATE lutra::lutra lutra_allocator GTest::gtest_main Threads::Threads)
   lutra_compile_options(packed_file_no_mmap_test)
   lutra_discover_tests(packed_file_no_mmap_test LABEL unit PREFIX NoMmap.)
 endif()

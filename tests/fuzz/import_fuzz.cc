@@ -179,6 +179,9 @@ void CheckFile(Input& input) {
     ASSERT_EQ(slice.data + slice.size, tensor.data + tensor.size);
     QuantizedMatrix last;
     CheckImported(input, ImportGguf(slice, &last), last, slice.m(), slice.k());
+    if (file.Find(tensor.name) != &tensor) continue;
+    QuantizedMatrix scaled;
+    CheckImported(input, ImportGguf(file, tensor.name, i, &scaled), scaled, slice.m(), slice.k());
   }
 }
 

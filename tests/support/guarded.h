@@ -1,8 +1,6 @@
 // A caller's memory: between a known pattern and an unmapped page.
 #pragma once
 
-#include <sanitizer/asan_interface.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>

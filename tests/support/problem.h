@@ -282,7 +282,8 @@ class Problem {
           zeros_.data()[i] = static_cast<std::uint8_t>(random_.Below(16) == 0 ? 255 : random_.Below(levels));
           break;
         case Zeros::kUInt4:
-          zeros_.data()[i] = static_cast<std::uint8_t>(random_.Below(random_.Below(16) == 0 ? 16 : std::min(levels, 16u)));
+          zeros_.data()[i] =
+              static_cast<std::uint8_t>(random_.Below(random_.Below(16) == 0 ? 16 : std::min(levels, 16u)));
           break;
         case Zeros::kFloat:
           Store(w_.scale_type, zero, zeros_.data(), i);

@@ -1,9 +1,13 @@
 // Memory that ends at an unmapped page: the processor stops a read or write of one byte more.
 #pragma once
 
-#include <sanitizer/asan_interface.h>
+#if defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#else
 #include <sys/mman.h>
 #include <unistd.h>
+#endif
 
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +15,13 @@
 #include <mutex>
 #include <utility>
 #include <vector>
+
+#if __has_include(<sanitizer/asan_interface.h>)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(begin, bytes) (static_cast<void>(begin), static_cast<void>(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(begin, bytes) (static_cast<void>(begin), static_cast<void>(bytes))
+#endif
 
 namespace lutra::test {
 
@@ -43,8 +54,12 @@ class RedZone {
   }
 
   static std::size_t PageBytes() {
+#if defined(_WIN32)
+    return 4096;
+#else
     static const auto kBytes = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
     return kBytes;
+#endif
   }
 
  private:
@@ -80,20 +95,37 @@ class RedZone {
         return begin;
       }
     }
-    const std::size_t bytes = pages * PageBytes();
-    void* const begin = mmap(nullptr, bytes + PageBytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (begin == MAP_FAILED) return nullptr;
-    if (mprotect(static_cast<std::uint8_t*>(begin) + bytes, PageBytes(), PROT_NONE) != 0) std::abort();
-    return static_cast<std::uint8_t*>(begin);
+    return Map(pages * PageBytes());
   }
   static void Give(std::uint8_t* begin, std::size_t pages) {
     ASAN_UNPOISON_MEMORY_REGION(begin, pages * PageBytes());
     if (const std::size_t i = ClassOf(pages); i < kClasses) {
       const std::lock_guard<std::mutex> lock(ThePool().mutex);
       ThePool().kept[i].push_back(begin);
-    } else if (munmap(begin, (pages + 1) * PageBytes()) != 0) {
-      std::abort();
+    } else {
+      Unmap(begin, pages * PageBytes());
     }
+  }
+
+  // Pages of `bytes` before one that cannot be touched; null if memory is short.
+  static std::uint8_t* Map(std::size_t bytes) {
+#if defined(_WIN32)
+    void* const begin = VirtualAlloc(nullptr, bytes + PageBytes(), MEM_RESERVE, PAGE_NOACCESS);
+    if (begin != nullptr && VirtualAlloc(begin, bytes, MEM_COMMIT, PAGE_READWRITE) == nullptr) std::abort();
+#else
+    void* const begin = mmap(nullptr, bytes + PageBytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (begin == MAP_FAILED) return nullptr;
+    if (mprotect(static_cast<std::uint8_t*>(begin) + bytes, PageBytes(), PROT_NONE) != 0) std::abort();
+#endif
+    return static_cast<std::uint8_t*>(begin);
+  }
+  static void Unmap(std::uint8_t* begin, std::size_t bytes) {
+#if defined(_WIN32)
+    const bool done = bytes != 0 && VirtualFree(begin, 0, MEM_RELEASE) != 0;
+#else
+    const bool done = munmap(begin, bytes + PageBytes()) == 0;
+#endif
+    if (!done) std::abort();
   }
 
   std::size_t pages_ = 0;

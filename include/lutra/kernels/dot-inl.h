@@ -147,7 +147,7 @@ LUTRA_INLINE void AddRun(const typename Dot::Sum (&run)[kSums], V32* sums) {
 template <Encoding kEncoding, class Codes, class Dot, Precision kPrecision>
 struct PackedDotKernel {
   using Sums = SumTraits<ActivationKind::kIntegers, kPrecision>;
-  static constexpr bool kWide = Dot::kProducts == 0 && kParts * Dot::kMaxRows <= 4;  // at most 16 sums of a panel
+  static constexpr bool kWide = Dot::kProducts == 0 && kParts == 1;  // registers hold the sums of a panel
   static constexpr int kMaxRows = Dot::kMaxRows, kMaxPanels = 1, kTile = kMaxRows;
   static constexpr int kPlanes = Describe(kEncoding).planes;
   static constexpr std::size_t kPanelBytes = 0;  // panels do not alternate
@@ -171,7 +171,10 @@ struct PackedDotKernel {
           index += kChunkBytes;
         }
       } else {
-        const std::size_t run_chunks = Codes::kStored ? Dot::RunChunks((1 << (kPlanes)) - 1) : b.run_chunks;
+        // A loop over a known number of chunks is faster; of one chunk there would be no loop, and clang would take the
+        // parts together and spill.
+        constexpr std::size_t kRun = Dot::RunChunks((1 << kPlanes) - 1);
+        const std::size_t run_chunks = Codes::kStored && kRun != 1 ? kRun : b.run_chunks;
         for (std::size_t first = 0; first < b.chunks; first += run_chunks) {
           const std::size_t chunks = HWY_MIN(run_chunks, b.chunks - first);
           for (std::size_t at = 0; at < chunks * kChunkBytes; at += 64) b.Prefetch(index + at);

@@ -137,7 +137,9 @@ struct IndexUnpacker : UnpackedRuns<kEncoding> {
   using Traits = LookupTraits<kEncoding>;
   using Runs = UnpackedRuns<kEncoding>;
 
-  static std::size_t Bytes(std::size_t, std::size_t x_chunks) { return kPartCount * Runs::PartBytes(x_chunks); }
+  static constexpr std::size_t Bytes(std::size_t, std::size_t x_chunks) {
+    return kPartCount * Runs::PartBytes(x_chunks);
+  }
 
   // Unpacks a K-block of one panel.
   static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {

@@ -211,7 +211,7 @@ struct IndexUnpacker {
   using Traits = LookupTraits<kEncoding>;
 
   // Bytes of an unpacked K-block of a panel.
-  static std::size_t Bytes(std::size_t half_chunks, std::size_t) {
+  static constexpr std::size_t Bytes(std::size_t half_chunks, std::size_t) {
     const std::size_t signs = Traits::kSigned ? DivideUp(half_chunks, kHalfChunksPerRun) * kRunSignBytes : 0;
     return half_chunks * std::size_t{Traits::kPlanes} * UnpackedIndices::kBytes + signs;
   }

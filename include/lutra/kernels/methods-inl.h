@@ -27,14 +27,16 @@ constexpr MethodKernel LookupMethod() {
   using Packed = LookupKernel<kEncoding, kPrecision>;
   using Unpacked = UnpackedLookupKernel<kEncoding, kPrecision>;
   using Unpacker = IndexUnpacker<kEncoding>;
+  constexpr std::size_t kPanels = InterleavedPanels(kLayout, kMethod.info().stored());
   static_assert(Packed::Sums::Fit(kMethod, 0));
+  static_assert(UnpackedBatchesFit(kMethod, kPanels, &Unpacker::Bytes));
   return {kMethod,
           kPrecision,
           MicroKernelOf<Packed>(),
           MicroKernelOf<Unpacked>(),
           &Unpacker::Unpack,
           &Unpacker::Bytes,
-          InterleavedPanels(kLayout, kMethod.info().stored()),
+          kPanels,
           0,
           0,
           nullptr};
@@ -58,7 +60,10 @@ struct Operands {
     }
   }
   using Type = decltype(Choose<Dot>());
-  static constexpr int kBias = kLow >= Type::kLowest && kHigh <= Type::kHighest ? 0 : Type::kLowest - kLow;
+  // The lowest operand is 0 if that fits; otherwise operands are L(q) if these fit.
+  static constexpr int kBias = kHigh - kLow <= Type::kHighest                     ? -kLow
+                               : kLow >= Type::kLowest && kHigh <= Type::kHighest ? 0
+                                                                                  : Type::kLowest - kLow;
   static constexpr int kLargest = kHigh + kBias > -(kLow + kBias) ? kHigh + kBias : -(kLow + kBias);
   static constexpr bool kTable = kMethod.info().values != nullptr;
   using Codes = std::conditional_t<kTable, TableOfCodes, std::conditional_t<kBias == -128, SignedCodes, StoredCodes>>;
@@ -132,6 +137,7 @@ constexpr MethodKernel DotMethod() {
   using Unpacked = UnpackedDotKernel<typename Operand::Type, kPrecision>;
   using Unpacker = typename UnpackerOf<kMethod.info().encoding, typename Operand::Codes, kMethod.info().step>::Type;
   static_assert(Unpacked::Sums::Fit(kMethod, Operand::kBias));
+  static_assert(UnpackedBatchesFit(kMethod, 1, &Unpacker::Bytes));
   static_assert(Operand::kTable || AreCodesTimesStep<kFormat, Operand>());
   return {kMethod,
           kPrecision,

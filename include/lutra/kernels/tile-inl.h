@@ -59,6 +59,16 @@ inline constexpr std::size_t kPackedBatchBytes = 6144;
 //    9216 bytes   lookups in block scope, one K-block of 16 chunks of a panel: 512 bytes per chunk and 128 per run
 inline constexpr std::size_t kMaxUnpackedBytes = 20480;
 
+// Whether every unpacked batch of a method is that small. `bytes` are UnpackedBytesFunction's.
+constexpr bool UnpackedBatchesFit(const MethodInfo& method, std::size_t panels, UnpackedBytesFunction bytes) {
+  for (const std::size_t group : {std::size_t{16}, std::size_t{32}, std::size_t{64}, std::size_t{128}, kPerRow}) {
+    const Geometry g(method.info(), method.activations(), 4096, group, SchemeOf(DataType::kF32, ZeroKind::kNone, {}));
+    const std::size_t stride = panels * bytes(g.whole.half_chunks, g.whole.x_chunks);
+    if (HWY_MAX(g.blocks_per_batch * stride, kUnpackedBatchBytes) > kMaxUnpackedBytes) return false;
+  }
+  return true;
+}
+
 // The qparams of the groups of a batch as floats, and the qparams of their super-group. (They are not members of
 // PanelReader, because the compiler would keep all of it in memory with them.)
 struct QparamFloats {

@@ -35,7 +35,7 @@ HWY_INLINE void UnpackQuad(const std::uint8_t* lines, const Codes& codes_of, std
 
 template <Encoding kEncoding, class Codes>
 struct CodeUnpacker {
-  static std::size_t Bytes(std::size_t, std::size_t x_chunks) { return x_chunks * kChunkCodes; }
+  static constexpr std::size_t Bytes(std::size_t, std::size_t x_chunks) { return x_chunks * kChunkCodes; }
 
   static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
     const KBlock b(args);
@@ -81,7 +81,7 @@ HWY_INLINE V8 RepeatBytes(V8 bytes) {
 template <Encoding kEncoding, int kStep>
 struct PlaneUnpacker {
   using Traits = LookupTraits<kEncoding>;
-  static std::size_t Bytes(std::size_t, std::size_t x_chunks) { return x_chunks * kChunkCodes; }
+  static constexpr std::size_t Bytes(std::size_t, std::size_t x_chunks) { return x_chunks * kChunkCodes; }
 
   static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
     const KBlock b(args);
@@ -157,7 +157,7 @@ template <Encoding kEncoding>
 struct TernaryUnpacker {
   using Traits = LookupTraits<kEncoding>;
   static constexpr std::size_t kQuadsPerChunk = 3;
-  static std::size_t Bytes(std::size_t half_chunks, std::size_t x_chunks) {
+  static constexpr std::size_t Bytes(std::size_t half_chunks, std::size_t x_chunks) {
     return HWY_MAX(x_chunks * kQuads, DivideUp(half_chunks, 2) * kQuadsPerChunk) * kQuadBytes;
   }
 
@@ -222,7 +222,7 @@ struct TernaryUnpacker {
 template <Encoding kEncoding, int kStep>
 struct PlaneUnpacker {
   static constexpr int kPlanes = LookupTraits<kEncoding>::kPlanes;
-  static std::size_t Bytes(std::size_t, std::size_t x_chunks) { return x_chunks * kChunkCodes; }
+  static constexpr std::size_t Bytes(std::size_t, std::size_t x_chunks) { return x_chunks * kChunkCodes; }
 
   static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
     const KBlock b(args);
@@ -277,7 +277,7 @@ template <Encoding kEncoding>
 struct TernaryUnpacker {
   using Traits = LookupTraits<kEncoding>;
   static constexpr std::size_t kQuadsPerChunk = 3;
-  static std::size_t Bytes(std::size_t half_chunks, std::size_t x_chunks) {
+  static constexpr std::size_t Bytes(std::size_t half_chunks, std::size_t x_chunks) {
     return HWY_MAX(x_chunks * kQuads, DivideUp(half_chunks, 2) * kQuadsPerChunk) * kQuadBytes;
   }
 

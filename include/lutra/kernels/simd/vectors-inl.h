@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "hwy/highway.h"
+#include "lutra/kernels/fma.h"
 #include "lutra/layout/panels.h"
 
 // The namespace of the kernels of a target, in lutra::internal. A program that compiles the templates into files of its
@@ -75,7 +76,7 @@ HWY_INLINE V Fma(V a, V b, V c) {
   hn::Store(a, d, la);
   hn::Store(b, d, lb);
   hn::Store(c, d, lc);
-  for (std::size_t i = 0; i < hn::Lanes(d); ++i) la[i] = std::fma(la[i], lb[i], lc[i]);
+  for (std::size_t i = 0; i < hn::Lanes(d); ++i) la[i] = internal::Fma(la[i], lb[i], lc[i]);
   return hn::Load(d, la);
 #endif
 }

@@ -1,0 +1,200 @@
+// Every call runs on a thread with a stack of 128 KB, and takes no more of it than is documented.
+#include <gtest/gtest.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "lutra/lutra.h"
+#include "support/checkpoints.h"
+#include "support/gguf_writer.h"
+#include "support/problem.h"
+#include "support/sweep.h"
+#include "support/testing.h"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define LUTRA_SANITIZED
+#endif
+#endif
+#if !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LUTRA_SANITIZED
+#endif
+
+namespace lutra::test {
+namespace {
+
+constexpr std::size_t kMuslStack = std::size_t{128} << 10;  // what musl gives a thread by default
+// As executor.h has them.
+constexpr std::size_t kOfMatMul = kMaxStackBytes, kOfPack = std::size_t{48} << 10, kOfOthers = std::size_t{16} << 10;
+
+// The stack of a thread, above an unmapped page.
+class Stack {
+ public:
+  Stack() {
+    // The thread library keeps its own data at the top, 4 KB or so.
+    bytes_ = (kMuslStack + kPage - 1) / kPage * kPage;
+    void* const map = mmap(nullptr, bytes_ + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED || mprotect(map, kPage, PROT_NONE) != 0) std::abort();
+    begin_ = static_cast<std::uint8_t*>(map) + kPage;
+  }
+  ~Stack() { munmap(begin_ - kPage, bytes_ + kPage); }
+  Stack(const Stack&) = delete;
+
+  // The bytes that call() takes.
+  template <class Call>
+  std::size_t BytesOf(const Call& call) {
+    return Run(call) - Run([] {});
+  }
+
+ private:
+  static constexpr std::uint8_t kFill = 0xa5;
+  static inline const auto kPage = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+
+  template <class Call>
+  std::size_t Run(const Call& call) {
+    std::memset(begin_, kFill, bytes_);
+    pthread_attr_t attributes;
+    pthread_t thread;
+    pthread_attr_init(&attributes);
+    EXPECT_EQ(pthread_attr_setstack(&attributes, begin_, bytes_), 0);
+    const auto run = [](void* to_call) -> void* {
+      (*static_cast<const Call*>(to_call))();
+      return nullptr;
+    };
+    EXPECT_EQ(pthread_create(&thread, &attributes, run, const_cast<Call*>(&call)), 0);
+    EXPECT_EQ(pthread_join(thread, nullptr), 0);
+    pthread_attr_destroy(&attributes);
+    return static_cast<std::size_t>(begin_ + bytes_ -
+                                    std::find_if(begin_, begin_ + bytes_, [](auto byte) { return byte != kFill; }));
+  }
+
+  std::size_t bytes_;
+  std::uint8_t* begin_;
+};
+
+template <class Base>
+class WithStack : public Base {
+ protected:
+  void SetUp() override {
+#if defined(LUTRA_SANITIZED)
+    GTEST_SKIP() << "only where functions are optimized and nothing is added to their stack";
+#endif
+  }
+
+  // The call succeeds, and takes at most `most` bytes.
+  template <class Call>
+  void Expect(const char* name, std::size_t most, const Call& call) {
+    Status status;
+    const std::size_t bytes = stack_.BytesOf([&] { status = call(); });
+    EXPECT_TRUE(Ok(status)) << name;
+    EXPECT_LE(bytes, most) << name;
+  }
+
+  Stack stack_;
+};
+class StackOfKernels : public WithStack<KernelTest> {};
+class StackOfOthers : public WithStack<::testing::Test> {};
+
+TEST_P(StackOfKernels, IsAsDocumented) {
+  for (const std::size_t group : {std::size_t{16}, std::size_t{128}, kPerRow}) {
+    for (const bool order : {false, true}) {
+      Case c = NewCase({130, 9, 300}, 1);
+      c.group = group;
+      c.zeros = order ? Zeros::kFloat : Zeros::kOffset;
+      c.bias = true;
+      c.order = order;
+      SCOPED_TRACE(c);
+      const Problem problem(c);
+      PackedMatrix w, loaded;
+      QuantizedMatrix unpacked;
+      Context context;
+      std::vector<float> y(c.m * c.n), floats(c.m * c.k);
+      const OutputView to(y.data(), c.n, c.m);
+      Expect("Pack", kOfPack, [&] { return Pack(problem.w(), {c.target, nullptr}, &w); });
+      Expect("Unpack", kOfPack, [&] { return Unpack(w, &unpacked); });
+      Expect("Dequantize", kOfOthers, [&] { return Dequantize(problem.w(), floats.data(), c.k); });
+      std::vector<std::uint8_t> bytes(PackedFileSize(w));
+      Expect("SavePacked", kOfOthers, [&] { return SavePacked(w, bytes.data(), bytes.size()); });
+      for (const Target target : RunnableTargets()) {  // in place, copied or repacked
+        Expect("LoadPacked", kOfPack, [&] {
+          return LoadPacked(bytes.data(), bytes.size(), {target, nullptr}, &loaded);
+        });
+      }
+      for (const Precision precision : kPrecisions) {
+        Activations x;
+        Expect("MatMul of views", kOfMatMul, [&] { return MatMul(w, problem.x(), to, context); });
+        Expect("PrepareRmsNorm", kOfOthers, [&] {
+          return PrepareRmsNorm(problem.x(), {nullptr, 1e-5f}, w, precision, context, &x);
+        });
+        Expect("PrepareHadamard", kOfOthers, [&] {
+          return PrepareHadamard(problem.x(), {nullptr, 1e-5f}, {nullptr, c.k & -c.k}, w, precision, context, &x);
+        });
+        Expect("Prepare", kOfOthers, [&] { return Prepare(problem.x(), w, precision, context, &x); });
+        Expect("MatMul", kOfMatMul, [&] { return MatMul(w, x, to, context); });
+        Expect("MatMulRange", kOfMatMul, [&] { return MatMulRange(w, x, to, 0, c.m); });
+        for (Plan plan : Plans()) {
+          if (!HasMethod(c.format, plan.method)) continue;
+          if (plan.method == Method::kDot && Describe(c.format).stored().has_indices()) plan.unpack = true;
+          Expect("Prepare by plan", kOfOthers, [&] { return Prepare(problem.x(), w, precision, plan, context, &x); });
+          Expect("MatMul by plan", kOfMatMul, [&] { return MatMul(w, x, to, plan, context); });
+        }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sweep, StackOfKernels, ::testing::ValuesIn(Kernels()), KernelName);
+
+TEST_F(StackOfOthers, IsAsDocumented) {
+  constexpr std::size_t kM = 64, kK = 512;
+  std::vector<float> weights(kM * kK), y(kM);
+  for (std::size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<float>(i * i % 1009) - 504.0f;
+  std::vector<double> sums(kM);
+  const ActivationView x(weights.data(), 1, kK);
+  const std::string path = ::testing::TempDir() + "lutra_stack_test." + std::to_string(getpid());
+  QuantizedMatrix w;
+  PackedMatrix packed;
+  for (const FormatInfo& f : kFormats) {
+    QuantizeOptions options;
+    options.format = f.format;
+    Expect("Quantize", kOfOthers, [&] { return Quantize(weights.data(), kM, kK, kK, options, &w); });
+    Expect("ReferenceMatMul", kOfOthers, [&] { return ReferenceMatMul(w.view(), x, sums.data()); });
+    Expect("ReferenceExactMatMul", kOfOthers, [&] { return ReferenceExactMatMul(w.view(), x, y.data()); });
+    Expect("ReferenceErrorBound", kOfOthers,
+           [&] { return ReferenceErrorBound(w.view(), x, Precision::kInt8, sums.data()); });
+    ASSERT_TRUE(Ok(Pack(w.view(), &packed)));
+    Expect("SavePacked", kOfOthers, [&] { return SavePacked(packed, path.c_str()); });
+    Expect("LoadPacked", kOfPack, [&] { return LoadPacked(path.c_str(), {}, &packed); });
+  }
+  Expect("ReferenceRmsNorm", kOfOthers, [&] { return ReferenceRmsNorm(x, {nullptr, 1.0f}, weights.data()); });
+  Expect("ReferenceHadamard", kOfOthers, [&] { return ReferenceHadamard(x, {nullptr, 2}, weights.data()); });
+  std::remove(path.c_str());
+
+  const Grouped grouped(4, kM, kK, 128, false, true);
+  const GptqTensors gptq(grouped, 4, 128, GptqZeros::kV1Words);
+  Expect("ImportGptq", kOfOthers, [&] { return ImportGptq(gptq.view, &w); });
+  AwqView awq;  // the sizes of its tensors are those of GPTQ
+  awq.m = kM, awq.k = kK, awq.group_size = 128;
+  awq.qweight = gptq.view.qweight, awq.qzeros = gptq.view.qzeros, awq.scales = gptq.view.scales;
+  Expect("ImportAwq", kOfOthers, [&] { return ImportAwq(awq, &w); });
+
+  Random random(1);
+  for (const GgufType& type : GgufTypes()) {
+    if (type.refusal != nullptr) continue;
+    const GgmlBlocks blocks = MakeBlocks(type.id, kM * kK / type.weights, random);
+    Expect(type.name, kOfOthers,
+           [&] { return ImportGguf(type.id, blocks.bytes.data(), blocks.bytes.size(), kM, kK, &w); });
+  }
+}
+
+}  // namespace
+}  // namespace lutra::test

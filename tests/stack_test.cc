@@ -135,6 +135,9 @@ TEST_P(StackOfKernels, IsAsDocumented) {
         Expect("PrepareRmsNorm", kOfOthers, [&] {
           return PrepareRmsNorm(problem.x(), {nullptr, 1e-5f}, w, precision, context, &x);
         });
+        Expect("PrepareHadamard", kOfOthers, [&] {
+          return PrepareHadamard(problem.x(), {nullptr, 1e-5f}, {nullptr, c.k & -c.k}, w, precision, context, &x);
+        });
         Expect("Prepare", kOfOthers, [&] { return Prepare(problem.x(), w, precision, context, &x); });
         Expect("MatMul", kOfMatMul, [&] { return MatMul(w, x, to, context); });
         Expect("MatMulRange", kOfMatMul, [&] { return MatMulRange(w, x, to, 0, c.m); });
@@ -174,6 +177,7 @@ TEST_F(StackOfOthers, IsAsDocumented) {
     Expect("LoadPacked", kOfPack, [&] { return LoadPacked(path.c_str(), {}, &packed); });
   }
   Expect("ReferenceRmsNorm", kOfOthers, [&] { return ReferenceRmsNorm(x, {nullptr, 1.0f}, weights.data()); });
+  Expect("ReferenceHadamard", kOfOthers, [&] { return ReferenceHadamard(x, {nullptr, 2}, weights.data()); });
   std::remove(path.c_str());
 
   const Grouped grouped(4, kM, kK, 128, false, true);

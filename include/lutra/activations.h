@@ -62,7 +62,7 @@ class LUTRA_API Activations {
   Precision precision() const { return key_.precision; }
   ActivationKind kind() const { return key_.kind; }
   // The memory that they hold, which may have served more rows: see PreparedSize.
-  std::size_t bytes() const { return data_.size() + scales_.size(); }
+  std::size_t bytes() const { return data_.size() + scales_.size() + rows_.size(); }
   // True if MatMul accepts these activations for w. All of these must hold:
   //   - the same K, and the same K-blocks: all group sizes from 128 on share them, except that for ternary 128, 256 and
   //     whole rows differ;
@@ -97,7 +97,8 @@ LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, const P
 // Sets *bytes to the memory that Prepare and PrepareRmsNorm allocate for N rows of x: exactly what new Activations then
 // hold. Activations that hold less get this much before their own is freed. The size depends on N, K, the K-blocks of
 // w, the activation kind and the precision; int4 per 128 weights, for instance, takes (K + 64 * ceil(K / 128)) * N
-// bytes under kInt8, int2 takes K * 4 instead of K. Thread-safe. Fails on invalid options, and on sizes that overflow
+// bytes under kInt8, int2 takes K * 4 instead of K. PrepareHadamard adds the transformed rows. Thread-safe. Fails on
+// invalid options, and on sizes that overflow
 // ("n").
 LUTRA_API Status PreparedSize(const PackedMatrix& w, std::size_t n, const PrepareOptions& options, std::size_t* bytes);
 
@@ -109,9 +110,9 @@ LUTRA_API Status PrepareRmsNorm(const ActivationView& x, const RmsNorm& norm, co
 
 // Prepares x transformed by a Hadamard matrix, for weights whose rows were rotated by it. The result has the same bits
 // as Prepare of the output of ReferenceHadamard, but of the transformed rows only four per thread are stored at a time,
-// in memory that *activations keeps. Fails as Prepare does, and on a block that is no power of two, is out of range or
-// does not divide K ("hadamard.block"), a sign other than 1 and -1 ("hadamard.signs"), and a row whose transformed
-// values are not finite: magnitudes of x up to 1e32 are safe.
+// in memory that *activations keeps: min(4, N) * (K rounded up to 128) floats for each thread. Fails as Prepare does,
+// and on a block that is no power of two, is out of range or does not divide K ("hadamard.block"), a sign other than 1
+// and -1 ("hadamard.signs"), and a row whose transformed values are not finite: magnitudes of x up to 1e32 are safe.
 LUTRA_API Status PrepareHadamard(const ActivationView& x, const Hadamard& hadamard, const PackedMatrix& w,
                                  const PrepareOptions& options, Context& context, Activations* activations);
 // The same for x normalized by RMSNorm first, as ReferenceHadamard of the output of ReferenceRmsNorm.

@@ -225,13 +225,13 @@ constexpr std::size_t ScaleCount(const QuantizedView& w) {
 constexpr std::size_t SuperScaleCount(const QuantizedView& w) {
   return HasTwoLevels(w.scale_type) ? w.m * GroupsPerRow(w.k, kSuperGroup) : 0;
 }
-// The tables of w; 0 if its format has no values of its own.
+// The tables of w, whose format must be one; 0 if it has no values of its own.
 constexpr std::size_t TableCount(const QuantizedView& w) {
-  return IsFormat(w.format) && Describe(w.format).own_values ? w.codebook_tables : 0;
+  return Describe(w.format).own_values ? w.codebook_tables : 0;
 }
 // Values of codebook[].
 constexpr std::size_t CodebookSize(const QuantizedView& w) {
-  return TableCount(w) == 0 ? 0 : TableCount(w) * static_cast<std::size_t>(Describe(w.format).levels);
+  return TableCount(w) * static_cast<std::size_t>(Describe(w.format).levels);
 }
 // Whether w has table_choices[].
 constexpr bool HasTableChoices(const QuantizedView& w) { return TableCount(w) > 1; }

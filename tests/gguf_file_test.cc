@@ -189,7 +189,7 @@ struct Malformed {
 };
 
 Bytes WithNumber(Bytes bytes, std::size_t at, std::uint64_t value, std::size_t size = 8) {
-  for (std::size_t i = 0; i < size; ++i) bytes[at + i] = static_cast<std::uint8_t>(value >> (8 * i));
+  for (std::size_t i = 0; i < size; ++i) bytes.at(at + i) = static_cast<std::uint8_t>(value >> (8 * i));
   return bytes;
 }
 template <class Put>

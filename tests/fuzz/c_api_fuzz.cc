@@ -144,7 +144,8 @@ class Machine {
     handles_.Make<lutra_quantized>(
         input_, [&](lutra_quantized** out) { return lutra_import_gptq(null ? nullptr : &gptq, out); });
     std::uint32_t readings = 0;
-    EXPECT_EQ(Succeeded(lutra_gptq_plausible_zeros(null ? nullptr : &gptq, &readings)), readings != 0);
+    const bool plausible = Succeeded(lutra_gptq_plausible_zeros(null ? nullptr : &gptq, &readings));
+    EXPECT_EQ(plausible, readings != 0);
   }
   void ImportAwq() {
     lutra_awq_view awq = {};

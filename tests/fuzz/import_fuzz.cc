@@ -125,7 +125,8 @@ void CheckGptq(Input& input) {
   QuantizedMatrix w;
   CheckImported(input, ImportGptq(gptq, &w), w, gptq.m, gptq.k);
   std::uint32_t readings = 0;
-  EXPECT_EQ(PlausibleGptqZeros(gptq, &readings).ok(), readings != 0);
+  const bool plausible = PlausibleGptqZeros(gptq, &readings).ok();
+  EXPECT_EQ(plausible, readings != 0);
 }
 
 void CheckAwq(Input& input) {

@@ -66,6 +66,7 @@ struct PanelUnpacker {
         e, geometry, place, offset, half_chunks,
         [&](std::size_t from, std::size_t to, std::size_t n) { std::memcpy(bytes + to, packed.data() + from, n); });
     internal::Run run;
+    if (half_chunks % 2 != 0) run.fill(0);  // the indices that half a chunk does not store
     run_layouts.Read(bytes, half_chunks, run);
     const std::size_t end = geometry.end(block);
     for (std::size_t c = 0; 2 * c < half_chunks; ++c) {

@@ -19,8 +19,8 @@
 // share an f16 scale, and precision is int8. x and y are f32. The counters gmac_s and weight_gb_s are 1e9 multiply-adds
 // and bytes of packed weights per second; of_stream and of_dot_peak relate them to what this machine can read (with as
 // many threads) and multiply (with one), see machine_limits.h; nmse is the error against the double reference. Where
-// two ways are compared, seconds and apart_seconds are those of the first and of the second, and saved is the share of
-// the second that the first does without. The label says which plan served the case (plan.h).
+// two ways are compared, `seconds` is the time of the first way, `apart_seconds` the time of the second way, and
+// `saved` is 1 - seconds / apart_seconds. The label says which plan served the case (plan.h).
 #include <benchmark/benchmark.h>
 
 #include <algorithm>

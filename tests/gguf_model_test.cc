@@ -159,9 +159,9 @@ TEST_F(GgufModels, RefusesPartsThatDoNotBelongTogether) {
   EXPECT_EQ(model.Find("w21"), tensor);
 }
 
+#if SIZE_MAX > UINT32_MAX
 // The file has a hole of more than 4 GB.
 TEST_F(GgufModels, FindsTensorsBehind4Gigabytes) {
-  if (sizeof(std::size_t) < 8) GTEST_SKIP();
   GgufWriter file;
   const GgmlBlocks blocks = MakeBlocks(kQ4_0, 4, random_);
   constexpr std::uint64_t kHole = (std::uint64_t{1} << 32) + 4096;
@@ -174,7 +174,7 @@ TEST_F(GgufModels, FindsTensorsBehind4Gigabytes) {
   const bool written = ftruncate(fileno(out), static_cast<off_t>(head + kHole)) == 0 &&
                        fseeko(out, static_cast<off_t>(head + kHole), SEEK_SET) == 0 &&
                        std::fwrite(blocks.bytes.data(), 1, blocks.bytes.size(), out) == blocks.bytes.size();
-  if (std::fclose(out) != 0 || !written) GTEST_SKIP() << "the disk takes no file of this size";
+  ASSERT_TRUE(std::fclose(out) == 0 && written) << path;
   GgufModel model;
   ASSERT_TRUE(Ok(model.Open(path.c_str())));
   EXPECT_EQ(model.Find("hole")->size, kHole);
@@ -183,6 +183,7 @@ TEST_F(GgufModels, FindsTensorsBehind4Gigabytes) {
   ASSERT_TRUE(Ok(ImportGguf(*model.Find("w"), &w)));
   EXPECT_TRUE(SameBits(Dequantized(w.view()), blocks.weights, 64));
 }
+#endif
 
 }  // namespace
 }  // namespace lutra::test

@@ -51,7 +51,7 @@ struct GgufHead {
 }  // namespace internal
 
 // The list of tensors of a file. Tensors and their names point into the bytes, which must outlive this object
-// unchanged. Any number of threads may read it. gguf_model.h opens files, also those that are split in parts.
+// unchanged. Any number of threads may read it. gguf_model.h opens whole files and files in parts.
 class LUTRA_API GgufFile {
  public:
   GgufFile() = default;

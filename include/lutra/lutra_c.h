@@ -75,9 +75,9 @@ typedef struct lutra_status {
 // size is 0 or buffer is NULL. Returns the length of the whole message, without the 0.
 LUTRA_C_API size_t lutra_status_message(lutra_status status, char* buffer, size_t size) LUTRA_C_NOEXCEPT;
 
-// "major.minor.patch" of the library that is linked. Before 1.0 a minor version may change this API. Names of functions
-// hold no version, unlike those of C++: if a program links two versions statically, the linker reports names that are
-// defined twice, or takes all functions from one of them, the first. So compare with lutra/version.h at start.
+// "major.minor.patch" of the library that is linked. Before 1.0 a minor version may change this API. Names of C
+// functions hold no version. If a program links two versions statically, the linker reports names that are defined
+// twice, or takes all functions from the first version. So compare with lutra/version.h at start.
 LUTRA_C_API const char* lutra_version(void) LUTRA_C_NOEXCEPT;
 
 // The targets (instruction sets) that this CPU can run, the best first; at least one. A name ("AVX2", "NEON") is a

@@ -29,7 +29,7 @@ void UnpackFields(const std::uint8_t* bytes, std::size_t size, std::uint8_t* cod
   }
 }
 
-// Adds the bits of a code above its lowest kBits, each a code of kHighBits in fields like those of UnpackFields.
+// Adds the upper bits of codes whose lowest kBits are known: kHighBits of each, in the fields that UnpackFields reads.
 template <std::size_t kBytes, int kHighBits, int kBits>
 void AddHighFields(const std::uint8_t* bytes, std::size_t size, std::uint8_t* codes) {
   std::uint8_t high[kSuperGroup];

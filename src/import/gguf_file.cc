@@ -186,11 +186,12 @@ void Measure(GgufTensor* tensor) {
   tensor->size = tensor->k() / type->weights * type->bytes * tensor->m() + type->tail_bytes;
 }
 
-// Calls function(tensor, room) for tensors that are sorted by offset: the bytes from its data to those of the next
-// tensor, or to the end of all `size` bytes of data.
+// Calls function(tensor, room) for tensors that are sorted by offset. The room of a tensor is the number of bytes from
+// the begin of its data to the begin of the next tensor's data, or to the end of all `size` bytes.
 template <class Function>
 void ForEachRoom(GgufTensor* const* sorted, std::size_t count, std::size_t size, const Function& function) {
-  std::uint64_t end = size, begin = size;  // of the tensors after this one, and of those that begin where it does
+  std::uint64_t end = size;    // where the room of this tensor ends
+  std::uint64_t begin = size;  // where the last tensor with data begins
   for (std::size_t i = count; i != 0; --i) {
     GgufTensor* const tensor = sorted[i - 1];
     const std::uint64_t offset = tensor->offset;
@@ -200,14 +201,11 @@ void ForEachRoom(GgufTensor* const* sorted, std::size_t count, std::size_t size,
   }
 }
 
-// Published files call PQ2_0, of 34 bytes per 128 weights, 42, which is ggml's Q2_0, of 18 per 64. Whether a tensor of
-// that type has room for fewer bytes than Q2_0 takes tells them apart.
-constexpr std::uint32_t kQ2_0 = 42, kPq2_0 = 142;
-
-bool IsPq2_0(const GgufTensor& tensor, std::size_t room) {
-  const GgufType& pq2_0 = *FindGgufType(kPq2_0);
-  return tensor.type == kQ2_0 && tensor.error.ok() && tensor.k() % pq2_0.weights == 0 && tensor.size > room &&
-         tensor.k() / pq2_0.weights * pq2_0.bytes * tensor.m() <= room;
+// Some files use the id of one type for another type, which takes fewer bytes (GgufType::other_id). This is true if a
+// tensor with that id has room for the other type only.
+bool IsUnderOtherId(const GgufType& type, const GgufTensor& tensor, std::size_t room) {
+  return tensor.type == type.other_id && tensor.error.ok() && tensor.k() % type.weights == 0 && tensor.size > room &&
+         tensor.k() / type.weights * type.bytes * tensor.m() <= room;
 }
 
 // Sets the data of a tensor, whose offset is from the first of `size` bytes of data that stand at `position` of the
@@ -269,14 +267,17 @@ Status GgufFile::Parse(const void* bytes, std::size_t size) {
   const std::size_t begin = reader.position() + std::min(padding, reader.left());
 
   std::sort(sorted, sorted + file.size_, OffsetIsLess);
-  bool has_pq2_0 = false;
-  ForEachRoom(sorted, file.size_, size - begin,
-              [&](const GgufTensor* at, std::size_t room) { has_pq2_0 = has_pq2_0 || IsPq2_0(*at, room); });
-  for (std::size_t i = 0; i < file.size_ && has_pq2_0; ++i) {
-    if (tensor[i].type != kQ2_0) continue;
-    tensor[i].type = kPq2_0;
-    tensor[i].size = 0;
-    Measure(&tensor[i]);
+  for (const GgufType& type : GgufTypes()) {
+    if (type.other_id == type.id) continue;
+    bool used = false;  // for one tensor, so for all tensors of the file
+    ForEachRoom(sorted, file.size_, size - begin,
+                [&](const GgufTensor* at, std::size_t room) { used = used || IsUnderOtherId(type, *at, room); });
+    for (std::size_t i = 0; i < file.size_ && used; ++i) {
+      if (tensor[i].type != type.other_id) continue;
+      tensor[i].type = type.id;
+      tensor[i].size = 0;
+      Measure(&tensor[i]);
+    }
   }
   ForEachRoom(sorted, file.size_, size - begin, [&](GgufTensor* at, std::size_t room) {
     Locate(data + begin, begin, size - begin, room, file.alignment(), at);

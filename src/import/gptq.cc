@@ -147,7 +147,7 @@ void ChooseZeros(std::size_t groups, const ZeroAt& zero_at, QuantizedView* shape
   shape->zero_type = highest > 15 ? DataType::kUInt8 : DataType::kUInt4;
 }
 
-// Fills *w from zero_at(group, m), code_at(m, column) and scales[groups x M]; groups are those of the file.
+// Fills *w from zero_at(group, m), code_at(m, column) and scales[groups x M]; a group is a group of the file.
 template <class ZeroAt, class CodeAt>
 Status Build(const FileShape& file, const Halves& scales, const std::int32_t* g_idx, const ZeroAt& zero_at,
              const CodeAt& code_at, QuantizedMatrix* w) {

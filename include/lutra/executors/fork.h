@@ -5,9 +5,9 @@
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
+#endif
 
 #include "lutra/version.h"
-#endif
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {

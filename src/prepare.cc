@@ -84,13 +84,15 @@ Status SizesOf(const internal::Geometry& geometry, std::size_t row_bytes, std::s
 }  // namespace
 
 Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
-                                 Precision precision, Choice choice, ActivationKind kind, Context& context,
+                                 const PrepareOptions& options, ActivationKind kind, Context& context,
                                  Activations* activations) {
   if (activations == nullptr) return Status::Invalid("activations", "is null");
   activations->n_ = 0;
+  const Precision precision = options.precision;
   if (precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
+  if (options.non_finite > NonFinite::kPropagate) return Status::Invalid("non_finite", "is not a NonFinite");
   if (x.k != w.k()) return Status::Invalid("x.k", "differs from K of w");
-  LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
+  LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x, options.non_finite));
   if (transform.norm != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(*transform.norm));
   if (transform.hadamard != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateHadamard(*transform.hadamard, x.k));
 
@@ -105,6 +107,7 @@ Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transf
   if (x.k != 0 && w.target() != nullptr) {
     Work work;
     work.all = ArgsOf(x, transform, w, geometry);
+    work.all.propagate = options.non_finite == NonFinite::kPropagate;
     work.all.prepared = activations->data_.data();
     work.all.block_scales = activations->scales_.as<internal::BlockScale>();
     work.prepare = w.target()->prepare[static_cast<std::size_t>(kind)][static_cast<std::size_t>(precision)];
@@ -126,7 +129,7 @@ Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transf
     if (!work.finite.load(std::memory_order_relaxed)) return internal::NotFinite(transform, x.k);
   }
   activations->key_ = KeyFor(w, kind, precision);
-  activations->key_.choice = choice;
+  activations->key_.choice = options.choice;
   activations->n_ = x.n;
   return {};
 }
@@ -145,8 +148,7 @@ Status PrepareBy(const ActivationView& x, const internal::Transform& transform, 
     if (activations != nullptr) *activations = {};
     return Status::Invalid("choice", "is not a Choice");
   }
-  return ActivationAccess::Prepare(x, transform, w, options.precision, options.choice, KindFor(w, x.n, options.choice),
-                                   context, activations);
+  return ActivationAccess::Prepare(x, transform, w, options, KindFor(w, x.n, options.choice), context, activations);
 }
 
 }  // namespace
@@ -187,7 +189,7 @@ Status PrepareHadamard(const ActivationView& x, const RmsNorm& norm, const Hadam
 Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, const Plan& plan, Context& context,
                Activations* activations) {
   if (!HasMethod(w.format(), plan.method)) return Status::Invalid("plan.method", "is not one of the format's");
-  return ActivationAccess::Prepare(x, {}, w, precision, Choice::kFastest, KindOf(plan.method, w.format()), context,
+  return ActivationAccess::Prepare(x, {}, w, {precision, Choice::kFastest}, KindOf(plan.method, w.format()), context,
                                    activations);
 }
 

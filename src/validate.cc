@@ -119,7 +119,7 @@ Status ValidateWeights(const QuantizedView& w) {
   return w.order != nullptr ? ValidateOrder(w.order, w.k, "w.order") : Status();
 }
 
-Status ValidateActivations(const ActivationView& x) {
+Status ValidateActivations(const ActivationView& x, NonFinite non_finite) {
   if (x.type > DataType::kInt8) return Status::Invalid("x.type", "is not a DataType");
   if (Overflows(x.n, 1)) return Status::Invalid("x.n", "is too large");
   // One element of x takes at most 128 bytes of tables and scales.
@@ -133,7 +133,8 @@ Status ValidateActivations(const ActivationView& x) {
   if (x.type != DataType::kInt8) return {};
   if (x.scales == nullptr) return Status::Invalid("x.scales", "is null, but x is int8");
   if (x.scale_group == kPerMatrix) return Status::Invalid("x.scale_group", "is kPerMatrix; give kPerRow");
-  if (!AllFinite(x.scales, DataType::kF32, x.n * GroupsPerRow(x.k, x.scale_group))) {
+  if (non_finite == NonFinite::kRefuse &&
+      !AllFinite(x.scales, DataType::kF32, x.n * GroupsPerRow(x.k, x.scale_group))) {
     return Status::Invalid("x.scales", "holds a value that is not finite");
   }
   return {};

@@ -93,8 +93,9 @@ Status ValidateShape(const QuantizedView& w);
 Status ValidateCodebook(const QuantizedView& w);
 // Checks the fields, and the arrays of scales, zeros, bias and order. The functions that read codes check them.
 Status ValidateWeights(const QuantizedView& w);
-// Checks the fields of a view of x and its scales. The functions that read x check its elements.
-Status ValidateActivations(const ActivationView& x);
+// Checks the fields of a view of x, and its scales, which may be what `non_finite` says. The functions that read x
+// check its elements.
+Status ValidateActivations(const ActivationView& x, NonFinite non_finite = NonFinite::kRefuse);
 // Checks epsilon. The functions that read the weight check it.
 Status ValidateNorm(const RmsNorm& norm);
 // Checks a Hadamard transform of rows of K elements, and its signs.

@@ -141,6 +141,7 @@ TEST_P(StackOfKernels, IsAsDocumented) {
         Expect("Prepare", kOfOthers, [&] { return Prepare(problem.x(), w, precision, context, &x); });
         Expect("MatMul", kOfMatMul, [&] { return MatMul(w, x, to, context); });
         Expect("MatMulRange", kOfMatMul, [&] { return MatMulRange(w, x, to, 0, c.m); });
+        Expect("MatMulPiece", kOfMatMul, [&] { return MatMulPiece(w, x, to, 0, 1); });
         for (Plan plan : Plans()) {
           if (!HasMethod(c.format, plan.method)) continue;
           if (plan.method == Method::kDot && Describe(c.format).stored().has_indices()) plan.unpack = true;

@@ -90,6 +90,17 @@ class Ways {
     EXPECT_TRUE(y.SurroundingsIntact());
     EXPECT_TRUE(Same(y.Floats()));
   }
+  // All pieces of a split, the last first.
+  void CheckPieces(Input& input) const {
+    std::size_t count = 0;
+    EXPECT_TRUE(Ok(MatMulPieces(w_, x_, PickConcurrency(input), &count)));
+    if (input.Flag()) count = input.Size(100);
+    Output y(x_.n(), w_.m(), gap_, DataType::kF32);
+    for (std::size_t i = count; i-- > 0;) EXPECT_TRUE(Ok(MatMulPiece(w_, x_, y.view(), i, count)));
+    EXPECT_TRUE(Refused(MatMulPiece(w_, x_, y.view(), count, count), "i"));
+    EXPECT_TRUE(y.SurroundingsIntact());
+    if (count != 0) EXPECT_TRUE(Same(y.Floats()));
+  }
   // A plan of the table, or of none.
   void CheckPlan(Input& input) const {
     Plan plan = Plans().data[input.Below(Plans().size)];
@@ -229,7 +240,7 @@ void Check(Input& input, const Problem& problem) {
   const bool exact = problem->precision == Precision::kInt16;
   const std::vector<float> expected = exact ? reference.exact : Multiplied(best, best_x, DataType::kF32, 0);
   EXPECT_TRUE(SameBits(ways.y(), Canonical(expected), w.m()));
-  switch (ways_to_call / 8 % 4) {
+  switch (ways_to_call / 8 % 5) {
     case 0:
       ways.CheckType(problem->y_type);
       break;
@@ -239,8 +250,11 @@ void Check(Input& input, const Problem& problem) {
     case 2:
       ways.CheckPlan(input);
       break;
-    default:
+    case 3:
       ways.CheckRanges(input);
+      break;
+    default:
+      ways.CheckPieces(input);
   }
   EXPECT_TRUE(problem.Intact());
 }

@@ -10,6 +10,7 @@
 #include "import/gguf_blocks.h"
 #include "import/gguf_foreign.h"
 #include "import/gguf_import.h"
+#include "import/gguf_rows.h"
 #include "lutra/import.h"
 #include "memory/little_endian.h"
 #include "validate.h"
@@ -121,145 +122,40 @@ const GgufType& OfSize(const GgufType& type, std::size_t size, std::size_t m, st
   return found != kTypes.end() ? *found : type;
 }
 
-// Finds whether several blocks or rows can share one scale. A block of zeros can take any scale of the same sign; the
-// sign must stay, because it is the sign of the zeros.
-class CommonScale {
- public:
-  void Add(std::uint16_t scale, bool zeros) {
-    const bool same_sign = ((scale ^ scale_) & 0x8000) == 0;
-    if (empty_ || (any_ && same_sign)) {
-      scale_ = scale;
-      any_ = zeros;
-    } else if (scale != scale_ && !(zeros && same_sign)) {
-      exists_ = false;
-    }
-    empty_ = false;
-  }
-  void Add(const CommonScale& other) {
-    Add(other.scale_, other.any_);
-    exists_ = exists_ && other.exists_;
-  }
-  bool exists() const { return exists_; }
-  std::uint16_t scale() const { return scale_; }
-
- private:
-  std::uint16_t scale_ = 0;
-  bool empty_ = true, any_ = false, exists_ = true;  // any_: all blocks so far have only zeros
-};
-
-// The blocks of W[M x K].
-struct Blocks {
-  const GgufType& type;
-  internal::GgufDecode* decode;
-  const std::uint8_t* data;
-  std::size_t m, per_row;
-
-  const std::uint8_t* At(std::size_t row, std::size_t i) const { return data + (row * per_row + i) * type.bytes; }
-};
-
-bool AllZeros(const GgufType& type, const std::uint8_t* codes) {
-  return std::all_of(codes, codes + type.weights, [](std::uint8_t code) { return code == 1; });
+// Whether a matrix of this shape has one f16 scale in each row or one in all.
+bool SharesScales(const GgufType& type, const QuantizedView& shape) {
+  return internal::MayShareScales(type) && HasRowScales(shape.group);
 }
 
-// Chooses the format and the group that hold these ternary blocks in the fewest bytes.
-void ChooseTernary(const Blocks& blocks, QuantizedView* shape) {
-  std::uint8_t codes[kSuperGroup], highest = 0;
-  std::uint16_t scale;
-  CommonScale of_matrix;
-  bool of_rows = true;
-  for (std::size_t row = 0; row < blocks.m; ++row) {
-    CommonScale of_row;
-    for (std::size_t i = 0; i < blocks.per_row; ++i) {
-      blocks.decode(blocks.At(row, i), {codes, &scale, nullptr, nullptr, nullptr});
-      for (std::size_t k = 0; k < blocks.type.weights; ++k) highest = std::max(highest, codes[k]);
-      of_row.Add(scale, AllZeros(blocks.type, codes));
-    }
-    of_rows = of_rows && of_row.exists();
-    of_matrix.Add(of_row);
-  }
-  if (of_matrix.exists()) {
-    shape->group = kPerMatrix;
-  } else if (of_rows) {
-    shape->group = kPerRow;
-  }
-  if (highest > 2) {
-    shape->format = Format::kInt2;
-    shape->zero_kind = ZeroKind::kPoint;
-    shape->zero_type = DataType::kUInt8;
-  }
-}
-
-// The destination of block number `at` in *w. Its scale and offset (two levels: super-scale and super-offset) go to
-// *scale and *offset first, because several blocks may share a scale.
-internal::GgufBlock PlaceOf(std::size_t at, std::size_t weights, QuantizedMatrix* w, std::uint16_t* scale,
-                            std::uint16_t* offset) {
-  internal::GgufBlock to{w->codes() + at * weights, scale, offset, nullptr, nullptr};
+// The places of a row of *w, which is allocated for the tensor.
+internal::GgufPlaces PlacesOf(std::size_t row, QuantizedMatrix* w) {
   const QuantizedView& v = w->view();
-  if (SizeOf(v.scale_type) == 1) {
-    const std::size_t group = at * (weights / v.group);
-    to.group_scales = static_cast<std::uint8_t*>(w->scales()) + group;
-    if (v.zero_kind == kOffset) to.group_offsets = static_cast<std::uint8_t*>(w->zeros()) + group;
-  }
-  return to;
+  const std::size_t at = v.group == kPerMatrix ? 0 : row * GroupsPerRow(v.k, v.group) * SizeOf(v.scale_type);
+  const std::size_t super_at = row * GroupsPerRow(v.k, kSuperGroup) * sizeof(std::uint16_t);
+  const auto from = [](void* array, std::size_t offset) {
+    return array == nullptr ? nullptr : static_cast<std::uint8_t*>(array) + offset;
+  };
+  return {w->codes() + row * v.k, from(w->scales(), at), from(w->zeros(), at), from(w->super_scales(), super_at),
+          from(w->super_offsets(), super_at)};
 }
 
-// Whether a block has one f16, its scale or super-scale.
-bool HasF16Scales(DataType scale_type) { return HasTwoLevels(scale_type) || scale_type == kF16; }
-
-// Decodes all blocks to *w, which is allocated for them.
-Status DecodeBlocks(const Blocks& blocks, QuantizedMatrix* w) {
+// Fills *w, which is allocated for the rows of a tensor. `scale` is of the matrix, if its ternary blocks share one.
+Status Decode(const internal::GgufRows& rows, std::uint16_t scale, QuantizedMatrix* w) {
   const QuantizedView& v = w->view();
-  const bool two_levels = HasTwoLevels(v.scale_type), f16_scales = HasF16Scales(v.scale_type);
-  auto* const scales = two_levels ? w->super_scales() : static_cast<std::uint16_t*>(w->scales());
-  auto* const offsets = two_levels ? w->super_offsets() : static_cast<std::uint16_t*>(w->zeros());
-  CommonScale of_matrix;
+  const bool shares = SharesScales(*rows.type, v);
   for (std::size_t row = 0; row < v.m; ++row) {
-    CommonScale of_row;
-    for (std::size_t i = 0; i < blocks.per_row; ++i) {
-      const std::size_t at = row * blocks.per_row + i;
-      std::uint16_t scale = 0, offset = 0;
-      const internal::GgufBlock to = PlaceOf(at, blocks.type.weights, w, &scale, &offset);
-      blocks.decode(blocks.At(row, i), to);
-      if (!internal::AllFinite(&scale, kF16, 1) || !internal::AllFinite(&offset, kF16, 1)) {
-        return Status::Invalid("data", "holds a scale that is not finite");
-      }
-      if (v.zero_kind == kOffset) offsets[at] = offset;
-      if (f16_scales && HasRowScales(v.group)) of_row.Add(scale, AllZeros(blocks.type, to.codes));
-      if (f16_scales && !HasRowScales(v.group)) scales[at] = scale;
-    }
-    if (f16_scales && v.group == kPerRow) scales[row] = of_row.scale();
-    of_matrix.Add(of_row);
+    internal::CommonScale common;
+    internal::GgufPlaces places = PlacesOf(row, w);
+    if (shares) places.common = &common;
+    LUTRA_RETURN_IF_ERROR(rows.Decode(row, 0, rows.per_row, places));
+    if (shares && v.group == kPerRow) static_cast<std::uint16_t*>(w->scales())[row] = common.scale();
   }
-  if (f16_scales && v.group == kPerMatrix) scales[0] = of_matrix.scale();
-  return {};
-}
-
-// Fills *w, which is allocated for a tensor of these blocks.
-Status Decode(const Blocks& blocks, QuantizedMatrix* w) {
-  const QuantizedView& v = w->view();
-  LUTRA_RETURN_IF_ERROR(DecodeBlocks(blocks, w));
+  if (shares && v.group == kPerMatrix) *static_cast<std::uint16_t*>(w->scales()) = scale;
   if (v.scale_type == kF32) {  // one, which follows the blocks
-    const auto scale = internal::LoadLittleEndian<std::uint32_t>(blocks.At(v.m, 0));
-    std::memcpy(w->scales(), &scale, sizeof(scale));
-  }
-  if (!HasF16Scales(v.scale_type) && !internal::AllFinite(w->scales(), v.scale_type, ScaleCount(v))) {
-    return Status::Invalid("data", "holds a scale that is negative or not finite");
+    LUTRA_RETURN_IF_ERROR(rows.LoadTail(w->scales()));
   }
   if (v.zero_kind == ZeroKind::kPoint) std::fill_n(static_cast<std::uint8_t*>(w->zeros()), ScaleCount(v), 1);
   return {};
-}
-
-// The shape of a tensor whose type has a format.
-QuantizedView ShapeOf(const GgufType& type, std::size_t m, std::size_t k) {
-  QuantizedView shape;
-  shape.format = type.format;
-  shape.m = m;
-  shape.k = k;
-  shape.group = type.group;
-  shape.scale_type = type.scale_type;
-  shape.zero_kind = type.zero_kind;
-  shape.zero_type = type.scale_type;
-  return shape;
 }
 
 }  // namespace
@@ -273,28 +169,44 @@ const GgufType* FindGgufType(std::uint32_t id) {
   return nullptr;
 }
 
-Status internal::ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std::size_t m, std::size_t k,
-                            float matrix_scale, QuantizedMatrix* w) {
-  if (w == nullptr) return Status::Invalid("w", "is null");
-  const GgufType* const of_id = FindGgufType(type_id);
-  if (of_id == nullptr) return Status::Unsupported("type", internal::ForeignGgufType(type_id));
-  if (of_id->refusal != nullptr) return Status::Unsupported("type", of_id->refusal);
+Status internal::FindImported(std::uint32_t id, const GgufType** type) {
+  *type = FindGgufType(id);
+  if (*type == nullptr) return Status::Unsupported("type", internal::ForeignGgufType(id));
+  return (*type)->refusal == nullptr ? Status() : Status::Unsupported("type", (*type)->refusal);
+}
+
+Status internal::CheckShape(const GgufType& type, std::size_t m, std::size_t k) {
   constexpr const char* kNames[][2] = {{"w.m", "m"}, {"w.k", "k"}};
-  LUTRA_RETURN_IF_ERROR(internal::Renamed(internal::ValidateShape(ShapeOf(*of_id, m, k)), kNames));
-  if (k % of_id->weights != 0) return Status::Invalid("k", "is not a multiple of the weights in a block of the type");
+  LUTRA_RETURN_IF_ERROR(internal::Renamed(internal::ValidateShape(ShapeOf(type, m, k)), kNames));
+  if (k % type.weights != 0) return Status::Invalid("k", "is not a multiple of the weights in a block of the type");
+  return {};
+}
+
+Status internal::FindRows(std::uint32_t id, const void* data, std::size_t size, std::size_t m, std::size_t k,
+                          GgufRows* rows) {
+  const GgufType* of_id = nullptr;
+  LUTRA_RETURN_IF_ERROR(FindImported(id, &of_id));
+  LUTRA_RETURN_IF_ERROR(CheckShape(*of_id, m, k));
   const GgufType& type = OfSize(*of_id, size, m, k);
   if (size != TensorBytes(type, m, k)) return Status::Invalid("size", "is not that of M x K weights");
   if (size != 0 && data == nullptr) return Status::Invalid("data", "is null");
+  *rows = {&type, kCodecs[&type - kTypes.data()].decode, static_cast<const std::uint8_t*>(data), m, k / type.weights};
+  return {};
+}
 
-  const Blocks blocks{type, kCodecs[&type - kTypes.data()].decode, static_cast<const std::uint8_t*>(data), m,
-                      k / type.weights};
-  QuantizedView shape = ShapeOf(type, m, k);
+Status internal::ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std::size_t m, std::size_t k,
+                            float matrix_scale, QuantizedMatrix* w) {
+  if (w == nullptr) return Status::Invalid("w", "is null");
+  GgufRows rows;
+  LUTRA_RETURN_IF_ERROR(FindRows(type_id, data, size, m, k, &rows));
+  QuantizedView shape = ShapeOf(*rows.type, m, k);
   shape.matrix_scale = matrix_scale;
-  if (type.format == Format::kTernary && HasF16Scales(type.scale_type) && size != 0) ChooseTernary(blocks, &shape);
+  std::uint16_t scale = 0;
+  if (MayShareScales(*rows.type) && size != 0) ChooseTernary(rows, &shape, &scale);
   QuantizedMatrix result;
   LUTRA_RETURN_IF_ERROR(result.Allocate(shape));
   if (size != 0) {
-    LUTRA_RETURN_IF_ERROR(Decode(blocks, &result));
+    LUTRA_RETURN_IF_ERROR(Decode(rows, scale, &result));
   } else {  // K may be 0 with any M; a matrix has a scale even then
     std::memset(result.scales(), 0, ScaleCount(shape) * SizeOf(shape.scale_type));
   }

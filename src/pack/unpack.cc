@@ -4,6 +4,7 @@
 
 #include "activation_access.h"
 #include "lutra/packed_matrix.h"
+#include "pack/codes.h"
 #include "pack/parts.h"
 #include "pack/runs.h"
 #include "packed_access.h"
@@ -16,21 +17,6 @@ namespace {
 using internal::Geometry;
 using internal::kPanelRows;
 using internal::Place;
-
-QuantizedView ShapeOf(const PackedMatrix& packed) {
-  QuantizedView shape;
-  shape.format = packed.format();
-  shape.m = packed.m();
-  shape.k = packed.k();
-  shape.group = packed.group();
-  shape.scale_type = packed.scale_type();
-  shape.zero_kind = packed.zero_kind();
-  shape.zero_type = packed.zero_type();
-  shape.matrix_scale = packed.matrix_scale();
-  shape.codebook_tables = std::max<std::size_t>(packed.codebook_tables(), 1);
-  shape.order = packed.order();
-  return shape;
-}
 
 // Unpacks one panel, from row `m` on, to the arrays of *w.
 struct PanelUnpacker {
@@ -50,17 +36,28 @@ struct PanelUnpacker {
     for (const internal::QparamField& field : geometry.scheme) {
       if (field.per_super != super) continue;
       auto* const to = static_cast<std::uint8_t*>(const_cast<void*>(internal::ArrayOf(w.view(), field.role)));
-      const std::size_t per_row = internal::ValuesPerRow(field, packed.k(), packed.group());
-      for (std::size_t row = m; row < m + rows(); ++row) {
-        internal::ForEachValue(field, per_row, geometry.groups_per_super, row, i,
-                               [&](std::size_t value, std::size_t at, int shift) {
-                                 internal::UnpackValue(field.type, from + at, shift, to + value);
-                               });
-      }
+      const std::size_t per_row = internal::ValuesPerRow(field, packed.k(), packed.group()), size = SizeOf(field.type);
+      internal::ForEachValue(field, per_row, geometry.groups_per_super, i,
+                             [&](std::size_t value, std::size_t at, int shift) {
+                               for (std::size_t row = 0; row < rows(); ++row) {
+                                 internal::UnpackValue(field.type, from + at + row * size, shift,
+                                                       to + ((m + row) * per_row + value) * size);
+                               }
+                             });
     }
   }
 
-  void UnpackRun(std::size_t block, std::size_t first, std::size_t half_chunks, std::size_t offset) const {
+  void UnpackCodes(std::size_t block, std::size_t first, std::size_t half_chunks, std::size_t offset) const {
+    const std::size_t chunk_bytes = static_cast<std::size_t>(e.planes) * internal::kPlaneBytes;
+    const std::uint8_t* from = packed.data() + place.At(geometry.panel_bytes, offset, chunk_bytes);
+    for (std::size_t c = 0; 2 * c < half_chunks; ++c, from += chunk_bytes) {
+      const std::size_t k = geometry.begin(block) + (first + c) * internal::kCodesPerChunk;
+      const std::size_t count = std::min(internal::kCodesPerChunk, geometry.end(block) - k);
+      internal::FunctionsOf(e).unpack(from, rows(), count, w.codes() + m * packed.k() + k, packed.k());
+    }
+  }
+
+  void UnpackIndices(std::size_t block, std::size_t first, std::size_t half_chunks, std::size_t offset) const {
     std::uint8_t bytes[internal::kMaxRunBytes];
     internal::ForEachUnit(
         e, geometry, place, offset, half_chunks,
@@ -90,7 +87,9 @@ Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
 
 Status internal::UnpackFrom(const PackedMatrix& packed, Layout layout, QuantizedMatrix* w) {
   QuantizedMatrix result;
-  LUTRA_RETURN_IF_ERROR(result.Allocate(ShapeOf(packed), packed.has_bias()));
+  QuantizedView shape = ShapeOf(PackedAccess::Fields(packed));
+  shape.order = packed.order();
+  LUTRA_RETURN_IF_ERROR(result.Allocate(shape, packed.has_bias()));
   std::copy_n(packed.codebook(), CodebookSize(result.view()), result.codebook());
   if (packed.has_bias()) std::memcpy(result.bias(), packed.bias(), packed.m() * sizeof(float));
   if (packed.order() != nullptr) std::memcpy(result.order(), packed.order(), packed.k() * sizeof(std::uint32_t));
@@ -104,12 +103,16 @@ Status internal::UnpackFrom(const PackedMatrix& packed, Layout layout, Quantized
       const Place place(InterleavedPanels(layout, f.stored()), m / kPanelRows, PanelsIn(packed.m()));
       const PanelUnpacker panel{packed, f.stored(), geometry, run_layouts, encoder, result, m, place};
       ForEachPart(
-          f.stored(), geometry,
+          f.stored(), geometry, 0, geometry.blocks,
           [&](bool super, std::size_t i, std::size_t offset, std::size_t bytes) {
             panel.UnpackQparams(super, i, offset, bytes);
           },
           [&](std::size_t block, std::size_t first, std::size_t half_chunks, std::size_t offset) {
-            panel.UnpackRun(block, first, half_chunks, offset);
+            if (f.stored().has_indices()) {
+              panel.UnpackIndices(block, first, half_chunks, offset);
+            } else {
+              panel.UnpackCodes(block, first, half_chunks, offset);
+            }
           });
     }
   }

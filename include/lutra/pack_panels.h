@@ -1,0 +1,58 @@
+// PackPanels and View: packed weights in the caller's memory, packed by the caller's threads; and their way back.
+//
+//     lutra::PackedLayout layout;
+//     lutra::LayoutOfGguf(type, M, K, {}, &layout);
+//     void* memory = ...;                                        // layout.bytes(), aligned to 64
+//     lutra::PackPanels(layout, lutra::GgufBlocks{type, data, size}, 0, layout.panels(), memory, layout.bytes());
+//     lutra::PackedMatrix w;
+//     lutra::View(layout, memory, layout.bytes(), 0, &w);
+//
+// The functions here run on the calling thread and allocate nothing, except that PackPanels takes K bits to check an
+// order of columns. They are thread-safe: threads may pack different panels at the same time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "lutra/export.h"
+#include "lutra/matrix.h"
+#include "lutra/packed_layout.h"
+#include "lutra/packed_matrix.h"
+#include "lutra/status.h"
+
+namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
+
+// Packs the panels [first, last) of a layout into `memory` of `size` bytes, where all matrices of the layout stand.
+// Panels have the same bytes as from Pack, in any split and order. Whoever packs the first panel of a matrix also
+// writes its order. Reads of the weights only the rows of these panels, once.
+//
+// Takes up to 96 KB of the stack: a source that is not a view is decoded to codes 256 to 768 columns of a panel at a
+// time.
+//
+// Fails, and leaves the bytes of these panels undefined, if memory is null, not aligned to 64 bytes or below
+// layout.bytes() ("memory", "size"), on panels that the layout does not have ("first", "last"), on weights of another
+// shape or other types than the layout's, and on weights that Pack or ImportGguf refuses.
+//
+// Views: rows of all matrices follow each other, so w.m is count() * M, and a bias has as many floats. They share an
+// order. Without a bias in the view, PackBias writes the one of the layout.
+LUTRA_API Status PackPanels(const PackedLayout& layout, const QuantizedView& w, std::size_t first, std::size_t last,
+                            void* memory, std::size_t size);
+
+// The same from blocks of a GGUF file; see LayoutOfGguf.
+LUTRA_API Status PackPanels(const PackedLayout& layout, const GgufBlocks& blocks, std::size_t first, std::size_t last,
+                            void* memory, std::size_t size);
+
+// Writes the biases of all matrices, bias[count() * M], at any address, to `memory`. Fails if the layout has none
+// ("layout"), on values that are not finite, and on memory that PackPanels refuses.
+LUTRA_API Status PackBias(const PackedLayout& layout, const float* bias, void* memory, std::size_t size);
+
+// Sets *w to matrix number `index` in `memory`, whose panels have been packed. *w owns nothing: the memory must stay
+// unchanged as long as *w, or a matrix that *w is moved to, exists. Takes the same time for all sizes, but that an
+// order is read. Does not check the bytes. Fails, with *w unchanged, on an index that is not below count() and on
+// memory that PackPanels refuses.
+LUTRA_API Status View(const PackedLayout& layout, const void* memory, std::size_t size, std::size_t index,
+                      PackedMatrix* w);
+
+}  // namespace LUTRA_ABI_NAMESPACE
+}  // namespace lutra

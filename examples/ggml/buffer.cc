@@ -13,7 +13,7 @@ namespace {
 // What one buffer holds. ggml passes it to the functions below.
 struct Memory {
   lutra::Buffer bytes;
-  std::mutex mutex;            // of weights: ggml may load tensors on several threads
+  std::mutex mutex;             // of weights: ggml may load tensors on several threads
   std::deque<Weights> weights;  // of its tensors
 };
 

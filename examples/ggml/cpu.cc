@@ -12,9 +12,9 @@ namespace {
 
 // libggml, which lists the devices, has a version in its name; so the plug-in does not link it but looks it up: among
 // the program's global symbols, else in the libraries that are loaded.
-using ByType = ggml_backend_dev_t (*)(ggml_backend_dev_type type);
+using ByType = ggml_backend_dev_t (*)(enum ggml_backend_dev_type type);
 ByType FindByType() {
-  constexpr char kName[] = "ggml_backend_dev_by_type";
+  static constexpr char kName[] = "ggml_backend_dev_by_type";
   void* symbol = dlsym(RTLD_DEFAULT, kName);
   if (symbol != nullptr) return reinterpret_cast<ByType>(symbol);
   dl_iterate_phdr(

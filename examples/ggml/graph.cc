@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cstring>
 #include <deque>
-#include <memory>
 
 #include "plugin.h"
 
@@ -59,38 +58,97 @@ bool Multiplies(const ggml_tensor* op) {
          HasEvenRows(x) && HasEvenRows(op);
 }
 
-// The state of a graph while it is computed. Thread 0 of each node calls Lutra, and all threads work on its tasks.
+// The products of a graph, while it is computed. They are planned before, so that threads meet only once in a node:
+// between its rows of x and its product.
 struct Graph::Work {
-  // A node of the graph, and its own operation and parameters, which a custom operation replaces.
+  // Rows of x in prepared form, for all nodes that multiply them.
+  struct Prepared {
+    const ggml_tensor* x;
+    const lutra::PackedMatrix* w;  // of the first of these nodes
+    lutra::PrepareOptions options;
+    std::size_t size = 0;
+    lutra::Buffer* memory = nullptr;
+    lutra::Activations rows;  // a view of the memory
+
+    lutra::Status View(const void* at) { return lutra::ViewActivations(*w, Rows(x), options, at, size, &rows); }
+  };
+  // A node of the graph; its own operation and parameters, which a custom operation replaces.
   struct Node {
     Work* work;
     ggml_tensor* tensor;
     ggml_op op;
     decltype(ggml_tensor::op_params) params;
-  };
-  // Prepared rows of x, for all nodes that multiply them.
-  struct Prepared {
-    const ggml_tensor* x = nullptr;
-    lutra::Activations rows;
+    Prepared* x = nullptr;
+    bool prepares = false;  // this node is the first that multiplies x
+    std::size_t pieces = 0;
+    std::atomic<std::size_t> next{0};  // the piece that a thread takes next
+
+    const Weights& weights() const { return WeightsOf(tensor->src[0]); }
   };
 
   std::deque<Node> nodes;
-  std::array<Prepared, 4> prepared;
-  std::size_t next = 0;  // of `prepared`: the oldest
-  std::atomic<int> threads{1};
+  std::deque<Prepared> prepared;
+  // The prepared rows of the last few x. Older ones are overwritten, so that a graph needs little memory.
+  std::array<lutra::Buffer, 4> memory;
+  std::size_t threads = 1;
   Barrier barrier;
-  std::unique_ptr<lutra::Team> team;
-  lutra::Context context;
-  bool failed = false;
+  std::atomic<bool> failed{false};
 
-  // Makes a node a custom operation.
+  void Check(const Node& node, const lutra::Status& status) {
+    if (status.ok() || failed.exchange(true)) return;
+    Log(GGML_LOG_LEVEL_ERROR, std::string(node.tensor->name) + ": " + status.message());
+  }
+
+  // Finds x as prepared for w among the last few, or adds it.
+  lutra::Status FindPrepared(Node& node) {
+    alignas(lutra::PackedLayout::kAlignment) static const std::uint8_t nowhere[1] = {};  // until all sizes are known
+    const ggml_tensor* const x = node.tensor->src[1];
+    const Weights& w = node.weights();
+    for (std::size_t i = prepared.size(); i-- > 0 && prepared.size() - i <= memory.size();) {
+      Prepared& p = prepared[i];
+      if (p.x != x || !p.rows.Fits(w.matrices[0]) || p.options.precision != w.options.precision) continue;
+      node.x = &p;
+      return {};
+    }
+    prepared.push_back({x, &w.matrices[0], w.options, 0, nullptr, {}});
+    node.x = &prepared.back();
+    node.prepares = true;
+    const lutra::Status status = lutra::PreparedSize(*node.x->w, Rows(x), node.x->options, &node.x->size);
+    return status.ok() ? node.x->View(nowhere) : status;
+  }
+
+  // Gives all prepared rows their memory.
+  lutra::Status Allocate() {
+    for (std::size_t i = 0; i < prepared.size(); ++i) {
+      prepared[i].memory = &memory[i % memory.size()];
+      if (!prepared[i].memory->Reserve(prepared[i].size)) return lutra::Status::OutOfMemory("x");
+    }
+    for (Prepared& p : prepared) {
+      const lutra::Status status = p.View(p.memory->data());
+      if (!status.ok()) return status;
+    }
+    return {};
+  }
+
+  lutra::Status Plan(Node& node) {
+    if (!node.weights().valid) return lutra::Status::Invalid("w", "was not packed");
+    const lutra::Status status = FindPrepared(node);
+    if (!status.ok()) return status;
+    return lutra::MatMulPieces(node.weights().matrices[0], node.x->rows, threads, &node.pieces);
+  }
+
+  // Plans a node, and makes it a custom operation.
   void Replace(ggml_tensor* tensor) {
-    nodes.push_back({this, tensor, tensor->op, {}});
+    nodes.emplace_back();
     Node& node = nodes.back();
+    node.work = this;
+    node.tensor = tensor;
+    node.op = tensor->op;
     std::memcpy(node.params, tensor->op_params, sizeof(node.params));
+    Check(node, Plan(node));
     // ggml's own function writes the parameters of a custom operation.
-    alignas(16) char memory[1024];
-    ggml_context* const ggml = ggml_init({sizeof(memory), memory, true});
+    alignas(16) char small[1024];
+    ggml_context* const ggml = ggml_init({sizeof(small), small, true});
     const ggml_tensor* const custom =
         ggml_custom_4d(ggml, GGML_TYPE_F32, 1, 1, 1, 1, nullptr, 0, Run, GGML_N_TASKS_MAX, &node);
     std::memcpy(tensor->op_params, custom->op_params, sizeof(tensor->op_params));
@@ -103,41 +161,23 @@ struct Graph::Work {
       std::memcpy(node.tensor->op_params, node.params, sizeof(node.params));
     }
     nodes.clear();
+    prepared.clear();
   }
 
-  static void Run(ggml_tensor* /*y*/, int thread, int threads, void* data) {
+  // What ggml's threads call for a node.
+  static void Run(ggml_tensor* y, int thread, int count, void* data) {
     Node& node = *static_cast<Node*>(data);
     Work& work = *node.work;
-    work.threads.store(threads, std::memory_order_relaxed);
-    work.team->Serve(static_cast<std::size_t>(thread), [&] {
-      const lutra::Status status = work.Multiply(node.tensor);
-      if (status.ok() || work.failed) return;
-      work.failed = true;
-      Log(GGML_LOG_LEVEL_ERROR, std::string(node.tensor->name) + ": " + status.message());
-    });
-  }
-
-  lutra::Status Multiply(const ggml_tensor* y) {
-    const Weights& w = WeightsOf(y->src[0]);
-    if (!w.valid) return lutra::Status::Invalid("w", "was not packed");
-    const lutra::Activations* x = nullptr;
-    LUTRA_RETURN_IF_ERROR(Prepare(y->src[1], w, &x));
-    return lutra::MatMul(w.matrices[0], *x, ViewOfY(y), context);
-  }
-
-  // Finds x prepared for w, or prepares it.
-  lutra::Status Prepare(const ggml_tensor* x, const Weights& w, const lutra::Activations** rows) {
-    for (const Prepared& p : prepared) {
-      if (p.x != x || !p.rows.Fits(w.matrices[0]) || p.rows.precision() != w.options.precision) continue;
-      *rows = &p.rows;
-      return {};
+    const lutra::PackedMatrix& w = node.weights().matrices[0];
+    if (node.prepares) {
+      work.Check(node,
+                 lutra::PreparePart(ViewOfX(node.tensor->src[1]), w, node.x->options, static_cast<std::size_t>(thread),
+                                    static_cast<std::size_t>(count), node.x->memory->data(), node.x->size));
+      work.barrier.Wait(count);
     }
-    Prepared& p = prepared[next++ % prepared.size()];
-    p.x = nullptr;
-    LUTRA_RETURN_IF_ERROR(lutra::Prepare(ViewOfX(x), w.matrices[0], w.options, context, &p.rows));
-    p.x = x;
-    *rows = &p.rows;
-    return {};
+    for (std::size_t i; !work.failed && (i = node.next.fetch_add(1, std::memory_order_relaxed)) < node.pieces;) {
+      work.Check(node, lutra::MatMulPiece(w, node.x->rows, ViewOfY(y), i, node.pieces));
+    }
   }
 };
 
@@ -147,20 +187,12 @@ Graph::~Graph() { delete work_; }
 ggml_status Graph::Compute(ggml_cgraph* graph) {
   Work& work = *work_;
   work.failed = false;
-  for (Work::Prepared& p : work.prepared) p.x = nullptr;
+  work.threads = static_cast<std::size_t>(cpu_.threads());
   for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
-    ggml_tensor* const node = ggml_graph_node(graph, i);
-    if (node->src[0] != nullptr && IsPacked(node->src[0]) && node->op != GGML_OP_NONE) work.Replace(node);
+    if (Multiplies(ggml_graph_node(graph, i))) work.Replace(ggml_graph_node(graph, i));
   }
-  work.team = std::make_unique<lutra::Team>(
-      static_cast<std::size_t>(cpu_.threads()),
-      [](void* state) {
-        auto* const w = static_cast<Work*>(state);
-        w->barrier.Wait(w->threads.load(std::memory_order_relaxed));
-      },
-      &work);
-  work.context.executor = work.team.get();
-  const ggml_status status = cpu_.Compute(graph);
+  if (!work.nodes.empty()) work.Check(work.nodes.front(), work.Allocate());
+  const ggml_status status = work.failed ? GGML_STATUS_FAILED : cpu_.Compute(graph);
   work.Restore();
   return work.failed ? GGML_STATUS_FAILED : status;
 }

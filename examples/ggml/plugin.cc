@@ -54,7 +54,7 @@ ggml_backend_t MakeBackend(ggml_backend_dev_t /*device*/, const char* /*params*/
 const char* NameOfDevice(ggml_backend_dev_t /*device*/) { return "Lutra"; }
 const char* Description(ggml_backend_dev_t /*device*/) { return "low-bit matrix products on the CPU"; }
 void Memory(ggml_backend_dev_t /*device*/, std::size_t* free, std::size_t* total) { *free = *total = 0; }
-ggml_backend_dev_type Type(ggml_backend_dev_t /*device*/) { return GGML_BACKEND_DEVICE_TYPE_ACCEL; }
+enum ggml_backend_dev_type Type(ggml_backend_dev_t /*device*/) { return GGML_BACKEND_DEVICE_TYPE_ACCEL; }
 void Properties(ggml_backend_dev_t device, ggml_backend_dev_props* properties) {
   *properties = {};
   properties->name = NameOfDevice(device);
@@ -84,8 +84,7 @@ void* FindFunction(ggml_backend_reg_t /*registry*/, const char* name) {
   return nullptr;
 }
 
-ggml_backend_reg registry = {
-    GGML_BACKEND_API_VERSION, {NameOfRegistry, DeviceCount, Device, FindFunction}, nullptr};
+ggml_backend_reg registry = {GGML_BACKEND_API_VERSION, {NameOfRegistry, DeviceCount, Device, FindFunction}, nullptr};
 
 ggml_backend_device_i InterfaceWith(ggml_backend_buffer_type_t (*buffer_type)(ggml_backend_dev_t)) {
   ggml_backend_device_i functions = {};

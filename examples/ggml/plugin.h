@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "ggml-backend-impl.h"
-#include "lutra/executors/team.h"
 #include "lutra/lutra.h"
 #include "lutra/pack_panels.h"
+#include "lutra/prepare_parts.h"
 
 namespace plugin {
 

@@ -208,9 +208,11 @@ TEST(Plugin, ModelsComeAndGo) {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  llama_log_set([](ggml_log_level level, const char* text, void*) {
-    if (level >= GGML_LOG_LEVEL_WARN && level != GGML_LOG_LEVEL_CONT) std::fputs(text, stderr);
-  }, nullptr);
+  llama_log_set(
+      [](ggml_log_level level, const char* text, void*) {
+        if (level >= GGML_LOG_LEVEL_WARN && level != GGML_LOG_LEVEL_CONT) std::fputs(text, stderr);
+      },
+      nullptr);
   ggml_backend_load_all_from_path(LUTRA_GGML_LIBRARIES);
   return RUN_ALL_TESTS();
 }

@@ -11,6 +11,7 @@
 //   prepare_hadamard/<int1|int4|ternary>/K:4096/N:<n>/target:<name>
 //                                       x transformed by PrepareHadamard in blocks of 1024, or by plain loops before
 //                                       Prepare
+//   pack/<type of GGUF>/M:4096/K:4096/target:<name>                              PackPanels from blocks, one thread
 //   dispatch/<thread_pool|openmp|tbb>/threads:2                                  what an executor adds to 8 tasks
 //
 // Some have /threads:2; and before /threads: /group:32, /group:64, /precision:int16, /method:dot (codes unpacked to
@@ -19,7 +20,8 @@
 // share an f16 scale, and precision is int8. x and y are f32. The counters gmac_s and weight_gb_s are 1e9 multiply-adds
 // and bytes of packed weights per second; of_stream and of_dot_peak relate them to what this machine can read (with as
 // many threads) and multiply (with one), see machine_limits.h; of_bound relates gmac_s to the method's micro-kernel
-// alone on operands in L1 (with one thread), see micro_bound.h; nmse is the error against the double reference. Where
+// alone on operands in L1 (with one thread), see micro_bound.h; block_gb_s and gweights_s are 1e9 bytes of blocks and
+// weights packed per second; nmse is the error against the double reference. Where
 // two ways are compared, `seconds` is the time of the first way, `apart_seconds` the time of the second way, and
 // `saved` is 1 - seconds / apart_seconds. The label says which plan served the case (plan.h).
 #include <benchmark/benchmark.h>
@@ -159,6 +161,9 @@ void RegisterTarget(Target target) {
       c.like = type.name;
       n == 1 ? RegisterGemv(c) : RegisterGemm(c);
     }
+    const std::string name = std::string("pack/") + type.name + "/M:" + std::to_string(kM) + "/K:" +
+                             std::to_string(kK) + "/target:" + TargetName(target);
+    benchmark::RegisterBenchmark(name.c_str(), BenchmarkPack, target, type.id);
   }
   RegisterPrepare(target);
 }

@@ -1,5 +1,5 @@
 // PackedLayout, PackPanels and View: the caller's memory gets the bytes of Pack, in any split, order and number of
-// threads.
+// threads. And the way back: rows in float, and blocks of GGUF.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -64,6 +64,13 @@ void PackInParts(const PackedLayout& layout, const Source& source, std::size_t a
   }
 }
 
+// Tables of any values, for formats that have their own.
+std::vector<std::int8_t> SomeCodebook(Format format, std::size_t tables, Random& random) {
+  std::vector<std::int8_t> values(tables * static_cast<std::size_t>(Describe(format).levels));
+  for (std::int8_t& value : values) value = static_cast<std::int8_t>(static_cast<int>(random.Below(255)) - 127);
+  return values;
+}
+
 class PackedLayouts : public KernelTest {};
 
 TEST_P(PackedLayouts, HaveTheBytesOfPack) {
@@ -96,6 +103,74 @@ TEST_P(PackedLayouts, HaveTheBytesOfPack) {
       ASSERT_TRUE(Ok(View(layout, memory.data(), memory.size(), 0, &packed)));
       EXPECT_EQ(packed.data(), memory.data());
       ExpectSameMatrix(packed, expected);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+// Weights that are quantized on the way.
+TEST_P(PackedLayouts, QuantizeFloatRows) {
+  std::size_t i = 0;
+  for (const std::size_t group : kGroups) {
+    for (const ParamKind& kind : kParamKinds) {
+      if (group == kPerMatrix || !IsFloat(kind.scale_type) || ++i % 2 != 0) continue;
+      const std::size_t m = 100, k = 400 + 90 * (i % 8);
+      Random random(i);
+      std::vector<float> weights(m * (k + 1));
+      for (float& weight : weights) weight = random.Gaussian();
+      QuantizeOptions options;
+      options.format = GetParam().format;
+      options.group = group;
+      options.scale_type = kind.scale_type;
+      SetZeros(kind.zeros, &options);
+      const std::vector<std::int8_t> codebook = SomeCodebook(options.format, 1 + i % kMaxTables, random);
+      options.codebook = codebook.data();
+      options.codebook_tables = 1 + i % kMaxTables;
+      QuantizedMatrix quantized;
+      PackedMatrix expected, packed;
+      PackedLayout layout;
+      ASSERT_TRUE(Ok(Quantize(weights.data(), m, k, k + 1, options, &quantized)));
+      ASSERT_TRUE(Ok(Pack(quantized.view(), {GetParam().target, nullptr}, &expected)));
+      ASSERT_TRUE(Ok(LayoutOf(ShapeOf(m, k, options), {GetParam().target}, &layout)));
+      LayoutMemory memory(layout);
+      PackInParts(layout, FloatRows{weights.data(), k + 1}, 1, memory);
+      ASSERT_TRUE(Ok(View(layout, memory.data(), memory.size(), 0, &packed)));
+      ExpectSameMatrix(packed, expected);
+      weights[70 * (k + 1) + 3] = HUGE_VALF;
+      const auto pack = [&](std::size_t panel) {
+        return PackPanels(layout, FloatRows{weights.data(), k + 1}, panel, panel + 1, memory.data(), memory.size());
+      };
+      EXPECT_TRUE(Ok(pack(0)));
+      EXPECT_TRUE(Refused(pack(1), "weights"));
+      if (HasFailure()) return;
+    }
+  }
+}
+
+TEST_P(PackedLayouts, GiveRowsInFloat) {
+  std::size_t i = 0;
+  for (const std::size_t group : kGroups) {
+    for (const ParamKind& kind : kParamKinds) {
+      if (!Exists(group, kind) || ++i % 3 != 0) continue;
+      Case c = NewCase({130, 0, 333 + 70 * (i % 9)}, i);
+      c.group = group;
+      c.zeros = kind.zeros;
+      c.scale_type = kind.scale_type;
+      c.order = i % 2 == 0;
+      SCOPED_TRACE(c);
+      const Problem problem(c);
+      const PackedMatrix w = Packed(problem, c.target);
+      const std::vector<float> all = Dequantized(problem.w());
+      const std::int32_t rows[] = {129, 1, 40, 1, 64};
+      constexpr std::size_t kGap = 3;
+      std::vector<float> y(std::size(rows) * (c.k + kGap), -5.0f);
+      ASSERT_TRUE(Ok(DequantizeRows(w, rows, std::size(rows), y.data(), c.k + kGap)));
+      for (std::size_t r = 0; r < std::size(rows); ++r) {
+        const float* const actual = y.data() + r * (c.k + kGap);
+        const float* const expected = all.data() + static_cast<std::size_t>(rows[r]) * c.k;
+        EXPECT_EQ(std::memcmp(actual, expected, c.k * sizeof(float)), 0) << "row " << rows[r];
+        EXPECT_TRUE(std::all_of(actual + c.k, actual + c.k + kGap, [](float value) { return value == -5.0f; }));
+      }
       if (HasFailure()) return;
     }
   }
@@ -137,6 +212,7 @@ std::vector<GgufCase> GgufCases() {
   }
   return cases;
 }
+void PrintTo(const GgufCase& c, std::ostream* out) { *out << c.type.name << " on " << TargetName(c.target); }
 std::string GgufCaseName(const ::testing::TestParamInfo<GgufCase>& info) {
   return std::string(info.param.type.name) + "_" + TargetName(info.param.target);
 }
@@ -173,6 +249,45 @@ TEST_P(GgufPanels, HaveTheBytesOfPack) {
       ASSERT_TRUE(Ok(View(layout, memory.data(), memory.size(), 0, &packed)));
       ExpectSameMatrix(packed, PackedAsLayout(layout, blocks, type(), m, k));
     }
+  }
+}
+
+// Restorable types give their blocks back; all types give the rows that ggml dequantizes.
+TEST_P(GgufPanels, GiveBlocksAndRowsBack) {
+  constexpr std::size_t kM = 150;
+  const std::size_t k = type().weights == 128 ? 1408 : 1792, row_bytes = k / type().weights * type().bytes;
+  Random random(9);
+  const GgmlBlocks blocks = MakeBlocks(type().id, kM * k / type().weights, random);
+  PackedLayout layout;
+  ASSERT_TRUE(Ok(LayoutOfGguf(type().id, kM, k, {GetParam().target}, &layout)));
+  LayoutMemory memory(layout);
+  PackInParts(layout, GgufBlocks{type().id, blocks.bytes.data(), blocks.bytes.size()}, 2, memory);
+  PackedMatrix w;
+  ASSERT_TRUE(Ok(View(layout, memory.data(), memory.size(), 0, &w)));
+
+  const std::int32_t rows[] = {149, 0, 63, 64, 63, 17, 33, 100};
+  std::vector<float> y(std::size(rows) * k), expected;
+  ASSERT_TRUE(Ok(DequantizeRows(w, rows, std::size(rows), y.data(), k)));
+  for (const std::int32_t row : rows) {
+    const auto from = blocks.weights.begin() + row * static_cast<std::ptrdiff_t>(k);
+    expected.insert(expected.end(), from, from + static_cast<std::ptrdiff_t>(k));
+  }
+  EXPECT_TRUE(SameBits(y, expected, k));
+
+  std::vector<std::uint8_t> bytes = blocks.bytes;
+  for (std::size_t i = 0; type().scale_type == DataType::kE4M3 && i < bytes.size(); ++i) {
+    if (i % type().bytes < 4 && bytes[i] == 0x7f) bytes[i] = 0;  // a scale that is NaN
+  }
+  for (const auto& [begin, end] : {std::pair<std::size_t, std::size_t>{0, kM}, {70, 71}, {60, 130}, {5, 5}}) {
+    std::vector<std::uint8_t> restored((end - begin) * row_bytes);
+    const Status status = UnpackGguf(w, type().id, begin, end, restored.data(), restored.size());
+    if (!type().restorable) {
+      EXPECT_TRUE(NotSupported(status, "type"));
+      continue;
+    }
+    ASSERT_TRUE(Ok(status));
+    EXPECT_TRUE(std::equal(restored.begin(), restored.end(),
+                           bytes.begin() + static_cast<std::ptrdiff_t>(begin * row_bytes)));
   }
 }
 
@@ -311,6 +426,14 @@ TEST(PackPanels, NamesWrongArguments) {
   LayoutOptions many;
   many.count = kMax / 8;
   EXPECT_TRUE(Refused(LayoutOf(problem.w(), many, &layout), "options.count"));
+  const std::int32_t rows[] = {0, 70, -1};
+  float y[200] = {};
+  ASSERT_TRUE(Ok(View(layout, memory.data(), size, 0, &w)));
+  EXPECT_TRUE(Refused(DequantizeRows(w, rows, 2, y, 200), "rows"));
+  EXPECT_TRUE(Refused(DequantizeRows(w, rows + 2, 1, y, 200), "rows"));
+  EXPECT_TRUE(Refused(DequantizeRows(w, nullptr, 1, y, 200), "rows"));
+  EXPECT_TRUE(Refused(DequantizeRows(w, rows, 1, nullptr, 200), "y"));
+  EXPECT_TRUE(NotSupported(UnpackGguf(w, 12, 0, 1, y, 144), "w"));
   EXPECT_TRUE(NotSupported(LayoutOfGguf(0, 64, 64, {}, &layout), "type"));
   EXPECT_TRUE(Refused(LayoutOfGguf(12, 64, 64, {}, &layout), "k"));
 }

@@ -40,6 +40,10 @@ struct GgufType {
   // Packed bytes per byte of the tensor, at most; M and K without their padding. Above 1.05 for indices of grid
   // entries, in place of which the codes of the weights are packed.
   float packed_ratio = 1.05f;
+  // Whether UnpackGguf (pack_panels.h) gives the blocks back, bit for bit, as quantizers write them: tq1_0 and ptq1_0
+  // have several bytes for the same codes, and an nvfp4 scale that is NaN becomes 0. Not so are types with grids, whose
+  // indices are not kept, and i2_s.
+  bool restorable = false;
 };
 
 struct GgufTypeList {

@@ -43,6 +43,18 @@ LUTRA_API Status PackPanels(const PackedLayout& layout, const QuantizedView& w, 
 LUTRA_API Status PackPanels(const PackedLayout& layout, const GgufBlocks& blocks, std::size_t first, std::size_t last,
                             void* memory, std::size_t size);
 
+// Float weights, row-major, finite, at any address: the rows of all matrices of a layout follow each other.
+struct FloatRows {
+  const float* data = nullptr;
+  std::size_t row_stride = 0;  // elements from row to row; at least K, if there are several rows
+};
+
+// The same from float weights, quantized to the format, groups and types of the layout as Quantize does. Fails on
+// layouts with an order, with scales that are not kF32, kF16 or kBF16, and with one scale for the matrix, which depends
+// on all rows (LayoutOf a view whose group is kPerMatrix).
+LUTRA_API Status PackPanels(const PackedLayout& layout, const FloatRows& weights, std::size_t first, std::size_t last,
+                            void* memory, std::size_t size);
+
 // Writes the biases of all matrices, bias[count() * M], at any address, to `memory`. Fails if the layout has none
 // ("layout"), on values that are not finite, and on memory that PackPanels refuses.
 LUTRA_API Status PackBias(const PackedLayout& layout, const float* bias, void* memory, std::size_t size);
@@ -53,6 +65,20 @@ LUTRA_API Status PackBias(const PackedLayout& layout, const float* bias, void* m
 // memory that PackPanels refuses.
 LUTRA_API Status View(const PackedLayout& layout, const void* memory, std::size_t size, std::size_t index,
                       PackedMatrix* w);
+
+// Writes rows of W in float, rounded to nearest, to y[count x K] (row_stride elements from row to row): y(i, .) is row
+// rows[i], for embeddings. The same bits as Dequantize, and columns in the order of x. Rows may repeat. Fails, with y
+// unchanged, on a row that is not below M, on null data of nonzero size, and on a stride below K. Takes up to 96 KB of
+// the stack.
+LUTRA_API Status DequantizeRows(const PackedMatrix& w, const std::int32_t* rows, std::size_t count, float* y,
+                                std::size_t row_stride);
+
+// Writes the rows [begin, end) of w as blocks of a GGUF type, with which GgufType::restorable types give back the bytes
+// that were packed, to blocks[0 .. size). Fails with kUnsupported on other types ("type"), and on weights whose format,
+// group or scales are not the type's ("w"); with kInvalidArgument on a range of rows that w does not have and a size
+// that is not that of the rows ("size").
+LUTRA_API Status UnpackGguf(const PackedMatrix& w, std::uint32_t type, std::size_t begin, std::size_t end,
+                            void* blocks, std::size_t size);
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -25,6 +25,21 @@ struct QuantizeOptions {
   std::size_t codebook_tables = 1;
 };
 
+// The view that Quantize makes of M x K weights, without its arrays: the shape for LayoutOf (packed_layout.h).
+inline QuantizedView ShapeOf(std::size_t m, std::size_t k, const QuantizeOptions& options) {
+  QuantizedView shape;
+  shape.format = options.format;
+  shape.m = m;
+  shape.k = k;
+  shape.group = options.group;
+  shape.scale_type = options.scale_type;
+  shape.zero_kind = options.zero_kind;
+  shape.zero_type = options.zero_type;
+  shape.codebook = options.codebook;
+  shape.codebook_tables = options.codebook_tables;
+  return shape;
+}
+
 // Quantizes weights[M x K] (row-major, row_stride elements from row to row, finite, at any address). For each group:
 //   int1     scale = mean|w|, code = w >= 0 (BWN, https://arxiv.org/abs/1603.05279)
 //   ternary  scale = mean|w|, code = round(w / scale) clipped to -1..1 (absmean, BitNet b1.58,

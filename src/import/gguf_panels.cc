@@ -25,7 +25,7 @@ struct GgufSource {
   internal::CommonScale of_matrix;  // of all rows, if the layout has one scale
   internal::QparamScheme scheme = internal::GeometryOf(fields).scheme;
 
-  static std::size_t PieceWeights(const internal::PanelPacker& packer) { return packer.piece_weights(); }
+  static std::size_t PieceWeights(const internal::PanelPacker& packer) { return packer.cuts().piece_weights(); }
 
   bool shares_scales() const { return internal::MayShareScales(*rows.type) && HasRowScales(fields.group); }
 
@@ -71,13 +71,7 @@ struct GgufSource {
         std::memset(ValuesOf(buffer, Role::kZeroPoint, r), 1, PieceBuffer::kMaxGroups);
       }
     }
-    piece->codes = buffer.codes;
-    piece->code_stride = PieceBuffer::kWeights;
-    piece->rows = count;
-    for (std::size_t i = 0; i < scheme.count; ++i) {
-      piece->values[i] = buffer.values[i];
-      piece->strides[i] = PieceBuffer::kStride;
-    }
+    *piece = internal::PieceIn(buffer, count);
     return {};
   }
 };

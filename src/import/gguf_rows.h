@@ -82,6 +82,8 @@ void ChooseTernary(const GgufRows& rows, QuantizedView* shape, std::uint16_t* sc
 
 // Sets *type to a type with this id that is imported.
 Status FindImported(std::uint32_t id, const GgufType** type);
+// The function that encodes a type of the list; null if it is not restorable.
+GgufEncode* EncoderOf(const GgufType& type);
 // Checks M and K for a type that is imported.
 Status CheckShape(const GgufType& type, std::size_t m, std::size_t k);
 // Sets *rows to those of a tensor, after all checks but of the blocks.

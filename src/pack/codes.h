@@ -52,9 +52,22 @@ struct CodeLine {
       std::copy_n(line, kLineRows, quads[kPlane / 2] + (kPlane % 2 == 0 ? low : high));
     } else {
       for (std::size_t r = 0; r < kLineRows; ++r) {
-        AddNibbles(line[r], quads, low + r);
-        AddNibbles(line[r] >> 4, quads, high + r);
+        AddNibbles(line[r], [&](int quad) -> std::uint32_t& { return quads[quad][low + r]; });
+        AddNibbles(line[r] >> 4, [&](int quad) -> std::uint32_t& { return quads[quad][high + r]; });
       }
+    }
+  }
+
+  // The same for one row of a chunk.
+  static void ReadRow(const std::uint8_t* chunk, std::size_t row, std::uint32_t (&quads)[kQuads]) {
+    const std::size_t half = row / (2 * kLineRows), high = row / kLineRows % 2;
+    const std::uint8_t* const line = chunk + (half * kPlanes + kPlane) * sizeof(std::uint32_t) * kLineRows;
+    std::uint32_t nibbles;
+    std::memcpy(&nibbles, line + row % kLineRows * sizeof(nibbles), sizeof(nibbles));
+    if constexpr (kPlanes == 8) {
+      if (high == kPlane % 2) quads[kPlane / 2] = nibbles;
+    } else {
+      AddNibbles(nibbles >> (4 * high), [&](int quad) -> std::uint32_t& { return quads[quad]; });
     }
   }
 
@@ -67,10 +80,12 @@ struct CodeLine {
     }
     return nibbles;
   }
-  static void AddNibbles(std::uint32_t nibbles, Quads& quads, std::size_t row) {
+  // Adds the nibbles to the codes quad_at(quad).
+  template <class QuadAt>
+  static void AddNibbles(std::uint32_t nibbles, const QuadAt& quad_at) {
     for (int i = 0; i < kFields.size; ++i) {
       const CodeField& field = kFields.fields[i];
-      quads[field.quad][row] |= (nibbles >> field.to & MaskOf(field)) << field.from;
+      quad_at(field.quad) |= (nibbles >> field.to & MaskOf(field)) << field.from;
     }
   }
 };
@@ -95,31 +110,39 @@ struct CodeChunk {
     return highest;
   }
 
-  // Unpacks `rows` rows, `stride` bytes apart; of each, `count` codes.
-  static void Unpack(const std::uint8_t* from, std::size_t rows, std::size_t count, std::uint8_t* codes,
-                     std::size_t stride) {
+  // Unpacks the rows [first, first + rows), `stride` bytes apart; of each, `count` codes.
+  static void Unpack(const std::uint8_t* from, std::size_t first, std::size_t rows, std::size_t count,
+                     std::uint8_t* codes, std::size_t stride) {
     Quads quads = {};
     for (std::size_t half = 0; half < 2; ++half) {
       ((CodeLine<kPlanes, kPlane>::Read(from + (half * kPlanes + kPlane) * 64, half, quads)), ...);
     }
     for (std::size_t row = 0; row < rows; ++row) {
       std::uint32_t of_row[kQuads];
-      for (std::size_t i = 0; i < kQuads; ++i) of_row[i] = quads[i][row];
+      for (std::size_t i = 0; i < kQuads; ++i) of_row[i] = quads[i][first + row];
       std::memcpy(codes + row * stride, of_row, count);
     }
+  }
+
+  // Unpacks `count` codes of one row.
+  static void UnpackRow(const std::uint8_t* from, std::size_t row, std::size_t count, std::uint8_t* codes) {
+    std::uint32_t quads[kQuads] = {};
+    (CodeLine<kPlanes, kPlane>::ReadRow(from, row, quads), ...);
+    std::memcpy(codes, quads, count);
   }
 };
 
 struct CodeFunctions {
   std::uint8_t (*pack)(const std::uint8_t* codes, std::size_t stride, std::uint8_t* to);
-  void (*unpack)(const std::uint8_t* from, std::size_t rows, std::size_t count, std::uint8_t* codes,
+  void (*unpack)(const std::uint8_t* from, std::size_t first, std::size_t rows, std::size_t count, std::uint8_t* codes,
                  std::size_t stride);
+  void (*unpack_row)(const std::uint8_t* from, std::size_t row, std::size_t count, std::uint8_t* codes);
 };
 
 template <int kPlanes, int... kPlane>
 constexpr CodeFunctions FunctionsOf(std::integer_sequence<int, kPlane...>) {
   using Chunk = CodeChunk<kPlanes, kPlane...>;
-  return {Chunk::Pack, Chunk::Unpack};
+  return {Chunk::Pack, Chunk::Unpack, Chunk::UnpackRow};
 }
 // The functions of each number of planes, from kFewestPlanes on.
 inline constexpr int kFewestPlanes = 3;

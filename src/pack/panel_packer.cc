@@ -35,6 +35,15 @@ void PackValues(DataType type, const std::uint8_t* from, std::size_t stride, std
 
 }  // namespace
 
+Piece PieceIn(const PieceBuffer& buffer, std::size_t rows) {
+  Piece piece{buffer.codes, PieceBuffer::kWeights, rows, {}, {}};
+  for (std::size_t i = 0; i < kMaxFields; ++i) {
+    piece.values[i] = buffer.values[i];
+    piece.strides[i] = PieceBuffer::kStride;
+  }
+  return piece;
+}
+
 // The arguments of a call of Pack.
 struct PanelPacker::Work {
   std::uint8_t* packed;
@@ -48,6 +57,7 @@ PanelPacker::PanelPacker(const PackedFields& fields)
       format_(Describe(fields.format)),
       e_(format_.stored()),
       geometry_(GeometryOf(fields)),
+      cuts_(geometry_),
       interleaved_(InterleavedPanels(fields.target->info.layout, e_)),
       run_layouts_(fields.target->info.layout, e_),
       encoder_(format_) {}
@@ -59,8 +69,7 @@ void PanelPacker::PackQparams(const Work& work, bool super, std::size_t i, std::
   for (std::size_t f = 0; f < geometry_.scheme.count; ++f) {
     const QparamField& field = geometry_.scheme.fields[f];
     if (field.per_super != super) continue;
-    const std::size_t each = field.super() ? kSuperGroup : HasRowScales(fields_.group) ? fields_.k : fields_.group;
-    const std::size_t first = work.begin / each;  // value of the piece
+    const std::size_t first = FirstValue(field, fields_, work.begin);
     ForEachValue(field, ValuesPerRow(field, fields_.k, fields_.group), geometry_.groups_per_super, i,
                  [&](std::size_t value, std::size_t at, int shift) {
                    PackValues(field.type, work.piece.values[f] + (value - first) * SizeOf(field.type),
@@ -118,7 +127,7 @@ bool PanelPacker::Pack(std::uint8_t* packed, std::size_t panel, std::size_t begi
   const Work work{packed, Place(interleaved_, panel, PanelsIn(fields_.m)), begin, piece};
   bool valid = true;
   ForEachPart(
-      e_, geometry_, block_at(begin), block_at(end),
+      e_, geometry_, cuts_.block_at(begin), cuts_.block_at(end),
       [&](bool super, std::size_t i, std::size_t offset, std::size_t bytes) {
         PackQparams(work, super, i, offset, bytes);
       },

@@ -38,6 +38,27 @@ struct PieceBuffer {
   alignas(4) std::uint8_t values[kMaxFields][kPanelRows * kStride];
 };
 
+// The piece whose first `rows` rows are in a buffer.
+Piece PieceIn(const PieceBuffer& buffer, std::size_t rows);
+
+// How K is cut into pieces.
+struct Cuts {
+  const Geometry& geometry;
+  explicit Cuts(const Geometry& geometry_) : geometry(geometry_) {}
+
+  // The columns of a piece that fits a PieceBuffer: a whole number of cuts.
+  std::size_t piece_weights() const { return kSuperGroup % geometry.cut == 0 ? kSuperGroup : PieceBuffer::kWeights; }
+  // The K-block that begins at column `begin`, which begins a cut; the number of K-blocks if that is K.
+  std::size_t block_at(std::size_t begin) const {
+    return begin < geometry.k ? begin / geometry.cut * geometry.blocks_per_cut : geometry.blocks;
+  }
+};
+
+// The number, in its row, of the first value of a field that belongs to a piece which begins at column `begin`.
+inline std::size_t FirstValue(const QparamField& field, const PackedFields& w, std::size_t begin) {
+  return field.super() ? begin / kSuperGroup : HasRowScales(w.group) ? 0 : begin / w.group;
+}
+
 // Packs the panels of one layout. Read-only: any number of threads may use it.
 class PanelPacker {
  public:
@@ -45,12 +66,7 @@ class PanelPacker {
   PanelPacker(const PanelPacker&) = delete;
 
   const Geometry& geometry() const { return geometry_; }
-  // The columns of a piece for sources that are decoded: a whole number of cuts.
-  std::size_t piece_weights() const { return kSuperGroup % geometry_.cut == 0 ? kSuperGroup : PieceBuffer::kWeights; }
-  // The K-block that begins at column `begin`, which begins a cut; the number of K-blocks if that is K.
-  std::size_t block_at(std::size_t begin) const {
-    return begin < geometry_.k ? begin / geometry_.cut * geometry_.blocks_per_cut : geometry_.blocks;
-  }
+  const Cuts& cuts() const { return cuts_; }
 
   // Packs the columns [begin, end), which are whole cuts or end at K, of a panel of the matrix at `packed`. Returns
   // false if the format does not have a code.
@@ -67,6 +83,7 @@ class PanelPacker {
   const FormatInfo& format_;
   const EncodingInfo& e_;
   Geometry geometry_;
+  Cuts cuts_;
   std::size_t interleaved_;
   // Of encodings with indices.
   RunLayouts run_layouts_;

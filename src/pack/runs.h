@@ -46,10 +46,22 @@ struct RunLayout {
   }
 };
 
+// Where the nibbles of one row stand in scale runs, for each number of half chunks from two on.
+struct RunRows {
+  struct Nibble {
+    std::uint16_t byte, high, to, sign_bit;  // to: the place in a Run
+  };
+  struct {
+    std::size_t size = 0;
+    Nibble nibbles[kChunksPerRun * kMaxPlanes * kIndicesPerChunk];
+  } of[kHalfChunksPerRun - 1];
+};
+
 // Writes scale runs of any number of half chunks to packed bytes, and reads them back.
 class RunLayouts {
  public:
   RunLayouts(Layout layout, const EncodingInfo& e) : signs_(e.has_signs()) {
+    for (RunLayout& none : layouts_) none.bytes = 0;
     if (!e.has_indices()) return;
     for (std::size_t half_chunks = 2; half_chunks <= kHalfChunksPerRun; half_chunks += signs_ ? 1 : 2) {
       layouts_[half_chunks - 2].Init(layout, e, half_chunks);
@@ -76,19 +88,48 @@ class RunLayouts {
 
   void Read(const std::uint8_t* from, std::size_t half_chunks, Run& run) const {
     const RunLayout& layout = layouts_[half_chunks - 2];
-    const std::uint8_t* signs = from + layout.bytes;
     for (std::size_t i = 0; i < layout.bytes; ++i) {
-      for (int high = 0; high < 2; ++high) {
-        std::uint8_t& nibble = run[layout.from[i][high]];
-        nibble = (from[i] >> (4 * high)) & 0x0f;
-        if (!signs_) continue;
-        const std::size_t bit = layout.sign_bit[i][high];
-        if ((signs[bit / 8] >> (bit % 8) & 1) != 0) nibble |= kNegative;
+      for (std::uint16_t high = 0; high < 2; ++high) {
+        const std::size_t sign_bit = signs_ ? layout.sign_bit[i][high] : 0;
+        run[layout.from[i][high]] = NibbleOf(from, layout, i, high, sign_bit);
       }
     }
   }
 
+  // Reads the nibbles of one row, for which `row` is RowOf.
+  void ReadRow(const std::uint8_t* from, std::size_t half_chunks, const RunRows& row, Run& run) const {
+    const RunLayout& layout = layouts_[half_chunks - 2];
+    const auto& of = row.of[half_chunks - 2];
+    for (std::size_t i = 0; i < of.size; ++i) {
+      const RunRows::Nibble& nibble = of.nibbles[i];
+      run[nibble.to] = NibbleOf(from, layout, nibble.byte, nibble.high, nibble.sign_bit);
+    }
+  }
+
+  RunRows RowOf(std::size_t row) const {
+    RunRows rows;
+    for (std::size_t l = 0; l < kHalfChunksPerRun - 1; ++l) {
+      const RunLayout& layout = layouts_[l];
+      for (std::uint16_t i = 0; i < layout.bytes; ++i) {
+        for (std::uint16_t high = 0; high < 2; ++high) {
+          const std::uint16_t to = layout.from[i][high];
+          if (to / kIndicesPerChunk % kPanelRows != row) continue;
+          const std::uint16_t sign_bit = signs_ ? layout.sign_bit[i][high] : std::uint16_t{0};
+          rows.of[l].nibbles[rows.of[l].size++] = {i, high, to, sign_bit};
+        }
+      }
+    }
+    return rows;
+  }
+
  private:
+  std::uint8_t NibbleOf(const std::uint8_t* from, const RunLayout& layout, std::size_t byte, unsigned high,
+                        std::size_t sign_bit) const {
+    const unsigned nibble = from[byte] >> (4 * high) & 0x0fu;
+    const bool negative = signs_ && (from[layout.bytes + sign_bit / 8] >> (sign_bit % 8) & 1) != 0;
+    return static_cast<std::uint8_t>(negative ? nibble | kNegative : nibble);
+  }
+
   bool signs_;
   RunLayout layouts_[kHalfChunksPerRun - 1];  // from two half chunks on
 };

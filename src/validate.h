@@ -96,6 +96,8 @@ Status ValidateWeights(const QuantizedView& w);
 // Checks the fields of a view of x, and its scales, which may be what `non_finite` says. The functions that read x
 // check its elements.
 Status ValidateActivations(const ActivationView& x, NonFinite non_finite = NonFinite::kRefuse);
+// Checks the fields of a view of y.
+Status ValidateOutput(const OutputView& y);
 // Checks epsilon. The functions that read the weight check it.
 Status ValidateNorm(const RmsNorm& norm);
 // Checks a Hadamard transform of rows of K elements, and its signs.

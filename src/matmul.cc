@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "lutra/plan.h"
+#include "split.h"
 #include "store.h"
 #include "sweep.h"
 #include "targets/targets.h"
@@ -20,14 +21,7 @@ using internal::kPanelRows;
 Status ValidateOutput(const PackedMatrix& w, std::size_t n, const OutputView& y) {
   if (y.n != n) return Status::Invalid("y.n", "differs from the rows of x");
   if (y.m != w.m()) return Status::Invalid("y.m", "differs from the rows of w");
-  if (!IsFloat(y.type)) return Status::Invalid("y.type", "is not kF32, kF16 or kBF16");
-  if (y.n == 0 || y.m == 0) return {};
-  if (y.data == nullptr) return Status::Invalid("y.data", "is null");
-  if (y.n > 1 && y.row_stride < y.m) return Status::Invalid("y.row_stride", "is smaller than M");
-  if (internal::Overflows(y.n, y.row_stride, SizeOf(y.type))) {
-    return Status::Invalid("y.row_stride", "is too large: N * stride overflows");
-  }
-  return {};
+  return internal::ValidateOutput(y);
 }
 
 Status ValidateFit(const PackedMatrix& w, const Activations& x) {
@@ -64,51 +58,42 @@ void MultiplyTokenBlock(const Problem& p, std::size_t n, std::size_t m_begin, st
     internal::Prefetch(to, rows, panel, count);
     // For each K-block: tile += scale * (sums looked up) + (center - zero) * (sum of x).
     sweep.Multiply(panel, count, tile);
-    for (std::size_t i = 0; i < count; ++i, ++panel) Store(p.w, tile + i * sweep.tile_stride(), rows, panel, to);
+    for (std::size_t i = 0; i < count; ++i, ++panel) {
+      Store(p.w.target(), tile + i * sweep.tile_stride(), p.w.bias(), rows, panel, to);
+    }
   }
 }
 
-// Pieces of work per thread. Four even out threads that run at different speeds. For one row of x, two: long address
-// streams matter more there.
-constexpr std::size_t kPiecesPerThread = 4, kPiecesPerThreadForOneRow = 2;
+// For one row of x, two pieces per thread: long address streams matter more there.
+constexpr std::size_t kPiecesPerThreadForOneRow = 2;
 
 // Splits a call into pieces. It splits N into token blocks first, so that each thread keeps the activations of one
-// block in its L2; then it splits M into ranges of panels. Ranges keep interleaved panels together, unless there would
-// be fewer pieces than `least`.
+// block in its L2; then it splits M into ranges of panels.
 class Split {
  public:
-  Split(const Problem& p, std::size_t pieces, std::size_t least)
-      : p_(p), blocks_(internal::DivideUp(p.y.n, p.blocking.token_block)) {
-    const std::size_t ranges = std::max<std::size_t>(1, internal::DivideUp(pieces, blocks_));
-    const std::size_t unit = kPanelRows * std::max(p.operands.interleaved, p.side_by_side),
-                      units = internal::DivideUp(p.y.m, unit);
-    columns_ = internal::RoundUp(internal::DivideUp(p.y.m, ranges), blocks_ * units >= least ? unit : kPanelRows);
-    ranges_ = internal::DivideUp(p.y.m, columns_);
-  }
-  // The split for a number of threads, and the split into `count` pieces. The second finds the first again from its
-  // number of pieces.
   static Split ForThreads(const Problem& p, std::size_t threads) {
-    const std::size_t each = p.y.n == 1 ? kPiecesPerThreadForOneRow : kPiecesPerThread;
-    return {p, threads == 1 ? 1 : each * threads, threads};
+    return {p, internal::PiecesFor(threads, p.y.n == 1 ? kPiecesPerThreadForOneRow : internal::kPiecesPerThread),
+            threads};
   }
   static Split Into(const Problem& p, std::size_t count) { return {p, count, count}; }
 
-  std::size_t count() const { return blocks_ * ranges_; }
+  std::size_t count() const { return blocks_ * ranges_.count; }
 
   void MultiplyPiece(std::size_t i) const {
-    const std::size_t n = i / ranges_ * p_.blocking.token_block, m = i % ranges_ * columns_;
-    MultiplyTokenBlock(p_, n, m, std::min(m + columns_, p_.y.m));
+    const std::size_t n = i / ranges_.count * p_.blocking.token_block, m = i % ranges_.count * ranges_.columns;
+    MultiplyTokenBlock(p_, n, m, std::min(m + ranges_.columns, p_.y.m));
   }
 
  private:
-  const Problem& p_;
-  std::size_t blocks_, ranges_, columns_;  // token blocks; ranges of columns of y, and columns in one
-};
+  Split(const Problem& p, std::size_t pieces, std::size_t least)
+      : p_(p),
+        blocks_(internal::DivideUp(p.y.n, p.blocking.token_block)),
+        ranges_(p.y.m, std::max(p.operands.interleaved, p.side_by_side), blocks_, pieces, least) {}
 
-// More threads than tiles would have no work; there is at least one.
-std::size_t UsefulThreads(std::size_t threads, std::size_t m, std::size_t n) {
-  return std::clamp<std::size_t>(threads, 1, internal::PanelsIn(m) * internal::DivideUp(n, kNR));
-}
+  const Problem& p_;
+  std::size_t blocks_;  // token blocks
+  internal::ColumnRanges ranges_;
+};
 
 // The plan for the activation kind of x.
 const Plan& PlanFor(const PackedMatrix& w, const Activations& x) {
@@ -141,7 +126,7 @@ Status MatMulPieces(const PackedMatrix& w, const Activations& x, std::size_t thr
   LUTRA_RETURN_IF_ERROR(ValidateFit(w, x));
   *count = 0;
   if (y.n == 0 || y.m == 0) return {};
-  *count = Split::ForThreads(Problem(w, x, y, PlanFor(w, x)), UsefulThreads(threads, y.m, y.n)).count();
+  *count = Split::ForThreads(Problem(w, x, y, PlanFor(w, x)), internal::UsefulThreads(threads, y.m, y.n)).count();
   return {};
 }
 
@@ -152,8 +137,7 @@ Status MatMulPiece(const PackedMatrix& w, const Activations& x, const OutputView
   const Problem problem(w, x, y, PlanFor(w, x));
   const Split split = Split::Into(problem, count);
   const internal::FloatMode mode;
-  const std::size_t parts = split.count();
-  for (std::size_t part = i; part < parts; part += std::min(count, parts - part)) split.MultiplyPiece(part);
+  internal::ForPartsOf(i, count, split.count(), [&](std::size_t part) { split.MultiplyPiece(part); });
   return {};
 }
 
@@ -189,7 +173,7 @@ Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, 
     return Status::Invalid("plan.unpack", "is false, but the method has no kernel on packed codes");
   }
   const std::size_t threads = context.executor != nullptr ? context.executor->Concurrency() : 1;  // any number
-  const Split split = Split::ForThreads(problem, UsefulThreads(threads, y.m, y.n));
+  const Split split = Split::ForThreads(problem, internal::UsefulThreads(threads, y.m, y.n));
   internal::RunTasks<const Split>(context.executor, split.count(), split,
                                   [](const Split& s, std::size_t i) { s.MultiplyPiece(i); });
   return {};

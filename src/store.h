@@ -7,7 +7,7 @@
 
 #include "lutra/kernels/prefetch.h"
 #include "lutra/kernels/registry.h"
-#include "lutra/packed_matrix.h"
+#include "lutra/targets.h"
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
@@ -40,13 +40,16 @@ inline void Prefetch(const Destination& to, std::size_t rows, std::size_t panel,
   }
 }
 
-// Writes the rows of a panel of a tile, with the bias of w.
-inline void Store(const PackedMatrix& w, const float* tile, std::size_t rows, std::size_t panel,
+// bias[M] from column m on; null if there is none.
+inline const float* BiasFrom(const float* bias, std::size_t m) { return bias == nullptr ? nullptr : bias + m; }
+
+// Writes the rows of a panel of a tile, with bias[M], which may be null.
+inline void Store(Target target, const float* tile, const float* bias, std::size_t rows, std::size_t panel,
                   const Destination& to) {
   const std::size_t begin = to.begin(panel), end = to.end(panel);
-  const float* bias = w.bias() == nullptr ? nullptr : w.bias() + begin;
+  bias = BiasFrom(bias, begin);
   for (std::size_t row = 0; row < rows; ++row) {
-    w.target()->store(tile + row * kPanelRows + begin % kPanelRows, bias, end - begin, to.y.type, to.At(row, begin));
+    target->store(tile + row * kPanelRows + begin % kPanelRows, bias, end - begin, to.y.type, to.At(row, begin));
   }
 }
 

@@ -13,12 +13,15 @@ namespace {
 // Token blocks have at least this many rows, whatever the size of L2: two row groups share each sweep over the weights.
 constexpr std::size_t kMinTokenBlock = 8;
 
-// The rows of a token block: the plan's, but only as many as fit half of L2 when they are prepared (at least
-// kMinTokenBlock). The N rows are divided evenly, in whole row groups.
-std::size_t TokenBlock(const Plan& plan, std::size_t l2_bytes, std::size_t row_bytes, std::size_t n) {
-  const std::size_t fit = l2_bytes / 2 / std::max<std::size_t>(row_bytes, 1);
-  const std::size_t most = std::min(plan.token_block, std::max(fit / kNR * kNR, kMinTokenBlock));
-  return RoundUp(DivideUp(n, DivideUp(n, most)), kNR);
+// The rows that fit half of L2 when they are prepared, but at least kMinTokenBlock.
+std::size_t RowsInL2(const PackedMatrix& w, const Operands& operands) {
+  const std::size_t fit = L2Bytes(w.target()->info) / 2 / std::max<std::size_t>(operands.x.row_bytes, 1);
+  return std::max(fit / kNR * kNR, kMinTokenBlock);
+}
+
+// The rows of a token block: at most `most`. The N rows are divided evenly, in whole row groups.
+std::size_t TokenBlock(std::size_t most, std::size_t n) {
+  return RoundUp(DivideUp(n, std::max<std::size_t>(1, DivideUp(n, most))), kNR);
 }
 
 OwnValues OwnValuesOf(const PackedMatrix& w, std::int32_t bias) {
@@ -38,8 +41,12 @@ Operands::Operands(const PackedMatrix& w, const Activations& activations)
       kernel(w.target()->method(w.format(), activations.kind(), activations.precision(), w.has_table_choices())),
       interleaved(InterleavedPanels(w.target()->info.layout, Describe(w.format()).stored())) {}
 
+std::size_t MostBlockRows(const PackedMatrix& w, const Operands& operands) {
+  return std::min(kMaxTileRows, RowsInL2(w, operands));
+}
+
 Blocking::Blocking(const PackedMatrix& w, const Operands& operands, const Plan& plan, std::size_t n)
-    : token_block(TokenBlock(plan, L2Bytes(w.target()->info), operands.x.row_bytes, n)),
+    : token_block(TokenBlock(std::min(plan.token_block, RowsInL2(w, operands)), n)),
       panels(std::min(plan.panels, operands.kernel.panels)),
       prefetch(plan.prefetch),
       unpack(plan.unpack || (w.has_table_choices() && !operands.kernel.packed.exists())) {}

@@ -21,6 +21,9 @@ struct Operands {
   Operands(const PackedMatrix& w, const Activations& activations);
 };
 
+// The rows of a token block at most, whatever the plan.
+std::size_t MostBlockRows(const PackedMatrix& w, const Operands& operands);
+
 // How a plan blocks the multiplication of N rows of x.
 struct Blocking {
   std::size_t token_block;  // rows of a token block, at most

@@ -151,6 +151,17 @@ Status ValidateActivationScales(const ActivationView& x, std::size_t begin, std:
   return finite ? Status() : Status::Invalid("x.scales", "holds a value that is not finite");
 }
 
+Status ValidateOutput(const OutputView& y) {
+  if (!IsFloat(y.type)) return Status::Invalid("y.type", "is not kF32, kF16 or kBF16");
+  if (y.n == 0 || y.m == 0) return {};
+  if (y.data == nullptr) return Status::Invalid("y.data", "is null");
+  if (y.n > 1 && y.row_stride < y.m) return Status::Invalid("y.row_stride", "is smaller than M");
+  if (Overflows(y.n, y.row_stride, SizeOf(y.type))) {
+    return Status::Invalid("y.row_stride", "is too large: N * stride overflows");
+  }
+  return {};
+}
+
 Status ValidateNorm(const RmsNorm& norm) {
   std::uint32_t bits;  // a comparison of floats would take negative subnormals for zeros in some modes
   std::memcpy(&bits, &norm.epsilon, sizeof(bits));

@@ -101,6 +101,8 @@ Status ValidateActivations(const ActivationView& x, NonFinite non_finite = NonFi
 // The two parts of it: all but the scales, and the scales of rows [begin, end).
 Status ValidateActivationShape(const ActivationView& x);
 Status ValidateActivationScales(const ActivationView& x, std::size_t begin, std::size_t end);
+// Checks the fields of a view of y.
+Status ValidateOutput(const OutputView& y);
 // Checks epsilon. The functions that read the weight check it.
 Status ValidateNorm(const RmsNorm& norm);
 // Checks a Hadamard transform of rows of K elements, and its signs.

@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "lutra/format.h"
+#include "lutra/kernels/gated.h"
 #include "lutra/layout/panels.h"
 #include "lutra/matrix.h"
 
@@ -194,6 +195,8 @@ struct TargetKernels {
   PrepareFunction prepare[std::size(kActivationKinds)][std::size(kPrecisions)];
   TileFunction tile;
   StoreFunction store;
+  GatedFunction gated;
+  AddFunction add;
 
   const MethodKernel& method(Format format, ActivationKind kind, Precision precision, bool choices = false) const {
     const std::size_t which = choices ? 2 : kind == MethodOf(format).kind ? 0 : 1;

@@ -49,6 +49,21 @@ lutra::Status PackAll(const lutra::PackedLayout& layout, const lutra::GgufBlocks
   return result;
 }
 
+// How x is prepared for a matrix. NaN flows on, as in ggml. Lookups err alike for weights of zero and others; where
+// most weights are zero, 8 bits err more than ggml does, so such matrices take 16.
+lutra::PrepareOptions OptionsFor(const lutra::PackedMatrix& w) {
+  lutra::PrepareOptions options;
+  options.non_finite = lutra::NonFinite::kPropagate;
+  if (w.format() != lutra::Format::kTernary || w.m() == 0) return options;
+  std::vector<std::int32_t> rows(std::min<std::size_t>(w.m(), 8));
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<std::int32_t>(i);
+  std::vector<float> values(rows.size() * w.k());
+  if (!lutra::DequantizeRows(w, rows.data(), rows.size(), values.data(), w.k()).ok()) return options;
+  const auto zeros = static_cast<std::size_t>(std::count(values.begin(), values.end(), 0.0f));
+  if (2 * zeros > values.size()) options.precision = lutra::Precision::kInt16;
+  return options;
+}
+
 // --- The functions of a buffer.
 
 void Free(ggml_backend_buffer_t buffer) { delete static_cast<Memory*>(buffer->context); }
@@ -82,6 +97,7 @@ void SetTensor(ggml_backend_buffer_t /*buffer*/, ggml_tensor* tensor, const void
     }
   }
   weights->valid = status.ok();
+  if (status.ok()) weights->options = OptionsFor(weights->matrices[0]);
   if (!status.ok()) Log(GGML_LOG_LEVEL_ERROR, std::string(tensor->name) + ": " + status.message());
 }
 

@@ -7,7 +7,6 @@
 #include "ggml-backend-impl.h"
 #include "lutra/lutra.h"
 #include "lutra/pack_panels.h"
-#include "lutra/prepare_parts.h"
 
 namespace plugin {
 
@@ -59,9 +58,9 @@ bool IsPacked(const ggml_tensor* tensor);
 // What tensors in such a buffer hold.
 inline const Weights& WeightsOf(const ggml_tensor* tensor) { return *static_cast<const Weights*>(tensor->extra); }
 
-// --- graph.cc: the operations with packed weights.
+// --- node.cc, graph.cc: the operations with packed weights.
 
-// Whether Graph computes `op`, one of whose sources is packed.
+// Whether Graph computes `op`, whose first source may be packed.
 bool Multiplies(const ggml_tensor* op);
 
 // Computes graphs over a CPU backend, whose threads run Lutra's products, too.

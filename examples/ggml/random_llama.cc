@@ -60,7 +60,7 @@ class Writer {
   void AddTensors() {
     const std::int64_t embedding = shape_.embedding_length, feed_forward = shape_.feed_forward_length;
     const std::int64_t kv = embedding / shape_.head_count * shape_.head_count_kv, experts = shape_.expert_count;
-    Add("token_embd.weight", shape_.tied ? type_.output : type_.type, embedding, shape_.vocab_size);
+    Add("token_embd.weight", type_.output, embedding, shape_.vocab_size);
     Add("output_norm.weight", GGML_TYPE_F32, embedding, 1);
     if (!shape_.tied) Add("output.weight", type_.output, embedding, shape_.vocab_size);
     for (std::int64_t i = 0; i < shape_.block_count; ++i) {

@@ -22,13 +22,13 @@ inline constexpr Shape kShapes[] = {
     {"1b", 2048, 5632, 22, 32, 4, 32000},  // TinyLlama's
 };
 
-// What quantizers call a file type: most tensors have `type`; attn_v and ffn_down of some layers have `finer`.
+// What quantizers call a file type: most tensors have `type`; attn_v and ffn_down of some layers have `finer`; the
+// embeddings and the output layer have `output`.
 struct FileType {
   const char* name;
   ggml_type type, finer, output;
 };
 inline constexpr FileType kFileTypes[] = {
-    {"f32", GGML_TYPE_F32, GGML_TYPE_F32, GGML_TYPE_F32},
     {"q4_0", GGML_TYPE_Q4_0, GGML_TYPE_Q4_0, GGML_TYPE_Q6_K},
     {"q4_1", GGML_TYPE_Q4_1, GGML_TYPE_Q4_1, GGML_TYPE_Q6_K},
     {"q5_0", GGML_TYPE_Q5_0, GGML_TYPE_Q5_0, GGML_TYPE_Q6_K},
@@ -54,7 +54,7 @@ inline constexpr FileType kFileTypes[] = {
     {"tq2_0", GGML_TYPE_TQ2_0, GGML_TYPE_TQ2_0, GGML_TYPE_TQ2_0},
     {"mxfp4", GGML_TYPE_MXFP4, GGML_TYPE_MXFP4, GGML_TYPE_MXFP4},
     {"nvfp4", GGML_TYPE_NVFP4, GGML_TYPE_NVFP4, GGML_TYPE_NVFP4},
-    {"q1_0", GGML_TYPE_Q1_0, GGML_TYPE_Q1_0, GGML_TYPE_Q1_0},
+    {"q1_0", GGML_TYPE_Q1_0, GGML_TYPE_Q1_0, GGML_TYPE_Q6_K},
     {"q2_0", GGML_TYPE_Q2_0, GGML_TYPE_Q2_0, GGML_TYPE_Q2_0},
 };
 

@@ -22,7 +22,7 @@ using random_llama::kShapes;
 using random_llama::Shape;
 using random_llama::Stored;
 
-constexpr std::size_t kPrompt = 24, kSteps = 4;  // tokens that are decoded at a time, then one by one
+constexpr std::size_t kPrompt = 58, kSteps = 6;  // tokens that are decoded at a time, then one by one
 
 // The plug-in, loaded as long as this object lives.
 class Plugin {

@@ -160,8 +160,8 @@ void RegisterTarget(Target target) {
       c.like = type.name;
       n == 1 ? RegisterGemv(c) : RegisterGemm(c);
     }
-    const std::string name = std::string("pack/") + type.name + "/M:" + std::to_string(kM) + "/K:" +
-                             std::to_string(kK) + "/target:" + TargetName(target);
+    const std::string name = std::string("pack/") + type.name + "/M:" + std::to_string(kM) +
+                             "/K:" + std::to_string(kK) + "/target:" + TargetName(target);
     benchmark::RegisterBenchmark(name.c_str(), BenchmarkPack, target, type.id);
   }
   RegisterPrepare(target);

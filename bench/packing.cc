@@ -33,9 +33,8 @@ void BenchmarkPack(benchmark::State& state, Target target, std::uint32_t id) {
   Status status = LayoutOfGguf(id, kM, kK, {target}, &layout);
   if (status.ok() && !memory.Reserve(layout.bytes())) status = Status::OutOfMemory("memory");
   if (!status.ok()) return state.SkipWithError(status.message().c_str());
-  const double seconds = SecondsPerIteration(state, [&] {
-    return PackPanels(layout, blocks, 0, layout.panels(), memory.data(), memory.size());
-  });
+  const double seconds = SecondsPerIteration(
+      state, [&] { return PackPanels(layout, blocks, 0, layout.panels(), memory.data(), memory.size()); });
   state.counters["block_gb_s"] = static_cast<double>(bytes.size()) / seconds * 1e-9;
   state.counters["gweights_s"] = static_cast<double>(kM * kK) / seconds * 1e-9;
 }

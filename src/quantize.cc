@@ -23,7 +23,7 @@ void QuantizeGroups(const internal::Elements<float>& weights, std::size_t row_st
     for (std::size_t g = 0; g < groups; ++g) {
       const std::size_t begin = g * size;
       const internal::Group group{weights.From(row * row_stride + begin), whole ? v.m : 1, row_stride,
-                        std::min(size, v.k - begin)};
+                                  std::min(size, v.k - begin)};
       internal::FitGroup(group, row * groups + g, arrays);
       internal::EncodeGroup(group, row * groups + g, arrays, w.codes() + row * v.k + begin, v.code_stride);
     }

@@ -97,9 +97,7 @@ Status PackBias(const PackedLayout& layout, const float* bias, void* memory, std
   const auto* const from = reinterpret_cast<const std::uint8_t*>(bias);
   const std::size_t bytes = internal::Tail(layout).bias_bytes, data = PackedAccess::Fields(layout).bytes;
   for (std::size_t i = 0; i < layout.count(); ++i) {
-    std::uint8_t* const to = static_cast<std::uint8_t*>(memory) + i * layout.stride() + data;
-    std::memcpy(to, from + i * bytes, bytes);
-    if (!layout.has_order()) std::memset(to + bytes, 0, layout.stride() - data - bytes);  // padding
+    std::memcpy(static_cast<std::uint8_t*>(memory) + i * layout.stride() + data, from + i * bytes, bytes);
   }
   return {};
 }

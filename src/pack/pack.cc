@@ -40,13 +40,12 @@ struct ViewSource {
   }
 };
 
-// Writes the order and the padding behind it, of one matrix.
+// Writes the order of one matrix.
 void PackOrder(const PackedLayout& layout, const std::uint32_t* order, std::uint8_t* matrix) {
   const internal::Tail tail(layout);
-  const std::size_t data = PackedAccess::Fields(layout).bytes;
-  std::uint8_t* const to = matrix + data + tail.bias_bytes;
+  std::uint8_t* const to = matrix + PackedAccess::Fields(layout).bytes + tail.bias_bytes;
   if (tail.order_bytes != 0) std::memcpy(to, order, tail.order_bytes);
-  std::memset(to + tail.order_bytes, 0, layout.stride() - data - tail.bytes());
+  internal::ZeroPadding(layout, matrix);
 }
 
 // Packs panels of a view that is valid, with the bias of their rows, and an order with the first panel of a matrix.

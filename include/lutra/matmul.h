@@ -16,6 +16,8 @@ inline namespace LUTRA_ABI_NAMESPACE {
 // The functions of this header, of activations.h, quantize.h and reference.h compute in the standard floating-point
 // mode, whatever mode their threads are in (rounding, FTZ, DAZ, traps), and leave that mode as it is.
 
+namespace functions {
+
 // Multiplies prepared x[N x K] with w[M x K] and writes y[N x M], over context.executor. x must fit w
 // (Activations::Fits), y.n must be x.n() and y.m must be w.m(). y must not overlap w or x. Never allocates.
 // Thread-safe: only reads w and x. Fails, with y unchanged, on activations that do not fit, other shapes, null data of
@@ -31,6 +33,8 @@ LUTRA_API Status MatMul(const PackedMatrix& w, const ActivationView& x, const Ou
 // that begin and end at multiples of 64 avoid double work. Never allocates. Fails as MatMul does, and on other ranges.
 LUTRA_API Status MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView& y, std::size_t m_begin,
                              std::size_t m_end);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

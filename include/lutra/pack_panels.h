@@ -25,6 +25,8 @@
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 
+namespace functions {
+
 // Packs the panels [first, last) of a layout into `memory` of `size` bytes, where all matrices of the layout stand.
 // Panels have the same bytes as from Pack, in any split and order. Whoever packs the first panel of a matrix also
 // writes its order. Reads of the weights only the rows of these panels, once.
@@ -45,11 +47,15 @@ LUTRA_API Status PackPanels(const PackedLayout& layout, const QuantizedView& w, 
 LUTRA_API Status PackPanels(const PackedLayout& layout, const GgufBlocks& blocks, std::size_t first, std::size_t last,
                             void* memory, std::size_t size);
 
+}  // namespace functions
+
 // Float weights, row-major, finite, at any address: the rows of all matrices of a layout follow each other.
 struct FloatRows {
   const float* data = nullptr;
   std::size_t row_stride = 0;  // elements from row to row; at least K, if there are several rows
 };
+
+namespace functions {
 
 // The same from float weights, quantized to the format, groups and types of the layout as Quantize does. Fails on
 // layouts with an order, with scales that are not kF32, kF16 or kBF16, and with one scale for the matrix, which depends
@@ -93,6 +99,8 @@ LUTRA_API Status DequantizeRows(const PackedMatrix& w, const std::int32_t* rows,
 // that is not that of the rows ("size").
 LUTRA_API Status UnpackGguf(const PackedMatrix& w, std::uint32_t type, std::size_t begin, std::size_t end, void* blocks,
                             std::size_t size);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

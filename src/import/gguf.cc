@@ -182,9 +182,9 @@ Status Decode(const internal::GgufRows& rows, std::uint16_t scale, QuantizedMatr
 
 }  // namespace
 
-GgufTypeList GgufTypes() { return {kTypes.data(), kTypes.size()}; }
+GgufTypeList functions::GgufTypes() { return {kTypes.data(), kTypes.size()}; }
 
-const GgufType* FindGgufType(std::uint32_t id) {
+const GgufType* functions::FindGgufType(std::uint32_t id) {
   for (const GgufType& type : kTypes) {
     if (type.id == id) return &type;
   }
@@ -239,8 +239,8 @@ Status internal::ImportGguf(std::uint32_t type_id, const void* data, std::size_t
   return {};
 }
 
-Status ImportGguf(std::uint32_t type, const void* data, std::size_t size, std::size_t m, std::size_t k,
-                  QuantizedMatrix* w) {
+Status functions::ImportGguf(std::uint32_t type, const void* data, std::size_t size, std::size_t m, std::size_t k,
+                             QuantizedMatrix* w) {
   return internal::ImportGguf(type, data, size, m, k, 1.0f, w);
 }
 

@@ -169,22 +169,22 @@ Status PackWords(const PackedLayout& layout, const View& view, std::size_t first
 
 }  // namespace
 
-Status ImportGptq(const GptqView& gptq, QuantizedMatrix* w) { return Import(gptq, w); }
-Status ImportAwq(const AwqView& awq, QuantizedMatrix* w) { return Import(awq, w); }
+Status functions::ImportGptq(const GptqView& gptq, QuantizedMatrix* w) { return Import(gptq, w); }
+Status functions::ImportAwq(const AwqView& awq, QuantizedMatrix* w) { return Import(awq, w); }
 
-Status LayoutOf(const GptqView& gptq, const LayoutOptions& options, PackedLayout* layout) {
+Status functions::LayoutOf(const GptqView& gptq, const LayoutOptions& options, PackedLayout* layout) {
   return LayoutOfWords(gptq, options, layout);
 }
-Status LayoutOf(const AwqView& awq, const LayoutOptions& options, PackedLayout* layout) {
+Status functions::LayoutOf(const AwqView& awq, const LayoutOptions& options, PackedLayout* layout) {
   return LayoutOfWords(awq, options, layout);
 }
 
-Status PackPanels(const PackedLayout& layout, const GptqView& gptq, std::size_t first, std::size_t last, void* memory,
-                  std::size_t size) {
+Status functions::PackPanels(const PackedLayout& layout, const GptqView& gptq, std::size_t first, std::size_t last,
+                             void* memory, std::size_t size) {
   return PackWords(layout, gptq, first, last, memory, size);
 }
-Status PackPanels(const PackedLayout& layout, const AwqView& awq, std::size_t first, std::size_t last, void* memory,
-                  std::size_t size) {
+Status functions::PackPanels(const PackedLayout& layout, const AwqView& awq, std::size_t first, std::size_t last,
+                             void* memory, std::size_t size) {
   return PackWords(layout, awq, first, last, memory, size);
 }
 

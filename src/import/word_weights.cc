@@ -213,7 +213,7 @@ Status WordWeights::Of(const AwqView& awq, WordWeights* w) {
 
 }  // namespace internal
 
-Status PlausibleGptqZeros(const GptqView& gptq, std::uint32_t* readings) {
+Status functions::PlausibleGptqZeros(const GptqView& gptq, std::uint32_t* readings) {
   if (readings == nullptr) return Status::Invalid("readings", "is null");
   LUTRA_RETURN_IF_ERROR(internal::CheckBits(gptq));
   if (internal::Overflows(gptq.m, 1)) return Status::Invalid("gptq.m", "is too large");

@@ -60,7 +60,7 @@ PackedLayout PackedAccess::Layout(const internal::PackedFields& fields, std::siz
   return layout;
 }
 
-Status LayoutOf(const QuantizedView& shape, const LayoutOptions& options, PackedLayout* layout) {
+Status functions::LayoutOf(const QuantizedView& shape, const LayoutOptions& options, PackedLayout* layout) {
   if (layout == nullptr) return Status::Invalid("layout", "is null");
   LUTRA_RETURN_IF_ERROR(internal::ValidateShape(shape));
   LUTRA_RETURN_IF_ERROR(internal::ValidateCodebook(shape));
@@ -83,11 +83,11 @@ Status LayoutOf(const QuantizedView& shape, const LayoutOptions& options, Packed
   return {};
 }
 
-PackedLayout LayoutOf(const PackedMatrix& w) {
+PackedLayout functions::LayoutOf(const PackedMatrix& w) {
   return PackedAccess::Layout(PackedAccess::Fields(w), 1, w.has_bias(), w.order() != nullptr);
 }
 
-Status PackBias(const PackedLayout& layout, const float* bias, void* memory, std::size_t size) {
+Status functions::PackBias(const PackedLayout& layout, const float* bias, void* memory, std::size_t size) {
   if (!layout.has_bias()) return Status::Invalid("layout", "has no bias");
   if (bias == nullptr) return Status::Invalid("bias", "is null");
   LUTRA_RETURN_IF_ERROR(internal::CheckMemory(layout, memory, size));
@@ -102,7 +102,8 @@ Status PackBias(const PackedLayout& layout, const float* bias, void* memory, std
   return {};
 }
 
-Status View(const PackedLayout& layout, const void* memory, std::size_t size, std::size_t index, PackedMatrix* w) {
+Status functions::View(const PackedLayout& layout, const void* memory, std::size_t size, std::size_t index,
+                       PackedMatrix* w) {
   if (w == nullptr) return Status::Invalid("w", "is null");
   if (index >= layout.count()) return Status::Invalid("index", "is not below layout.count()");
   LUTRA_RETURN_IF_ERROR(internal::CheckMemory(layout, memory, size));

@@ -93,8 +93,8 @@ Status CheckShape(const PackedLayout& layout, const QuantizedView& w) {
 
 }  // namespace
 
-Status PackPanels(const PackedLayout& layout, const QuantizedView& w, std::size_t first, std::size_t last, void* memory,
-                  std::size_t size) {
+Status functions::PackPanels(const PackedLayout& layout, const QuantizedView& w, std::size_t first, std::size_t last,
+                             void* memory, std::size_t size) {
   LUTRA_RETURN_IF_ERROR(internal::CheckPanels(layout, first, last));
   LUTRA_RETURN_IF_ERROR(internal::CheckMemory(layout, memory, size));
   LUTRA_RETURN_IF_ERROR(internal::ValidateShape(w));
@@ -136,7 +136,7 @@ struct Work {
 
 }  // namespace
 
-Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* packed) {
+Status functions::Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* packed) {
   if (packed == nullptr) return Status::Invalid("packed", "is null");
   LUTRA_RETURN_IF_ERROR(internal::ValidateWeights(w));
   PackedLayout layout;

@@ -12,6 +12,7 @@
 //                                       x transformed by PrepareHadamard in blocks of 1024, or by plain loops before
 //                                       Prepare
 //   pack/<type of GGUF>/M:4096/K:4096/target:<name>                              PackPanels from blocks, one thread
+//   rows/<type of GGUF>/M:4096/K:4096/target:<name>                              DequantizeRows, 64 random rows
 //   dispatch/<thread_pool|openmp|tbb>/threads:2                                  what an executor adds to 8 tasks
 //
 // Some have /threads:2; and before /threads: /group:32, /group:64, /precision:int16, /method:dot (codes unpacked to
@@ -161,9 +162,10 @@ void RegisterTarget(Target target) {
       c.like = type.name;
       n == 1 ? RegisterGemv(c) : RegisterGemm(c);
     }
-    const std::string name = std::string("pack/") + type.name + "/M:" + std::to_string(kM) + "/K:" +
-                             std::to_string(kK) + "/target:" + TargetName(target);
-    benchmark::RegisterBenchmark(name.c_str(), BenchmarkPack, target, type.id);
+    const std::string what = std::string(type.name) + "/M:" + std::to_string(kM) + "/K:" + std::to_string(kK) +
+                             "/target:" + TargetName(target);
+    benchmark::RegisterBenchmark(("pack/" + what).c_str(), BenchmarkPack, target, type.id);
+    benchmark::RegisterBenchmark(("rows/" + what).c_str(), BenchmarkRows, target, type.id);
   }
   RegisterPrepare(target);
 }

@@ -22,22 +22,47 @@ std::vector<std::uint8_t> RandomBlocks(const GgufType& type, std::size_t size) {
   return bytes;
 }
 
+// A tensor of random blocks, and memory for it.
+struct Tensor {
+  Tensor(const GgufType& type, Target target)
+      : bytes(RandomBlocks(type, kM * kK / type.weights * type.bytes + type.tail_bytes)),
+        blocks{type.id, bytes.data(), bytes.size()},
+        status(LayoutOfGguf(type.id, kM, kK, {target}, &layout)) {
+    if (status.ok() && !memory.Reserve(layout.bytes())) status = Status::OutOfMemory("memory");
+  }
+  Status Pack() { return PackPanels(layout, blocks, 0, layout.panels(), memory.data(), memory.size()); }
+
+  std::vector<std::uint8_t> bytes;
+  GgufBlocks blocks;
+  PackedLayout layout;
+  Buffer memory;
+  Status status;
+};
+
 }  // namespace
 
 void BenchmarkPack(benchmark::State& state, Target target, std::uint32_t id) {
-  const GgufType& type = *FindGgufType(id);
-  const std::vector<std::uint8_t> bytes = RandomBlocks(type, kM * kK / type.weights * type.bytes + type.tail_bytes);
-  const GgufBlocks blocks{id, bytes.data(), bytes.size()};
-  PackedLayout layout;
-  Buffer memory;
-  Status status = LayoutOfGguf(id, kM, kK, {target}, &layout);
-  if (status.ok() && !memory.Reserve(layout.bytes())) status = Status::OutOfMemory("memory");
-  if (!status.ok()) return state.SkipWithError(status.message().c_str());
-  const double seconds = SecondsPerIteration(state, [&] {
-    return PackPanels(layout, blocks, 0, layout.panels(), memory.data(), memory.size());
-  });
-  state.counters["block_gb_s"] = static_cast<double>(bytes.size()) / seconds * 1e-9;
+  Tensor tensor(*FindGgufType(id), target);
+  if (!tensor.status.ok()) return state.SkipWithError(tensor.status.message().c_str());
+  const double seconds = SecondsPerIteration(state, [&] { return tensor.Pack(); });
+  state.counters["block_gb_s"] = static_cast<double>(tensor.bytes.size()) / seconds * 1e-9;
   state.counters["gweights_s"] = static_cast<double>(kM * kK) / seconds * 1e-9;
+}
+
+void BenchmarkRows(benchmark::State& state, Target target, std::uint32_t id) {
+  constexpr std::size_t kRows = 64;
+  Tensor tensor(*FindGgufType(id), target);
+  PackedMatrix w;
+  Status status = tensor.status.ok() ? tensor.Pack() : tensor.status;
+  if (status.ok()) status = View(tensor.layout, tensor.memory.data(), tensor.memory.size(), 0, &w);
+  if (!status.ok()) return state.SkipWithError(status.message().c_str());
+  std::mt19937 random(1);
+  std::vector<std::int32_t> rows(kRows);
+  std::generate(rows.begin(), rows.end(), [&] { return static_cast<std::int32_t>(random() % kM); });
+  std::vector<float> y(kRows * kK);
+  const double seconds =
+      SecondsPerIteration(state, [&] { return DequantizeRows(w, rows.data(), kRows, y.data(), kK); });
+  state.counters["gweights_s"] = static_cast<double>(kRows * kK) / seconds * 1e-9;
 }
 
 }  // namespace lutra::bench

@@ -105,7 +105,8 @@ ScaleAndZero Stored(const FormatInfo& f, std::size_t at, const GroupArrays& arra
   const QuantizedView& v = arrays.shape;
   ScaleAndZero s{LoadFloat(arrays.scales, v.scale_type, at), f.default_zero, 0.0f};
   if (v.zero_kind == ZeroKind::kPoint && IsFloat(v.zero_type)) s.zero = LoadFloat(arrays.zeros, v.zero_type, at);
-  if (v.zero_kind == ZeroKind::kPoint && !IsFloat(v.zero_type)) s.zero = static_cast<const std::uint8_t*>(arrays.zeros)[at];
+  if (v.zero_kind == ZeroKind::kPoint && !IsFloat(v.zero_type))
+    s.zero = static_cast<const std::uint8_t*>(arrays.zeros)[at];
   if (v.zero_kind == ZeroKind::kOffset) {
     s.offset = LoadFloat(arrays.zeros, v.zero_type, at);
     s.zero = s.scale != 0.0f ? -s.offset / s.scale : 0.0f;

@@ -188,31 +188,34 @@ Status SizeOfPrepared(const internal::PackedFields& w, std::size_t n, const Prep
 
 }  // namespace
 
-Status PreparedSize(const PackedMatrix& w, std::size_t n, const PrepareOptions& options, std::size_t* bytes) {
+Status functions::PreparedSize(const PackedMatrix& w, std::size_t n, const PrepareOptions& options,
+                               std::size_t* bytes) {
   return SizeOfPrepared(PackedAccess::Fields(w), n, options, bytes);
 }
 
-Status PreparedSize(const PackedLayout& layout, std::size_t n, const PrepareOptions& options, std::size_t* bytes) {
+Status functions::PreparedSize(const PackedLayout& layout, std::size_t n, const PrepareOptions& options,
+                               std::size_t* bytes) {
   return SizeOfPrepared(PackedAccess::Fields(layout), n, options, bytes);
 }
 
-Status Prepare(const ActivationView& x, const PackedMatrix& w, const PrepareOptions& options, Context& context,
-               Activations* activations) {
+Status functions::Prepare(const ActivationView& x, const PackedMatrix& w, const PrepareOptions& options,
+                          Context& context, Activations* activations) {
   return PrepareBy(x, {}, w, options, context, activations);
 }
 
-Status PrepareRmsNorm(const ActivationView& x, const RmsNorm& norm, const PackedMatrix& w,
-                      const PrepareOptions& options, Context& context, Activations* activations) {
+Status functions::PrepareRmsNorm(const ActivationView& x, const RmsNorm& norm, const PackedMatrix& w,
+                                 const PrepareOptions& options, Context& context, Activations* activations) {
   return PrepareBy(x, {&norm, nullptr}, w, options, context, activations);
 }
 
-Status PrepareHadamard(const ActivationView& x, const Hadamard& hadamard, const PackedMatrix& w,
-                       const PrepareOptions& options, Context& context, Activations* activations) {
+Status functions::PrepareHadamard(const ActivationView& x, const Hadamard& hadamard, const PackedMatrix& w,
+                                  const PrepareOptions& options, Context& context, Activations* activations) {
   return PrepareBy(x, {nullptr, &hadamard}, w, options, context, activations);
 }
 
-Status PrepareHadamard(const ActivationView& x, const RmsNorm& norm, const Hadamard& hadamard, const PackedMatrix& w,
-                       const PrepareOptions& options, Context& context, Activations* activations) {
+Status functions::PrepareHadamard(const ActivationView& x, const RmsNorm& norm, const Hadamard& hadamard,
+                                  const PackedMatrix& w, const PrepareOptions& options, Context& context,
+                                  Activations* activations) {
   return PrepareBy(x, {&norm, &hadamard}, w, options, context, activations);
 }
 
@@ -284,18 +287,19 @@ Status PreparePartBy(const ActivationView& x, const internal::Transform& transfo
 
 }  // namespace
 
-Status PreparePart(const ActivationView& x, const PackedMatrix& w, const PrepareOptions& options, std::size_t part,
-                   std::size_t parts, void* memory, std::size_t size) {
+Status functions::PreparePart(const ActivationView& x, const PackedMatrix& w, const PrepareOptions& options,
+                              std::size_t part, std::size_t parts, void* memory, std::size_t size) {
   return PreparePartBy(x, {}, w, options, part, parts, memory, size);
 }
 
-Status PreparePart(const ActivationView& x, const RmsNorm& norm, const PackedMatrix& w, const PrepareOptions& options,
-                   std::size_t part, std::size_t parts, void* memory, std::size_t size) {
+Status functions::PreparePart(const ActivationView& x, const RmsNorm& norm, const PackedMatrix& w,
+                              const PrepareOptions& options, std::size_t part, std::size_t parts, void* memory,
+                              std::size_t size) {
   return PreparePartBy(x, {&norm, nullptr}, w, options, part, parts, memory, size);
 }
 
-Status ViewActivations(const PackedMatrix& w, std::size_t n, const PrepareOptions& options, const void* memory,
-                       std::size_t size, Activations* activations) {
+Status functions::ViewActivations(const PackedMatrix& w, std::size_t n, const PrepareOptions& options,
+                                  const void* memory, std::size_t size, Activations* activations) {
   if (activations == nullptr) return Status::Invalid("activations", "is null");
   LUTRA_RETURN_IF_ERROR(CheckOptions(options));
   const internal::PackedFields& fields = PackedAccess::Fields(w);
@@ -307,8 +311,8 @@ Status ViewActivations(const PackedMatrix& w, std::size_t n, const PrepareOption
   return {};
 }
 
-Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, const Plan& plan, Context& context,
-               Activations* activations) {
+Status functions::Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, const Plan& plan,
+                          Context& context, Activations* activations) {
   if (!HasMethod(w.format(), plan.method)) return Status::Invalid("plan.method", "is not one of the format's");
   return ActivationAccess::Prepare(x, {}, w, {precision, Choice::kFastest}, KindOf(plan.method, w.format()), context,
                                    activations);

@@ -23,7 +23,7 @@ void QuantizeGroups(const internal::Elements<float>& weights, std::size_t row_st
     for (std::size_t g = 0; g < groups; ++g) {
       const std::size_t begin = g * size;
       const internal::Group group{weights.From(row * row_stride + begin), whole ? v.m : 1, row_stride,
-                        std::min(size, v.k - begin)};
+                                  std::min(size, v.k - begin)};
       internal::FitGroup(group, row * groups + g, arrays);
       internal::EncodeGroup(group, row * groups + g, arrays, w.codes() + row * v.k + begin, v.code_stride);
     }
@@ -74,8 +74,8 @@ bool AllCodesExist(const QuantizedView& w) {
 
 }  // namespace
 
-Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride,
-                const QuantizeOptions& options, QuantizedMatrix* w) {
+Status functions::Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride,
+                           const QuantizeOptions& options, QuantizedMatrix* w) {
   if (w == nullptr) return Status::Invalid("w", "is null");
   const QuantizedView shape = ShapeOf(m, k, options);
   LUTRA_RETURN_IF_ERROR(ValidateOptions(shape));
@@ -91,7 +91,7 @@ Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t 
   return {};
 }
 
-Status Dequantize(const QuantizedView& w, float* out, std::size_t row_stride) {
+Status functions::Dequantize(const QuantizedView& w, float* out, std::size_t row_stride) {
   LUTRA_RETURN_IF_ERROR(internal::ValidateWeights(w));
   if (w.m == 0 || w.k == 0) return {};
   LUTRA_RETURN_IF_ERROR(ValidateRows(out, w.m, w.k, row_stride, "out"));

@@ -13,56 +13,13 @@
 #include "support/faults.h"
 #include "support/gguf_blocks.h"
 #include "support/imported.h"
-#include "support/packed_bytes.h"
+#include "support/panels.h"
 #include "support/problem.h"
 #include "support/sweep.h"
 #include "support/testing.h"
 
 namespace lutra::test {
 namespace {
-
-// The memory of a layout, filled with garbage, before an unmapped page.
-class LayoutMemory {
- public:
-  explicit LayoutMemory(const PackedLayout& layout) : bytes_(layout.bytes()) {
-    std::fill_n(bytes_.data(), bytes_.size(), std::uint8_t{0xa5});
-  }
-  std::uint8_t* data() { return bytes_.data(); }
-  std::size_t size() const { return bytes_.size(); }
-
- private:
-  Bytes bytes_;
-};
-
-// The same bytes and properties, tail included.
-void ExpectSameMatrix(const PackedMatrix& actual, const PackedMatrix& expected) {
-  ASSERT_EQ(actual.bytes(), expected.bytes());
-  ASSERT_EQ(actual.m(), expected.m());
-  ASSERT_EQ(actual.k(), expected.k());
-  EXPECT_EQ(actual.format(), expected.format());
-  EXPECT_EQ(actual.group(), expected.group());
-  EXPECT_EQ(actual.scale_type(), expected.scale_type());
-  EXPECT_EQ(actual.zero_kind(), expected.zero_kind());
-  EXPECT_EQ(actual.matrix_scale(), expected.matrix_scale());
-  EXPECT_EQ(actual.target(), expected.target());
-  EXPECT_EQ(std::memcmp(actual.data(), expected.data(), actual.bytes()), 0);
-  ASSERT_EQ(actual.has_bias(), expected.has_bias());
-  if (actual.has_bias()) EXPECT_EQ(std::memcmp(actual.bias(), expected.bias(), actual.m() * sizeof(float)), 0);
-  ASSERT_EQ(actual.order() != nullptr, expected.order() != nullptr);
-  if (actual.order() != nullptr) {
-    EXPECT_EQ(std::memcmp(actual.order(), expected.order(), actual.k() * sizeof(std::uint32_t)), 0);
-  }
-}
-
-// Packs all panels, a few at a time, from the last to the first.
-template <class Source>
-void PackInParts(const PackedLayout& layout, const Source& source, std::size_t at_a_time, LayoutMemory& memory) {
-  for (std::size_t end = layout.panels(); end != 0;) {
-    const std::size_t begin = end > at_a_time ? end - at_a_time : 0;
-    ASSERT_TRUE(Ok(PackPanels(layout, source, begin, end, memory.data(), memory.size())));
-    end = begin;
-  }
-}
 
 // Tables of any values, for formats that have their own.
 std::vector<std::int8_t> SomeCodebook(Format format, std::size_t tables, Random& random) {
@@ -286,8 +243,8 @@ TEST_P(GgufPanels, GiveBlocksAndRowsBack) {
       continue;
     }
     ASSERT_TRUE(Ok(status));
-    EXPECT_TRUE(std::equal(restored.begin(), restored.end(),
-                           bytes.begin() + static_cast<std::ptrdiff_t>(begin * row_bytes)));
+    EXPECT_TRUE(
+        std::equal(restored.begin(), restored.end(), bytes.begin() + static_cast<std::ptrdiff_t>(begin * row_bytes)));
   }
 }
 

@@ -20,9 +20,14 @@ inline namespace LUTRA_ABI_NAMESPACE {
 //   kFastest     the one that the plan names for the format, target, N and group (plan.h). The bits of a row of y then
 //                depend on these four, but still not on threads or splits.
 enum class Choice : std::uint8_t { kInvariant, kFastest };
+
+namespace functions {
+
 constexpr const char* Name(Choice choice) noexcept {
   return choice == Choice::kInvariant ? "invariant" : choice == Choice::kFastest ? "fastest" : "?";
 }
+
+}  // namespace functions
 
 namespace internal {
 
@@ -86,6 +91,8 @@ class LUTRA_API Activations {
   Buffer rows_;                             // of PrepareHadamard: transformed rows, a row group for each task
 };
 
+namespace functions {
+
 // Prepares x[N x K] for w[M x K] and for every other matrix that it fits (Activations::Fits), over context.executor.
 // Reads x once; bytes between rows are not read. Thread-safe for different *activations and contexts.
 //
@@ -122,6 +129,8 @@ LUTRA_API Status PrepareHadamard(const ActivationView& x, const Hadamard& hadama
 LUTRA_API Status PrepareHadamard(const ActivationView& x, const RmsNorm& norm, const Hadamard& hadamard,
                                  const PackedMatrix& w, const PrepareOptions& options, Context& context,
                                  Activations* activations);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -36,8 +36,12 @@ constexpr Status CheckThreads(std::size_t threads) {
 }
 }  // namespace internal
 
+namespace functions {
+
 // The default executor: runs all tasks on the calling thread, in order. Thread-safe, without state.
 LUTRA_API Executor& SerialExecutor();
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

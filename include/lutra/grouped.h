@@ -100,6 +100,8 @@ struct GroupedProduct {
   OutputView y = {};
 };
 
+namespace functions {
+
 // Computes the product over context.executor, in context.grouped, which is the only memory that it allocates. Fails,
 // with y unchanged, as MatMul does (an x that does not fit is "x"), and
 //   - on matrices that differ ("w", "gate"), also where they have no entries;
@@ -117,6 +119,8 @@ LUTRA_API Status GroupedScratchSize(const PackedMatrix& w, const Activations& x,
 LUTRA_API Status MatMulGroupedPieces(const GroupedProduct& product, std::size_t threads, std::size_t* count);
 LUTRA_API Status MatMulGroupedPiece(const GroupedProduct& product, std::size_t i, std::size_t count, void* scratch,
                                     std::size_t bytes);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

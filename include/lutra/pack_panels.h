@@ -7,14 +7,16 @@
 //     lutra::PackedMatrix w;
 //     lutra::View(layout, memory, layout.bytes(), 0, &w);
 //
-// The functions here run on the calling thread and allocate nothing, except that PackPanels takes K bits to check an
-// order of columns. They are thread-safe: threads may pack different panels at the same time.
+// The functions here run on the calling thread and allocate nothing, except that PackPanels takes K bits, or a number
+// for each group, to check an order of columns. They are thread-safe: threads may pack different panels at the same
+// time.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "lutra/export.h"
+#include "lutra/import.h"
 #include "lutra/matrix.h"
 #include "lutra/packed_layout.h"
 #include "lutra/packed_matrix.h"
@@ -22,6 +24,8 @@
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
+
+namespace functions {
 
 // Packs the panels [first, last) of a layout into `memory` of `size` bytes, where all matrices of the layout stand.
 // Panels have the same bytes as from Pack, in any split and order. Whoever packs the first panel of a matrix also
@@ -43,16 +47,32 @@ LUTRA_API Status PackPanels(const PackedLayout& layout, const QuantizedView& w, 
 LUTRA_API Status PackPanels(const PackedLayout& layout, const GgufBlocks& blocks, std::size_t first, std::size_t last,
                             void* memory, std::size_t size);
 
+}  // namespace functions
+
 // Float weights, row-major, finite, at any address: the rows of all matrices of a layout follow each other.
 struct FloatRows {
   const float* data = nullptr;
   std::size_t row_stride = 0;  // elements from row to row; at least K, if there are several rows
 };
 
+namespace functions {
+
 // The same from float weights, quantized to the format, groups and types of the layout as Quantize does. Fails on
 // layouts with an order, with scales that are not kF32, kF16 or kBF16, and with one scale for the matrix, which depends
 // on all rows (LayoutOf a view whose group is kPerMatrix).
 LUTRA_API Status PackPanels(const PackedLayout& layout, const FloatRows& weights, std::size_t first, std::size_t last,
+                            void* memory, std::size_t size);
+
+// Sets *layout to that of the matrix that ImportGptq or ImportAwq makes of a checkpoint. Reads g_idx and all zero
+// points, because a symmetric checkpoint needs none; of qweight and scales only the sizes. Fails as they do, and on a
+// count other than 1.
+LUTRA_API Status LayoutOf(const GptqView& gptq, const LayoutOptions& options, PackedLayout* layout);
+LUTRA_API Status LayoutOf(const AwqView& awq, const LayoutOptions& options, PackedLayout* layout);
+
+// PackPanels from the words of a checkpoint. A call checks g_idx, for which it takes G numbers of memory.
+LUTRA_API Status PackPanels(const PackedLayout& layout, const GptqView& gptq, std::size_t first, std::size_t last,
+                            void* memory, std::size_t size);
+LUTRA_API Status PackPanels(const PackedLayout& layout, const AwqView& awq, std::size_t first, std::size_t last,
                             void* memory, std::size_t size);
 
 // Writes the biases of all matrices, bias[count() * M], at any address, to `memory`. Fails if the layout has none
@@ -77,8 +97,10 @@ LUTRA_API Status DequantizeRows(const PackedMatrix& w, const std::int32_t* rows,
 // that were packed, to blocks[0 .. size). Fails with kUnsupported on other types ("type"), and on weights whose format,
 // group or scales are not the type's ("w"); with kInvalidArgument on a range of rows that w does not have and a size
 // that is not that of the rows ("size").
-LUTRA_API Status UnpackGguf(const PackedMatrix& w, std::uint32_t type, std::size_t begin, std::size_t end,
-                            void* blocks, std::size_t size);
+LUTRA_API Status UnpackGguf(const PackedMatrix& w, std::uint32_t type, std::size_t begin, std::size_t end, void* blocks,
+                            std::size_t size);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -79,6 +79,8 @@ class LUTRA_API PackedLayout {
   std::size_t count_ = 0, stride_ = 0;
 };
 
+namespace functions {
+
 // Sets *layout to that of matrices of this shape. Reads the fields, the codebook and matrix_scale; of bias and order
 // only whether they are null. Thread-safe. Fails, with *layout unchanged, on a shape that Pack refuses, and on sizes
 // that overflow ("options.count").
@@ -93,6 +95,8 @@ LUTRA_API PackedLayout LayoutOf(const PackedMatrix& w);
 LUTRA_API Status LayoutOfGguf(std::uint32_t type, std::size_t m, std::size_t k, const LayoutOptions& options,
                               PackedLayout* layout);
 
+}  // namespace functions
+
 // The blocks of all matrices of a layout: of matrix 0, then of matrix 1, and so on, at any address; as ImportGguf.
 struct GgufBlocks {
   std::uint32_t type = 0;
@@ -100,10 +104,14 @@ struct GgufBlocks {
   std::size_t size = 0;  // bytes
 };
 
+namespace functions {
+
 // The same, but ternary types get the format and the group that ImportGguf chooses: one scale per row or for all
 // matrices if their scales allow, and int2 if a code is not ternary. Reads all of these blocks; of other types, none.
 LUTRA_API Status LayoutOfGguf(const GgufBlocks& blocks, std::size_t m, std::size_t k, const LayoutOptions& options,
                               PackedLayout* layout);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -72,6 +72,8 @@ class LUTRA_API PackedMatrix {
   MappedFile file_;
 };
 
+namespace functions {
+
 // Packs W[M x K] for options.target, over options.executor. Reads codes, scales, zeros, bias and order once; the view
 // is not needed afterwards. M = 0 or K = 0 is valid. Thread-safe for different *packed. The layouts follow T-MAC
 // (planes of indices) and TL2 of bitnet.cpp (signs of ternary indices apart).
@@ -86,6 +88,8 @@ inline Status Pack(const QuantizedView& w, PackedMatrix* packed) { return Pack(w
 // Restores the codes, scales, zeros, codebook, bias and order that were packed, in their types. Thread-safe for
 // different *w. Fails, with *w unchanged, if memory is short.
 LUTRA_API Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -23,6 +23,8 @@
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 
+namespace functions {
+
 // Sets *bytes to what PreparedSize says of the matrices of this layout, before they are packed.
 LUTRA_API Status PreparedSize(const PackedLayout& layout, std::size_t n, const PrepareOptions& options,
                               std::size_t* bytes);
@@ -50,6 +52,8 @@ LUTRA_API Status PreparePart(const ActivationView& x, const RmsNorm& norm, const
 // *activations has owned. Fails, with *activations unchanged, as PreparePart does.
 LUTRA_API Status ViewActivations(const PackedMatrix& w, std::size_t n, const PrepareOptions& options,
                                  const void* memory, std::size_t size, Activations* activations);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -25,6 +25,8 @@ struct QuantizeOptions {
   std::size_t codebook_tables = 1;
 };
 
+namespace functions {
+
 // The view that Quantize makes of M x K weights, without its arrays: the shape for LayoutOf (packed_layout.h).
 inline QuantizedView ShapeOf(std::size_t m, std::size_t k, const QuantizeOptions& options) {
   QuantizedView shape;
@@ -61,6 +63,8 @@ LUTRA_API Status Quantize(const float* weights, std::size_t m, std::size_t k, st
 // bytes). Column j of the codes goes to column ColumnOfX(w, j). Thread-safe. Fails, with `out` unchanged, on views that
 // Pack refuses, a null `out` and a stride below K.
 LUTRA_API Status Dequantize(const QuantizedView& w, float* out, std::size_t row_stride);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

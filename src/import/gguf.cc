@@ -72,20 +72,27 @@ constexpr GgufCodec kCodecs[] = {
     Restored(internal::EncodeQ5_1, Imported(7, "q5_1", 32, 24, Format::kInt5, 32, kF16, kOffset, internal::DecodeQ5_1)),
     Restored(internal::EncodeQ8_0, Imported(8, "q8_0", 32, 34, Format::kInt8, 32, kF16, kNone, internal::DecodeQ8_0)),
     Refused(9, "q8_1", 32, 36, "is q8_1, which ggml has for activations"),
-    Restored(internal::EncodeQ2_K, Imported(10, "q2_K", 256, 84, Format::kInt2, 16, kUInt4, kOffset, internal::DecodeQ2_K)),
-    Restored(internal::EncodeQ3_K, Imported(11, "q3_K", 256, 110, Format::kInt3, 16, kInt8, kNone, internal::DecodeQ3_K)),
-    Restored(internal::EncodeQ4_K, Imported(12, "q4_K", 256, 144, Format::kInt4, 32, kInt8, kOffset, internal::DecodeQ4_K)),
-    Restored(internal::EncodeQ5_K, Imported(13, "q5_K", 256, 176, Format::kInt5, 32, kInt8, kOffset, internal::DecodeQ5_K)),
-    Restored(internal::EncodeQ6_K, Imported(14, "q6_K", 256, 210, Format::kInt6, 16, kInt8, kNone, internal::DecodeQ6_K)),
+    Restored(internal::EncodeQ2_K,
+             Imported(10, "q2_K", 256, 84, Format::kInt2, 16, kUInt4, kOffset, internal::DecodeQ2_K)),
+    Restored(internal::EncodeQ3_K,
+             Imported(11, "q3_K", 256, 110, Format::kInt3, 16, kInt8, kNone, internal::DecodeQ3_K)),
+    Restored(internal::EncodeQ4_K,
+             Imported(12, "q4_K", 256, 144, Format::kInt4, 32, kInt8, kOffset, internal::DecodeQ4_K)),
+    Restored(internal::EncodeQ5_K,
+             Imported(13, "q5_K", 256, 176, Format::kInt5, 32, kInt8, kOffset, internal::DecodeQ5_K)),
+    Restored(internal::EncodeQ6_K,
+             Imported(14, "q6_K", 256, 210, Format::kInt6, 16, kInt8, kNone, internal::DecodeQ6_K)),
     Refused(15, "q8_K", 256, 292, "is q8_K, which ggml has for activations"),
     Growing(1.61f, Imported(16, "iq2_xxs", 256, 66, Format::kIq2, 32, kInt8, kNone, internal::DecodeIQ2_XXS)),
     Growing(1.55f, Imported(17, "iq2_xs", 256, 74, Format::kIq2, 16, kInt8, kNone, internal::DecodeIQ2_XS)),
     Growing(1.41f, Imported(18, "iq3_xxs", 256, 98, Format::kIq3xxs, 32, kInt8, kNone, internal::DecodeIQ3_XXS)),
     Growing(2.13f, Imported(19, "iq1_s", 256, 50, Format::kIq1, 32, kInt8, kNone, internal::DecodeIQ1_S)),
-    Restored(internal::EncodeQ4_0, Imported(20, "iq4_nl", 32, 18, Format::kIq4nl, 32, kF16, kNone, internal::DecodeQ4_0)),
+    Restored(internal::EncodeQ4_0,
+             Imported(20, "iq4_nl", 32, 18, Format::kIq4nl, 32, kF16, kNone, internal::DecodeQ4_0)),
     Growing(1.26f, Imported(21, "iq3_s", 256, 110, Format::kIq3s, 32, kInt8, kNone, internal::DecodeIQ3_S)),
     Growing(1.4f, Imported(22, "iq2_s", 256, 82, Format::kIq2, 16, kInt8, kNone, internal::DecodeIQ2_S)),
-    Restored(internal::EncodeIQ4_XS, Imported(23, "iq4_xs", 256, 136, Format::kIq4nl, 32, kInt8, kNone, internal::DecodeIQ4_XS)),
+    Restored(internal::EncodeIQ4_XS,
+             Imported(23, "iq4_xs", 256, 136, Format::kIq4nl, 32, kInt8, kNone, internal::DecodeIQ4_XS)),
     Refused(24, "i8", 1, 1, "is i8, which has no scales"),
     Refused(25, "i16", 1, 2, "is i16, which has no scales"),
     Refused(26, "i32", 1, 4, "is i32, which has no scales"),
@@ -93,15 +100,23 @@ constexpr GgufCodec kCodecs[] = {
     Refused(28, "f64", 1, 8, "is f64, which is not quantized: it stays the engine's"),
     Growing(2.04f, Imported(29, "iq1_m", 256, 56, Format::kIq1, 16, kInt8, kNone, internal::DecodeIQ1_M)),
     Refused(30, "bf16", 1, 2, "is bf16, which is not quantized: it stays the engine's"),
-    Restored(internal::EncodeTQ1_0, Imported(34, "tq1_0", 256, 54, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ1_0)),
-    Restored(internal::EncodeTQ2_0, Imported(35, "tq2_0", 256, 66, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ2_0)),
+    Restored(internal::EncodeTQ1_0,
+             Imported(34, "tq1_0", 256, 54, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ1_0)),
+    Restored(internal::EncodeTQ2_0,
+             Imported(35, "tq2_0", 256, 66, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ2_0)),
     WithTail(32, Imported(36, "i2_s", 128, 32, Format::kTernary, kPerMatrix, kF32, kNone, internal::DecodeI2_S)),
-    Restored(internal::EncodeMxfp4, Imported(39, "mxfp4", 32, 17, Format::kFp4, 32, kE8M0, kNone, internal::DecodeMxfp4)),
-    Restored(internal::EncodeNvfp4, Imported(40, "nvfp4", 64, 36, Format::kFp4, 16, kE4M3, kNone, internal::DecodeNvfp4)),
-    Restored(internal::EncodeQ1_0, Imported(41, "q1_0", 128, 18, Format::kInt1, 128, kF16, kNone, internal::DecodeQ1_0)),
-    Restored(internal::EncodeQ2_0, Imported(42, "q2_0", 64, 18, Format::kTernary, 64, kF16, kNone, internal::DecodeQ2_0)),
-    AlsoWithId(42, Restored(internal::EncodePQ2_0, Imported(142, "pq2_0", 128, 34, Format::kTernary, 128, kF16, kNone, internal::DecodePQ2_0))),
-    Growing(1.08f, Restored(internal::EncodePTQ1_0, Imported(143, "ptq1_0", 128, 28, Format::kTernary, 128, kF16, kNone, internal::DecodePTQ1_0))),
+    Restored(internal::EncodeMxfp4,
+             Imported(39, "mxfp4", 32, 17, Format::kFp4, 32, kE8M0, kNone, internal::DecodeMxfp4)),
+    Restored(internal::EncodeNvfp4,
+             Imported(40, "nvfp4", 64, 36, Format::kFp4, 16, kE4M3, kNone, internal::DecodeNvfp4)),
+    Restored(internal::EncodeQ1_0,
+             Imported(41, "q1_0", 128, 18, Format::kInt1, 128, kF16, kNone, internal::DecodeQ1_0)),
+    Restored(internal::EncodeQ2_0,
+             Imported(42, "q2_0", 64, 18, Format::kTernary, 64, kF16, kNone, internal::DecodeQ2_0)),
+    AlsoWithId(42, Restored(internal::EncodePQ2_0, Imported(142, "pq2_0", 128, 34, Format::kTernary, 128, kF16, kNone,
+                                                            internal::DecodePQ2_0))),
+    Growing(1.08f, Restored(internal::EncodePTQ1_0, Imported(143, "ptq1_0", 128, 28, Format::kTernary, 128, kF16, kNone,
+                                                             internal::DecodePTQ1_0))),
 };
 
 // The public list has the same rows.
@@ -167,9 +182,9 @@ Status Decode(const internal::GgufRows& rows, std::uint16_t scale, QuantizedMatr
 
 }  // namespace
 
-GgufTypeList GgufTypes() { return {kTypes.data(), kTypes.size()}; }
+GgufTypeList functions::GgufTypes() { return {kTypes.data(), kTypes.size()}; }
 
-const GgufType* FindGgufType(std::uint32_t id) {
+const GgufType* functions::FindGgufType(std::uint32_t id) {
   for (const GgufType& type : kTypes) {
     if (type.id == id) return &type;
   }
@@ -224,8 +239,8 @@ Status internal::ImportGguf(std::uint32_t type_id, const void* data, std::size_t
   return {};
 }
 
-Status ImportGguf(std::uint32_t type, const void* data, std::size_t size, std::size_t m, std::size_t k,
-                  QuantizedMatrix* w) {
+Status functions::ImportGguf(std::uint32_t type, const void* data, std::size_t size, std::size_t m, std::size_t k,
+                             QuantizedMatrix* w) {
   return internal::ImportGguf(type, data, size, m, k, 1.0f, w);
 }
 

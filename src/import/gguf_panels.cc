@@ -102,16 +102,16 @@ Status LayoutOfShape(QuantizedView shape, const LayoutOptions& options, PackedLa
 
 }  // namespace
 
-Status LayoutOfGguf(std::uint32_t type, std::size_t m, std::size_t k, const LayoutOptions& options,
-                    PackedLayout* layout) {
+Status functions::LayoutOfGguf(std::uint32_t type, std::size_t m, std::size_t k, const LayoutOptions& options,
+                               PackedLayout* layout) {
   const GgufType* found = nullptr;
   LUTRA_RETURN_IF_ERROR(internal::FindImported(type, &found));
   LUTRA_RETURN_IF_ERROR(internal::CheckShape(*found, m, k));
   return LayoutOfShape(internal::ShapeOf(*found, m, k), options, layout);
 }
 
-Status LayoutOfGguf(const GgufBlocks& blocks, std::size_t m, std::size_t k, const LayoutOptions& options,
-                    PackedLayout* layout) {
+Status functions::LayoutOfGguf(const GgufBlocks& blocks, std::size_t m, std::size_t k, const LayoutOptions& options,
+                               PackedLayout* layout) {
   if (layout == nullptr) return Status::Invalid("layout", "is null");
   if (internal::Overflows(options.count, m))
     return Status::Invalid("options.count", "is too large: count * M overflows");
@@ -131,8 +131,8 @@ Status LayoutOfGguf(const GgufBlocks& blocks, std::size_t m, std::size_t k, cons
   return {};
 }
 
-Status PackPanels(const PackedLayout& layout, const GgufBlocks& blocks, std::size_t first, std::size_t last,
-                  void* memory, std::size_t size) {
+Status functions::PackPanels(const PackedLayout& layout, const GgufBlocks& blocks, std::size_t first, std::size_t last,
+                             void* memory, std::size_t size) {
   LUTRA_RETURN_IF_ERROR(internal::CheckPanels(layout, first, last));
   LUTRA_RETURN_IF_ERROR(internal::CheckMemory(layout, memory, size));
   GgufRows rows;

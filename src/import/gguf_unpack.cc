@@ -50,8 +50,8 @@ struct BlockEncoder {
 
 }  // namespace
 
-Status UnpackGguf(const PackedMatrix& w, std::uint32_t id, std::size_t begin, std::size_t end, void* blocks,
-                  std::size_t size) {
+Status functions::UnpackGguf(const PackedMatrix& w, std::uint32_t id, std::size_t begin, std::size_t end, void* blocks,
+                             std::size_t size) {
   const GgufType* type = nullptr;
   LUTRA_RETURN_IF_ERROR(internal::FindImported(id, &type));
   if (!type->restorable) return Status::Unsupported("type", "is not restorable: its blocks hold more than their codes");

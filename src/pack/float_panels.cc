@@ -58,8 +58,8 @@ struct FloatSource {
 
 }  // namespace
 
-Status PackPanels(const PackedLayout& layout, const FloatRows& weights, std::size_t first, std::size_t last,
-                  void* memory, std::size_t size) {
+Status functions::PackPanels(const PackedLayout& layout, const FloatRows& weights, std::size_t first, std::size_t last,
+                             void* memory, std::size_t size) {
   LUTRA_RETURN_IF_ERROR(internal::CheckPanels(layout, first, last));
   LUTRA_RETURN_IF_ERROR(internal::CheckMemory(layout, memory, size));
   const internal::PackedFields& fields = PackedAccess::Fields(layout);

@@ -60,7 +60,7 @@ PackedLayout PackedAccess::Layout(const internal::PackedFields& fields, std::siz
   return layout;
 }
 
-Status LayoutOf(const QuantizedView& shape, const LayoutOptions& options, PackedLayout* layout) {
+Status functions::LayoutOf(const QuantizedView& shape, const LayoutOptions& options, PackedLayout* layout) {
   if (layout == nullptr) return Status::Invalid("layout", "is null");
   LUTRA_RETURN_IF_ERROR(internal::ValidateShape(shape));
   LUTRA_RETURN_IF_ERROR(internal::ValidateCodebook(shape));
@@ -83,11 +83,11 @@ Status LayoutOf(const QuantizedView& shape, const LayoutOptions& options, Packed
   return {};
 }
 
-PackedLayout LayoutOf(const PackedMatrix& w) {
+PackedLayout functions::LayoutOf(const PackedMatrix& w) {
   return PackedAccess::Layout(PackedAccess::Fields(w), 1, w.has_bias(), w.order() != nullptr);
 }
 
-Status PackBias(const PackedLayout& layout, const float* bias, void* memory, std::size_t size) {
+Status functions::PackBias(const PackedLayout& layout, const float* bias, void* memory, std::size_t size) {
   if (!layout.has_bias()) return Status::Invalid("layout", "has no bias");
   if (bias == nullptr) return Status::Invalid("bias", "is null");
   LUTRA_RETURN_IF_ERROR(internal::CheckMemory(layout, memory, size));
@@ -97,14 +97,13 @@ Status PackBias(const PackedLayout& layout, const float* bias, void* memory, std
   const auto* const from = reinterpret_cast<const std::uint8_t*>(bias);
   const std::size_t bytes = internal::Tail(layout).bias_bytes, data = PackedAccess::Fields(layout).bytes;
   for (std::size_t i = 0; i < layout.count(); ++i) {
-    std::uint8_t* const to = static_cast<std::uint8_t*>(memory) + i * layout.stride() + data;
-    std::memcpy(to, from + i * bytes, bytes);
-    if (!layout.has_order()) std::memset(to + bytes, 0, layout.stride() - data - bytes);  // padding
+    std::memcpy(static_cast<std::uint8_t*>(memory) + i * layout.stride() + data, from + i * bytes, bytes);
   }
   return {};
 }
 
-Status View(const PackedLayout& layout, const void* memory, std::size_t size, std::size_t index, PackedMatrix* w) {
+Status functions::View(const PackedLayout& layout, const void* memory, std::size_t size, std::size_t index,
+                       PackedMatrix* w) {
   if (w == nullptr) return Status::Invalid("w", "is null");
   if (index >= layout.count()) return Status::Invalid("index", "is not below layout.count()");
   LUTRA_RETURN_IF_ERROR(internal::CheckMemory(layout, memory, size));

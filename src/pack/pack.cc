@@ -40,13 +40,12 @@ struct ViewSource {
   }
 };
 
-// Writes the order and the padding behind it, of one matrix.
+// Writes the order of one matrix.
 void PackOrder(const PackedLayout& layout, const std::uint32_t* order, std::uint8_t* matrix) {
   const internal::Tail tail(layout);
-  const std::size_t data = PackedAccess::Fields(layout).bytes;
-  std::uint8_t* const to = matrix + data + tail.bias_bytes;
+  std::uint8_t* const to = matrix + PackedAccess::Fields(layout).bytes + tail.bias_bytes;
   if (tail.order_bytes != 0) std::memcpy(to, order, tail.order_bytes);
-  std::memset(to + tail.order_bytes, 0, layout.stride() - data - tail.bytes());
+  internal::ZeroPadding(layout, matrix);
 }
 
 // Packs panels of a view that is valid, with the bias of their rows, and an order with the first panel of a matrix.
@@ -94,8 +93,8 @@ Status CheckShape(const PackedLayout& layout, const QuantizedView& w) {
 
 }  // namespace
 
-Status PackPanels(const PackedLayout& layout, const QuantizedView& w, std::size_t first, std::size_t last, void* memory,
-                  std::size_t size) {
+Status functions::PackPanels(const PackedLayout& layout, const QuantizedView& w, std::size_t first, std::size_t last,
+                             void* memory, std::size_t size) {
   LUTRA_RETURN_IF_ERROR(internal::CheckPanels(layout, first, last));
   LUTRA_RETURN_IF_ERROR(internal::CheckMemory(layout, memory, size));
   LUTRA_RETURN_IF_ERROR(internal::ValidateShape(w));
@@ -137,7 +136,7 @@ struct Work {
 
 }  // namespace
 
-Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* packed) {
+Status functions::Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* packed) {
   if (packed == nullptr) return Status::Invalid("packed", "is null");
   LUTRA_RETURN_IF_ERROR(internal::ValidateWeights(w));
   PackedLayout layout;

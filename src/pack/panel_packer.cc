@@ -139,6 +139,11 @@ bool PanelPacker::Pack(std::uint8_t* packed, std::size_t panel, std::size_t begi
   return valid;
 }
 
+void ZeroPadding(const PackedLayout& layout, std::uint8_t* matrix) {
+  const std::size_t used = PackedAccess::Fields(layout).bytes + Tail(layout).bytes();
+  std::memset(matrix + used, 0, layout.stride() - used);
+}
+
 Status CheckPanels(const PackedLayout& layout, std::size_t first, std::size_t last) {
   if (last > layout.panels()) return Status::Invalid("last", "is above layout.panels()");
   return first > last ? Status::Invalid("first", "is above last") : Status();

@@ -90,6 +90,13 @@ class PanelPacker {
   Encoder encoder_;
 };
 
+// Checks the panels and the memory of a layout.
+Status CheckPanels(const PackedLayout& layout, std::size_t first, std::size_t last);
+Status CheckMemory(const PackedLayout& layout, const void* memory, std::size_t size);
+
+// Writes zeros behind the tail of a matrix.
+void ZeroPadding(const PackedLayout& layout, std::uint8_t* matrix);
+
 // Packs panels [first, last) of all matrices of a layout into `memory`. `source` has
 //   Buffer, memory for a piece;
 //   PieceWeights(packer), the columns of a piece;
@@ -104,6 +111,7 @@ Status PackRange(const PanelPacker& packer, const PackedLayout& layout, const So
     const std::size_t matrix = i / per_matrix, panel = i % per_matrix, row = matrix * layout.m() + panel * kPanelRows;
     const std::size_t rows = std::min(kPanelRows, layout.m() - panel * kPanelRows);
     std::uint8_t* const packed = memory + matrix * layout.stride();
+    if (panel == 0) ZeroPadding(layout, packed);
     for (std::size_t begin = 0; begin < k;) {
       const std::size_t end = step < k - begin ? begin + step : k;
       Piece piece;
@@ -116,10 +124,6 @@ Status PackRange(const PanelPacker& packer, const PackedLayout& layout, const So
   }
   return {};
 }
-
-// Checks the panels and the memory of a layout.
-Status CheckPanels(const PackedLayout& layout, std::size_t first, std::size_t last);
-Status CheckMemory(const PackedLayout& layout, const void* memory, std::size_t size);
 
 }  // namespace internal
 }  // namespace LUTRA_ABI_NAMESPACE

@@ -86,7 +86,8 @@ void PanelReader::ReadIndices(const Work& work, std::size_t k, std::size_t end, 
     for (std::size_t r = 0; r < work.to.rows; ++r) {
       std::uint8_t codes[kMaxChunkWeights];
       encoder_.Decode(run.data() + c * kChunkStride + (work.to.first + r) * kIndicesPerChunk, codes);
-      std::memcpy(work.to.codes + r * work.to.code_stride + (k - work.begin), codes, std::min(e_.chunk_weights, end - k));
+      std::memcpy(work.to.codes + r * work.to.code_stride + (k - work.begin), codes,
+                  std::min(e_.chunk_weights, end - k));
     }
   }
 }

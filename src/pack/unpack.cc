@@ -24,14 +24,15 @@ internal::PieceOut OutOf(const internal::QparamScheme& scheme, std::size_t panel
   for (std::size_t i = 0; i < scheme.count; ++i) {
     const internal::QparamField& field = scheme.fields[i];
     to.strides[i] = internal::ValuesPerRow(field, v.k, v.group) * SizeOf(field.type);
-    to.values[i] = static_cast<std::uint8_t*>(const_cast<void*>(internal::ArrayOf(v, field.role))) + row * to.strides[i];
+    to.values[i] =
+        static_cast<std::uint8_t*>(const_cast<void*>(internal::ArrayOf(v, field.role))) + row * to.strides[i];
   }
   return to;
 }
 
 }  // namespace
 
-Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
+Status functions::Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
   if (w == nullptr) return Status::Invalid("w", "is null");
   return internal::UnpackFrom(packed, packed.target() != nullptr ? packed.target()->info.layout : internal::Layout{},
                               w);
@@ -92,8 +93,8 @@ QuantizedView RowIn(internal::PieceBuffer& buffer, const internal::PackedFields&
 
 }  // namespace
 
-Status DequantizeRows(const PackedMatrix& w, const std::int32_t* rows, std::size_t count, float* y,
-                      std::size_t row_stride) {
+Status functions::DequantizeRows(const PackedMatrix& w, const std::int32_t* rows, std::size_t count, float* y,
+                                 std::size_t row_stride) {
   if (count == 0) return {};
   if (rows == nullptr) return Status::Invalid("rows", "is null");
   for (std::size_t i = 0; i < count; ++i) {

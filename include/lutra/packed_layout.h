@@ -37,10 +37,12 @@ struct PackedFields {
 
 // What LayoutOf and LayoutOfGguf need beside the shape.
 struct LayoutOptions {
-  Target target = nullptr;    // null: the best of RunnableTargets()
-  std::size_t count = 1;      // matrices of this shape, such as the experts of a layer; they share one codebook
-  bool bias = false;          // whether each matrix has a bias, beside the one of a shape
-  float matrix_scale = 1.0f;  // LayoutOfGguf, scales of type kE8M0 or kE4M3: as QuantizedView::matrix_scale
+  Target target = nullptr;  // null: the best of RunnableTargets()
+  std::size_t count = 1;    // matrices of this shape, such as the experts of a layer; they share one codebook
+  bool bias = false;        // whether each matrix has a bias, beside the one of a shape
+  // LayoutOfGguf, scales of type kE8M0 or kE4M3: as QuantizedView::matrix_scale. It is no part of packed bytes: where
+  // matrices have a scale each, View each with a layout of its own.
+  float matrix_scale = 1.0f;
 };
 
 // Where `count` packed matrices of one shape stand in one piece of memory, which is the caller's: PackPanels fills it,

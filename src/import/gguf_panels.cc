@@ -62,10 +62,10 @@ struct GgufSource {
       std::uint8_t* const scales = ValuesOf(buffer, Role::kScale, r);
       if (begin == 0) LUTRA_RETURN_IF_ERROR(DecodeRowScale(row + r, scales));
       internal::CommonScale ignored;
-      const internal::GgufPlaces places = {
-          buffer.codes + r * PieceBuffer::kWeights, scales,
-          ValuesOf(buffer, Role::kOffset, r),       ValuesOf(buffer, Role::kSuperScale, r),
-          ValuesOf(buffer, Role::kSuperOffset, r),  shares_scales() ? &ignored : nullptr};
+      internal::GgufPlaces places = {buffer.codes + r * PieceBuffer::kWeights, scales,
+                                     ValuesOf(buffer, Role::kOffset, r), ValuesOf(buffer, Role::kSuperScale, r),
+                                     ValuesOf(buffer, Role::kSuperOffset, r)};
+      if (shares_scales()) places.common = &ignored;
       LUTRA_RETURN_IF_ERROR(rows.Decode(row + r, begin / weights, end / weights, places));
       if (fields.zero_kind == ZeroKind::kPoint) {
         std::memset(ValuesOf(buffer, Role::kZeroPoint, r), 1, PieceBuffer::kMaxGroups);

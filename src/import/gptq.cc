@@ -33,7 +33,7 @@ bool FillCodes(const WordWeights& weights, const std::uint32_t* order, Quantized
   for (std::size_t begin = 0; begin < m; begin += kRows) {
     const std::size_t rows = std::min(m - begin, kRows);
     for (std::size_t column = 0; column < k; ++column) {
-      for (std::size_t r = 0; r < rows; ++r) columns[column * kRows + r] = weights.CodeAt(begin + r, column);
+      weights.CodesOf(column, begin, rows, columns + column * kRows, 1);
     }
     for (std::size_t r = 0; r < rows; ++r) {
       std::uint8_t* const codes = w->codes() + (begin + r) * k;
@@ -130,11 +130,8 @@ struct WordSource {
         LUTRA_RETURN_IF_ERROR(DecodeQparams(k / group / file.repeat, row + r, r, at, buffer));
       }
     }
-    for (std::size_t j = begin; j < end; ++j) {  // the words of a column's rows follow each other
-      std::uint8_t* const codes = buffer.codes + (j - begin);
-      for (std::size_t r = 0; r < count; ++r) {
-        codes[r * PieceBuffer::kWeights] = weights.CodeAt(row + r, columns[j - begin]);
-      }
+    for (std::size_t j = begin; j < end; ++j) {
+      weights.CodesOf(columns[j - begin], row, count, buffer.codes + (j - begin), PieceBuffer::kWeights);
     }
     *piece = internal::PieceIn(buffer, count);
     return {};

@@ -116,10 +116,22 @@ Status CheckBits(const GptqView& gptq) {
 
 }  // namespace
 
-std::uint8_t WordWeights::CodeAt(std::size_t row, std::size_t column) const {
-  const std::size_t m = file_.shape.m;
-  if (awq_) return UnpackAwq(Words(codes_).From(column * (m / 8)), row);
-  return static_cast<std::uint8_t>(Unpack(Words(codes_).From(row), m, column, bits_));
+void WordWeights::CodesOf(std::size_t column, std::size_t row, std::size_t count, std::uint8_t* codes,
+                          std::size_t stride) const {
+  const std::size_t m = file_.shape.m, bit = column * bits_, shift = bit % 32;
+  if (awq_) {
+    const Words words = Words(codes_).From(column * (m / 8));
+    for (std::size_t r = 0; r < count; ++r) codes[r * stride] = UnpackAwq(words, row + r);
+    return;
+  }
+  const unsigned mask = (1u << bits_) - 1;
+  const Words words = Words(codes_).From(bit / 32 * m + row);
+  for (std::size_t r = 0; r < count; ++r) codes[r * stride] = static_cast<std::uint8_t>(words[r] >> shift & mask);
+  if (shift + bits_ <= 32) return;
+  const Words next = words.From(m);  // the upper bits of a field of two words
+  for (std::size_t r = 0; r < count; ++r) {
+    codes[r * stride] = static_cast<std::uint8_t>(codes[r * stride] | (next[r] << (32 - shift) & mask));
+  }
 }
 
 std::uint8_t WordWeights::ZeroAt(std::size_t group, std::size_t row) const {

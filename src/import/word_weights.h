@@ -31,7 +31,8 @@ class WordWeights {
   // Whether columns are sorted by group, because those of g_idx do not ascend.
   bool sorted() const { return g_idx_ != nullptr; }
 
-  std::uint8_t CodeAt(std::size_t row, std::size_t column) const;
+  // Writes the codes of a column in `count` rows, of which the first is a multiple of 8, `stride` bytes apart.
+  void CodesOf(std::size_t column, std::size_t row, std::size_t count, std::uint8_t* codes, std::size_t stride) const;
   std::uint8_t ZeroAt(std::size_t group, std::size_t row) const;
   std::uint16_t ScaleAt(std::size_t group, std::size_t row) const {
     return Elements<std::uint16_t>(scales_)[group * file_.shape.m + row];

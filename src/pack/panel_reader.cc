@@ -20,7 +20,11 @@ struct PanelReader::Work {
 };
 
 PieceOut OutOf(PieceBuffer& buffer, std::size_t first, std::size_t rows) {
-  PieceOut to{first, rows, buffer.codes, PieceBuffer::kWeights, {}, {}};
+  PieceOut to;
+  to.first = first;
+  to.rows = rows;
+  to.codes = buffer.codes;
+  to.code_stride = PieceBuffer::kWeights;
   for (std::size_t i = 0; i < kMaxFields; ++i) {
     to.values[i] = buffer.values[i];
     to.strides[i] = PieceBuffer::kStride;

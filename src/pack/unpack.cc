@@ -20,7 +20,11 @@ using internal::kPanelRows;
 internal::PieceOut OutOf(const internal::QparamScheme& scheme, std::size_t panel, QuantizedMatrix* w) {
   const QuantizedView& v = w->view();
   const std::size_t row = panel * kPanelRows;
-  internal::PieceOut to{0, std::min(kPanelRows, v.m - row), w->codes() + row * v.k, v.k, {}, {}};
+  internal::PieceOut to;
+  to.first = 0;
+  to.rows = std::min(kPanelRows, v.m - row);
+  to.codes = w->codes() + row * v.k;
+  to.code_stride = v.k;
   for (std::size_t i = 0; i < scheme.count; ++i) {
     const internal::QparamField& field = scheme.fields[i];
     to.strides[i] = internal::ValuesPerRow(field, v.k, v.group) * SizeOf(field.type);

@@ -11,6 +11,8 @@
 //   prepare_hadamard/<int1|int4|ternary>/K:4096/N:<n>/target:<name>
 //                                       x transformed by PrepareHadamard in blocks of 1024, or by plain loops before
 //                                       Prepare
+//   grouped/<int4|ternary>/experts:<top>_of_<experts>/M:<m>/K:<k>/N:<n>[/gated|/sums]/threads:2/target:<name>
+//                                       n tokens times the experts of each, or one dense product (grouped.h)
 //   dispatch/<thread_pool|openmp|tbb>/threads:2                                  what an executor adds to 8 tasks
 //
 // Some have /threads:2; and before /threads: /group:32, /group:64, /precision:int16, /method:dot (codes unpacked to
@@ -31,6 +33,7 @@
 #include <vector>
 
 #include "bodies.h"
+#include "grouped.h"
 #include "lutra/executors/openmp.h"
 #include "lutra/executors/tbb.h"
 #include "lutra/executors/thread_pool.h"
@@ -113,6 +116,32 @@ void RegisterPrepare(Target target) {
   }
 }
 
+void RegisterGrouped(Target target) {
+  struct Layer {
+    std::size_t experts, top, m, k;
+  };
+  struct Kind {
+    GroupedKind kind;
+    const char* name;
+  };
+  for (const Format format : {Format::kInt4, Format::kTernary}) {
+    for (const Layer& layer : {Layer{128, 8, 768, 2048}, Layer{8, 2, 14336, 4096}}) {
+      for (const std::size_t tokens : {std::size_t{1}, std::size_t{4}, std::size_t{32}, std::size_t{512}}) {
+        for (const Kind& kind :
+             {Kind{GroupedKind::kPlain, ""}, Kind{GroupedKind::kGated, "/gated"}, Kind{GroupedKind::kSums, "/sums"}}) {
+          GroupedCase c{format, target, layer.experts, layer.top, layer.m, layer.k, tokens, 2, kind.kind};
+          if (kind.kind == GroupedKind::kSums) std::swap(c.m, c.k);
+          const std::string name = std::string("grouped/") + Name(format) + "/experts:" + std::to_string(c.top) +
+                                   "_of_" + std::to_string(c.experts) + "/M:" + std::to_string(c.m) +
+                                   "/K:" + std::to_string(c.k) + "/N:" + std::to_string(tokens) + kind.name +
+                                   "/threads:2/target:" + TargetName(target);
+          benchmark::RegisterBenchmark(name.c_str(), BenchmarkGrouped, c);
+        }
+      }
+    }
+  }
+}
+
 void RegisterTarget(Target target) {
   for (const FormatInfo& f : kFormats) {
     const auto of = [&](std::size_t n, Residence residence) { return Case{f.format, target, n, residence}; };
@@ -160,6 +189,7 @@ void RegisterTarget(Target target) {
     }
   }
   RegisterPrepare(target);
+  RegisterGrouped(target);
 }
 
 void RegisterDispatch() {

@@ -13,6 +13,8 @@
 //                                       Prepare
 //   grouped/<int4|ternary>/experts:<top>_of_<experts>/M:<m>/K:<k>/N:<n>[/gated|/sums]/threads:2/target:<name>
 //                                       n tokens times the experts of each, or one dense product (grouped.h)
+//   pack/<type of GGUF>/M:4096/K:4096/target:<name>                              PackPanels from blocks, one thread
+//   rows/<type of GGUF>/M:4096/K:4096/target:<name>                              DequantizeRows, 64 random rows
 //   dispatch/<thread_pool|openmp|tbb>/threads:2                                  what an executor adds to 8 tasks
 //
 // Some have /threads:2; and before /threads: /group:32, /group:64, /precision:int16, /method:dot (codes unpacked to
@@ -20,7 +22,9 @@
 // weights have>, /tables:4 (each group has one of four tables of values). If not said otherwise, groups of 128 weights
 // share an f16 scale, and precision is int8. x and y are f32. The counters gmac_s and weight_gb_s are 1e9 multiply-adds
 // and bytes of packed weights per second; of_stream and of_dot_peak relate them to what this machine can read (with as
-// many threads) and multiply (with one), see machine_limits.h; nmse is the error against the double reference. Where
+// many threads) and multiply (with one), see machine_limits.h; of_bound relates gmac_s to the method's micro-kernel
+// alone on operands in L1 (with one thread), see micro_bound.h; block_gb_s and gweights_s are 1e9 bytes of blocks and
+// weights packed per second; nmse is the error against the double reference. Where
 // two ways are compared, `seconds` is the time of the first way, `apart_seconds` the time of the second way, and
 // `saved` is 1 - seconds / apart_seconds. The label says which plan served the case (plan.h).
 #include <benchmark/benchmark.h>
@@ -187,6 +191,10 @@ void RegisterTarget(Target target) {
       c.like = type.name;
       n == 1 ? RegisterGemv(c) : RegisterGemm(c);
     }
+    const std::string what = std::string(type.name) + "/M:" + std::to_string(kM) + "/K:" + std::to_string(kK) +
+                             "/target:" + TargetName(target);
+    benchmark::RegisterBenchmark(("pack/" + what).c_str(), BenchmarkPack, target, type.id);
+    benchmark::RegisterBenchmark(("rows/" + what).c_str(), BenchmarkRows, target, type.id);
   }
   RegisterPrepare(target);
   RegisterGrouped(target);

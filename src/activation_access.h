@@ -27,8 +27,20 @@ struct ActivationAccess {
   static std::size_t RowBytes(const ActivationInfo& a, const internal::Geometry& g, Precision precision) {
     return g.x_chunks() * static_cast<std::size_t>(Limbs(precision)) * a.chunk_bytes;
   }
+  // Where the scales of N prepared rows begin.
+  static std::size_t ScalesAt(std::size_t n, std::size_t row_bytes) {
+    return internal::RoundUp(n * row_bytes, Buffer::kAlignment);
+  }
   static internal::PreparedView View(const Activations& x, const internal::Geometry& g) {
-    return {x.data_.data(), RowBytes(Describe(x.kind()), g, x.precision()), x.scales_.as<internal::BlockScale>()};
+    const std::size_t row_bytes = RowBytes(Describe(x.kind()), g, x.precision());
+    const std::uint8_t* const scales = x.prepared_ + ScalesAt(x.n(), row_bytes);
+    return {x.prepared_, row_bytes, reinterpret_cast<const internal::BlockScale*>(scales)};
+  }
+  // Makes *x prepared rows at `prepared`, which *x does not own.
+  static void Set(const internal::ActivationKey& key, std::size_t n, const std::uint8_t* prepared, Activations* x) {
+    x->key_ = key;
+    x->n_ = n;
+    x->prepared_ = prepared;
   }
 
   // Prepares x, transformed, as the activation kind `kind`.
@@ -37,11 +49,10 @@ struct ActivationAccess {
 };
 
 inline internal::Geometry GeometryOf(const PackedMatrix& w, ActivationKind kind) {
-  return {Describe(w.format()), Describe(kind), w.k(), w.group(),
-          internal::SchemeOf(w.scale_type(), w.zero_kind(), w.zero_type(), w.has_table_choices())};
+  return internal::GeometryOf(PackedAccess::Fields(w), kind);
 }
 // The geometry of packed weights, where the activation kind does not matter.
-inline internal::Geometry GeometryOf(const PackedMatrix& w) { return GeometryOf(w, MethodOf(w.format()).kind); }
+inline internal::Geometry GeometryOf(const PackedMatrix& w) { return internal::GeometryOf(PackedAccess::Fields(w)); }
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -41,7 +41,8 @@ float Gated(const GatedUnit& unit, float gate, float up) {
 
 }  // namespace
 
-void ReferenceGatedUnit(const GatedUnit& unit, const float* gate, const float* up, std::size_t count, float* y) {
+void functions::ReferenceGatedUnit(const GatedUnit& unit, const float* gate, const float* up, std::size_t count,
+                                   float* y) {
   const internal::FloatMode mode;
   for (std::size_t i = 0; i < count; ++i) y[i] = Gated(unit, gate[i], up[i]);
 }

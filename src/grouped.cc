@@ -330,14 +330,14 @@ void MultiplyAll(const GroupedProduct& p, const internal::Operands& operands, Ex
 
 }  // namespace
 
-Status GroupedScratchSize(const PackedMatrix& w, const Activations& x, std::size_t* bytes) {
+Status functions::GroupedScratchSize(const PackedMatrix& w, const Activations& x, std::size_t* bytes) {
   if (bytes == nullptr) return Status::Invalid("bytes", "is null");
   if (!x.Fits(w)) return Status::Invalid("x", "was prepared for matrices of another K, format, order or target");
   *bytes = Scratch::Bytes(w, internal::Operands(w, x));
   return {};
 }
 
-Status MatMulGroupedPieces(const GroupedProduct& p, std::size_t threads, std::size_t* count) {
+Status functions::MatMulGroupedPieces(const GroupedProduct& p, std::size_t threads, std::size_t* count) {
   if (count == nullptr) return Status::Invalid("count", "is null");
   LUTRA_RETURN_IF_ERROR(ValidateProduct(p));
   *count = 0;
@@ -345,7 +345,8 @@ Status MatMulGroupedPieces(const GroupedProduct& p, std::size_t threads, std::si
   return {};
 }
 
-Status MatMulGroupedPiece(const GroupedProduct& p, std::size_t i, std::size_t count, void* scratch, std::size_t bytes) {
+Status functions::MatMulGroupedPiece(const GroupedProduct& p, std::size_t i, std::size_t count, void* scratch,
+                                     std::size_t bytes) {
   LUTRA_RETURN_IF_ERROR(ValidateProduct(p));
   if (i >= count) return Status::Invalid("i", "is not below the number of pieces");
   if (IsEmpty(p)) return {};
@@ -364,7 +365,7 @@ Status MatMulGroupedPiece(const GroupedProduct& p, std::size_t i, std::size_t co
   return {};
 }
 
-Status MatMulGrouped(const GroupedProduct& p, Context& context) {
+Status functions::MatMulGrouped(const GroupedProduct& p, Context& context) {
   LUTRA_RETURN_IF_ERROR(ValidateAll(p));
   if (IsEmpty(p)) return {};
   const internal::Operands operands(p.w[0], *p.x);
@@ -376,7 +377,7 @@ Status MatMulGrouped(const GroupedProduct& p, Context& context) {
   return {};
 }
 
-Status MatMulGrouped(const GroupedProduct& p, Executor* executor, void* scratch, std::size_t bytes) {
+Status functions::MatMulGrouped(const GroupedProduct& p, Executor* executor, void* scratch, std::size_t bytes) {
   LUTRA_RETURN_IF_ERROR(ValidateAll(p));
   if (IsEmpty(p)) return {};
   const internal::Operands operands(p.w[0], *p.x);

@@ -108,8 +108,8 @@ bool Activations::Fits(const PackedMatrix& w) const {
          key_ == ActivationAccess::KeyFor(w, key_.kind, key_.precision);
 }
 
-Status MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView& y, std::size_t m_begin,
-                   std::size_t m_end) {
+Status functions::MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView& y, std::size_t m_begin,
+                              std::size_t m_end) {
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y));
   if (m_end > w.m()) return Status::Invalid("m_end", "is beyond the rows of w");
   if (m_begin > m_end) return Status::Invalid("m_begin", "is beyond m_end");
@@ -120,7 +120,7 @@ Status MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView
   return {};
 }
 
-Status MatMulPieces(const PackedMatrix& w, const Activations& x, std::size_t threads, std::size_t* count) {
+Status functions::MatMulPieces(const PackedMatrix& w, const Activations& x, std::size_t threads, std::size_t* count) {
   if (count == nullptr) return Status::Invalid("count", "is null");
   const OutputView y(static_cast<float*>(nullptr), x.n(), w.m());
   LUTRA_RETURN_IF_ERROR(ValidateFit(w, x));
@@ -130,7 +130,8 @@ Status MatMulPieces(const PackedMatrix& w, const Activations& x, std::size_t thr
   return {};
 }
 
-Status MatMulPiece(const PackedMatrix& w, const Activations& x, const OutputView& y, std::size_t i, std::size_t count) {
+Status functions::MatMulPiece(const PackedMatrix& w, const Activations& x, const OutputView& y, std::size_t i,
+                              std::size_t count) {
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y));
   if (i >= count) return Status::Invalid("i", "is not below the number of pieces");
   if (y.n == 0 || y.m == 0) return {};
@@ -141,19 +142,20 @@ Status MatMulPiece(const PackedMatrix& w, const Activations& x, const OutputView
   return {};
 }
 
-Status MatMul(const PackedMatrix& w, const ActivationView& x, const OutputView& y, Context& context) {
+Status functions::MatMul(const PackedMatrix& w, const ActivationView& x, const OutputView& y, Context& context) {
   LUTRA_RETURN_IF_ERROR(ValidateOutput(w, x.n, y));
   LUTRA_RETURN_IF_ERROR(Prepare(x, w, {}, context, &context.scratch));
   return MatMul(w, context.scratch, y, context);
 }
 
-Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, Context& context) {
+Status functions::MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, Context& context) {
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y));
   if (y.n == 0 || y.m == 0) return {};  // x may have any kind: there may be no plan for it
   return MatMul(w, x, y, PlanFor(w, x), context);
 }
 
-Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, const Plan& plan, Context& context) {
+Status functions::MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, const Plan& plan,
+                         Context& context) {
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y));
   if (y.n == 0 || y.m == 0) return {};
   if (!HasMethod(w.format(), plan.method)) return Status::Invalid("plan.method", "is not one of the format's");

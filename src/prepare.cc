@@ -1,10 +1,11 @@
-// Prepare, PrepareRmsNorm and PrepareHadamard: validate x, reserve memory, and prepare x row group by row group.
+// Prepare and its variants: validate x, reserve memory, and prepare x row group by row group, or in the caller's parts.
 #include <algorithm>
 #include <atomic>
 
 #include "activation_access.h"
 #include "lutra/context.h"
 #include "lutra/plan.h"
+#include "lutra/prepare_parts.h"
 #include "tasks.h"
 #include "validate.h"
 
@@ -25,13 +26,24 @@ struct Work {
   std::size_t row_groups() const { return internal::DivideUp(all.rows, kNR); }
 
   void PrepareRowGroup(std::size_t row_group, float* transformed) {
+    PrepareBlocks(row_group, 0, all.geometry->blocks, transformed);
+  }
+
+  // Prepares the K-blocks [first, end) of a row group.
+  void PrepareBlocks(std::size_t row_group, std::size_t first, std::size_t end, float* transformed) {
     const std::size_t begin = row_group * kNR;
     internal::PrepareArgs rows = all;
     rows.x = static_cast<const std::uint8_t*>(rows.x) + begin * rows.x_stride;
     rows.rows = std::min(kNR, rows.rows - begin);
     if (rows.scales != nullptr) rows.scales += begin * rows.scale_stride;
+    rows.first_block = first;
+    rows.end_block = end;
     rows.prepared += begin * row_bytes;
     rows.block_scales += begin * rows.geometry->blocks;
+    if (first != 0 && first < end) {
+      rows.prepared += row_bytes / rows.geometry->x_chunks() * rows.geometry->x_chunks_before(first) * rows.rows;
+      rows.block_scales += first * rows.rows;
+    }
     rows.transformed = transformed;
     if (!prepare(rows)) finite.store(false, std::memory_order_relaxed);
   }
@@ -54,7 +66,7 @@ struct Work {
 };
 
 internal::PrepareArgs ArgsOf(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
-                             const internal::Geometry& geometry) {
+                             const internal::Geometry& geometry, NonFinite non_finite) {
   internal::PrepareArgs args = {};
   args.x = x.data;
   args.x_stride = x.row_stride * SizeOf(x.type);
@@ -65,20 +77,50 @@ internal::PrepareArgs ArgsOf(const ActivationView& x, const internal::Transform&
   args.scale_stride = GroupsPerRow(x.k, args.scale_group);
   args.order = w.order();
   args.transform = transform;
+  args.propagate = non_finite == NonFinite::kPropagate;
   args.geometry = &geometry;
   return args;
 }
 
-// The bytes of N prepared rows of x.
-struct Sizes {
-  std::size_t data, scales;
-};
-Status SizesOf(const internal::Geometry& geometry, std::size_t row_bytes, std::size_t n, Sizes* sizes) {
-  if (internal::Overflows(n, row_bytes) || internal::Overflows(n, geometry.blocks, sizeof(internal::BlockScale))) {
-    return Status::Invalid("n", "is too large: N * K overflows");
+// How rows of x are prepared for a matrix.
+struct Form {
+  ActivationKind kind;
+  internal::Geometry geometry;
+  std::size_t row_bytes;
+
+  Form(const internal::PackedFields& w, ActivationKind kind_, Precision precision)
+      : kind(kind_),
+        geometry(internal::GeometryOf(w, kind)),
+        row_bytes(ActivationAccess::RowBytes(Describe(kind), geometry, precision)) {}
+
+  // Sets *bytes to those of N prepared rows.
+  Status Size(std::size_t n, std::size_t* bytes) const {
+    if (internal::Overflows(n, row_bytes) || internal::Overflows(n, geometry.blocks, sizeof(internal::BlockScale))) {
+      return Status::Invalid("n", "is too large: N * K overflows");
+    }
+    *bytes = ActivationAccess::ScalesAt(n, row_bytes) + n * geometry.blocks * sizeof(internal::BlockScale);
+    return {};
   }
-  *sizes = {n * row_bytes, n * geometry.blocks * sizeof(internal::BlockScale)};
-  return {};
+
+  // Completes the work on N rows at `prepared`.
+  void Place(const PackedMatrix& w, Precision precision, std::uint8_t* prepared, Work* work) const {
+    work->all.prepared = prepared;
+    work->all.block_scales =
+        reinterpret_cast<internal::BlockScale*>(prepared + ActivationAccess::ScalesAt(work->all.rows, row_bytes));
+    work->prepare = w.target()->prepare[static_cast<std::size_t>(kind)][static_cast<std::size_t>(precision)];
+    work->row_bytes = row_bytes;
+  }
+};
+
+// The activation kind of N rows of x.
+ActivationKind KindFor(const internal::PackedFields& w, std::size_t n, Choice choice) {
+  return KindOf(SelectPlan({w.format, w.target, n, w.group}, choice).method, w.format);
+}
+
+Status CheckOptions(const PrepareOptions& options) {
+  if (options.precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
+  if (options.choice > Choice::kFastest) return Status::Invalid("choice", "is not a Choice");
+  return options.non_finite > NonFinite::kPropagate ? Status::Invalid("non_finite", "is not a NonFinite") : Status();
 }
 
 }  // namespace
@@ -88,30 +130,20 @@ Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transf
                                  Activations* activations) {
   if (activations == nullptr) return Status::Invalid("activations", "is null");
   activations->n_ = 0;
-  const Precision precision = options.precision;
-  if (precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
-  if (options.non_finite > NonFinite::kPropagate) return Status::Invalid("non_finite", "is not a NonFinite");
+  LUTRA_RETURN_IF_ERROR(CheckOptions(options));
   if (x.k != w.k()) return Status::Invalid("x.k", "differs from K of w");
   LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x, options.non_finite));
   if (transform.norm != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(*transform.norm));
   if (transform.hadamard != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateHadamard(*transform.hadamard, x.k));
 
-  const internal::Geometry geometry = GeometryOf(w, kind);
-  const std::size_t row_bytes = RowBytes(Describe(kind), geometry, precision);
-  Sizes sizes = {};
-  if (!SizesOf(geometry, row_bytes, x.n, &sizes).ok() || !activations->data_.Reserve(sizes.data) ||
-      !activations->scales_.Reserve(sizes.scales)) {
-    return Status::OutOfMemory("activations");
-  }
+  const Form form(PackedAccess::Fields(w), kind, options.precision);
+  std::size_t bytes = 0;
+  if (!form.Size(x.n, &bytes).ok() || !activations->memory_.Reserve(bytes)) return Status::OutOfMemory("activations");
 
   if (x.k != 0 && w.target() != nullptr) {
     Work work;
-    work.all = ArgsOf(x, transform, w, geometry);
-    work.all.propagate = options.non_finite == NonFinite::kPropagate;
-    work.all.prepared = activations->data_.data();
-    work.all.block_scales = activations->scales_.as<internal::BlockScale>();
-    work.prepare = w.target()->prepare[static_cast<std::size_t>(kind)][static_cast<std::size_t>(precision)];
-    work.row_bytes = row_bytes;
+    work.all = ArgsOf(x, transform, w, form.geometry, options.non_finite);
+    form.Place(w, options.precision, activations->memory_.data(), &work);
     if (transform.hadamard == nullptr) {
       internal::RunTasks<Work>(context.executor, work.row_groups(), work,
                                [](Work& w_, std::size_t row_group) { w_.PrepareRowGroup(row_group, nullptr); });
@@ -128,18 +160,13 @@ Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transf
     }
     if (!work.finite.load(std::memory_order_relaxed)) return internal::NotFinite(transform, x.k);
   }
-  activations->key_ = KeyFor(w, kind, precision);
-  activations->key_.choice = options.choice;
-  activations->n_ = x.n;
+  internal::ActivationKey key = KeyFor(w, kind, options.precision);
+  key.choice = options.choice;
+  Set(key, x.n, activations->memory_.data(), activations);
   return {};
 }
 
 namespace {
-
-// The activation kind of N rows of x.
-ActivationKind KindFor(const PackedMatrix& w, std::size_t n, Choice choice) {
-  return KindOf(SelectPlan({w.format(), w.target(), n, w.group()}, choice).method, w.format());
-}
 
 // Prepares x, transformed, as the activation kind that the options choose.
 Status PrepareBy(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
@@ -148,46 +175,144 @@ Status PrepareBy(const ActivationView& x, const internal::Transform& transform, 
     if (activations != nullptr) *activations = {};
     return Status::Invalid("choice", "is not a Choice");
   }
-  return ActivationAccess::Prepare(x, transform, w, options, KindFor(w, x.n, options.choice), context, activations);
+  return ActivationAccess::Prepare(x, transform, w, options, KindFor(PackedAccess::Fields(w), x.n, options.choice),
+                                   context, activations);
+}
+
+Status SizeOfPrepared(const internal::PackedFields& w, std::size_t n, const PrepareOptions& options,
+                      std::size_t* bytes) {
+  if (bytes == nullptr) return Status::Invalid("bytes", "is null");
+  LUTRA_RETURN_IF_ERROR(CheckOptions(options));
+  return Form(w, KindFor(w, n, options.choice), options.precision).Size(n, bytes);
 }
 
 }  // namespace
 
-Status PreparedSize(const PackedMatrix& w, std::size_t n, const PrepareOptions& options, std::size_t* bytes) {
-  if (bytes == nullptr) return Status::Invalid("bytes", "is null");
-  if (options.precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
-  if (options.choice > Choice::kFastest) return Status::Invalid("choice", "is not a Choice");
-  const ActivationKind kind = KindFor(w, n, options.choice);
-  const internal::Geometry geometry = GeometryOf(w, kind);
-  Sizes sizes = {};
-  LUTRA_RETURN_IF_ERROR(
-      SizesOf(geometry, ActivationAccess::RowBytes(Describe(kind), geometry, options.precision), n, &sizes));
-  *bytes = Buffer::BytesFor(sizes.data) + Buffer::BytesFor(sizes.scales);
-  return {};
+Status functions::PreparedSize(const PackedMatrix& w, std::size_t n, const PrepareOptions& options,
+                               std::size_t* bytes) {
+  return SizeOfPrepared(PackedAccess::Fields(w), n, options, bytes);
 }
 
-Status Prepare(const ActivationView& x, const PackedMatrix& w, const PrepareOptions& options, Context& context,
-               Activations* activations) {
+Status functions::PreparedSize(const PackedLayout& layout, std::size_t n, const PrepareOptions& options,
+                               std::size_t* bytes) {
+  return SizeOfPrepared(PackedAccess::Fields(layout), n, options, bytes);
+}
+
+Status functions::Prepare(const ActivationView& x, const PackedMatrix& w, const PrepareOptions& options,
+                          Context& context, Activations* activations) {
   return PrepareBy(x, {}, w, options, context, activations);
 }
 
-Status PrepareRmsNorm(const ActivationView& x, const RmsNorm& norm, const PackedMatrix& w,
-                      const PrepareOptions& options, Context& context, Activations* activations) {
+Status functions::PrepareRmsNorm(const ActivationView& x, const RmsNorm& norm, const PackedMatrix& w,
+                                 const PrepareOptions& options, Context& context, Activations* activations) {
   return PrepareBy(x, {&norm, nullptr}, w, options, context, activations);
 }
 
-Status PrepareHadamard(const ActivationView& x, const Hadamard& hadamard, const PackedMatrix& w,
-                       const PrepareOptions& options, Context& context, Activations* activations) {
+Status functions::PrepareHadamard(const ActivationView& x, const Hadamard& hadamard, const PackedMatrix& w,
+                                  const PrepareOptions& options, Context& context, Activations* activations) {
   return PrepareBy(x, {nullptr, &hadamard}, w, options, context, activations);
 }
 
-Status PrepareHadamard(const ActivationView& x, const RmsNorm& norm, const Hadamard& hadamard, const PackedMatrix& w,
-                       const PrepareOptions& options, Context& context, Activations* activations) {
+Status functions::PrepareHadamard(const ActivationView& x, const RmsNorm& norm, const Hadamard& hadamard,
+                                  const PackedMatrix& w, const PrepareOptions& options, Context& context,
+                                  Activations* activations) {
   return PrepareBy(x, {&norm, &hadamard}, w, options, context, activations);
 }
 
-Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, const Plan& plan, Context& context,
-               Activations* activations) {
+namespace {
+
+// Checks memory for N prepared rows.
+Status CheckMemory(const Form& form, std::size_t n, const void* memory, std::size_t size) {
+  std::size_t bytes = 0;
+  LUTRA_RETURN_IF_ERROR(form.Size(n, &bytes));
+  if (size < bytes) return Status::Invalid("size", "is below PreparedSize");
+  if (bytes != 0 && memory == nullptr) return Status::Invalid("memory", "is null");
+  if (reinterpret_cast<std::uintptr_t>(memory) % Buffer::kAlignment != 0) {
+    return Status::Invalid("memory", "is not aligned to 64 bytes");
+  }
+  return {};
+}
+
+// The units of work that PreparePart divides among parts: row groups, or ranges of their K-blocks where there are fewer
+// row groups than parts.
+struct Units {
+  std::size_t row_groups, blocks, ranges;  // ranges: of a row group
+
+  Units(std::size_t n, std::size_t blocks_, std::size_t parts)
+      : row_groups(internal::DivideUp(n, kNR)),
+        blocks(blocks_),
+        ranges(row_groups == 0 || row_groups >= parts ? 1 : std::min(internal::DivideUp(parts, row_groups), blocks)) {}
+
+  // The first unit of a part: units * part / parts, which does not overflow this way.
+  std::size_t BeginOf(std::size_t part, std::size_t parts) const {
+    const std::size_t units = row_groups * ranges;
+    return units / parts * part + units % parts * part / parts;
+  }
+  // The first row of a unit.
+  std::size_t RowOf(std::size_t unit) const { return unit / ranges * kNR; }
+};
+
+Status PreparePartBy(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
+                     const PrepareOptions& options, std::size_t part, std::size_t parts, void* memory,
+                     std::size_t size) {
+  LUTRA_RETURN_IF_ERROR(CheckOptions(options));
+  if (part >= parts) return Status::Invalid("part", "is not below parts");
+  if (internal::Overflows(parts, parts)) return Status::Invalid("parts", "is too large");
+  if (x.k != w.k()) return Status::Invalid("x.k", "differs from K of w");
+  LUTRA_RETURN_IF_ERROR(internal::ValidateActivationShape(x));
+  if (transform.norm != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(*transform.norm));
+  const internal::PackedFields& fields = PackedAccess::Fields(w);
+  const Form form(fields, KindFor(fields, x.n, options.choice), options.precision);
+  LUTRA_RETURN_IF_ERROR(CheckMemory(form, x.n, memory, size));
+  if (x.k == 0 || x.n == 0 || w.target() == nullptr) return {};
+
+  const Units units(x.n, form.geometry.blocks, parts);
+  const std::size_t begin = units.BeginOf(part, parts), end = units.BeginOf(part + 1, parts);
+  if (begin == end) return {};
+  if (options.non_finite == NonFinite::kRefuse) {
+    const std::size_t end_row = std::min(units.RowOf(end - 1) + kNR, x.n);
+    LUTRA_RETURN_IF_ERROR(internal::ValidateActivationScales(x, units.RowOf(begin), end_row));
+  }
+  Work work;
+  work.all = ArgsOf(x, transform, w, form.geometry, options.non_finite);
+  form.Place(w, options.precision, static_cast<std::uint8_t*>(memory), &work);
+  const internal::FloatMode mode;
+  for (std::size_t unit = begin; unit < end; ++unit) {
+    const std::size_t range = unit % units.ranges;
+    work.PrepareBlocks(unit / units.ranges, range * units.blocks / units.ranges,
+                       (range + 1) * units.blocks / units.ranges, nullptr);
+  }
+  return work.finite.load(std::memory_order_relaxed) ? Status() : internal::NotFinite(transform, x.k);
+}
+
+}  // namespace
+
+Status functions::PreparePart(const ActivationView& x, const PackedMatrix& w, const PrepareOptions& options,
+                              std::size_t part, std::size_t parts, void* memory, std::size_t size) {
+  return PreparePartBy(x, {}, w, options, part, parts, memory, size);
+}
+
+Status functions::PreparePart(const ActivationView& x, const RmsNorm& norm, const PackedMatrix& w,
+                              const PrepareOptions& options, std::size_t part, std::size_t parts, void* memory,
+                              std::size_t size) {
+  return PreparePartBy(x, {&norm, nullptr}, w, options, part, parts, memory, size);
+}
+
+Status functions::ViewActivations(const PackedMatrix& w, std::size_t n, const PrepareOptions& options,
+                                  const void* memory, std::size_t size, Activations* activations) {
+  if (activations == nullptr) return Status::Invalid("activations", "is null");
+  LUTRA_RETURN_IF_ERROR(CheckOptions(options));
+  const internal::PackedFields& fields = PackedAccess::Fields(w);
+  const Form form(fields, KindFor(fields, n, options.choice), options.precision);
+  LUTRA_RETURN_IF_ERROR(CheckMemory(form, n, memory, size));
+  internal::ActivationKey key = ActivationAccess::KeyFor(w, form.kind, options.precision);
+  key.choice = options.choice;
+  ActivationAccess::Set(key, n, static_cast<const std::uint8_t*>(memory), activations);
+  return {};
+}
+
+Status functions::Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, const Plan& plan,
+                          Context& context, Activations* activations) {
   if (!HasMethod(w.format(), plan.method)) return Status::Invalid("plan.method", "is not one of the format's");
   return ActivationAccess::Prepare(x, {}, w, {precision, Choice::kFastest}, KindOf(plan.method, w.format()), context,
                                    activations);

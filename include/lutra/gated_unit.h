@@ -25,6 +25,8 @@ inline constexpr GatedUnit kGeGlu = {1.59576912f, 0.0713548162f, std::numeric_li
 // SwiGLU of gpt-oss.
 inline constexpr GatedUnit kClampedSwiGlu = {1.702f, 0.0f, 7.0f, 1.0f};
 
+namespace functions {
+
 // y[i] of gate[i] and up[i], for i below `count`; y may be gate or up. Has the same bits as the kernels, which compute,
 // in floats, where fma rounds once:
 //
@@ -39,6 +41,8 @@ inline constexpr GatedUnit kClampedSwiGlu = {1.702f, 0.0f, 7.0f, 1.0f};
 // without payload. Thread-safe.
 LUTRA_API void ReferenceGatedUnit(const GatedUnit& unit, const float* gate, const float* up, std::size_t count,
                                   float* y);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

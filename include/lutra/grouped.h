@@ -95,10 +95,12 @@ struct GroupedProduct {
   GatedUnit unit = kSwiGlu;
   const Activations* x = nullptr;
   RowLists rows = {};  // offsets of w.size() matrices
-  const float* weights =
-      nullptr;  // [rows of x] or null. If there are weights, y is kF32, and rows without entries are 0
+  // [rows of x], or null: products are not added up. If there are weights, y is kF32, and rows without entries are 0.
+  const float* weights = nullptr;
   OutputView y = {};
 };
+
+namespace functions {
 
 // Computes the product over context.executor, in context.grouped, which is the only memory that it allocates. Fails,
 // with y unchanged, as MatMul does (an x that does not fit is "x"), and
@@ -120,6 +122,8 @@ LUTRA_API Status GroupedScratchSize(const PackedMatrix& w, const Activations& x,
 LUTRA_API Status MatMulGroupedPieces(const GroupedProduct& product, std::size_t threads, std::size_t* count);
 LUTRA_API Status MatMulGroupedPiece(const GroupedProduct& product, std::size_t i, std::size_t count, void* scratch,
                                     std::size_t bytes);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

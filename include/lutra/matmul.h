@@ -16,6 +16,8 @@ inline namespace LUTRA_ABI_NAMESPACE {
 // The functions of this header, of activations.h, quantize.h and reference.h compute in the standard floating-point
 // mode, whatever mode their threads are in (rounding, FTZ, DAZ, traps), and leave that mode as it is.
 
+namespace functions {
+
 // Multiplies prepared x[N x K] with w[M x K] and writes y[N x M], over context.executor. x must fit w
 // (Activations::Fits), y.n must be x.n() and y.m must be w.m(). y must not overlap w or x. Never allocates.
 // Thread-safe: only reads w and x. Fails, with y unchanged, on activations that do not fit, other shapes, null data of
@@ -46,6 +48,8 @@ LUTRA_API Status MatMulPieces(const PackedMatrix& w, const Activations& x, std::
 // Threads may compute different pieces at the same time. Never allocates. Fails as MatMul does, and if i >= count.
 LUTRA_API Status MatMulPiece(const PackedMatrix& w, const Activations& x, const OutputView& y, std::size_t i,
                              std::size_t count);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

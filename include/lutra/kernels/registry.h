@@ -152,8 +152,9 @@ constexpr std::size_t HadamardStride(std::size_t k) {
   return (k + kMaxHadamardPiece - 1) / kMaxHadamardPiece * kMaxHadamardPiece;
 }
 
-// Arguments of a prepare function: a row group of at most kNR rows of x. The function returns false if a value of x is
-// not finite, unless it propagates such values: then they make the scale of their K-block NaN.
+// Arguments of a prepare function: the K-blocks [first_block, end_block) of a row group of at most kNR rows of x. The
+// function returns false if a value of x is not finite, unless it propagates such values: then they make the scale of
+// their K-block NaN.
 struct PrepareArgs {
   const void* x;
   std::size_t x_stride;  // bytes
@@ -167,8 +168,9 @@ struct PrepareArgs {
   bool propagate;      // values that are not finite
   float* transformed;  // for a Hadamard transform: kNR rows of HadamardStride(K) floats, aligned to 64 bytes
   const Geometry* geometry;
-  std::uint8_t* prepared;
-  BlockScale* block_scales;
+  std::size_t first_block, end_block;
+  std::uint8_t* prepared;    // of K-block first_block
+  BlockScale* block_scales;  // of K-block first_block
 };
 using PrepareFunction = bool (*)(const PrepareArgs& args);
 

@@ -53,8 +53,8 @@ bool PrepareRowGroup(const PrepareArgs& a) {
   std::uint8_t* tables = a.prepared;
   BlockScale* scales = a.block_scales;
   bool good = true;
-  for (std::size_t first = 0; first < g.blocks && good;) {
-    const std::size_t end = HWY_MIN(g.blocks, first + kNR / a.rows);
+  for (std::size_t first = a.first_block; first < a.end_block && good;) {
+    const std::size_t end = HWY_MIN(a.end_block, first + kNR / a.rows);
     BlockOfX* block = blocks;
     for (std::size_t b = first, i = 0; b < end; ++b) {
       for (std::size_t n = 0; n < a.rows; ++n, ++i, ++block) {

@@ -11,6 +11,8 @@
 //   prepare_hadamard/<int1|int4|ternary>/K:4096/N:<n>/target:<name>
 //                                       x transformed by PrepareHadamard in blocks of 1024, or by plain loops before
 //                                       Prepare
+//   grouped/<int4|ternary>/experts:<top>_of_<experts>/M:<m>/K:<k>/N:<n>[/gated|/sums]/threads:2/target:<name>
+//                                       n tokens times the experts of each, or one dense product (grouped.h)
 //   pack/<type of GGUF>/M:4096/K:4096/target:<name>                              PackPanels from blocks, one thread
 //   rows/<type of GGUF>/M:4096/K:4096/target:<name>                              DequantizeRows, 64 random rows
 //   dispatch/<thread_pool|openmp|tbb>/threads:2                                  what an executor adds to 8 tasks
@@ -35,6 +37,7 @@
 #include <vector>
 
 #include "bodies.h"
+#include "grouped.h"
 #include "lutra/executors/openmp.h"
 #include "lutra/executors/tbb.h"
 #include "lutra/executors/thread_pool.h"
@@ -117,6 +120,32 @@ void RegisterPrepare(Target target) {
   }
 }
 
+void RegisterGrouped(Target target) {
+  struct Layer {
+    std::size_t experts, top, m, k;
+  };
+  struct Kind {
+    GroupedKind kind;
+    const char* name;
+  };
+  for (const Format format : {Format::kInt4, Format::kTernary}) {
+    for (const Layer& layer : {Layer{128, 8, 768, 2048}, Layer{8, 2, 14336, 4096}}) {
+      for (const std::size_t tokens : {std::size_t{1}, std::size_t{4}, std::size_t{32}, std::size_t{512}}) {
+        for (const Kind& kind :
+             {Kind{GroupedKind::kPlain, ""}, Kind{GroupedKind::kGated, "/gated"}, Kind{GroupedKind::kSums, "/sums"}}) {
+          GroupedCase c{format, target, layer.experts, layer.top, layer.m, layer.k, tokens, 2, kind.kind};
+          if (kind.kind == GroupedKind::kSums) std::swap(c.m, c.k);
+          const std::string name = std::string("grouped/") + Name(format) + "/experts:" + std::to_string(c.top) +
+                                   "_of_" + std::to_string(c.experts) + "/M:" + std::to_string(c.m) +
+                                   "/K:" + std::to_string(c.k) + "/N:" + std::to_string(tokens) + kind.name +
+                                   "/threads:2/target:" + TargetName(target);
+          benchmark::RegisterBenchmark(name.c_str(), BenchmarkGrouped, c);
+        }
+      }
+    }
+  }
+}
+
 void RegisterTarget(Target target) {
   for (const FormatInfo& f : kFormats) {
     const auto of = [&](std::size_t n, Residence residence) { return Case{f.format, target, n, residence}; };
@@ -168,6 +197,7 @@ void RegisterTarget(Target target) {
     benchmark::RegisterBenchmark(("rows/" + what).c_str(), BenchmarkRows, target, type.id);
   }
   RegisterPrepare(target);
+  RegisterGrouped(target);
 }
 
 void RegisterDispatch() {

@@ -134,6 +134,14 @@ struct Scratch {
   static std::size_t Bytes(const PackedMatrix& w, const internal::Operands& operands) {
     return kTileFloats * sizeof(float) + GatheredBytes(operands, MostBlockRows(w, operands));
   }
+  static Status Validate(const GroupedProduct& p, const internal::Operands& operands, const void* scratch,
+                         std::size_t bytes) {
+    if (scratch != nullptr && reinterpret_cast<std::uintptr_t>(scratch) % Buffer::kAlignment == 0 &&
+        bytes >= Bytes(p.w[0], operands)) {
+      return {};
+    }
+    return Status::Invalid("scratch", "is null, not aligned to 64 bytes, or smaller than GroupedScratchSize");
+  }
 };
 
 // Multiplies blocks of entries, for the columns [m_begin, m_end) of y.
@@ -244,13 +252,18 @@ class Columns {
 
 // --- The split
 
-// A piece is a range of columns of one block; of all blocks where products are added up, as only one piece may write a
-// row of y.
+// Where products are added up, a piece gathers the rows of all blocks. (8 of 128 experts, 2048 x 768, on two threads of
+// Zen 5: 0.77 times the speed of a dense product with four pieces per thread.)
+constexpr std::size_t kPiecesPerThreadOfSums = 2;
+
+// A piece is a range of columns of one block; of all blocks where products are added up, as only one piece may write an
+// element of y.
 class Split {
  public:
   static Split ForThreads(const GroupedProduct& p, const internal::Operands& operands, std::size_t threads) {
     const std::size_t useful = internal::UsefulThreads(threads, p.y.m, p.rows.size);
-    return {p, operands, internal::PiecesFor(useful), useful};
+    const std::size_t each = p.weights != nullptr ? kPiecesPerThreadOfSums : internal::kPiecesPerThread;
+    return {p, operands, internal::PiecesFor(useful, each), useful};
   }
   static Split Into(const GroupedProduct& p, const internal::Operands& operands, std::size_t count) {
     return {p, operands, count, count};
@@ -287,9 +300,9 @@ class Split {
 
 // The work of a call: as many tasks as threads, and each has scratch memory. It takes pieces until none is left.
 struct Work {
-  const Split& split;
-  std::uint8_t* scratch;
-  std::size_t bytes;  // of each task
+  const Split split;
+  std::uint8_t* const scratch;
+  const std::size_t bytes;  // of each task: a multiple of 64
   std::atomic<std::size_t> next{0};
 
   void Run(std::size_t task) {
@@ -298,6 +311,22 @@ struct Work {
     }
   }
 };
+
+Split SplitFor(const GroupedProduct& p, const internal::Operands& operands, Executor* executor) {
+  return Split::ForThreads(p, operands, executor != nullptr ? executor->Concurrency() : 1);  // which may be any number
+}
+
+// The threads that have work.
+std::size_t TasksFor(const GroupedProduct& p, const internal::Operands& operands, Executor* executor) {
+  const std::size_t threads = executor != nullptr ? executor->Concurrency() : 1;
+  return std::clamp<std::size_t>(threads, 1, std::max<std::size_t>(1, SplitFor(p, operands, executor).count()));
+}
+
+void MultiplyAll(const GroupedProduct& p, const internal::Operands& operands, Executor* executor, std::size_t tasks,
+                 void* scratch) {
+  Work work{SplitFor(p, operands, executor), static_cast<std::uint8_t*>(scratch), Scratch::Bytes(p.w[0], operands)};
+  internal::RunTasks<Work>(executor, tasks, work, [](Work& w, std::size_t task) { w.Run(task); });
+}
 
 }  // namespace
 
@@ -322,10 +351,7 @@ Status functions::MatMulGroupedPiece(const GroupedProduct& p, std::size_t i, std
   if (i >= count) return Status::Invalid("i", "is not below the number of pieces");
   if (IsEmpty(p)) return {};
   const internal::Operands operands(p.w[0], *p.x);
-  if (scratch == nullptr || reinterpret_cast<std::uintptr_t>(scratch) % Buffer::kAlignment != 0 ||
-      bytes < Scratch::Bytes(p.w[0], operands)) {
-    return Status::Invalid("scratch", "is null, not aligned to 64 bytes, or smaller than GroupedScratchSize");
-  }
+  LUTRA_RETURN_IF_ERROR(Scratch::Validate(p, operands, scratch, bytes));
   const Split split = Split::Into(p, operands, count);
   Status status;
   internal::ForPartsOf(i, count, split.count(), [&](std::size_t piece) {
@@ -343,15 +369,21 @@ Status functions::MatMulGrouped(const GroupedProduct& p, Context& context) {
   LUTRA_RETURN_IF_ERROR(ValidateAll(p));
   if (IsEmpty(p)) return {};
   const internal::Operands operands(p.w[0], *p.x);
-  const std::size_t threads = context.executor != nullptr ? context.executor->Concurrency() : 1;  // any number
-  const Split split = Split::ForThreads(p, operands, threads);
-  const std::size_t bytes = internal::RoundUp(Scratch::Bytes(p.w[0], operands), Buffer::kAlignment);
-  const std::size_t tasks = std::clamp<std::size_t>(threads, 1, std::max<std::size_t>(1, split.count()));
+  const std::size_t bytes = Scratch::Bytes(p.w[0], operands), tasks = TasksFor(p, operands, context.executor);
   if (internal::Overflows(tasks, bytes) || !context.grouped.Reserve(tasks * bytes)) {
     return Status::OutOfMemory("context.grouped");
   }
-  Work work{split, context.grouped.data(), bytes};
-  internal::RunTasks<Work>(context.executor, tasks, work, [](Work& w, std::size_t task) { w.Run(task); });
+  MultiplyAll(p, operands, context.executor, tasks, context.grouped.data());
+  return {};
+}
+
+Status functions::MatMulGrouped(const GroupedProduct& p, Executor* executor, void* scratch, std::size_t bytes) {
+  LUTRA_RETURN_IF_ERROR(ValidateAll(p));
+  if (IsEmpty(p)) return {};
+  const internal::Operands operands(p.w[0], *p.x);
+  LUTRA_RETURN_IF_ERROR(Scratch::Validate(p, operands, scratch, bytes));
+  const std::size_t tasks = std::min(TasksFor(p, operands, executor), bytes / Scratch::Bytes(p.w[0], operands));
+  MultiplyAll(p, operands, executor, tasks, scratch);
   return {};
 }
 

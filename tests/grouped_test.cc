@@ -12,6 +12,7 @@
 
 #include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
+#include "support/allocator.h"
 #include "support/experts.h"
 #include "support/faults.h"
 #include "support/problem.h"
@@ -314,6 +315,32 @@ TEST(GroupedProducts, OfNothing) {
   p.y.n = 0;
   p.rows.size = 0;
   EXPECT_TRUE(Ok(MatMulGrouped(p, context)));
+}
+
+// The second call of the same size allocates nothing; a call that gets no memory changes nothing.
+TEST(GroupedProducts, AllocateOnce) {
+  const Case c = SmallCase(70, 3, 200);
+  const Experts w(c, 2, 3);
+  const std::int32_t offsets[] = {0, 2, 3};
+  GroupedProduct p;
+  p.w = p.gate = w.list();
+  p.x = &w.x;
+  p.rows = {offsets, 3, nullptr, nullptr};
+  Output y(3, c.m, 2, DataType::kF32);
+  p.y = y.view();
+  Context context;
+  Allocator& allocator = TheAllocator();
+  if (allocator.calls == 0) return;  // a shared library has its own allocator
+  allocator.refused = 0;
+  allocator.calls = 0;
+  EXPECT_EQ(MatMulGrouped(p, context).code(), StatusCode::kOutOfMemory);
+  allocator.refused = Allocator::kNever;
+  EXPECT_TRUE(y.Untouched());
+  EXPECT_TRUE(Ok(MatMulGrouped(p, context)));
+  allocator.calls = 0;
+  EXPECT_TRUE(Ok(MatMulGrouped(p, context)));
+  EXPECT_EQ(allocator.calls, 0u);
+  EXPECT_TRUE(SameBits(y.Floats(), Loop(p, std::vector<float>(3 * c.m)), c.m));
 }
 
 TEST(RoutingOfPairs, SortsByExpert) {

@@ -95,8 +95,8 @@ struct GroupedProduct {
   GatedUnit unit = kSwiGlu;
   const Activations* x = nullptr;
   RowLists rows = {};  // offsets of w.size() matrices
-  const float* weights =
-      nullptr;  // [rows of x] or null. If there are weights, y is kF32, and rows without entries are 0
+  // [rows of x], or null: products are not added up. If there are weights, y is kF32, and rows without entries are 0.
+  const float* weights = nullptr;
   OutputView y = {};
 };
 
@@ -109,6 +109,9 @@ namespace functions {
 //     ("rows.x_rows", "rows.y_rows");
 //   - with weights on a type of y other than kF32 ("y.type").
 LUTRA_API Status MatMulGrouped(const GroupedProduct& product, Context& context);
+// The same over `executor` (null: serial), with scratch memory of the caller's, aligned to 64 bytes, instead of an
+// allocation: GroupedScratchSize for each thread that shall work. Fails, too, if it is null or not enough for one.
+LUTRA_API Status MatMulGrouped(const GroupedProduct& product, Executor* executor, void* scratch, std::size_t bytes);
 
 // The same in pieces, for engines that have threads of their own, as MatMulPieces and MatMulPiece (matmul.h). Every
 // thread needs scratch memory, aligned to 64 bytes: GroupedScratchSize says how much at least, for any rows of x and

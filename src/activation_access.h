@@ -8,6 +8,15 @@
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 
+inline internal::QparamScheme SchemeOf(const PackedMatrix& w) {
+  return internal::SchemeOf(w.scale_type(), w.zero_kind(), w.zero_type(), w.has_table_choices());
+}
+// Geometry::joint_ratio. Integers of 16 bits have no joint K-blocks.
+inline int JointRatioOf(const PackedMatrix& w, ActivationKind kind, Precision precision) {
+  if (kind != ActivationKind::kIntegers || precision != Precision::kInt8) return 0;
+  return internal::JointRatio(Describe(w.format()), SchemeOf(w), w.group());
+}
+
 struct ActivationAccess {
   static internal::ActivationKey KeyFor(const PackedMatrix& w, ActivationKind kind, Precision precision) {
     const FormatInfo& f = Describe(w.format());
@@ -15,8 +24,9 @@ struct ActivationAccess {
     internal::ActivationKey key;
     key.scope = static_cast<int>(tables ? w.target()->info.layout.scope : internal::Scope::kBlock);
     key.k = w.k();
-    key.block = BlockSize(f, w.group());
-    key.cut = CutSize(f, w.group());
+    key.joint_ratio = JointRatioOf(w, kind, precision);
+    key.block = key.joint_ratio != 0 ? internal::kJointWeights : BlockSize(f, w.group());
+    key.cut = key.joint_ratio != 0 ? internal::kJointWeights : CutSize(f, w.group());
     key.kind = kind;
     key.precision = precision;
     key.order_checksum = PackedAccess::Fields(w).order_checksum;
@@ -37,12 +47,13 @@ struct ActivationAccess {
                         Activations* activations);
 };
 
-inline internal::Geometry GeometryOf(const PackedMatrix& w, ActivationKind kind) {
-  return {Describe(w.format()), Describe(kind), w.k(), w.group(),
-          internal::SchemeOf(w.scale_type(), w.zero_kind(), w.zero_type(), w.has_table_choices())};
+inline internal::Geometry GeometryOf(const PackedMatrix& w, ActivationKind kind, Precision precision) {
+  return {Describe(w.format()), Describe(kind), w.k(), w.group(), SchemeOf(w), JointRatioOf(w, kind, precision)};
 }
-// The geometry of packed weights, where the activation kind does not matter.
-inline internal::Geometry GeometryOf(const PackedMatrix& w) { return GeometryOf(w, MethodOf(w.format()).kind); }
+// The geometry of packed weights, where x does not matter.
+inline internal::Geometry GeometryOf(const PackedMatrix& w) {
+  return {Describe(w.format()), MethodOf(w.format()).activations(), w.k(), w.group(), SchemeOf(w)};
+}
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

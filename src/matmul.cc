@@ -72,7 +72,7 @@ struct Problem {
       : w(w_),
         y(y_),
         plan(plan_),
-        geometry(GeometryOf(w_, activations.kind())),
+        geometry(GeometryOf(w_, activations.kind(), activations.precision())),
         x(ActivationAccess::View(activations, geometry)),
         kernel(w_.target()->method(w_.format(), activations.kind(), activations.precision(), w_.has_table_choices())),
         interleaved(internal::InterleavedPanels(w_.target()->info.layout, Describe(w_.format()).stored())),
@@ -116,7 +116,7 @@ void MultiplyTokenBlock(const Problem& p, std::size_t n, std::size_t m_begin, st
   internal::TileArgs args = {};
   args.kernel = &p.kernel;
   args.geometry = &p.geometry;
-  args.x = {p.x.data + n * p.x.row_bytes, p.x.row_bytes, p.x.scales + n * p.geometry.blocks};
+  args.x = {p.x.data + n * p.x.row_bytes, p.x.row_bytes, p.x.scales + n * p.geometry.x_blocks};
   args.rows = rows;
   args.unpack = p.unpack;
   args.prefetch = p.plan.prefetch;

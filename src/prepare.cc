@@ -31,7 +31,7 @@ struct Work {
     rows.rows = std::min(kNR, rows.rows - begin);
     if (rows.scales != nullptr) rows.scales += begin * rows.scale_stride;
     rows.prepared += begin * row_bytes;
-    rows.block_scales += begin * rows.geometry->blocks;
+    rows.block_scales += begin * rows.geometry->x_blocks;
     rows.transformed = transformed;
     if (!prepare(rows)) finite.store(false, std::memory_order_relaxed);
   }
@@ -74,10 +74,10 @@ struct Sizes {
   std::size_t data, scales;
 };
 Status SizesOf(const internal::Geometry& geometry, std::size_t row_bytes, std::size_t n, Sizes* sizes) {
-  if (internal::Overflows(n, row_bytes) || internal::Overflows(n, geometry.blocks, sizeof(internal::BlockScale))) {
+  if (internal::Overflows(n, row_bytes) || internal::Overflows(n, geometry.x_blocks, sizeof(internal::BlockScale))) {
     return Status::Invalid("n", "is too large: N * K overflows");
   }
-  *sizes = {n * row_bytes, n * geometry.blocks * sizeof(internal::BlockScale)};
+  *sizes = {n * row_bytes, n * geometry.x_blocks * sizeof(internal::BlockScale)};
   return {};
 }
 
@@ -94,7 +94,7 @@ Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transf
   if (transform.norm != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(*transform.norm));
   if (transform.hadamard != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateHadamard(*transform.hadamard, x.k));
 
-  const internal::Geometry geometry = GeometryOf(w, kind);
+  const internal::Geometry geometry = GeometryOf(w, kind, precision);
   const std::size_t row_bytes = RowBytes(Describe(kind), geometry, precision);
   Sizes sizes = {};
   if (!SizesOf(geometry, row_bytes, x.n, &sizes).ok() || !activations->data_.Reserve(sizes.data) ||
@@ -156,7 +156,7 @@ Status PreparedSize(const PackedMatrix& w, std::size_t n, const PrepareOptions& 
   if (options.precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
   if (options.choice > Choice::kFastest) return Status::Invalid("choice", "is not a Choice");
   const ActivationKind kind = KindFor(w, n, options.choice);
-  const internal::Geometry geometry = GeometryOf(w, kind);
+  const internal::Geometry geometry = GeometryOf(w, kind, options.precision);
   Sizes sizes = {};
   LUTRA_RETURN_IF_ERROR(
       SizesOf(geometry, ActivationAccess::RowBytes(Describe(kind), geometry, options.precision), n, &sizes));

@@ -119,6 +119,12 @@ HWY_NOINLINE void MultiplyPanels(const MicroArgs& args) {
   } while (Kernel::kMaxPanels > 1 && ++panel < args.panel_count);
 }
 
+// The same for joint K-blocks of one panel.
+template <class Kernel, int kRows>
+HWY_NOINLINE void MultiplyJoint(const MicroArgs& args) {
+  Kernel::template RunJoint<kRows>(args);
+}
+
 template <class Kernel, int kRows>
 constexpr MicroFunction FunctionFor() {
   if constexpr (kRows <= Kernel::kMaxRows) return &MultiplyPanels<Kernel, kRows>;
@@ -133,11 +139,25 @@ constexpr MicroKernel MicroKernelOf() {
           {FunctionFor<Kernel, 1>(), FunctionFor<Kernel, 2>(), FunctionFor<Kernel, 3>(), FunctionFor<Kernel, 4>()}};
 }
 
+template <class Kernel, int kRows>
+constexpr MicroFunction JointFunctionFor() {
+  if constexpr (kRows <= Kernel::kMaxRows) return &MultiplyJoint<Kernel, kRows>;
+  return nullptr;
+}
+template <class Kernel>
+constexpr MicroKernel JointKernelOf() {
+  return {Kernel::kMaxRows,
+          1,
+          Kernel::kMaxRows,
+          {JointFunctionFor<Kernel, 1>(), JointFunctionFor<Kernel, 2>(), JointFunctionFor<Kernel, 3>(),
+           JointFunctionFor<Kernel, 4>()}};
+}
+
 // The start of the sums of row n of x. (A method that always starts from 0 does not load `total`: int1 is 1.05 times as
 // fast.)
 template <class Sums>
 HWY_INLINE std::int32_t Start(const KBlock& b, int n) {
-  const std::int32_t start = Sums::kStarts ? b.start * b.scales[n].total : 0;
+  const std::int32_t start = Sums::kStarts ? b.start * b.scales[n].runs.total : 0;
   return Sums::kMagicSums ? kMagicBits + start : start;
 }
 
@@ -179,7 +199,7 @@ template <class Sums>
 HWY_INLINE VF InUnits(V32 sum, const BlockScale& units) {
   const DF df;
   if constexpr (Sums::kMagicSums) {
-    return Fma(hn::BitCast(df, sum), hn::Set(df, units.scale), hn::Set(df, units.offset));
+    return Fma(hn::BitCast(df, sum), hn::Set(df, units.scale), hn::Set(df, units.runs.offset));
   } else {
     return hn::Mul(hn::ConvertTo(df, sum), hn::Set(df, units.scale));
   }

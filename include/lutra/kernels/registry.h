@@ -22,16 +22,30 @@ inline constexpr std::size_t kNR = 4;
 inline constexpr int kMaxRatio = 31;
 static_assert(kMaxRatio * 8 <= 255);
 
-// The scale of a K-block of one row of x: scale * (integer sum) is the float sum.
-struct alignas(64) BlockScale {
-  float scale;
-  float sum;           // the sum of x over the K-block, for zero points
-  std::int32_t total;  // the same sum in units of scale
+// What follows a K-block's scale.
+struct RunScales {
+  std::int32_t total;  // BlockScale::sum in units of the scale
   float offset;        // for sums that start from kMagicBits: -kMagic * scale, which is exact
   // Of each scale run the ratio r (1 to kMaxRatio) in four bytes: r * scale is the step of its tables.
   std::uint32_t quad[kMaxRunsPerBlock];
   std::uint32_t pair[kMaxRunsPerBlock / 2];  // the ratios of runs 2i and 2i + 1 in 16 bits each
 };
+// What follows the scale of joint K-blocks (layout/joint.h).
+struct JointRuns {
+  std::int32_t ratio[kJointRuns];             // of each scale run, twice in 16 bits
+  std::int16_t sums[kJointRuns];              // of each scale run: ratio * (sum of the integers) / 4, rounded
+  std::int16_t chunk_sums[kJointChunks][2];   // of each chunk: the integers at 0 and 1 of its quads, those at 2 and 3
+};
+// The scale of a K-block, or of joint K-blocks, of one row of x: scale * (integer sum) is the float sum.
+struct alignas(64) BlockScale {
+  float scale;
+  float sum;  // the sum of x over the K-block, for zero points; joint K-blocks: the scale of JointRuns::sums
+  union {
+    RunScales runs;
+    JointRuns joint;
+  };
+};
+static_assert(sizeof(BlockScale) == 64);
 
 // Prepared rows of x, as tables or integers. Row groups of kNR rows (fewer in the last) follow each other. A row group
 // is laid out as a micro-kernel reads it:
@@ -58,6 +72,8 @@ struct MicroArgs {
   const float* qparams;
   std::size_t qparams_stride;  // from a K-block to the next
   std::size_t center;          // where centers begin in a panel's qparams; 0 if there are none
+  // Joint K-blocks: the qparams above are words of integers (qparams-inl.h), and these are the super-group's.
+  const float* super_group;
   // x
   const std::uint8_t* x;
   std::size_t x_stride;               // from a chunk to the next
@@ -93,6 +109,13 @@ using UnpackFunction = void (*)(const MicroArgs& args, std::size_t panels, std::
 // Bytes of an unpacked K-block of one panel.
 using UnpackedBytesFunction = std::size_t (*)(std::size_t half_chunks, std::size_t x_chunks);
 
+// The kernels for joint K-blocks.
+struct JointKernels {
+  MicroKernel packed, unpacked;
+  std::size_t run_chunks, run_chunks_with_offsets;  // chunks of a group whose products fit 16-bit sums
+  std::uint32_t scale_mask;                         // of the words of scales (qparams-inl.h)
+};
+
 // How a format is multiplied with an activation kind and precision.
 struct MethodKernel {
   MethodInfo method;
@@ -105,6 +128,7 @@ struct MethodKernel {
   std::int32_t bias;           // kernels multiply L(q) + bias for a code q
   std::size_t run_chunks;      // MicroArgs
   const std::uint8_t* values;  // MicroArgs; null, too, if the matrix has its own
+  JointKernels joint = {};     // for integers under kInt8
 };
 
 // What kernels multiply for the codes of a matrix that has its own values: [table][code] L(q) + MethodKernel::bias.

@@ -30,7 +30,7 @@ HWY_INLINE void MultiplyRows(const TileArgs& a, const MicroKernel& micro, MicroA
     args.scale_stride = rows;
     args.x_stride = rows * chunk_bytes;
     args.x = a.x.data + row * a.x.row_bytes + g.x_chunks_before(block) * limbs * args.x_stride;
-    args.scales = a.x.scales + row * g.blocks + block * rows;
+    args.scales = a.x.scales + row * g.x_blocks + block / g.joint * rows;
     args.tile = a.tile + row * kPanelRows;
     for (std::size_t left = rows, taken; left != 0; left -= taken) {
       taken = HWY_MIN(left, most);
@@ -93,10 +93,14 @@ class PanelReader {
                  a.prefetch,
                  a.kernel->method.gain(),
                  a.kernel->method.center(),
-                 a.kernel->method.gain() * a.matrix_scale},
+                 a.kernel->method.gain() * a.matrix_scale,
+                 a.kernel->joint.scale_mask,
+                 g_.joint_ratio != 0 && g_.block == 64},
         choice_(g_.scheme.table_choice()),
-        load_groups_(LoaderOf(g_.scheme.fields[0].type)),
-        most_(HWY_MAX(g_.blocks_per_batch, HWY_MIN(kMaxBlocksPerBatch, BlocksAtOnce(unpacked_stride)))),
+        load_groups_(LoaderOf(g_.scheme.fields[0].type, g_.joint != 1)),
+        most_(g_.joint != 1
+                  ? g_.joint
+                  : HWY_MAX(g_.blocks_per_batch, HWY_MIN(kMaxBlocksPerBatch, BlocksAtOnce(unpacked_stride)))),
         next_(a.panels) {}
 
   // Sets the arguments of the batch from K-block `block` on, with packed codes.
@@ -196,6 +200,14 @@ HWY_INLINE void UnpackBatch(const TileArgs& a, std::size_t stride, std::uint8_t*
   }
 }
 
+// The arguments and micro-kernels that joint K-blocks have instead.
+HWY_INLINE const MicroKernel& SetJoint(const TileArgs& a, const QparamFloats& floats, MicroArgs& args) {
+  const JointKernels& joint = a.kernel->joint;
+  args.run_chunks = args.center != 0 ? joint.run_chunks_with_offsets : joint.run_chunks;
+  args.super_group = floats.super_group;
+  return a.unpack ? joint.unpacked : joint.packed;
+}
+
 // TargetKernels::tile.
 inline void Tile(const TileArgs& a) {
   const Geometry& g = *a.geometry;
@@ -211,6 +223,7 @@ inline void Tile(const TileArgs& a) {
   args.prefetch = a.prefetch;
   args.panel_count = a.panel_count;
   QparamFloats floats;
+  const MicroKernel& micro = g.joint != 1 ? SetJoint(a, floats, args) : a.unpack ? kernel.unpacked : kernel.packed;
   const std::size_t stride =
       a.unpack ? a.panel_count * kernel.unpacked_bytes(g.whole.half_chunks, g.whole.x_chunks) : std::size_t{1};
   PanelReader reader(a, stride, floats);
@@ -226,7 +239,7 @@ inline void Tile(const TileArgs& a) {
       args.interleaved = a.panel_count;
       args.first = 0;
     }
-    MultiplyRows(a, a.unpack ? kernel.unpacked : kernel.packed, args, block);
+    MultiplyRows(a, micro, args, block);
   }
 }
 

@@ -26,9 +26,14 @@ HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockSc
     total = BuildTables<Traits>(block, to);
   } else {
     total = BuildIntegers<Traits>(block, to);
+    if (block.joint) {
+      SetJointRuns(block, to, out.joint);
+      out.sum = out.scale * (1 << kJointSumShift);
+      return;
+    }
   }
   constexpr int kEach = Traits::kRatios ? kFine : 1;  // integers in a unit of the scale
-  out.total = (total + kEach / 2) >> (Traits::kRatios ? Traits::kShift : 0);
+  out.runs.total = (total + kEach / 2) >> (Traits::kRatios ? Traits::kShift : 0);
   const float sum = static_cast<float>(total) * (1.0f / kEach) * out.scale;
   out.sum = HWY_MIN(HWY_MAX(sum, -kFloatMax), kFloatMax);
 }
@@ -53,8 +58,8 @@ bool PrepareRowGroup(const PrepareArgs& a) {
   std::uint8_t* tables = a.prepared;
   BlockScale* scales = a.block_scales;
   bool finite = true;
-  for (std::size_t first = 0; first < g.blocks && finite;) {
-    const std::size_t end = HWY_MIN(g.blocks, first + kNR / a.rows);
+  for (std::size_t first = 0; first < g.x_blocks && finite;) {
+    const std::size_t end = HWY_MIN(g.x_blocks, first + kNR / a.rows);
     BlockOfX* block = blocks;
     for (std::size_t b = first, i = 0; b < end; ++b) {
       for (std::size_t n = 0; n < a.rows; ++n, ++i, ++block) {
@@ -64,7 +69,7 @@ bool PrepareRowGroup(const PrepareArgs& a) {
     }
     block = blocks;
     for (; first < end && finite; ++first) {
-      const std::size_t chunks = g.extent(first).x_chunks, stride = a.rows * kBytes;
+      const std::size_t chunks = g.x_chunks_in(first), stride = a.rows * kBytes;
       for (std::size_t n = 0; n < a.rows; ++n, ++block) {
         BuildBlock<Traits>(*block, {tables + n * kBytes, stride, chunks}, *scales++);
       }

@@ -6,6 +6,8 @@
 #define LUTRA_KERNELS_PREPARE_INTEGERS_INL_H_
 #endif
 
+#include <cstring>
+
 #include "lutra/kernels/prepare/traits-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -14,16 +16,17 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-// Rounds a K-block of quads to integers, in one limb or in two. Returns the sum of the integers.
+// Rounds a K-block of quads to integers, in one limb or in two; joint K-blocks in one. Returns the sum of the integers.
 template <class Traits>
 HWY_INLINE std::int32_t BuildIntegers(const BlockOfX& block, const Destination& out) {
   const DF df;
   const D32 d32;
   const hn::Rebind<std::int8_t, DF> d8;
   constexpr int kShift = Traits::kShift;
-  const VF inverse = hn::Set(df, block.inverse[0]);
+  constexpr std::size_t kRunFloats = kChunksPerRun * kChunkFloats;
   V32 total = hn::Zero(d32);
   for (std::size_t i = 0; i < out.chunks * kChunkFloats; i += kLanesF) {
+    const VF inverse = hn::Set(df, block.inverse[block.joint ? i / kRunFloats : 0]);
     const V32 q = hn::Sub(RoundSmall(hn::LoadU(df, block.quads + i), inverse), hn::Set(d32, kMagicBits));
     total = hn::Add(total, q);
     auto* to = reinterpret_cast<std::int8_t*>(out.to + i / kChunkFloats * out.stride + i % kChunkFloats);
@@ -36,6 +39,32 @@ HWY_INLINE std::int32_t BuildIntegers(const BlockOfX& block, const Destination& 
     }
   }
   return hn::ReduceSum(d32, total);
+}
+
+// Sets the sums of joint K-blocks, whose integers BuildIntegers wrote, and their ratios.
+HWY_INLINE void SetJointRuns(const BlockOfX& block, const Destination& in, JointRuns& out) {
+  const hn::FixedTag<std::int8_t, 16> d8;
+  const hn::Repartition<std::uint8_t, decltype(d8)> du8;
+  const hn::Repartition<std::int16_t, decltype(d8)> d16;
+  const hn::Repartition<std::int32_t, decltype(d8)> d32;
+  std::memset(&out, 0, sizeof(out));
+  for (std::size_t chunk = 0; chunk < in.chunks; ++chunk) {
+    const auto x = hn::Load(d8, reinterpret_cast<const std::int8_t*>(in.to + chunk * in.stride));
+    auto sums = hn::SatWidenMulPairwiseAdd(d16, hn::Set(du8, 1), x);
+    sums = hn::Add(sums, hn::BitCast(d16, hn::Shuffle2301(hn::BitCast(d32, sums))));
+    sums = hn::Add(sums, hn::BitCast(d16, hn::Shuffle1032(hn::BitCast(d32, sums))));
+    const std::int32_t pair = hn::GetLane(hn::BitCast(d32, sums));
+    std::memcpy(out.chunk_sums[chunk], &pair, sizeof(pair));
+  }
+  for (std::size_t run = 0; run < kJointRuns; ++run) {
+    out.ratio[run] = block.ratio[run];
+    int sum = 0;
+    for (std::size_t chunk = run * kChunksPerRun; chunk < (run + 1) * kChunksPerRun; ++chunk) {
+      sum += out.chunk_sums[chunk][0] + out.chunk_sums[chunk][1];
+    }
+    constexpr int kHalf = 1 << (kJointSumShift - 1);
+    out.sums[run] = static_cast<std::int16_t>(((block.ratio[run] & 0xffff) * sum + kHalf) >> kJointSumShift);
+  }
 }
 
 }  // namespace LUTRA_KERNELS_NAMESPACE

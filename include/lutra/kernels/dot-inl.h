@@ -380,6 +380,9 @@ struct UnpackedDotKernel {
     constexpr int kAtOnce = kVectors * kRows > 8 ? 2 : kVectors;
     const std::size_t run_chunks = HWY_MIN(args.run_chunks, args.x_chunks);
     const JointStarts<Dot, kRows> starts(args, run_chunks);
+    // Unpacked codes of all groups follow each other.
+    const std::size_t group_chunks = args.x_chunks, chunks = (args.blocks - 1) * group_chunks + args.last_chunks;
+    const std::size_t x_stride = args.x_stride, qparams_stride = args.qparams_stride;
     for (std::size_t first = 0; first < 4 * kParts; first += kAtOnce) {
       const int row = static_cast<int>(first * kPartRows);
       const auto row_of = [row](int vector) { return row + vector * static_cast<int>(kPartRows); };
@@ -387,22 +390,17 @@ struct UnpackedDotKernel {
       LUTRA_UNROLL
       for (V32& total : totals) total = hn::Zero(D32());
       const std::uint8_t* x = args.x;
-      const std::uint8_t* index = args.index + first * kPartBytes;
+      const std::uint8_t* codes = args.index + first * kPartBytes;
       const float* qparams = args.qparams;
-      std::size_t at = 0;  // chunk
-      for (std::size_t left = args.blocks; left != 0; --left) {
-        const std::uint8_t* codes = index;
-        for (const std::size_t end = at + (left == 1 ? args.last_chunks : args.x_chunks); at < end; at += run_chunks) {
-          typename Dot::Sum run[kAtOnce * kRows];
-          LUTRA_UNROLL
-          for (int i = 0; i < kAtOnce * kRows; ++i) {
-            run[i] = StartJoint<Dot>(starts.Of(static_cast<std::size_t>(i % kRows), at));
-          }
-          AddChunks<kAtOnce, kRows>(args.x_stride, codes, x, HWY_MIN(run_chunks, end - at), run);
-          AddJointRun<Dot, kAtOnce, kRows>(args, run, starts, qparams, at, totals, row_of);
+      for (std::size_t at = 0, group_end = group_chunks; at < chunks; at += run_chunks) {  // chunks
+        typename Dot::Sum run[kAtOnce * kRows];
+        LUTRA_UNROLL
+        for (int i = 0; i < kAtOnce * kRows; ++i) {
+          run[i] = StartJoint<Dot>(starts.Of(static_cast<std::size_t>(i % kRows), at));
         }
-        index += args.index_stride;
-        qparams += args.qparams_stride;
+        AddChunks<kAtOnce, kRows>(x_stride, codes, x, HWY_MIN(run_chunks, chunks - at), run);
+        if (at == group_end) qparams += qparams_stride, group_end += group_chunks;
+        AddJointRun<Dot, kAtOnce, kRows>(args, run, starts, qparams, at, totals, row_of);
       }
       FlushJoint<kAtOnce, kRows>(args, totals, row_of);
     }

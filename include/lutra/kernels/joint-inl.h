@@ -103,30 +103,35 @@ LUTRA_INLINE void AddJointRun(const MicroArgs& a, const typename Dot::Sum (&run)
 template <int kVectors, int kRows, class RowOf>
 LUTRA_INLINE void FlushJoint(const MicroArgs& a, const V32* totals, const RowOf& row_of) {
   const DF df;
-  const D16 d16;
-  const std::size_t words = a.center == 0 ? 0 : ((a.blocks - 1) * a.x_chunks + a.last_chunks + 3) / 4;
-  const std::size_t stride = a.x_chunks >= 4 ? a.qparams_stride : 2 * a.qparams_stride;
+  const float* const super_group = a.super_group;
+  const BlockScale* const scales = a.scales;
+  float* const tile = a.tile;
   LUTRA_UNROLL
   for (int v = 0; v < kVectors; ++v) {
-    const VF scale = hn::Load(df, a.super_group + row_of(v));
+    const VF scale = hn::Load(df, super_group + row_of(v));
     LUTRA_UNROLL
     for (int n = 0; n < kRows; ++n) {
-      float* to = a.tile + n * static_cast<int>(kPanelRows) + row_of(v);
-      const VF sum = hn::Mul(hn::ConvertTo(df, totals[v * kRows + n]), hn::Set(df, a.scales[n].scale));
-      VF tile = Fma(scale, sum, hn::Load(df, to));
-      if (words != 0) {
-        const float* offsets = a.qparams + kPanelRows + row_of(v);
-        V32 products = hn::Zero(D32());
-        for (std::size_t word = 0; word < words; ++word, offsets += stride) {
-          std::int32_t sums;
-          std::memcpy(&sums, a.scales[n].joint.sums + 2 * word, sizeof(sums));
-          products = hn::Add(products, hn::WidenMulPairwiseAdd(D32(), hn::BitCast(d16, hn::Load(df, offsets)),
-                                                               hn::BitCast(d16, hn::Set(D32(), sums))));
-        }
-        const VF sum_of_x = hn::Mul(hn::ConvertTo(df, products), hn::Set(df, a.scales[n].sum));
-        tile = Fma(hn::Load(df, a.super_group + kPanelRows + row_of(v)), sum_of_x, tile);
-      }
-      hn::Store(tile, df, to);
+      float* to = tile + n * static_cast<int>(kPanelRows) + row_of(v);
+      const VF sum = hn::Mul(hn::ConvertTo(df, totals[v * kRows + n]), hn::Set(df, scales[n].scale));
+      hn::Store(Fma(scale, sum, hn::Load(df, to)), df, to);
+    }
+  }
+  if (a.center == 0) return;
+  static_assert(kJointRuns == 4);  // two words of sums
+  const float *const first = a.qparams + kPanelRows, *const second = first + a.offset_stride;
+  LUTRA_UNROLL
+  for (int v = 0; v < kVectors; ++v) {
+    const V16 even = hn::BitCast(D16(), hn::Load(df, first + row_of(v)));
+    const V16 odd = hn::BitCast(D16(), hn::Load(df, second + row_of(v)));
+    const VF scale = hn::Load(df, super_group + kPanelRows + row_of(v));
+    LUTRA_UNROLL
+    for (int n = 0; n < kRows; ++n) {
+      const std::int32_t* sums = scales[n].joint.sums;
+      V32 total = hn::WidenMulPairwiseAdd(D32(), even, hn::BitCast(D16(), hn::Set(D32(), sums[0])));
+      total = hn::Add(total, hn::WidenMulPairwiseAdd(D32(), odd, hn::BitCast(D16(), hn::Set(D32(), sums[1]))));
+      float* to = tile + n * static_cast<int>(kPanelRows) + row_of(v);
+      const VF sum = hn::Mul(hn::ConvertTo(df, total), hn::Set(df, scales[n].sum));
+      hn::Store(Fma(scale, sum, hn::Load(df, to)), df, to);
     }
   }
 }

@@ -6,6 +6,8 @@
 #define LUTRA_KERNELS_QPARAMS_INL_H_
 #endif
 
+#include <cstring>
+
 #include "lutra/kernels/flush-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -157,13 +159,17 @@ HWY_INLINE V32 LoadInteger(const std::uint8_t* from, std::size_t row, [[maybe_un
   }
 }
 
-// LoadGroups for joint K-blocks of one panel; the group at `from` is the first of them.
+// LoadGroups for joint K-blocks of one panel; the group at `from` is the first of them. Words of offsets that are
+// missing are 0.
 template <DataType kType>
 void LoadJointGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t groups, std::size_t, const float*,
                      float* to) {
   const DF df;
   const D32 d32;
-  for (std::size_t i = 0; i < groups; ++i, from += a.stride, to += kMaxInterleavedPanels * kPanelQparams) {
+  constexpr std::size_t kStride = kMaxInterleavedPanels * kPanelQparams;
+  const std::size_t last_word = a.wide ? 1 : 2;  // its group
+  if (groups <= last_word) std::memset(to + last_word * kStride + kPanelRows, 0, kPanelRows * sizeof(float));
+  for (std::size_t i = 0; i < groups; ++i, from += a.stride, to += kStride) {
     for (std::size_t at = 0; at < a.group_bytes; at += 64) PrefetchInTwoSteps(from + at, a.prefetch);
     LUTRA_UNROLL
     for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
@@ -173,7 +179,7 @@ void LoadJointGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t 
     }
     if (a.zero == nullptr) continue;
     const bool second = !a.wide && i % 2 != 0;
-    float* const offsets = to + kPanelRows - (second ? kMaxInterleavedPanels * kPanelQparams : 0);
+    float* const offsets = to + kPanelRows - (second ? kStride : 0);
     for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
       V32 offset = LoadInteger<kType>(from + a.zero->offset, row, a.zero->shift != 0);
       if (a.wide) offset = hn::Or(offset, hn::ShiftLeft<16>(offset));

@@ -33,7 +33,7 @@ struct RunScales {
 // What follows the scale of joint K-blocks (layout/joint.h).
 struct JointRuns {
   std::int32_t ratio[kJointRuns];             // of each scale run, twice in 16 bits
-  std::int16_t sums[kJointRuns];              // of each scale run: ratio * (sum of the integers) / 4, rounded
+  std::int32_t sums[kJointRuns / 2];          // ratio * (sum of the integers) / 4, rounded, of two runs in 16 bits each
   std::int16_t chunk_sums[kJointChunks][2];   // of each chunk: the integers at 0 and 1 of its quads, those at 2 and 3
 };
 // The scale of a K-block, or of joint K-blocks, of one row of x: scale * (integer sum) is the float sum.
@@ -74,6 +74,7 @@ struct MicroArgs {
   std::size_t center;          // where centers begin in a panel's qparams; 0 if there are none
   // Joint K-blocks: the qparams above are words of integers (qparams-inl.h), and these are the super-group's.
   const float* super_group;
+  std::size_t offset_stride;  // from a word of offsets to the next
   // x
   const std::uint8_t* x;
   std::size_t x_stride;               // from a chunk to the next

@@ -95,7 +95,7 @@ class PanelReader {
                  a.kernel->method.center(),
                  a.kernel->method.gain() * a.matrix_scale,
                  a.kernel->joint.scale_mask,
-                 g_.joint_ratio != 0 && g_.block == 64},
+                 g_.block == 2 * kRunWeights},
         choice_(g_.scheme.table_choice()),
         load_groups_(LoaderOf(g_.scheme.fields[0].type, g_.joint != 1)),
         most_(g_.joint != 1
@@ -205,6 +205,7 @@ HWY_INLINE const MicroKernel& SetJoint(const TileArgs& a, const QparamFloats& fl
   const JointKernels& joint = a.kernel->joint;
   args.run_chunks = args.center != 0 ? joint.run_chunks_with_offsets : joint.run_chunks;
   args.super_group = floats.super_group;
+  args.offset_stride = (a.geometry->block < 2 * kRunWeights ? 2 : 1) * kMaxInterleavedPanels * kPanelQparams;
   return a.unpack ? joint.unpacked : joint.packed;
 }
 

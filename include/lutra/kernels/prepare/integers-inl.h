@@ -56,6 +56,7 @@ HWY_INLINE void SetJointRuns(const BlockOfX& block, const Destination& in, Joint
     const std::int32_t pair = hn::GetLane(hn::BitCast(d32, sums));
     std::memcpy(out.chunk_sums[chunk], &pair, sizeof(pair));
   }
+  std::int16_t sums[kJointRuns];
   for (std::size_t run = 0; run < kJointRuns; ++run) {
     out.ratio[run] = block.ratio[run];
     int sum = 0;
@@ -63,8 +64,9 @@ HWY_INLINE void SetJointRuns(const BlockOfX& block, const Destination& in, Joint
       sum += out.chunk_sums[chunk][0] + out.chunk_sums[chunk][1];
     }
     constexpr int kHalf = 1 << (kJointSumShift - 1);
-    out.sums[run] = static_cast<std::int16_t>(((block.ratio[run] & 0xffff) * sum + kHalf) >> kJointSumShift);
+    sums[run] = static_cast<std::int16_t>(((block.ratio[run] & 0xffff) * sum + kHalf) >> kJointSumShift);
   }
+  std::memcpy(out.sums, sums, sizeof(sums));
 }
 
 }  // namespace LUTRA_KERNELS_NAMESPACE

@@ -116,7 +116,7 @@ void MultiplyTokenBlock(const Problem& p, std::size_t n, std::size_t m_begin, st
   internal::TileArgs args = {};
   args.kernel = &p.kernel;
   args.geometry = &p.geometry;
-  args.x = {p.x.data + n * p.x.row_bytes, p.x.row_bytes, p.x.scales + n * p.geometry.x_blocks};
+  args.x = {p.x.data + n * p.x.row_bytes, p.x.row_bytes, p.x.scales + n * p.geometry.x_scales};
   args.rows = rows;
   args.unpack = p.unpack;
   args.prefetch = p.plan.prefetch;

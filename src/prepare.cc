@@ -31,7 +31,7 @@ struct Work {
     rows.rows = std::min(kNR, rows.rows - begin);
     if (rows.scales != nullptr) rows.scales += begin * rows.scale_stride;
     rows.prepared += begin * row_bytes;
-    rows.block_scales += begin * rows.geometry->x_blocks;
+    rows.block_scales += begin * rows.geometry->x_scales;
     rows.transformed = transformed;
     if (!prepare(rows)) finite.store(false, std::memory_order_relaxed);
   }
@@ -74,10 +74,10 @@ struct Sizes {
   std::size_t data, scales;
 };
 Status SizesOf(const internal::Geometry& geometry, std::size_t row_bytes, std::size_t n, Sizes* sizes) {
-  if (internal::Overflows(n, row_bytes) || internal::Overflows(n, geometry.x_blocks, sizeof(internal::BlockScale))) {
+  if (internal::Overflows(n, row_bytes) || internal::Overflows(n, geometry.x_scales, sizeof(internal::BlockScale))) {
     return Status::Invalid("n", "is too large: N * K overflows");
   }
-  *sizes = {n * row_bytes, n * geometry.x_blocks * sizeof(internal::BlockScale)};
+  *sizes = {n * row_bytes, n * geometry.x_scales * sizeof(internal::BlockScale)};
   return {};
 }
 

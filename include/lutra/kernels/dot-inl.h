@@ -233,9 +233,9 @@ struct PackedDotKernel {
   static HWY_INLINE void RunJoint(const MicroArgs& args) {
     const std::size_t run_chunks = HWY_MIN(args.run_chunks, args.x_chunks);
     const JointStarts<Dot, kRows> starts(args, run_chunks);
-    V32 totals[kVectors * kRows];
-    LUTRA_UNROLL
-    for (V32& total : totals) total = hn::Zero(D32());
+    V32 totals[kVectors * kRows], parts[kVectors * kRows];
+    SetZero(totals);
+    SetZero(parts);
     KBlock b(args);
     std::size_t at = 0;  // chunk
     for (std::size_t left = args.blocks; left != 0; --left) {
@@ -243,10 +243,14 @@ struct PackedDotKernel {
       const std::uint8_t* index = b.index;
       for (const std::size_t end = at + (left == 1 ? args.last_chunks : args.x_chunks); at < end;) {
         const std::size_t chunks = HWY_MIN(run_chunks, end - at);
-        AddJointPart<0, kRows>(b, index, chunks, codes, args, starts, at, totals);
+        AddJointPart<0, kRows>(b, index, chunks, codes, starts, at, parts);
         index += chunks * kChunkBytes;
         b.x += chunks * b.x_stride;
         at += chunks;
+      }
+      if (left == 1 || at % kJointRunChunks == 0) {
+        AddJointParts<kVectors, kRows>(args, (at - 1) / kJointRunChunks, parts, totals);
+        SetZero(parts);
       }
       b.index += args.index_stride;
       b.qparams += args.qparams_stride;
@@ -258,11 +262,11 @@ struct PackedDotKernel {
  private:
   static constexpr int RowOf(int vector) { return vector % 4 * 16 + vector / 4 * static_cast<int>(kPartRows); }
 
-  // Adds a run of chunks to the totals: of all rows of W where registers hold their sums, otherwise part by part.
+  // Adds a run of chunks to the parts: of all rows of W where registers hold their sums, otherwise part by part.
   template <int kPart, int kRows>
   static HWY_INLINE void AddJointPart(const KBlock& b, const std::uint8_t* lines, std::size_t chunks,
-                                      const Codes& codes, const MicroArgs& args, const JointStarts<Dot, kRows>& starts,
-                                      std::size_t at, V32* totals) {
+                                      const Codes& codes, const JointStarts<Dot, kRows>& starts, std::size_t at,
+                                      V32* parts) {
     if constexpr (kPart < kParts) {
       typename Dot::Sum run[4 * kRows];
       LUTRA_UNROLL
@@ -273,9 +277,9 @@ struct PackedDotKernel {
         for (std::size_t i = 0; kPart == 0 && i < kChunkBytes; i += 64) b.Prefetch(line + i);
         AddChunk<kRows>(line, x, codes, run);
       }
-      AddJointRun<Dot, 4, kRows>(args, run, starts, b.qparams, at, totals + kPart * 4 * kRows,
+      AddJointRun<Dot, 4, kRows>(run, starts, b.qparams, at, parts + kPart * 4 * kRows,
                                  [](int v) { return RowOf(kPart * 4 + v); });
-      AddJointPart<kPart + 1, kRows>(b, lines + kPartBytes, chunks, codes, args, starts, at, totals);
+      AddJointPart<kPart + 1, kRows>(b, lines + kPartBytes, chunks, codes, starts, at, parts);
     }
   }
   static constexpr std::size_t kChunkBytes = kPlanes * kPlaneBytes;
@@ -387,20 +391,24 @@ struct UnpackedDotKernel {
       const int row = static_cast<int>(first * kPartRows);
       const auto row_of = [row](int vector) { return row + vector * static_cast<int>(kPartRows); };
       V32 totals[kAtOnce * kRows];
-      LUTRA_UNROLL
-      for (V32& total : totals) total = hn::Zero(D32());
+      SetZero(totals);
       const std::uint8_t* x = args.x;
       const std::uint8_t* codes = args.index + first * kPartBytes;
       const float* qparams = args.qparams;
-      for (std::size_t at = 0, group_end = group_chunks; at < chunks; at += run_chunks) {  // chunks
-        typename Dot::Sum run[kAtOnce * kRows];
-        LUTRA_UNROLL
-        for (int i = 0; i < kAtOnce * kRows; ++i) {
-          run[i] = StartJoint<Dot>(starts.Of(static_cast<std::size_t>(i % kRows), at));
+      for (std::size_t at = 0, joint = 0, group_end = group_chunks; at < chunks; ++joint) {  // chunks, joint runs
+        V32 parts[kAtOnce * kRows];
+        SetZero(parts);
+        for (const std::size_t end = HWY_MIN(at + kJointRunChunks, chunks); at < end; at += run_chunks) {
+          typename Dot::Sum run[kAtOnce * kRows];
+          LUTRA_UNROLL
+          for (int i = 0; i < kAtOnce * kRows; ++i) {
+            run[i] = StartJoint<Dot>(starts.Of(static_cast<std::size_t>(i % kRows), at));
+          }
+          AddChunks<kAtOnce, kRows>(x_stride, codes, x, HWY_MIN(run_chunks, end - at), run);
+          if (at == group_end) qparams += qparams_stride, group_end += group_chunks;
+          AddJointRun<Dot, kAtOnce, kRows>(run, starts, qparams, at, parts, row_of);
         }
-        AddChunks<kAtOnce, kRows>(x_stride, codes, x, HWY_MIN(run_chunks, chunks - at), run);
-        if (at == group_end) qparams += qparams_stride, group_end += group_chunks;
-        AddJointRun<Dot, kAtOnce, kRows>(args, run, starts, qparams, at, totals, row_of);
+        AddJointParts<kAtOnce, kRows>(args, joint, parts, totals);
       }
       FlushJoint<kAtOnce, kRows>(args, totals, row_of);
     }

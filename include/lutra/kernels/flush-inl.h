@@ -157,7 +157,7 @@ constexpr MicroKernel JointKernelOf() {
 // fast.)
 template <class Sums>
 HWY_INLINE std::int32_t Start(const KBlock& b, int n) {
-  const std::int32_t start = Sums::kStarts ? b.start * b.scales[n].runs.total : 0;
+  const std::int32_t start = Sums::kStarts ? b.start * b.scales[n].total : 0;
   return Sums::kMagicSums ? kMagicBits + start : start;
 }
 
@@ -199,7 +199,7 @@ template <class Sums>
 HWY_INLINE VF InUnits(V32 sum, const BlockScale& units) {
   const DF df;
   if constexpr (Sums::kMagicSums) {
-    return Fma(hn::BitCast(df, sum), hn::Set(df, units.scale), hn::Set(df, units.runs.offset));
+    return Fma(hn::BitCast(df, sum), hn::Set(df, units.scale), hn::Set(df, units.offset));
   } else {
     return hn::Mul(hn::ConvertTo(df, sum), hn::Set(df, units.scale));
   }

@@ -2,7 +2,8 @@
 // up in 32 bits, and their flush to floats.
 //
 //     run     16-bit or 32-bit sums of the products of some chunks of one group, in the lanes of the Dot
-//     total   the sum of all runs, each times the scale of its group and the ratio of its scale run of x
+//     part    the sum of the runs of a joint run, each times the scale of its group
+//     total   the sum of all parts, each times the ratio of x
 #if defined(LUTRA_KERNELS_JOINT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_JOINT_INL_H_
 #undef LUTRA_KERNELS_JOINT_INL_H_
@@ -18,6 +19,11 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
+// The scale of row n of x.
+HWY_INLINE const JointScale& JointScaleOf(const MicroArgs& a, std::size_t n) {
+  return reinterpret_cast<const JointScale*>(a.scales)[n];
+}
+
 // Words of 32 bits from which the runs that begin at a chunk start, [row of x][chunk]: for pairs of 16-bit lanes the
 // starts of both, otherwise their sum.
 template <class Dot, int kRows>
@@ -29,7 +35,7 @@ class JointStarts {
     const hn::Repartition<std::int16_t, decltype(d32)> d16;
     const auto start = hn::Set(d16, static_cast<std::int16_t>(a.start));
     for (std::size_t i = 0; i < kRows * kJointChunks; i += hn::Lanes(d32)) {
-      const auto* sums = a.scales[i / kJointChunks].joint.chunk_sums[i % kJointChunks];
+      const auto* sums = JointScaleOf(a, i / kJointChunks).chunk_sums[i % kJointChunks];
       auto words = Times(hn::Load(d16, sums), start);
       if (run_chunks >= 2) words = Add(words, hn::Shuffle2301(words));
       if (run_chunks >= 4) words = Add(words, hn::Shuffle1032(words));
@@ -66,46 +72,61 @@ HWY_INLINE typename Dot::Sum StartJoint([[maybe_unused]] V32 start) {
   if constexpr (Dot::kJoint == JointForm::kWidened) return Dot::Zero();
 }
 
-// total + run * scale * ratio. `scale` is a word of qparams, `ratio` one of JointRuns.
+// part + run * scale. `scale` is a word of qparams.
 template <class Dot>
-HWY_INLINE V32 AddJoint(V32 total, const typename Dot::Sum& run, [[maybe_unused]] V32 start, V32 scale, V32 ratio) {
-  const V16 scale16 = hn::BitCast(D16(), scale), ratio16 = hn::BitCast(D16(), ratio);
+HWY_INLINE V32 AddScaled(V32 part, const typename Dot::Sum& run, [[maybe_unused]] V32 start, V32 scale) {
   if constexpr (Dot::kJoint == JointForm::kPairs) {
-    return hn::Add(total, hn::WidenMulPairwiseAdd(D32(), run, hn::Mul(scale16, ratio16)));
-  } else {
-    const V32 factor = hn::WidenMulPairwiseAdd(D32(), scale16, ratio16);
-    if constexpr (Dot::kJoint == JointForm::kWords) return hn::Add(total, hn::Mul(run, factor));
-    if constexpr (Dot::kJoint == JointForm::kWidened) return hn::Add(total, hn::Mul(Dot::Widen(start, run), factor));
+    return hn::Add(part, hn::WidenMulPairwiseAdd(D32(), run, hn::BitCast(D16(), scale)));
   }
+  if constexpr (Dot::kJoint == JointForm::kWords) return hn::Add(part, hn::Mul(run, scale));
+  if constexpr (Dot::kJoint == JointForm::kWidened) return hn::Add(part, hn::Mul(Dot::Widen(start, run), scale));
 }
 
 // Adds a run of one group: kVectors vectors of rows of W times kRows rows of x. `scales` are the words of the group.
 template <class Dot, int kVectors, int kRows, std::size_t kSums, class RowOf>
-LUTRA_INLINE void AddJointRun(const MicroArgs& a, const typename Dot::Sum (&run)[kSums],
-                              const JointStarts<Dot, kRows>& starts, const float* scales, std::size_t chunk, V32* totals,
-                              const RowOf& row_of) {
+LUTRA_INLINE void AddJointRun(const typename Dot::Sum (&run)[kSums], const JointStarts<Dot, kRows>& starts,
+                              const float* scales, std::size_t chunk, V32* parts, const RowOf& row_of) {
   static_assert(kSums == kVectors * kRows);
-  V32 scale[kVectors];
   LUTRA_UNROLL
-  for (int v = 0; v < kVectors; ++v) scale[v] = hn::BitCast(D32(), hn::Load(DF(), scales + row_of(v)));
-  LUTRA_UNROLL
-  for (int n = 0; n < kRows; ++n) {
-    const V32 ratio = hn::Set(D32(), a.scales[n].joint.ratio[chunk / kChunksPerRun]);
+  for (int v = 0; v < kVectors; ++v) {
+    const V32 scale = hn::BitCast(D32(), hn::Load(DF(), scales + row_of(v)));
     LUTRA_UNROLL
-    for (int v = 0; v < kVectors; ++v) {
+    for (int n = 0; n < kRows; ++n) {
       const int i = v * kRows + n;
-      totals[i] = AddJoint<Dot>(totals[i], run[i], starts.Of(static_cast<std::size_t>(n), chunk), scale[v], ratio);
+      parts[i] = AddScaled<Dot>(parts[i], run[i], starts.Of(static_cast<std::size_t>(n), chunk), scale);
     }
   }
+}
+
+// Adds the parts of a joint run to the totals, [vector][row of x].
+template <int kVectors, int kRows>
+LUTRA_INLINE void AddJointParts(const MicroArgs& a, std::size_t run, const V32* parts, V32* totals) {
+  LUTRA_UNROLL
+  for (int n = 0; n < kRows; ++n) {
+    const V32 ratio = hn::Set(D32(), JointScaleOf(a, static_cast<std::size_t>(n)).ratio[run]);
+    LUTRA_UNROLL
+    for (int v = 0; v < kVectors; ++v) {
+      totals[v * kRows + n] = hn::Add(totals[v * kRows + n], hn::Mul(parts[v * kRows + n], ratio));
+    }
+  }
+}
+template <int kSums>
+LUTRA_INLINE void SetZero(V32 (&sums)[kSums]) {
+  LUTRA_UNROLL
+  for (V32& sum : sums) sum = hn::Zero(D32());
 }
 
 // Flushes totals: tile += super-scale * (step * total), then, if there are offsets, super-offset * (step * their sum).
 template <int kVectors, int kRows, class RowOf>
 LUTRA_INLINE void FlushJoint(const MicroArgs& a, const V32* totals, const RowOf& row_of) {
   const DF df;
-  const float* const super_group = a.super_group;
-  const BlockScale* const scales = a.scales;
+  const D16 d16;
+  const D32 d32;
+  const float *const super_group = a.super_group, *const offsets = a.qparams + kPanelRows;
+  const auto* const scales = reinterpret_cast<const JointScale*>(a.scales);
   float* const tile = a.tile;
+  const std::size_t stride = a.offset_stride;
+  const bool has_offsets = a.center != 0;
   LUTRA_UNROLL
   for (int v = 0; v < kVectors; ++v) {
     const VF scale = hn::Load(df, super_group + row_of(v));
@@ -115,23 +136,23 @@ LUTRA_INLINE void FlushJoint(const MicroArgs& a, const V32* totals, const RowOf&
       const VF sum = hn::Mul(hn::ConvertTo(df, totals[v * kRows + n]), hn::Set(df, scales[n].scale));
       hn::Store(Fma(scale, sum, hn::Load(df, to)), df, to);
     }
-  }
-  if (a.center == 0) return;
-  static_assert(kJointRuns == 4);  // two words of sums
-  const float *const first = a.qparams + kPanelRows, *const second = first + a.offset_stride;
-  LUTRA_UNROLL
-  for (int v = 0; v < kVectors; ++v) {
-    const V16 even = hn::BitCast(D16(), hn::Load(df, first + row_of(v)));
-    const V16 odd = hn::BitCast(D16(), hn::Load(df, second + row_of(v)));
-    const VF scale = hn::Load(df, super_group + kPanelRows + row_of(v));
+    if (!has_offsets) continue;
+    const VF offset = hn::Load(df, super_group + kPanelRows + row_of(v));
+    V16 words[kJointSums / 2];
+    LUTRA_UNROLL
+    for (std::size_t i = 0; i < kJointSums / 2; ++i) {
+      words[i] = hn::BitCast(d16, hn::Load(df, offsets + i * stride + row_of(v)));
+    }
     LUTRA_UNROLL
     for (int n = 0; n < kRows; ++n) {
-      const std::int32_t* sums = scales[n].joint.sums;
-      V32 total = hn::WidenMulPairwiseAdd(D32(), even, hn::BitCast(D16(), hn::Set(D32(), sums[0])));
-      total = hn::Add(total, hn::WidenMulPairwiseAdd(D32(), odd, hn::BitCast(D16(), hn::Set(D32(), sums[1]))));
+      V32 total = hn::Zero(d32);
+      LUTRA_UNROLL
+      for (std::size_t i = 0; i < kJointSums / 2; ++i) {
+        total = hn::Add(total, hn::WidenMulPairwiseAdd(d32, words[i], hn::BitCast(d16, hn::Set(d32, scales[n].sums[i]))));
+      }
       float* to = tile + n * static_cast<int>(kPanelRows) + row_of(v);
       const VF sum = hn::Mul(hn::ConvertTo(df, total), hn::Set(df, scales[n].sum));
-      hn::Store(Fma(scale, sum, hn::Load(df, to)), df, to);
+      hn::Store(Fma(offset, sum, hn::Load(df, to)), df, to);
     }
   }
 }

@@ -118,7 +118,7 @@ HWY_INLINE void FlushPart(const KBlock& b, const RunSums<2 * kRows>& runs, std::
         if (run != 0 && run >= count) break;
         LUTRA_UNROLL
         for (std::size_t n = 0; n < kRows; ++n) {
-          const V16 ratio = hn::BitCast(d16, hn::Set(d32, static_cast<std::int32_t>(b.scales[n].runs.pair[run / 2])));
+          const V16 ratio = hn::BitCast(d16, hn::Set(d32, static_cast<std::int32_t>(b.scales[n].pair[run / 2])));
           const V16 even = runs.Load(first + run, 2 * n + v), odd = runs.Load(first + run + 1, 2 * n + v);
           V32& lower = sums[n];
           V32& upper = sums[kRows + n];

@@ -121,7 +121,7 @@ template <int kRows>
 HWY_INLINE void LoadRatios(const KBlock& b, std::size_t run, V8 (&weight)[kRows]) {
   LUTRA_UNROLL
   for (int n = 0; n < kRows; ++n) {
-    weight[n] = hn::BitCast(D8(), hn::Set(D32(), static_cast<std::int32_t>(b.scales[n].runs.quad[run])));
+    weight[n] = hn::BitCast(D8(), hn::Set(D32(), static_cast<std::int32_t>(b.scales[n].quad[run])));
   }
 }
 

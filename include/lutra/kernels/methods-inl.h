@@ -163,7 +163,7 @@ constexpr JointKernels JointMethod() {
                                              typename Joint::Type, kPrecision>>();
     }
     return {packed, JointKernelOf<UnpackedDotKernel<typename Joint::Type, kPrecision>>(), Joint::RunChunks(false),
-            Joint::RunChunks(true), Joint::Type::kJoint == JointForm::kPairs ? 0xffffffffu : 0xffffu};
+            Joint::RunChunks(true), Joint::Type::kJoint == JointForm::kPairs};
   }
 }
 

@@ -22,35 +22,30 @@ inline constexpr std::size_t kNR = 4;
 inline constexpr int kMaxRatio = 31;
 static_assert(kMaxRatio * 8 <= 255);
 
-// What follows a K-block's scale.
-struct RunScales {
-  std::int32_t total;  // BlockScale::sum in units of the scale
+// The scale of a K-block of one row of x: scale * (integer sum) is the float sum.
+struct alignas(64) BlockScale {
+  float scale;
+  float sum;           // the sum of x over the K-block, for zero points
+  std::int32_t total;  // the same sum in units of scale
   float offset;        // for sums that start from kMagicBits: -kMagic * scale, which is exact
   // Of each scale run the ratio r (1 to kMaxRatio) in four bytes: r * scale is the step of its tables.
   std::uint32_t quad[kMaxRunsPerBlock];
   std::uint32_t pair[kMaxRunsPerBlock / 2];  // the ratios of runs 2i and 2i + 1 in 16 bits each
 };
-// What follows the scale of joint K-blocks (layout/joint.h).
-struct JointRuns {
-  std::int32_t ratio[kJointRuns];             // of each scale run, twice in 16 bits
-  std::int32_t sums[kJointRuns / 2];          // ratio * (sum of the integers) / 4, rounded, of two runs in 16 bits each
-  std::int16_t chunk_sums[kJointChunks][2];   // of each chunk: the integers at 0 and 1 of its quads, those at 2 and 3
-};
-// The scale of a K-block, or of joint K-blocks, of one row of x: scale * (integer sum) is the float sum.
-struct alignas(64) BlockScale {
+// The same for joint K-blocks (layout/joint.h).
+struct alignas(64) JointScale {
   float scale;
-  float sum;  // the sum of x over the K-block, for zero points; joint K-blocks: the scale of JointRuns::sums
-  union {
-    RunScales runs;
-    JointRuns joint;
-  };
+  float sum;                        // the scale of `sums`
+  std::int32_t ratio[kJointRuns];   // of each joint run
+  std::int32_t sums[kJointSums / 2];  // of 32 weights: ratio * (sum of integers) / 2, rounded; two in 16 bits each
+  std::int16_t chunk_sums[kJointChunks][2];  // of each chunk: the integers at 0 and 1 of its quads, those at 2 and 3
 };
-static_assert(sizeof(BlockScale) == 64);
+static_assert(sizeof(JointScale) == kJointScales * sizeof(BlockScale));
 
 // Prepared rows of x, as tables or integers. Row groups of kNR rows (fewer in the last) follow each other. A row group
 // is laid out as a micro-kernel reads it:
 //     data   [K-block][limb][chunk][row of the row group][chunk_bytes]   kInt8: one limb; kInt16: the upper, the lower
-//     scales [K-block][row of the row group]
+//     scales [K-block][row of the row group]; of joint K-blocks, JointScale
 struct PreparedView {
   const std::uint8_t* data;
   std::size_t row_bytes;  // of one row
@@ -114,7 +109,7 @@ using UnpackedBytesFunction = std::size_t (*)(std::size_t half_chunks, std::size
 struct JointKernels {
   MicroKernel packed, unpacked;
   std::size_t run_chunks, run_chunks_with_offsets;  // chunks of a group whose products fit 16-bit sums
-  std::uint32_t scale_mask;                         // of the words of scales (qparams-inl.h)
+  bool pairs;                                       // words of scales are pairs (qparams-inl.h)
 };
 
 // How a format is multiplied with an activation kind and precision.

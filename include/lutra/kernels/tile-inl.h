@@ -25,18 +25,19 @@ HWY_INLINE void MultiplyRows(const TileArgs& a, const MicroKernel& micro, MicroA
   const Geometry& g = *a.geometry;
   const std::size_t chunk_bytes = a.kernel->method.activations().chunk_bytes;
   const auto limbs = static_cast<std::size_t>(Limbs(a.kernel->precision)), most = static_cast<std::size_t>(micro.rows);
+  const std::size_t scale_units = g.joint_ratio == 0 ? 1 : kJointScales;
   for (std::size_t row = 0; row < a.rows; row += kNR) {
     const std::size_t rows = HWY_MIN(kNR, a.rows - row);
     args.scale_stride = rows;
     args.x_stride = rows * chunk_bytes;
     args.x = a.x.data + row * a.x.row_bytes + g.x_chunks_before(block) * limbs * args.x_stride;
-    args.scales = a.x.scales + row * g.x_blocks + block / g.joint * rows;
+    args.scales = a.x.scales + row * g.x_scales + block / g.joint * rows * scale_units;
     args.tile = a.tile + row * kPanelRows;
     for (std::size_t left = rows, taken; left != 0; left -= taken) {
       taken = HWY_MIN(left, most);
       micro.functions[taken - 1](args);
       args.x += taken * chunk_bytes;
-      args.scales += taken;
+      args.scales += taken * scale_units;
       args.tile += taken * kPanelRows;
     }
   }
@@ -72,7 +73,7 @@ constexpr bool UnpackedBatchesFit(const MethodInfo& method, std::size_t panels, 
 // The qparams of the groups of a batch as floats, and the qparams of their super-group. (They are not members of
 // PanelReader, because the compiler would keep all of it in memory with them.)
 struct QparamFloats {
-  HWY_ALIGN float groups[kMaxBlocksPerBatch * kMaxInterleavedPanels * kPanelQparams];
+  HWY_ALIGN float groups[HWY_MAX(kMaxBlocksPerBatch, kJointWeights / 16) * kMaxInterleavedPanels * kPanelQparams];
   HWY_ALIGN float super_group[kMaxInterleavedPanels * kPanelQparams];
 };
 
@@ -94,11 +95,11 @@ class PanelReader {
                  a.kernel->method.gain(),
                  a.kernel->method.center(),
                  a.kernel->method.gain() * a.matrix_scale,
-                 a.kernel->joint.scale_mask,
-                 g_.block == 2 * kRunWeights},
+                 a.kernel->joint.pairs,
+                 g_.block == kJointRunWeights},
         choice_(g_.scheme.table_choice()),
-        load_groups_(LoaderOf(g_.scheme.fields[0].type, g_.joint != 1)),
-        most_(g_.joint != 1
+        load_groups_(LoaderOf(g_.scheme.fields[0].type, g_.joint_ratio != 0)),
+        most_(g_.joint_ratio != 0
                   ? g_.joint
                   : HWY_MAX(g_.blocks_per_batch, HWY_MIN(kMaxBlocksPerBatch, BlocksAtOnce(unpacked_stride)))),
         next_(a.panels) {}
@@ -205,7 +206,7 @@ HWY_INLINE const MicroKernel& SetJoint(const TileArgs& a, const QparamFloats& fl
   const JointKernels& joint = a.kernel->joint;
   args.run_chunks = args.center != 0 ? joint.run_chunks_with_offsets : joint.run_chunks;
   args.super_group = floats.super_group;
-  args.offset_stride = (a.geometry->block < 2 * kRunWeights ? 2 : 1) * kMaxInterleavedPanels * kPanelQparams;
+  args.offset_stride = (a.geometry->block == kJointSumWeights ? 2 : 1) * kMaxInterleavedPanels * kPanelQparams;
   return a.unpack ? joint.unpacked : joint.packed;
 }
 
@@ -224,7 +225,7 @@ inline void Tile(const TileArgs& a) {
   args.prefetch = a.prefetch;
   args.panel_count = a.panel_count;
   QparamFloats floats;
-  const MicroKernel& micro = g.joint != 1 ? SetJoint(a, floats, args) : a.unpack ? kernel.unpacked : kernel.packed;
+  const MicroKernel& micro = g.joint_ratio != 0 ? SetJoint(a, floats, args) : a.unpack ? kernel.unpacked : kernel.packed;
   const std::size_t stride =
       a.unpack ? a.panel_count * kernel.unpacked_bytes(g.whole.half_chunks, g.whole.x_chunks) : std::size_t{1};
   PanelReader reader(a, stride, floats);

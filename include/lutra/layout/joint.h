@@ -1,15 +1,15 @@
 // Joint K-blocks: which matrices have them, and the bounds of their sums.
 //
-// Scales of two levels are small integers under a float of their super-group. Where groups are smaller than 128
-// weights, the integer sums of several K-blocks are multiplied by their scales in integers and become float together:
+// Scales of two levels are small integers under a float of their super-group. The integer sums of its K-blocks, each a
+// group of 16 to 64 weights, are multiplied by their scales in integers and become float together:
 //
-//     joint K-blocks   128 weights: the K-blocks, each a group, whose sums become float together. x has one step; each
-//                      scale run of x has a ratio, an integer times that step.
+//     joint K-blocks   256 weights, a super-group. x has one step for them.
+//     joint run        64 weights of x that share a ratio, an integer: their own step is ratio * step
 //
-//     y += super-scale * step * sum over groups of (scale * ratio * sum of L(q) * x)                       in 32 bits
-//        + super-offset * 4 * step * sum over scale runs of (offset * ((ratio * sum of x + 2) / 4))
+//     y += super-scale * step * sum over joint runs of ratio * (sum over their groups of scale * sum of L(q) * x)
+//        + super-offset * 2 * step * sum over 32 weights of offset * ((ratio * sum of x + 1) / 2)
 //
-// The same on all targets, so results do not depend on the CPU.
+// All sums are integers of 32 bits. They are the same on all targets, so results do not depend on the CPU.
 #pragma once
 
 #include <cstddef>
@@ -21,13 +21,17 @@ namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
-inline constexpr std::size_t kJointWeights = 128;
-inline constexpr std::size_t kRunWeights = kChunksPerRun * Describe(ActivationKind::kIntegers).chunk_weights;
-inline constexpr std::size_t kJointRuns = kJointWeights / kRunWeights;
-inline constexpr std::size_t kJointChunks = kJointRuns * kChunksPerRun;
-// Sums of x that offsets multiply are divided by 4, so that 16 bits hold them: 32 * 127 * 31 / 4 = 31496.
-inline constexpr int kJointSumShift = 2;
-static_assert(kRunWeights * 127 * 31 >> kJointSumShift <= 32767);
+inline constexpr std::size_t kJointWeights = kSuperGroup, kJointRunWeights = 64, kJointSumWeights = 32;
+inline constexpr std::size_t kJointRuns = kJointWeights / kJointRunWeights;
+inline constexpr std::size_t kJointSums = kJointWeights / kJointSumWeights;
+inline constexpr std::size_t kIntegersPerChunk = Describe(ActivationKind::kIntegers).chunk_weights;
+inline constexpr std::size_t kJointChunks = kJointWeights / kIntegersPerChunk;
+inline constexpr std::size_t kJointRunChunks = kJointRunWeights / kIntegersPerChunk;
+inline constexpr std::size_t kJointScales = 2;  // a JointScale takes the memory of so many BlockScales
+inline constexpr int kMostJointRatio = 15, kLeastJointRatio = 4;
+// Sums of x that offsets multiply are halved, so that 16 bits hold them: 32 * 127 * 15 / 2 = 30480.
+inline constexpr int kJointSumShift = 1;
+static_assert(kJointSumWeights * 127 * kMostJointRatio >> kJointSumShift <= 32767);
 
 // The largest |L(q) + start| that joint sums multiply with x.
 constexpr int JointWeight(const MethodInfo& method, bool offsets) {
@@ -36,21 +40,21 @@ constexpr int JointWeight(const MethodInfo& method, bool offsets) {
   return high > -low ? high : -low;
 }
 
-// The largest ratio of a scale run of joint K-blocks; 0: K-blocks of such a matrix are not joint. It is 31 or 8: few
-// values, so that matrices share prepared x. The sum of 128 products must fit 32 bits:
+// The largest ratio of a joint run; 0: K-blocks of such a matrix are not joint. It is one of two values, so that many
+// matrices share prepared x. The sum of 256 products must fit 32 bits:
 //
-//     128 * |L(q)| * 127 * |scale| * ratio < 2^31        scales of a byte: up to 128
+//     256 * |L(q)| * 127 * |scale| * ratio < 2^31        scales of a byte: up to 128
 //
-// int6 has 32 * 31: 2.06e9 of 2.15e9; iq4nl has 127 * 8: 2.11e9. Offsets serve whole scale runs. With offsets, codes
+// int6 has 32 * 15: 2.00e9 of 2.15e9; iq4nl has 127 * 4: 2.11e9. Offsets serve 32 weights or more. With offsets, codes
 // are not centered, and 16-bit sums of 8 products hold codes up to 31.
 constexpr int JointRatio(const FormatInfo& f, const QparamScheme& scheme, std::size_t group) {
   const DataType type = scheme.fields[0].type;
-  if (!HasTwoLevels(type) || HasRowScales(group) || group >= kJointWeights) return 0;
+  if (!HasTwoLevels(type) || HasRowScales(group) || group > kJointRunWeights) return 0;
   const bool offsets = scheme.zero() != nullptr;
   const int weight = JointWeight({f.format, ActivationKind::kIntegers}, offsets);
-  if (offsets && (group < kRunWeights || (weight > 31 && !f.has_table()))) return 0;
+  if (offsets && (group < kJointSumWeights || (weight > 31 && !f.has_table()))) return 0;
   const std::int64_t scale = type == DataType::kUInt4 ? 15 : 128;
-  for (const int ratio : {31, 8}) {
+  for (const int ratio : {kMostJointRatio, kLeastJointRatio}) {
     if (std::int64_t{kJointWeights} * weight * 127 * scale * ratio < std::int64_t{1} << 31) return ratio;
   }
   return 0;

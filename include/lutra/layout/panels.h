@@ -114,6 +114,7 @@ struct Geometry {
   std::size_t blocks_per_batch;                    // K-blocks of kBatchWeights weights; 1 if a K-block has as many
   int joint_ratio;                                 // JointRatio, or 0 if K-blocks are not multiplied jointly
   std::size_t joint, x_blocks;                     // joint K-blocks; how many of these, or K-blocks, a row of x has
+  std::size_t x_scales;                            // BlockScales of a row of x
   std::size_t x_chunk;                             // weights of a chunk of x
   Extent whole, cut_end, row_end;                  // of a whole K-block, the last one of a cut, the last one of a row
   std::size_t super_bytes, last_super_bytes;       // qparams of a super-group of a panel, and of the row's last one
@@ -133,6 +134,7 @@ struct Geometry {
         joint_ratio(joint_ratio_),
         joint(joint_ratio == 0 ? 1 : kJointWeights / block),
         x_blocks(DivideUp(blocks, joint)),
+        x_scales(x_blocks * (joint_ratio == 0 ? 1 : kJointScales)),
         x_chunk(a.chunk_weights),
         whole(f.stored(), a, block),
         cut_end(f.stored(), a, cut - (blocks_per_cut - 1) * block),

@@ -27,13 +27,15 @@ HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockSc
   } else {
     total = BuildIntegers<Traits>(block, to);
     if (block.joint) {
-      SetJointRuns(block, to, out.joint);
-      out.sum = out.scale * (1 << kJointSumShift);
+      auto& joint = reinterpret_cast<JointScale&>(out);
+      for (std::size_t run = 0; run < kJointRuns; ++run) joint.ratio[run] = block.ratio[run] & 0xffff;
+      SetJointSums(to, joint);
+      joint.sum = joint.scale * (1 << kJointSumShift);
       return;
     }
   }
   constexpr int kEach = Traits::kRatios ? kFine : 1;  // integers in a unit of the scale
-  out.runs.total = (total + kEach / 2) >> (Traits::kRatios ? Traits::kShift : 0);
+  out.total = (total + kEach / 2) >> (Traits::kRatios ? Traits::kShift : 0);
   const float sum = static_cast<float>(total) * (1.0f / kEach) * out.scale;
   out.sum = HWY_MIN(HWY_MAX(sum, -kFloatMax), kFloatMax);
 }
@@ -57,13 +59,14 @@ bool PrepareRowGroup(const PrepareArgs& a) {
   }
   std::uint8_t* tables = a.prepared;
   BlockScale* scales = a.block_scales;
+  const std::size_t scale_stride = g.joint_ratio == 0 ? 1 : kJointScales;
   bool finite = true;
   for (std::size_t first = 0; first < g.x_blocks && finite;) {
     const std::size_t end = HWY_MIN(g.x_blocks, first + kNR / a.rows);
     BlockOfX* block = blocks;
     for (std::size_t b = first, i = 0; b < end; ++b) {
       for (std::size_t n = 0; n < a.rows; ++n, ++i, ++block) {
-        MeasureBlock<Traits>(row[n], b, *block, scales[i]);
+        MeasureBlock<Traits>(row[n], b, *block, scales[i * scale_stride]);
         finite = finite && block->finite;
       }
     }
@@ -71,7 +74,8 @@ bool PrepareRowGroup(const PrepareArgs& a) {
     for (; first < end && finite; ++first) {
       const std::size_t chunks = g.x_chunks_in(first), stride = a.rows * kBytes;
       for (std::size_t n = 0; n < a.rows; ++n, ++block) {
-        BuildBlock<Traits>(*block, {tables + n * kBytes, stride, chunks}, *scales++);
+        BuildBlock<Traits>(*block, {tables + n * kBytes, stride, chunks}, scales[0]);
+        scales += scale_stride;
       }
       tables += chunks * Traits::kLimbs * stride;
     }

@@ -23,10 +23,9 @@ HWY_INLINE std::int32_t BuildIntegers(const BlockOfX& block, const Destination& 
   const D32 d32;
   const hn::Rebind<std::int8_t, DF> d8;
   constexpr int kShift = Traits::kShift;
-  constexpr std::size_t kRunFloats = kChunksPerRun * kChunkFloats;
   V32 total = hn::Zero(d32);
   for (std::size_t i = 0; i < out.chunks * kChunkFloats; i += kLanesF) {
-    const VF inverse = hn::Set(df, block.inverse[block.joint ? i / kRunFloats : 0]);
+    const VF inverse = hn::Set(df, block.inverse[block.joint ? i / kJointRunWeights : 0]);
     const V32 q = hn::Sub(RoundSmall(hn::LoadU(df, block.quads + i), inverse), hn::Set(d32, kMagicBits));
     total = hn::Add(total, q);
     auto* to = reinterpret_cast<std::int8_t*>(out.to + i / kChunkFloats * out.stride + i % kChunkFloats);
@@ -41,13 +40,13 @@ HWY_INLINE std::int32_t BuildIntegers(const BlockOfX& block, const Destination& 
   return hn::ReduceSum(d32, total);
 }
 
-// Sets the sums of joint K-blocks, whose integers BuildIntegers wrote, and their ratios.
-HWY_INLINE void SetJointRuns(const BlockOfX& block, const Destination& in, JointRuns& out) {
+// Sets the sums of joint K-blocks, whose integers BuildIntegers wrote and whose ratios are known.
+HWY_INLINE void SetJointSums(const Destination& in, JointScale& out) {
   const hn::FixedTag<std::int8_t, 16> d8;
   const hn::Repartition<std::uint8_t, decltype(d8)> du8;
   const hn::Repartition<std::int16_t, decltype(d8)> d16;
   const hn::Repartition<std::int32_t, decltype(d8)> d32;
-  std::memset(&out, 0, sizeof(out));
+  std::memset(out.chunk_sums, 0, sizeof(out.chunk_sums));
   for (std::size_t chunk = 0; chunk < in.chunks; ++chunk) {
     const auto x = hn::Load(d8, reinterpret_cast<const std::int8_t*>(in.to + chunk * in.stride));
     auto sums = hn::SatWidenMulPairwiseAdd(d16, hn::Set(du8, 1), x);
@@ -56,15 +55,15 @@ HWY_INLINE void SetJointRuns(const BlockOfX& block, const Destination& in, Joint
     const std::int32_t pair = hn::GetLane(hn::BitCast(d32, sums));
     std::memcpy(out.chunk_sums[chunk], &pair, sizeof(pair));
   }
-  std::int16_t sums[kJointRuns];
-  for (std::size_t run = 0; run < kJointRuns; ++run) {
-    out.ratio[run] = block.ratio[run];
+  std::int16_t sums[kJointSums];
+  constexpr std::size_t kChunks = kJointChunks / kJointSums;
+  for (std::size_t i = 0; i < kJointSums; ++i) {
     int sum = 0;
-    for (std::size_t chunk = run * kChunksPerRun; chunk < (run + 1) * kChunksPerRun; ++chunk) {
+    for (std::size_t chunk = i * kChunks; chunk < (i + 1) * kChunks; ++chunk) {
       sum += out.chunk_sums[chunk][0] + out.chunk_sums[chunk][1];
     }
     constexpr int kHalf = 1 << (kJointSumShift - 1);
-    sums[run] = static_cast<std::int16_t>(((block.ratio[run] & 0xffff) * sum + kHalf) >> kJointSumShift);
+    sums[i] = static_cast<std::int16_t>((out.ratio[i * kJointRuns / kJointSums] * sum + kHalf) >> kJointSumShift);
   }
   std::memcpy(out.sums, sums, sizeof(sums));
 }

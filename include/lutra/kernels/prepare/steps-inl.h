@@ -1,5 +1,5 @@
-// Finds the steps to which the elements of a K-block are rounded: one step per scale run for tables under kInt8 and for
-// joint K-blocks, otherwise one step per K-block.
+// Finds the steps to which the elements of a K-block are rounded: one step per scale run for tables under kInt8, one
+// per joint run for joint K-blocks, otherwise one step per K-block.
 #if defined(LUTRA_KERNELS_PREPARE_STEPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_PREPARE_STEPS_INL_H_
 #undef LUTRA_KERNELS_PREPARE_STEPS_INL_H_
@@ -32,12 +32,13 @@ HWY_INLINE std::int32_t LargestBits(const float* from, std::size_t count) {
 
 inline constexpr std::int32_t kBitsOf127 = 0x42fe0000;
 
-// The same for joint K-blocks. run_bits: of each scale run.
-HWY_INLINE std::int32_t LargestOfRuns(const float* from, std::size_t iterations, std::int32_t* run_bits) {
-  constexpr std::size_t kRunFloats = kFloatsAtOnce / kRunsAtOnce;
+// The same for joint K-blocks of up to `count` floats. run_bits: of each joint run.
+HWY_INLINE std::int32_t LargestOfRuns(const float* from, std::size_t count, std::int32_t* run_bits) {
+  static_assert(kJointRuns == kRunsAtOnce && kJointWeights <= kMaxBlockFloats);
   std::int32_t largest = 0;
-  for (std::size_t run = 0; run < iterations * kRunsAtOnce; ++run) {
-    run_bits[run] = LargestBits(from + run * kRunFloats, kRunFloats);
+  for (std::size_t run = 0; run < kJointRuns; ++run) {
+    const std::size_t begin = run * kJointRunWeights;
+    run_bits[run] = begin < count ? LargestBits(from + begin, kJointRunWeights) : 0;
     largest = HWY_MAX(largest, run_bits[run]);
   }
   return largest;
@@ -119,7 +120,7 @@ HWY_INLINE void SetRatios(const std::int32_t* run_bits, float largest, float max
   }
 }
 // Stores the ratios of the scale runs of a K-block in the forms that lookups need.
-HWY_INLINE void StoreRatios(const BlockOfX& block, std::size_t iterations, RunScales& out) {
+HWY_INLINE void StoreRatios(const BlockOfX& block, std::size_t iterations, BlockScale& out) {
   const D4 d4;
   const hn::Rebind<std::uint16_t, D4> h4;
   for (std::size_t run = 0; run < iterations * kRunsAtOnce; run += kRunsAtOnce) {
@@ -160,7 +161,7 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
   HWY_ALIGN std::int32_t run_bits[kMaxRunsPerBlock];
   const auto largest_bits = [&](const float* quads) HWY_ATTR {
     if (!Traits::kRatios && !block.joint) return LargestBits(quads, size);
-    if (!Traits::kRatios) return LargestOfRuns(quads, iterations, run_bits);
+    if (!Traits::kRatios) return LargestOfRuns(quads, size, run_bits);
     auto largest = hn::Zero(D4());
     for (std::size_t iteration = 0; iteration < iterations; ++iteration) {
       const auto sums = LargestSums(quads + iteration * kFloatsAtOnce);
@@ -191,17 +192,17 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
   if (raw) block.finite = std::fabs(largest * x.scales[begin / x.scale_group]) <= kFloatMax;
   if constexpr (Traits::kRatios) {
     SetRatios(run_bits, largest, kMaxRatio, kFine * 127.0f, iterations, block);
-    StoreRatios(block, iterations, out.runs);
+    StoreRatios(block, iterations, out);
     out.scale = Upper22Bits(largest / (127.0f * kMaxRatio) * restore);
-    out.runs.offset = -kMagic * out.scale;
+    out.offset = -kMagic * out.scale;
     // For x above 2.6e34 the offset would be infinite. Then the result is NaN on all targets.
-    if (out.runs.offset < -kFloatMax) out.scale = out.runs.offset = std::numeric_limits<float>::quiet_NaN();
+    if (out.offset < -kFloatMax) out.scale = out.offset = std::numeric_limits<float>::quiet_NaN();
   } else if (raw) {
     SetOneStep(1.0f, block);
     out.scale = x.scales[begin / x.scale_group];
   } else if (block.joint) {
     const auto max_ratio = static_cast<float>(g.joint_ratio);
-    SetRatios(run_bits, largest, max_ratio, 127.0f, iterations, block);
+    SetRatios(run_bits, largest, max_ratio, 127.0f, 1, block);
     out.scale = largest / (127.0f * max_ratio) * restore;
   } else {
     SetOneStep(largest > 0.0f ? Traits::kLimit / largest : 0.0f, block);

@@ -15,8 +15,9 @@ struct ActivationAccess {
     internal::ActivationKey key;
     key.scope = static_cast<int>(tables ? w.target()->info.layout.scope : internal::Scope::kBlock);
     key.k = w.k();
-    key.block = BlockSize(f, w.group());
-    key.cut = CutSize(f, w.group());
+    key.joint_ratio = internal::JointRatioOf(PackedAccess::Fields(w), kind, precision);
+    key.block = key.joint_ratio != 0 ? internal::kJointWeights : BlockSize(f, w.group());
+    key.cut = key.joint_ratio != 0 ? internal::kJointWeights : CutSize(f, w.group());
     key.kind = kind;
     key.precision = precision;
     key.order_checksum = PackedAccess::Fields(w).order_checksum;
@@ -48,10 +49,10 @@ struct ActivationAccess {
                         const PrepareOptions& options, ActivationKind kind, Context& context, Activations* activations);
 };
 
-inline internal::Geometry GeometryOf(const PackedMatrix& w, ActivationKind kind) {
-  return internal::GeometryOf(PackedAccess::Fields(w), kind);
+inline internal::Geometry GeometryOf(const PackedMatrix& w, ActivationKind kind, Precision precision) {
+  return internal::GeometryOf(PackedAccess::Fields(w), kind, precision);
 }
-// The geometry of packed weights, where the activation kind does not matter.
+// The geometry of packed weights, where x does not matter.
 inline internal::Geometry GeometryOf(const PackedMatrix& w) { return internal::GeometryOf(PackedAccess::Fields(w)); }
 
 }  // namespace LUTRA_ABI_NAMESPACE

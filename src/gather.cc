@@ -29,14 +29,16 @@ void CopyPieces(const std::uint8_t* from, std::size_t from_stride, std::size_t c
 void CopyRow(const Operands& o, const RowPlace& from, std::size_t to_stored, std::uint8_t* to, BlockScale* to_scales) {
   const std::size_t chunk_bytes = o.kernel.method.activations().chunk_bytes;
   const std::uint8_t* const data = o.x.data + from.first * o.x.row_bytes + from.at * chunk_bytes;
-  const BlockScale* const scales = o.x.scales + from.first * o.geometry.blocks + from.at;
+  const BlockScale* const scales = o.x.scales + from.first * o.geometry.x_scales + from.at * o.geometry.scale_units();
   constexpr std::size_t kIntegers = Describe(ActivationKind::kIntegers).chunk_bytes;
   constexpr std::size_t kTables = Describe(ActivationKind::kBinarySums).chunk_bytes;
   static_assert(kTables == Describe(ActivationKind::kTernarySums).chunk_bytes);
   const auto copy = chunk_bytes == kIntegers ? &CopyPieces<kIntegers> : &CopyPieces<kTables>;
   copy(data, from.stored, o.x.row_bytes / chunk_bytes, to_stored, to);
-  CopyPieces<sizeof(BlockScale)>(reinterpret_cast<const std::uint8_t*>(scales), from.stored, o.geometry.blocks,
-                                 to_stored, reinterpret_cast<std::uint8_t*>(to_scales));
+  const auto copy_scales =
+      o.geometry.scale_units() == 1 ? &CopyPieces<sizeof(BlockScale)> : &CopyPieces<sizeof(JointScale)>;
+  copy_scales(reinterpret_cast<const std::uint8_t*>(scales), from.stored, o.geometry.x_blocks, to_stored,
+              reinterpret_cast<std::uint8_t*>(to_scales));
 }
 
 }  // namespace
@@ -51,7 +53,7 @@ BlockRows GatherRows(const Operands& o, std::size_t n, const std::int32_t* list,
     if (begin.at == 0 && (rows % kNR == 0 || begin.first + rows == n)) return RowsFrom(o, begin.first, rows);
     if (begin.at + rows <= begin.stored) {
       return {o.x.data + begin.first * o.x.row_bytes + begin.at * o.kernel.method.activations().chunk_bytes,
-              o.x.scales + begin.first * o.geometry.blocks + begin.at, rows, begin.stored};
+              o.x.scales + begin.first * o.geometry.x_scales + begin.at * o.geometry.scale_units(), rows, begin.stored};
     }
   }
   auto* const data = static_cast<std::uint8_t*>(memory);
@@ -60,7 +62,7 @@ BlockRows GatherRows(const Operands& o, std::size_t n, const std::int32_t* list,
     const RowPlace to(i, rows);
     CopyRow(o, RowPlace(row(i), n), to.stored,
             data + to.first * o.x.row_bytes + to.at * o.kernel.method.activations().chunk_bytes,
-            scales + to.first * o.geometry.blocks + to.at);
+            scales + to.first * o.geometry.x_scales + to.at * o.geometry.scale_units());
   }
   return {data, scales, rows, 0};
 }

@@ -12,7 +12,7 @@ namespace internal {
 
 // The memory that `rows` gathered rows take: a multiple of 64 bytes.
 constexpr std::size_t GatheredBytes(const Operands& operands, std::size_t rows) {
-  return RoundUp(rows * operands.x.row_bytes, 64) + rows * operands.geometry.blocks * sizeof(BlockScale);
+  return RoundUp(rows * operands.x.row_bytes, 64) + rows * operands.geometry.x_scales * sizeof(BlockScale);
 }
 
 // The rows list[0 .. rows) of x, which has n rows; null: the rows `first`, first + 1 and so on. Consecutive rows that

@@ -30,12 +30,21 @@ struct PackedAccess {
 
 namespace internal {
 
-// The geometry of packed weights, for an activation kind; and where that does not matter.
-inline Geometry GeometryOf(const PackedFields& w, ActivationKind kind) {
-  return {Describe(w.format), Describe(kind), w.k, w.group,
-          SchemeOf(w.scale_type, w.zero_kind, w.zero_type, w.codebook_tables > 1)};
+inline QparamScheme SchemeOf(const PackedFields& w) {
+  return SchemeOf(w.scale_type, w.zero_kind, w.zero_type, w.codebook_tables > 1);
 }
-inline Geometry GeometryOf(const PackedFields& w) { return GeometryOf(w, MethodOf(w.format).kind); }
+// Geometry::joint_ratio. Integers of 16 bits have no joint K-blocks.
+inline int JointRatioOf(const PackedFields& w, ActivationKind kind, Precision precision) {
+  if (kind != ActivationKind::kIntegers || precision != Precision::kInt8) return 0;
+  return JointRatio(Describe(w.format), SchemeOf(w), w.group);
+}
+// The geometry of packed weights, for x of an activation kind and precision; and where x does not matter.
+inline Geometry GeometryOf(const PackedFields& w, ActivationKind kind, Precision precision) {
+  return {Describe(w.format), Describe(kind), w.k, w.group, SchemeOf(w), JointRatioOf(w, kind, precision)};
+}
+inline Geometry GeometryOf(const PackedFields& w) {
+  return {Describe(w.format), MethodOf(w.format).activations(), w.k, w.group, SchemeOf(w)};
+}
 
 // Fields that follow from the shape of w, which must be valid: all but data, bias, order and target.
 PackedFields FieldsOf(const QuantizedView& w);

@@ -26,10 +26,10 @@ struct Work {
   std::size_t row_groups() const { return internal::DivideUp(all.rows, kNR); }
 
   void PrepareRowGroup(std::size_t row_group, float* transformed) {
-    PrepareBlocks(row_group, 0, all.geometry->blocks, transformed);
+    PrepareBlocks(row_group, 0, all.geometry->x_blocks, transformed);
   }
 
-  // Prepares the K-blocks [first, end) of a row group.
+  // Prepares the K-blocks, or joint K-blocks, [first, end) of a row group.
   void PrepareBlocks(std::size_t row_group, std::size_t first, std::size_t end, float* transformed) {
     const std::size_t begin = row_group * kNR;
     internal::PrepareArgs rows = all;
@@ -39,10 +39,11 @@ struct Work {
     rows.first_block = first;
     rows.end_block = end;
     rows.prepared += begin * row_bytes;
-    rows.block_scales += begin * rows.geometry->blocks;
+    rows.block_scales += begin * rows.geometry->x_scales;
     if (first != 0 && first < end) {
-      rows.prepared += row_bytes / rows.geometry->x_chunks() * rows.geometry->x_chunks_before(first) * rows.rows;
-      rows.block_scales += first * rows.rows;
+      const std::size_t chunks = rows.geometry->x_chunks_before(first * rows.geometry->joint);
+      rows.prepared += row_bytes / rows.geometry->x_chunks() * chunks * rows.rows;
+      rows.block_scales += first * rows.rows * rows.geometry->scale_units();
     }
     rows.transformed = transformed;
     if (!prepare(rows)) finite.store(false, std::memory_order_relaxed);
@@ -90,15 +91,15 @@ struct Form {
 
   Form(const internal::PackedFields& w, ActivationKind kind_, Precision precision)
       : kind(kind_),
-        geometry(internal::GeometryOf(w, kind)),
+        geometry(internal::GeometryOf(w, kind, precision)),
         row_bytes(ActivationAccess::RowBytes(Describe(kind), geometry, precision)) {}
 
   // Sets *bytes to those of N prepared rows.
   Status Size(std::size_t n, std::size_t* bytes) const {
-    if (internal::Overflows(n, row_bytes) || internal::Overflows(n, geometry.blocks, sizeof(internal::BlockScale))) {
+    if (internal::Overflows(n, row_bytes) || internal::Overflows(n, geometry.x_scales, sizeof(internal::BlockScale))) {
       return Status::Invalid("n", "is too large: N * K overflows");
     }
-    *bytes = ActivationAccess::ScalesAt(n, row_bytes) + n * geometry.blocks * sizeof(internal::BlockScale);
+    *bytes = ActivationAccess::ScalesAt(n, row_bytes) + n * geometry.x_scales * sizeof(internal::BlockScale);
     return {};
   }
 
@@ -266,7 +267,7 @@ Status PreparePartBy(const ActivationView& x, const internal::Transform& transfo
   LUTRA_RETURN_IF_ERROR(CheckMemory(form, x.n, memory, size));
   if (x.k == 0 || x.n == 0 || w.target() == nullptr) return {};
 
-  const Units units(x.n, form.geometry.blocks, parts);
+  const Units units(x.n, form.geometry.x_blocks, parts);
   const std::size_t begin = units.BeginOf(part, parts), end = units.BeginOf(part + 1, parts);
   if (begin == end) return {};
   if (options.non_finite == NonFinite::kRefuse) {

@@ -36,7 +36,7 @@ OwnValues OwnValuesOf(const PackedMatrix& w, std::int32_t bias) {
 }  // namespace
 
 Operands::Operands(const PackedMatrix& w, const Activations& activations)
-    : geometry(GeometryOf(w, activations.kind())),
+    : geometry(GeometryOf(w, activations.kind(), activations.precision())),
       x(ActivationAccess::View(activations, geometry)),
       kernel(w.target()->method(w.format(), activations.kind(), activations.precision(), w.has_table_choices())),
       interleaved(InterleavedPanels(w.target()->info.layout, Describe(w.format()).stored())) {}

@@ -44,7 +44,7 @@ struct BlockRows {
 
 // The rows [n, n + rows) of x where they stand; n begins a row group.
 inline BlockRows RowsFrom(const Operands& operands, std::size_t n, std::size_t rows) {
-  return {operands.x.data + n * operands.x.row_bytes, operands.x.scales + n * operands.geometry.blocks, rows, 0};
+  return {operands.x.data + n * operands.x.row_bytes, operands.x.scales + n * operands.geometry.x_scales, rows, 0};
 }
 
 // The floats of a tile of kMaxTileRows.

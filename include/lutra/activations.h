@@ -38,10 +38,11 @@ struct ActivationKey {
   ActivationKind kind = ActivationKind::kIntegers;
   Precision precision = Precision::kInt8;
   Choice choice = Choice::kInvariant;  // not compared
+  int joint_ratio = 0;                 // internal::Geometry
   std::uint64_t order_checksum = 0;    // PackedFields::order_checksum
   bool operator==(const ActivationKey& o) const {
     return scope == o.scope && k == o.k && block == o.block && cut == o.cut && kind == o.kind &&
-           precision == o.precision && order_checksum == o.order_checksum;
+           precision == o.precision && joint_ratio == o.joint_ratio && order_checksum == o.order_checksum;
   }
 };
 

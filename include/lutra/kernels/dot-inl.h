@@ -18,7 +18,7 @@
 
 #include <type_traits>
 
-#include "lutra/kernels/flush-inl.h"
+#include "lutra/kernels/joint-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
@@ -225,11 +225,63 @@ struct PackedDotKernel {
         }
       }
     }
-    FlushPanels<Sums, 1, kVectors, kRows>(
-        b, sums, [](int vector) { return vector % 4 * 16 + vector / 4 * static_cast<int>(kPartRows); });
+    FlushPanels<Sums, 1, kVectors, kRows>(b, sums, RowOf);
+  }
+
+  // Joint K-blocks; totals as sums.
+  template <int kRows>
+  static HWY_INLINE void RunJoint(const MicroArgs& args) {
+    const std::size_t run_chunks = HWY_MIN(args.run_chunks, args.x_chunks);
+    const JointStarts<Dot, kRows> starts(args, run_chunks);
+    V32 totals[kVectors * kRows], parts[kVectors * kRows];
+    SetZero(totals);
+    SetZero(parts);
+    KBlock b(args);
+    std::size_t at = 0;  // chunk
+    for (std::size_t left = args.blocks; left != 0; --left) {
+      const Codes codes(b, 0);
+      const std::uint8_t* index = b.index;
+      for (const std::size_t end = at + (left == 1 ? args.last_chunks : args.x_chunks); at < end;) {
+        const std::size_t chunks = HWY_MIN(run_chunks, end - at);
+        AddJointPart<0, kRows>(b, index, chunks, codes, starts, at, parts);
+        index += chunks * kChunkBytes;
+        b.x += chunks * b.x_stride;
+        at += chunks;
+      }
+      if (left == 1 || at % kJointRunChunks == 0) {
+        AddJointParts<kVectors, kRows>(args, (at - 1) / kJointRunChunks, parts, totals);
+        SetZero(parts);
+      }
+      b.index += args.index_stride;
+      b.qparams += args.qparams_stride;
+      b.choices += args.choice_stride;
+    }
+    FlushJoint<kVectors, kRows>(args, totals, RowOf);
   }
 
  private:
+  static constexpr int RowOf(int vector) { return vector % 4 * 16 + vector / 4 * static_cast<int>(kPartRows); }
+
+  // Adds a run of chunks to the parts: of all rows of W where registers hold their sums, otherwise part by part.
+  template <int kPart, int kRows>
+  static HWY_INLINE void AddJointPart(const KBlock& b, const std::uint8_t* lines, std::size_t chunks,
+                                      const Codes& codes, const JointStarts<Dot, kRows>& starts, std::size_t at,
+                                      V32* parts) {
+    if constexpr (kPart < kParts) {
+      typename Dot::Sum run[4 * kRows];
+      LUTRA_UNROLL
+      for (int i = 0; i < 4 * kRows; ++i) run[i] = StartJoint<Dot>(starts.Of(static_cast<std::size_t>(i % kRows), at));
+      const std::uint8_t *line = lines, *x = b.x;
+      LUTRA_KEEP_LOOP
+      for (std::size_t chunk = 0; chunk < chunks; ++chunk, line += kChunkBytes, x += b.x_stride) {
+        for (std::size_t i = 0; kPart == 0 && i < kChunkBytes; i += 64) b.Prefetch(line + i);
+        AddChunk<kRows>(line, x, codes, run);
+      }
+      AddJointRun<Dot, 4, kRows>(run, starts, b.qparams, at, parts + kPart * 4 * kRows,
+                                 [](int v) { return RowOf(kPart * 4 + v); });
+      AddJointPart<kPart + 1, kRows>(b, lines + kPartBytes, chunks, codes, starts, at, parts);
+    }
+  }
   static constexpr std::size_t kChunkBytes = kPlanes * kPlaneBytes;
   // Quad 3 of codes of 3 bits shares lines with the other quads. With several tables, clang would keep a line of quad 2
   // in a register, and copy other registers, which vpternlogd overwrites.
@@ -243,15 +295,20 @@ struct PackedDotKernel {
     StartRun<Dot>(run);
     LUTRA_KEEP_LOOP
     for (std::size_t chunk = 0; chunk < chunks; ++chunk, lines += kChunkBytes, x += b.x_stride) {
-      AddPacked<0, 0, kRows>(lines, x, codes, run);
-      KeepOrder(run[4 * kRows - 1], lines);
-      AddPacked<1, 0, kRows>(lines, x, codes, run);
-      KeepOrder(run[4 * kRows - 1], lines);
-      AddPacked<2, 0, kRows>(lines, x, codes, run);
-      KeepOrder(run[4 * kRows - 1], lines);
-      AddPacked<3, 0, kRows>(lines, x, codes, run);
+      AddChunk<kRows>(lines, x, codes, run);
     }
     AddRun<Dot>(run, sums);
+  }
+  template <int kRows>
+  static HWY_INLINE void AddChunk(const std::uint8_t*& lines, const std::uint8_t* x, const Codes& codes,
+                                  typename Dot::Sum (&run)[4 * kRows]) {
+    AddPacked<0, 0, kRows>(lines, x, codes, run);
+    KeepOrder(run[4 * kRows - 1], lines);
+    AddPacked<1, 0, kRows>(lines, x, codes, run);
+    KeepOrder(run[4 * kRows - 1], lines);
+    AddPacked<2, 0, kRows>(lines, x, codes, run);
+    KeepOrder(run[4 * kRows - 1], lines);
+    AddPacked<3, 0, kRows>(lines, x, codes, run);
   }
 
   // Adds the products of a chunk for part kPart and all parts after it.
@@ -305,12 +362,12 @@ struct UnpackedDotKernel {
         if (limb != 0) NextLimb<Sums, kRows>(b, sums);
         const std::uint8_t* codes = b.index + first * kPartBytes;
         if constexpr (Dot::kProducts == 0) {
-          AddChunks<kRows>(b, codes, x, b.chunks, sums);
+          AddChunks<kVectors, kRows>(b.x_stride, codes, x, b.chunks, sums);
         } else {
           for (std::size_t chunk = 0; chunk < b.chunks; chunk += b.run_chunks) {
             typename Dot::Sum run[kVectors * kRows];
             StartRun<Dot>(run);
-            AddChunks<kRows>(b, codes, x, HWY_MIN(b.run_chunks, b.chunks - chunk), run);
+            AddChunks<kVectors, kRows>(b.x_stride, codes, x, HWY_MIN(b.run_chunks, b.chunks - chunk), run);
             AddRun<Dot>(run, sums);
           }
         }
@@ -321,24 +378,60 @@ struct UnpackedDotKernel {
     }
   }
 
- private:
+  // Joint K-blocks: a few vectors of rows of W at a time, so that registers hold runs and totals.
   template <int kRows>
-  static HWY_INLINE void AddChunks(const KBlock& b, const std::uint8_t*& codes, const std::uint8_t*& x,
-                                   std::size_t chunks, typename Dot::Sum (&sums)[kVectors * kRows]) {
-    LUTRA_KEEP_LOOP
-    for (; chunks != 0; --chunks, codes += kChunkCodes, x += b.x_stride) {
-      AddCodes<0, kRows>(codes, x, sums);
-      AddCodes<1, kRows>(codes, x, sums);
-      AddCodes<2, kRows>(codes, x, sums);
-      AddCodes<3, kRows>(codes, x, sums);
+  static HWY_INLINE void RunJoint(const MicroArgs& args) {
+    constexpr int kAtOnce = kVectors * kRows > 8 ? 2 : kVectors;
+    const std::size_t run_chunks = HWY_MIN(args.run_chunks, args.x_chunks);
+    const JointStarts<Dot, kRows> starts(args, run_chunks);
+    // Unpacked codes of all groups follow each other.
+    const std::size_t group_chunks = args.x_chunks, chunks = (args.blocks - 1) * group_chunks + args.last_chunks;
+    const std::size_t x_stride = args.x_stride, qparams_stride = args.qparams_stride;
+    for (std::size_t first = 0; first < 4 * kParts; first += kAtOnce) {
+      const int row = static_cast<int>(first * kPartRows);
+      const auto row_of = [row](int vector) { return row + vector * static_cast<int>(kPartRows); };
+      V32 totals[kAtOnce * kRows];
+      SetZero(totals);
+      const std::uint8_t* x = args.x;
+      const std::uint8_t* codes = args.index + first * kPartBytes;
+      const float* qparams = args.qparams;
+      for (std::size_t at = 0, joint = 0, group_end = group_chunks; at < chunks; ++joint) {  // chunks, joint runs
+        V32 parts[kAtOnce * kRows];
+        SetZero(parts);
+        for (const std::size_t end = HWY_MIN(at + kJointRunChunks, chunks); at < end; at += run_chunks) {
+          typename Dot::Sum run[kAtOnce * kRows];
+          LUTRA_UNROLL
+          for (int i = 0; i < kAtOnce * kRows; ++i) {
+            run[i] = StartJoint<Dot>(starts.Of(static_cast<std::size_t>(i % kRows), at));
+          }
+          AddChunks<kAtOnce, kRows>(x_stride, codes, x, HWY_MIN(run_chunks, end - at), run);
+          if (at == group_end) qparams += qparams_stride, group_end += group_chunks;
+          AddJointRun<Dot, kAtOnce, kRows>(run, starts, qparams, at, parts, row_of);
+        }
+        AddJointParts<kAtOnce, kRows>(args, joint, parts, totals);
+      }
+      FlushJoint<kAtOnce, kRows>(args, totals, row_of);
     }
   }
-  template <int kQuad, int kRows>
+
+ private:
+  template <int kAtOnce, int kRows>
+  static HWY_INLINE void AddChunks(std::size_t x_stride, const std::uint8_t*& codes, const std::uint8_t*& x,
+                                   std::size_t chunks, typename Dot::Sum (&sums)[kAtOnce * kRows]) {
+    LUTRA_KEEP_LOOP
+    for (; chunks != 0; --chunks, codes += kChunkCodes, x += x_stride) {
+      AddCodes<0, kAtOnce, kRows>(codes, x, sums);
+      AddCodes<1, kAtOnce, kRows>(codes, x, sums);
+      AddCodes<2, kAtOnce, kRows>(codes, x, sums);
+      AddCodes<3, kAtOnce, kRows>(codes, x, sums);
+    }
+  }
+  template <int kQuad, int kAtOnce, int kRows>
   static HWY_INLINE void AddCodes(const std::uint8_t* from, const std::uint8_t* x,
-                                  typename Dot::Sum (&sums)[kVectors * kRows]) {
-    V8 codes[kVectors];
+                                  typename Dot::Sum (&sums)[kAtOnce * kRows]) {
+    V8 codes[kAtOnce];
     LUTRA_UNROLL
-    for (std::size_t v = 0; v < kVectors; ++v) codes[v] = hn::Load(D8(), from + kQuad * kQuadBytes + v * kPartBytes);
+    for (std::size_t v = 0; v < kAtOnce; ++v) codes[v] = hn::Load(D8(), from + kQuad * kQuadBytes + v * kPartBytes);
     AddQuad<Dot, kQuad, 0, kRows>(codes, x, sums);
   }
 };

@@ -119,6 +119,12 @@ HWY_NOINLINE void MultiplyPanels(const MicroArgs& args) {
   } while (Kernel::kMaxPanels > 1 && ++panel < args.panel_count);
 }
 
+// The same for joint K-blocks of one panel.
+template <class Kernel, int kRows>
+HWY_NOINLINE void MultiplyJoint(const MicroArgs& args) {
+  Kernel::template RunJoint<kRows>(args);
+}
+
 template <class Kernel, int kRows>
 constexpr MicroFunction FunctionFor() {
   if constexpr (kRows <= Kernel::kMaxRows) return &MultiplyPanels<Kernel, kRows>;
@@ -131,6 +137,20 @@ constexpr MicroKernel MicroKernelOf() {
           Kernel::kMaxPanels,
           Kernel::kTile,
           {FunctionFor<Kernel, 1>(), FunctionFor<Kernel, 2>(), FunctionFor<Kernel, 3>(), FunctionFor<Kernel, 4>()}};
+}
+
+template <class Kernel, int kRows>
+constexpr MicroFunction JointFunctionFor() {
+  if constexpr (kRows <= Kernel::kMaxRows) return &MultiplyJoint<Kernel, kRows>;
+  return nullptr;
+}
+template <class Kernel>
+constexpr MicroKernel JointKernelOf() {
+  return {Kernel::kMaxRows,
+          1,
+          Kernel::kMaxRows,
+          {JointFunctionFor<Kernel, 1>(), JointFunctionFor<Kernel, 2>(), JointFunctionFor<Kernel, 3>(),
+           JointFunctionFor<Kernel, 4>()}};
 }
 
 // The start of the sums of row n of x. (A method that always starts from 0 does not load `total`: int1 is 1.05 times as

@@ -131,6 +131,43 @@ constexpr MicroKernel PackedDot() {
   }
 }
 
+// Chunks whose sums, of 8 products in each 16-bit lane, are small enough.
+constexpr std::size_t PairChunks(int weight) { return 32767 / (8u * 127u * static_cast<unsigned>(weight)); }
+
+// The Dot of joint K-blocks: BaseDot if its pairs of 16-bit lanes hold the sums of a chunk, 8 products each, that start
+// from the centers; otherwise the format's.
+template <Format kFormat, class Dot>
+struct JointOperands {
+  using Operand = Operands<kFormat, Dot>;
+  static constexpr FormatInfo kInfo = Describe(kFormat);
+  static constexpr int kWeight = JointWeight(Operand::kMethod, false), kValue = JointWeight(Operand::kMethod, true);
+  static constexpr bool kOffsets = JointRatio(kInfo, SchemeOf(DataType::kUInt4, ZeroKind::kOffset, {}), 32) != 0;
+  static constexpr bool kPairs = Dot::kJoint == JointForm::kPairs &&
+                                 Operand::kMethod.highest() - Operand::kMethod.lowest() <= 127 &&
+                                 PairChunks(kWeight) != 0 && (!kOffsets || PairChunks(kValue) != 0);
+  using Type = std::conditional_t<kPairs, Dot, typename Operand::Type>;
+  // Chunks of a group that a run takes: 1, 2 or 4.
+  static constexpr std::size_t RunChunks(bool offsets) {
+    const std::size_t most = kPairs ? PairChunks(offsets ? kValue : kWeight) : Type::RunChunks(Operand::kLargest);
+    return most >= 4 ? 4 : most >= 2 ? 2 : 1;
+  }
+};
+template <Format kFormat, Precision kPrecision, class Dot>
+constexpr JointKernels JointMethod() {
+  using Joint = JointOperands<kFormat, Dot>;
+  if constexpr (kPrecision != Precision::kInt8) {
+    return {};
+  } else {
+    MicroKernel packed = {};
+    if constexpr (!Describe(kFormat).stored().has_indices()) {
+      packed = JointKernelOf<PackedDotKernel<Describe(kFormat).encoding, typename Operands<kFormat, Dot>::Codes,
+                                             typename Joint::Type, kPrecision>>();
+    }
+    return {packed, JointKernelOf<UnpackedDotKernel<typename Joint::Type, kPrecision>>(), Joint::RunChunks(false),
+            Joint::RunChunks(true), Joint::Type::kJoint == JointForm::kPairs};
+  }
+}
+
 template <Format kFormat, Precision kPrecision, class Dot>
 constexpr MethodKernel DotMethod() {
   using Operand = Operands<kFormat, Dot>;
@@ -149,7 +186,8 @@ constexpr MethodKernel DotMethod() {
           1,
           Operand::kBias,
           Operand::Type::RunChunks(Operand::kLargest),
-          TableOf<kFormat, Dot>()};
+          TableOf<kFormat, Dot>(),
+          JointMethod<kFormat, kPrecision, Dot>()};
 }
 
 // The method of a matrix in which each group has one of several tables.
@@ -157,10 +195,14 @@ template <Format kFormat, Precision kPrecision, class Dot>
 constexpr MethodKernel ChoiceMethod() {
   constexpr Encoding kEncoding = Describe(kFormat).encoding;
   MethodKernel kernel = DotMethod<kFormat, kPrecision, Dot>();
-  kernel.packed = {};
+  kernel.packed = kernel.joint.packed = {};
 #if LUTRA_VECTOR_SCOPE
   kernel.packed =
       MicroKernelOf<PackedDotKernel<kEncoding, TablesOfCodes, typename Operands<kFormat, Dot>::Type, kPrecision>>();
+  if constexpr (kPrecision == Precision::kInt8) {
+    kernel.joint.packed =
+        JointKernelOf<PackedDotKernel<kEncoding, TablesOfCodes, typename Operands<kFormat, Dot>::Type, kPrecision>>();
+  }
 #endif
   kernel.unpack = &ChoiceUnpacker<kEncoding>::Unpack;
   kernel.unpacked_bytes = &ChoiceUnpacker<kEncoding>::Bytes;

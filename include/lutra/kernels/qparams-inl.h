@@ -6,6 +6,8 @@
 #define LUTRA_KERNELS_QPARAMS_INL_H_
 #endif
 
+#include <cstring>
+
 #include "lutra/kernels/flush-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -66,6 +68,8 @@ struct QparamArgs {
   std::size_t prefetch;     // distance in bytes
   float gain, center;       // of the method
   float factor;             // of scales: the gain, times matrix_scale if the type has it
+  bool pairs;               // JointKernels::pairs
+  bool wide;                // joint K-blocks of 64 weights
 };
 
 // The center of a zero point, in the arithmetic of internal::CenterAt (src/scales.h). (Products with the gain, a power
@@ -138,9 +142,61 @@ void LoadGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t group
     }
   }
 }
+
+// --- Joint K-blocks: the integers of groups, in words. A scale fills its word, or stands in both halves. Two offsets
+// of 32 weights each share a word, in the place of the first group's centers; an offset of 64 weights stands in both
+// halves.
+
+template <DataType kType>
+HWY_INLINE V32 LoadInteger(const std::uint8_t* from, std::size_t row, [[maybe_unused]] bool high) {
+  if constexpr (kType == DataType::kInt8) {
+    const hn::Rebind<std::int8_t, DF> d8;
+    return hn::PromoteTo(D32(), hn::LoadU(d8, reinterpret_cast<const std::int8_t*>(from) + row));
+  } else {
+    const V32 both = hn::PromoteTo(D32(), hn::LoadU(hn::Rebind<std::uint8_t, DF>(), from + row));
+    return high ? hn::ShiftRight<4>(both) : hn::And(both, hn::Set(D32(), 15));
+  }
+}
+HWY_INLINE V32 PairOf(V32 low, V32 high) {
+  return hn::Or(hn::And(low, hn::Set(D32(), 0xffff)), hn::ShiftLeft<16>(high));
+}
+
+// LoadGroups for joint K-blocks of one panel; the group at `from` is the first of them. Words of missing offsets are 0.
+template <DataType kType>
+void LoadJointGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t groups, std::size_t, const float*,
+                     float* to) {
+  const DF df;
+  constexpr std::size_t kStride = kMaxInterleavedPanels * kPanelQparams;
+  for (std::size_t i = 0; i < groups; ++i, from += a.stride) {
+    for (std::size_t at = 0; at < a.group_bytes; at += 64) PrefetchInTwoSteps(from + at, a.prefetch);
+    float* const scales = to + i * kStride;
+    LUTRA_UNROLL
+    for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
+      const V32 scale = LoadInteger<kType>(from, row, false);
+      hn::Store(hn::BitCast(df, a.pairs ? PairOf(scale, scale) : scale), df, scales + row);
+    }
+    if (a.zero == nullptr) continue;
+    const bool second = !a.wide && i % 2 != 0;
+    float* const offsets = scales + kPanelRows - (second ? kStride : 0);
+    for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
+      const V32 offset = LoadInteger<kType>(from + a.zero->offset, row, a.zero->shift != 0);
+      const V32 low = second ? hn::BitCast(D32(), hn::Load(df, offsets + row)) : offset;
+      const V32 high = second || a.wide ? offset : hn::Zero(D32());
+      hn::Store(hn::BitCast(df, PairOf(low, high)), df, offsets + row);
+    }
+  }
+  if (a.zero == nullptr) return;
+  const std::size_t step = a.wide ? 1 : 2;
+  for (std::size_t i = (groups + step - 1) / step * step; i < step * kJointSums / 2; i += step) {
+    std::memset(to + i * kStride + kPanelRows, 0, kPanelRows * sizeof(float));
+  }
+}
 using LoadGroupsFunction = void (*)(const QparamArgs& a, const std::uint8_t* from, std::size_t groups,
                                     std::size_t panels, const float* super_group, float* to);
-inline LoadGroupsFunction LoaderOf(DataType scale_type) {
+inline LoadGroupsFunction LoaderOf(DataType scale_type, bool joint) {
+  if (joint) {
+    return scale_type == DataType::kInt8 ? &LoadJointGroups<DataType::kInt8> : &LoadJointGroups<DataType::kUInt4>;
+  }
   constexpr LoadGroupsFunction kLoaders[] = {&LoadGroups<DataType::kF32>,   &LoadGroups<DataType::kF16>,
                                              &LoadGroups<DataType::kBF16>,  &LoadGroups<DataType::kInt8>,
                                              &LoadGroups<DataType::kUInt4>, &LoadGroups<DataType::kUInt8>,

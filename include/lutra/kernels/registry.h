@@ -33,11 +33,20 @@ struct alignas(64) BlockScale {
   std::uint32_t quad[kMaxRunsPerBlock];
   std::uint32_t pair[kMaxRunsPerBlock / 2];  // the ratios of runs 2i and 2i + 1 in 16 bits each
 };
+// The same for joint K-blocks (layout/joint.h).
+struct alignas(64) JointScale {
+  float scale;
+  float sum;                          // the scale of `sums`
+  std::int32_t ratio[kJointRuns];     // of each joint run
+  std::int32_t sums[kJointSums / 2];  // of 32 weights: ratio * (sum of integers) / 2, rounded; two in 16 bits each
+  std::int16_t chunk_sums[kJointChunks][2];  // of each chunk: the integers at 0 and 1 of its quads, those at 2 and 3
+};
+static_assert(sizeof(JointScale) == kJointScales * sizeof(BlockScale));
 
 // Prepared rows of x, as tables or integers. Row groups of kNR rows (fewer in the last) follow each other. A row group
 // is laid out as a micro-kernel reads it:
 //     data   [K-block][limb][chunk][row of the row group][chunk_bytes]   kInt8: one limb; kInt16: the upper, the lower
-//     scales [K-block][row of the row group]
+//     scales [K-block][row of the row group]; of joint K-blocks, JointScale
 struct PreparedView {
   const std::uint8_t* data;
   std::size_t row_bytes;  // of one row
@@ -59,6 +68,9 @@ struct MicroArgs {
   const float* qparams;
   std::size_t qparams_stride;  // from a K-block to the next
   std::size_t center;          // where centers begin in a panel's qparams; 0 if there are none
+  // Joint K-blocks: the qparams above are words of integers (qparams-inl.h), and these are the super-group's.
+  const float* super_group;
+  std::size_t offset_stride;  // from a word of offsets to the next
   // x
   const std::uint8_t* x;
   std::size_t x_stride;               // from a chunk to the next
@@ -94,6 +106,13 @@ using UnpackFunction = void (*)(const MicroArgs& args, std::size_t panels, std::
 // Bytes of an unpacked K-block of one panel.
 using UnpackedBytesFunction = std::size_t (*)(std::size_t half_chunks, std::size_t x_chunks);
 
+// The kernels for joint K-blocks.
+struct JointKernels {
+  MicroKernel packed, unpacked;
+  std::size_t run_chunks, run_chunks_with_offsets;  // chunks of a group whose products fit 16-bit sums
+  bool pairs;                                       // words of scales are pairs (qparams-inl.h)
+};
+
 // How a format is multiplied with an activation kind and precision.
 struct MethodKernel {
   MethodInfo method;
@@ -106,6 +125,7 @@ struct MethodKernel {
   std::int32_t bias;           // kernels multiply L(q) + bias for a code q
   std::size_t run_chunks;      // MicroArgs
   const std::uint8_t* values;  // MicroArgs; null, too, if the matrix has its own
+  JointKernels joint = {};     // for integers under kInt8
 };
 
 // What kernels multiply for the codes of a matrix that has its own values: [table][code] L(q) + MethodKernel::bias.

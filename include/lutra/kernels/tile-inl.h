@@ -25,18 +25,19 @@ HWY_INLINE void MultiplyRows(const TileArgs& a, const MicroKernel& micro, MicroA
   const Geometry& g = *a.geometry;
   const std::size_t chunk_bytes = a.kernel->method.activations().chunk_bytes;
   const auto limbs = static_cast<std::size_t>(Limbs(a.kernel->precision)), most = static_cast<std::size_t>(micro.rows);
+  const std::size_t scale_units = g.scale_units();
   for (std::size_t row = 0; row < a.rows; row += kNR) {
     const std::size_t rows = HWY_MIN(kNR, a.rows - row), stored = a.stored_rows != 0 ? a.stored_rows : rows;
     args.scale_stride = stored;
     args.x_stride = stored * chunk_bytes;
     args.x = a.x.data + row * a.x.row_bytes + g.x_chunks_before(block) * limbs * args.x_stride;
-    args.scales = a.x.scales + row * g.blocks + block * stored;
+    args.scales = a.x.scales + row * g.x_scales + block / g.joint * stored * scale_units;
     args.tile = a.tile + row * kPanelRows;
     for (std::size_t left = rows, taken; left != 0; left -= taken) {
       taken = HWY_MIN(left, most);
       micro.functions[taken - 1](args);
       args.x += taken * chunk_bytes;
-      args.scales += taken;
+      args.scales += taken * scale_units;
       args.tile += taken * kPanelRows;
     }
   }
@@ -72,7 +73,7 @@ constexpr bool UnpackedBatchesFit(const MethodInfo& method, std::size_t panels, 
 // The qparams of the groups of a batch as floats, and the qparams of their super-group. (They are not members of
 // PanelReader, because the compiler would keep all of it in memory with them.)
 struct QparamFloats {
-  HWY_ALIGN float groups[kMaxBlocksPerBatch * kMaxInterleavedPanels * kPanelQparams];
+  HWY_ALIGN float groups[HWY_MAX(kMaxBlocksPerBatch, kJointWeights / 16) * kMaxInterleavedPanels * kPanelQparams];
   HWY_ALIGN float super_group[kMaxInterleavedPanels * kPanelQparams];
 };
 
@@ -90,18 +91,23 @@ class PanelReader {
                  g_.scheme.zero() != nullptr && g_.scheme.zero()->role == QparamRole::kOffset,
                  g_.scheme.group_bytes,
                  stride_,
-                 a.prefetch,
+                 PrefetchDistance(),
                  a.kernel->method.gain(),
                  a.kernel->method.center(),
-                 a.kernel->method.gain() * a.matrix_scale},
+                 a.kernel->method.gain() * a.matrix_scale,
+                 a.kernel->joint.pairs,
+                 g_.block == kJointRunWeights},
         choice_(g_.scheme.table_choice()),
-        load_groups_(LoaderOf(g_.scheme.fields[0].type)),
-        most_(HWY_MAX(g_.blocks_per_batch, HWY_MIN(kMaxBlocksPerBatch, BlocksAtOnce(unpacked_stride)))),
+        load_groups_(LoaderOf(g_.scheme.fields[0].type, g_.joint_ratio != 0)),
+        most_(g_.joint_ratio != 0
+                  ? g_.joint
+                  : HWY_MAX(g_.blocks_per_batch, HWY_MIN(kMaxBlocksPerBatch, BlocksAtOnce(unpacked_stride)))),
         next_(a.panels) {}
 
   // Sets the arguments of the batch from K-block `block` on, with packed codes.
   HWY_INLINE void Next(std::size_t block, MicroArgs& args) {
     args.blocks = BlocksFrom(block);
+    args.prefetch = qparams_.prefetch;
     const Extent& last = g_.extent(block + args.blocks - 1);
     args.last_chunks = last.x_chunks;
     args.last_half_chunks = last.half_chunks;
@@ -119,6 +125,11 @@ class PanelReader {
   }
 
  private:
+  // The qparams of joint K-blocks are loaded before their codes, so the distance reaches to the next ones.
+  HWY_INLINE std::size_t PrefetchDistance() const {
+    if (g_.joint_ratio == 0 || a_.prefetch == 0) return a_.prefetch;
+    return HWY_MAX(a_.prefetch, g_.joint * stride_ + g_.super_bytes);
+  }
   // K-blocks within the budget of a batch; one packed K-block where panels alternate. (int1 on Zen 4: from memory 1.1
   // to 1.2 times as fast as with two K-blocks, from cache 0.96.)
   HWY_INLINE std::size_t BlocksAtOnce(std::size_t unpacked_stride) const {
@@ -196,6 +207,15 @@ HWY_INLINE void UnpackBatch(const TileArgs& a, std::size_t stride, std::uint8_t*
   }
 }
 
+// The arguments and micro-kernels that joint K-blocks have instead.
+HWY_INLINE const MicroKernel& SetJoint(const TileArgs& a, const QparamFloats& floats, MicroArgs& args) {
+  const JointKernels& joint = a.kernel->joint;
+  args.run_chunks = args.center != 0 ? joint.run_chunks_with_offsets : joint.run_chunks;
+  args.super_group = floats.super_group;
+  args.offset_stride = (a.geometry->block == kJointSumWeights ? 2 : 1) * kMaxInterleavedPanels * kPanelQparams;
+  return a.unpack ? joint.unpacked : joint.packed;
+}
+
 // TargetKernels::tile.
 inline void Tile(const TileArgs& a) {
   const Geometry& g = *a.geometry;
@@ -208,9 +228,11 @@ inline void Tile(const TileArgs& a) {
   args.run_chunks = kernel.run_chunks;
   args.values = a.own_values != nullptr ? a.own_values : kernel.values;
   args.tile_stride = a.rows * kPanelRows;
-  args.prefetch = a.prefetch;
   args.panel_count = a.panel_count;
   QparamFloats floats;
+  const MicroKernel& micro = g.joint_ratio != 0 ? SetJoint(a, floats, args)
+                             : a.unpack         ? kernel.unpacked
+                                                : kernel.packed;
   const std::size_t stride =
       a.unpack ? a.panel_count * kernel.unpacked_bytes(g.whole.half_chunks, g.whole.x_chunks) : std::size_t{1};
   PanelReader reader(a, stride, floats);
@@ -226,7 +248,7 @@ inline void Tile(const TileArgs& a) {
       args.interleaved = a.panel_count;
       args.first = 0;
     }
-    MultiplyRows(a, a.unpack ? kernel.unpacked : kernel.packed, args, block);
+    MultiplyRows(a, micro, args, block);
   }
 }
 

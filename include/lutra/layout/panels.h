@@ -20,8 +20,7 @@
 #include <cstdint>
 
 #include "lutra/format.h"
-#include "lutra/layout/k_blocks.h"
-#include "lutra/layout/qparams.h"
+#include "lutra/layout/joint.h"
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
@@ -113,12 +112,16 @@ struct Geometry {
   std::size_t blocks_per_cut, blocks;              // `blocks` per row
   std::size_t blocks_per_group, groups_per_super;  // without super-groups groups_per_super is 0
   std::size_t blocks_per_batch;                    // K-blocks of kBatchWeights weights; 1 if a K-block has as many
+  int joint_ratio;                                 // JointRatio, or 0 if K-blocks are not multiplied jointly
+  std::size_t joint, x_blocks;                     // joint K-blocks; how many of these, or K-blocks, a row of x has
+  std::size_t x_scales;                            // BlockScales of a row of x
+  std::size_t x_chunk;                             // weights of a chunk of x
   Extent whole, cut_end, row_end;                  // of a whole K-block, the last one of a cut, the last one of a row
   std::size_t super_bytes, last_super_bytes;       // qparams of a super-group of a panel, and of the row's last one
   std::size_t panel_bytes;
 
   constexpr Geometry(const FormatInfo& f, const ActivationInfo& a, std::size_t k_, std::size_t group,
-                     const QparamScheme& scheme_)
+                     const QparamScheme& scheme_, int joint_ratio_ = 0)
       : scheme(scheme_),
         k(k_),
         block(BlockSize(f, group)),
@@ -128,6 +131,11 @@ struct Geometry {
         blocks_per_group(HasRowScales(group) ? (blocks == 0 ? 1 : blocks) : DivideUp(group, block)),
         groups_per_super(scheme.groups_per_super(group)),
         blocks_per_batch(block < kBatchWeights ? kBatchWeights / block : 1),
+        joint_ratio(joint_ratio_),
+        joint(joint_ratio == 0 ? 1 : kJointWeights / block),
+        x_blocks(DivideUp(blocks, joint)),
+        x_scales(x_blocks * scale_units()),
+        x_chunk(a.chunk_weights),
         whole(f.stored(), a, block),
         cut_end(f.stored(), a, cut - (blocks_per_cut - 1) * block),
         row_end(f.stored(), a, blocks == 0 ? 0 : k - begin(blocks - 1)),
@@ -171,6 +179,12 @@ struct Geometry {
     return blocks_per_cut == 1 ? b * block : b / blocks_per_cut * cut + b % blocks_per_cut * block;
   }
   constexpr std::size_t end(std::size_t b) const { return b + 1 == blocks ? k : begin(b + 1); }
+  // BlockScales of a row of x and of its joint K-blocks, or K-block.
+  constexpr std::size_t scale_units() const { return joint_ratio == 0 ? 1 : kJointScales; }
+  // Joint K-blocks, or K-block, b of x: its weights, and its chunks in a row of x.
+  constexpr std::size_t x_begin(std::size_t b) const { return begin(b * joint); }
+  constexpr std::size_t x_end(std::size_t b) const { return b + 1 == x_blocks ? k : x_begin(b + 1); }
+  constexpr std::size_t x_chunks_in(std::size_t b) const { return DivideUp(x_end(b) - x_begin(b), x_chunk); }
   constexpr const Extent& extent(std::size_t b) const {
     if (b + 1 == blocks) return row_end;
     return blocks_per_cut == 1 || (b + 1) % blocks_per_cut != 0 ? whole : cut_end;

@@ -26,6 +26,13 @@ HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockSc
     total = BuildTables<Traits>(block, to);
   } else {
     total = BuildIntegers<Traits>(block, to);
+    if (block.joint) {
+      auto& joint = reinterpret_cast<JointScale&>(out);
+      for (std::size_t run = 0; run < kJointRuns; ++run) joint.ratio[run] = block.ratio[run] & 0xffff;
+      SetJointSums(to, joint);
+      joint.sum = joint.scale * (1 << kJointSumShift);
+      return;
+    }
   }
   constexpr int kEach = Traits::kRatios ? kFine : 1;  // integers in a unit of the scale
   out.total = (total + kEach / 2) >> (Traits::kRatios ? Traits::kShift : 0);
@@ -52,21 +59,23 @@ bool PrepareRowGroup(const PrepareArgs& a) {
   }
   std::uint8_t* tables = a.prepared;
   BlockScale* scales = a.block_scales;
+  const std::size_t scale_stride = g.scale_units();
   bool good = true;
   for (std::size_t first = a.first_block; first < a.end_block && good;) {
     const std::size_t end = HWY_MIN(a.end_block, first + kNR / a.rows);
     BlockOfX* block = blocks;
     for (std::size_t b = first, i = 0; b < end; ++b) {
       for (std::size_t n = 0; n < a.rows; ++n, ++i, ++block) {
-        MeasureBlock<Traits>(row[n], b, *block, scales[i]);
+        MeasureBlock<Traits>(row[n], b, *block, scales[i * scale_stride]);
         good = good && (block->finite || a.propagate);
       }
     }
     block = blocks;
     for (; first < end && good; ++first) {
-      const std::size_t chunks = g.extent(first).x_chunks, stride = a.rows * kBytes;
+      const std::size_t chunks = g.x_chunks_in(first), stride = a.rows * kBytes;
       for (std::size_t n = 0; n < a.rows; ++n, ++block) {
-        BuildBlock<Traits>(*block, {tables + n * kBytes, stride, chunks}, *scales++);
+        BuildBlock<Traits>(*block, {tables + n * kBytes, stride, chunks}, scales[0]);
+        scales += scale_stride;
       }
       tables += chunks * Traits::kLimbs * stride;
     }

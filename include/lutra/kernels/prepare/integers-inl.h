@@ -6,6 +6,8 @@
 #define LUTRA_KERNELS_PREPARE_INTEGERS_INL_H_
 #endif
 
+#include <cstring>
+
 #include "lutra/kernels/prepare/traits-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -14,16 +16,16 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-// Rounds a K-block of quads to integers, in one limb or in two. Returns the sum of the integers.
+// Rounds a K-block of quads to integers, in one limb or in two; joint K-blocks in one. Returns the sum of the integers.
 template <class Traits>
 HWY_INLINE std::int32_t BuildIntegers(const BlockOfX& block, const Destination& out) {
   const DF df;
   const D32 d32;
   const hn::Rebind<std::int8_t, DF> d8;
   constexpr int kShift = Traits::kShift;
-  const VF inverse = hn::Set(df, block.inverse[0]);
   V32 total = hn::Zero(d32);
   for (std::size_t i = 0; i < out.chunks * kChunkFloats; i += kLanesF) {
+    const VF inverse = hn::Set(df, block.inverse[block.joint ? i / kJointRunWeights : 0]);
     const V32 q = hn::Sub(RoundSmall(hn::LoadU(df, block.quads + i), inverse), hn::Set(d32, kMagicBits));
     total = hn::Add(total, q);
     auto* to = reinterpret_cast<std::int8_t*>(out.to + i / kChunkFloats * out.stride + i % kChunkFloats);
@@ -36,6 +38,34 @@ HWY_INLINE std::int32_t BuildIntegers(const BlockOfX& block, const Destination& 
     }
   }
   return hn::ReduceSum(d32, total);
+}
+
+// Sets the sums of joint K-blocks, whose integers BuildIntegers wrote and whose ratios are known.
+HWY_INLINE void SetJointSums(const Destination& in, JointScale& out) {
+  const hn::FixedTag<std::int8_t, 16> d8;
+  const hn::Repartition<std::uint8_t, decltype(d8)> du8;
+  const hn::Repartition<std::int16_t, decltype(d8)> d16;
+  const hn::Repartition<std::int32_t, decltype(d8)> d32;
+  std::memset(out.chunk_sums, 0, sizeof(out.chunk_sums));
+  for (std::size_t chunk = 0; chunk < in.chunks; ++chunk) {
+    const auto x = hn::Load(d8, reinterpret_cast<const std::int8_t*>(in.to + chunk * in.stride));
+    auto sums = hn::SatWidenMulPairwiseAdd(d16, hn::Set(du8, 1), x);
+    sums = hn::Add(sums, hn::BitCast(d16, hn::Shuffle2301(hn::BitCast(d32, sums))));
+    sums = hn::Add(sums, hn::BitCast(d16, hn::Shuffle1032(hn::BitCast(d32, sums))));
+    const std::int32_t pair = hn::GetLane(hn::BitCast(d32, sums));
+    std::memcpy(out.chunk_sums[chunk], &pair, sizeof(pair));
+  }
+  std::int16_t sums[kJointSums];
+  constexpr std::size_t kChunks = kJointChunks / kJointSums;
+  for (std::size_t i = 0; i < kJointSums; ++i) {
+    int sum = 0;
+    for (std::size_t chunk = i * kChunks; chunk < (i + 1) * kChunks; ++chunk) {
+      sum += out.chunk_sums[chunk][0] + out.chunk_sums[chunk][1];
+    }
+    constexpr int kHalf = 1 << (kJointSumShift - 1);
+    sums[i] = static_cast<std::int16_t>((out.ratio[i * kJointRuns / kJointSums] * sum + kHalf) >> kJointSumShift);
+  }
+  std::memcpy(out.sums, sums, sizeof(sums));
 }
 
 }  // namespace LUTRA_KERNELS_NAMESPACE

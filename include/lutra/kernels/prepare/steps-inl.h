@@ -1,5 +1,5 @@
-// Finds the steps to which the elements of a K-block are rounded: one step per scale run for tables under kInt8,
-// otherwise one step per K-block.
+// Finds the steps to which the elements of a K-block are rounded: one step per scale run for tables under kInt8, one
+// per joint run for joint K-blocks, otherwise one step per K-block.
 #if defined(LUTRA_KERNELS_PREPARE_STEPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_PREPARE_STEPS_INL_H_
 #undef LUTRA_KERNELS_PREPARE_STEPS_INL_H_
@@ -28,6 +28,20 @@ HWY_INLINE std::int32_t LargestBits(const float* from, std::size_t count) {
     largest = hn::Max(largest, hn::And(bits, hn::Set(d, 0x7fffffff)));
   }
   return hn::ReduceMax(d, largest);
+}
+
+inline constexpr std::int32_t kBitsOf127 = 0x42fe0000;
+
+// The same for joint K-blocks of up to `count` floats. run_bits: of each joint run.
+HWY_INLINE std::int32_t LargestOfRuns(const float* from, std::size_t count, std::int32_t* run_bits) {
+  static_assert(kJointRuns == kRunsAtOnce && kJointWeights <= kMaxBlockFloats);
+  std::int32_t largest = 0;
+  for (std::size_t run = 0; run < kJointRuns; ++run) {
+    const std::size_t begin = run * kJointRunWeights;
+    run_bits[run] = begin < count ? LargestBits(from + begin, kJointRunWeights) : 0;
+    largest = HWY_MAX(largest, run_bits[run]);
+  }
+  return largest;
 }
 
 using D4 = hn::FixedTag<std::int32_t, 4>;
@@ -87,24 +101,40 @@ HWY_INLINE float Normalize(std::int32_t largest_bits, std::size_t count, float* 
   return small ? kScaleDown : kScaleUp;
 }
 
-// Sets the ratios and inverse steps of the scale runs of a K-block. run_bits: the largest sum of each run, as the bits
-// of a float; `largest`: the largest of these sums; `iterations`: how many times kRunsAtOnce runs there are.
-HWY_INLINE void SetRatios(const std::int32_t* run_bits, float largest, std::size_t iterations, BlockOfX& block,
-                          BlockScale& out) {
+// Sets the ratios, up to max_ratio, and inverse steps of the scale runs of a K-block. run_bits: the largest sum, or
+// integer, of each run, as the bits of a float; it becomes `limit` steps. `largest`: the largest of them; `iterations`:
+// how many times kRunsAtOnce runs there are.
+HWY_INLINE void SetRatios(const std::int32_t* run_bits, float largest, float max_ratio, float limit,
+                          std::size_t iterations, BlockOfX& block) {
   const D4 d4;
   const hn::Rebind<float, D4> f4;
-  const hn::Rebind<std::uint16_t, D4> h4;
-  const float units = largest > 0.0f ? kMaxRatio / largest : 0.0f;
-  const auto most = hn::Set(f4, float{kMaxRatio});
+  const float units = largest > 0.0f ? max_ratio / largest : 0.0f;
+  const auto most = hn::Set(f4, max_ratio);
   for (std::size_t run = 0; run < iterations * kRunsAtOnce; run += kRunsAtOnce) {
     const auto sums = hn::BitCast(f4, hn::Load(d4, run_bits + run));
     const auto ratio = hn::Min(hn::Max(hn::Set(f4, 1.0f), hn::Ceil(hn::Mul(sums, hn::Set(f4, units)))), most);
     const auto r = hn::ConvertTo(d4, ratio);
     const auto twice = hn::Or(r, hn::ShiftLeft<16>(r));
-    hn::Store(hn::Div(hn::Set(f4, units * (kFine * 127.0f)), ratio), f4, block.inverse + run);
+    hn::Store(hn::Div(hn::Set(f4, units * limit), ratio), f4, block.inverse + run);
     hn::Store(twice, d4, block.ratio + run);
-    hn::Store(hn::Or(twice, hn::ShiftLeft<8>(twice)), d4, reinterpret_cast<std::int32_t*>(out.quad + run));
-    hn::StoreU(hn::DemoteTo(h4, r), h4, reinterpret_cast<std::uint16_t*>(out.pair + run / 2));
+  }
+}
+// Stores the ratios of the scale runs of a K-block in the forms that lookups need.
+HWY_INLINE void StoreRatios(const BlockOfX& block, std::size_t iterations, BlockScale& out) {
+  const D4 d4;
+  const hn::Rebind<std::uint16_t, D4> h4;
+  for (std::size_t run = 0; run < iterations * kRunsAtOnce; run += kRunsAtOnce) {
+    const auto twice = hn::Load(d4, block.ratio + run);
+    hn::StoreU(hn::Or(twice, hn::ShiftLeft<8>(twice)), d4, reinterpret_cast<std::int32_t*>(out.quad + run));
+    hn::StoreU(hn::DemoteTo(h4, hn::ShiftRight<16>(twice)), h4, reinterpret_cast<std::uint16_t*>(out.pair + run / 2));
+  }
+}
+
+// The same for the one step of a K-block, or for the steps of joint K-blocks that all are its unit.
+HWY_INLINE void SetOneStep(float inverse, BlockOfX& block) {
+  for (std::size_t r = 0; r < kMaxRunsPerBlock; ++r) {
+    block.inverse[r] = inverse;
+    block.ratio[r] = 0x00010001;
   }
 }
 
@@ -115,22 +145,24 @@ HWY_INLINE float Upper22Bits(float value) {
   return shifted - (shifted - value);
 }
 
-// Loads K-block b of a row of x, and sets the steps of its scale runs and the scale of its sums. If an element is not
-// finite, all become 0 and the scale NaN, which makes all of the row's products NaN.
+// Loads K-block b of a row of x, or joint K-blocks b, and sets the steps of its scale runs and the scale of its sums.
+// If an element is not finite, all become 0 and the scale NaN, which makes all of the row's products NaN.
 template <class Traits>
 HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, BlockScale& out) {
   const Geometry& g = *x.geometry;
-  const std::size_t begin = g.begin(b), count = g.end(b) - begin;
-  const std::size_t iterations = (g.extent(b).x_chunks * kChunkFloats + kFloatsAtOnce - 1) / kFloatsAtOnce,
+  const std::size_t begin = g.x_begin(b), count = g.x_end(b) - begin;
+  const std::size_t iterations = (g.x_chunks_in(b) * kChunkFloats + kFloatsAtOnce - 1) / kFloatsAtOnce,
                     size = iterations * kFloatsAtOnce;
+  block.joint = !Traits::kTables && g.joint_ratio != 0;
   // raw: int8 elements are used as they are if one scale serves the K-block and no table rounds them. The scale is the
   // row's, or a scale group's unless an order of columns mixes groups.
   const std::size_t last = begin + count - 1;
   const bool one_scale = x.scale_group >= g.k || (x.order == nullptr && begin / x.scale_group == last / x.scale_group);
-  const bool raw = !Traits::kRatios && x.type == DataType::kInt8 && one_scale && x.transform.norm == nullptr;
+  bool raw = !Traits::kRatios && x.type == DataType::kInt8 && one_scale && x.transform.norm == nullptr;
   HWY_ALIGN std::int32_t run_bits[kMaxRunsPerBlock];
   const auto largest_bits = [&](const float* quads) HWY_ATTR {
-    if (!Traits::kRatios) return LargestBits(quads, size);
+    if (!Traits::kRatios && !block.joint) return LargestBits(quads, size);
+    if (!Traits::kRatios) return LargestOfRuns(quads, size, run_bits);
     auto largest = hn::Zero(D4());
     for (std::size_t iteration = 0; iteration < iterations; ++iteration) {
       const auto sums = LargestSums(quads + iteration * kFloatsAtOnce);
@@ -142,6 +174,11 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
   block.quads = LoadQuads<Traits>(x, begin, count, size, raw, false, block.buffer);
   block.finite = true;
   std::int32_t bits = largest_bits(block.quads);
+  if (raw && block.joint && bits > kBitsOf127) {  // 16-bit sums of joint K-blocks take no -128
+    raw = false;
+    block.quads = LoadQuads<Traits>(x, begin, count, size, raw, false, block.buffer);
+    bits = largest_bits(block.quads);
+  }
   float restore = 1.0f;
   if (!IsModerate(bits)) {
     block.quads = LoadQuads<Traits>(x, begin, count, size, raw, true, block.buffer);
@@ -156,21 +193,22 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
   // The integers are finite, but their products with the scale may not be.
   if (raw) block.finite = std::fabs(largest * x.scales[begin / x.scale_group]) <= kFloatMax;
   if constexpr (Traits::kRatios) {
-    SetRatios(run_bits, largest, iterations, block, out);
+    SetRatios(run_bits, largest, kMaxRatio, kFine * 127.0f, iterations, block);
+    StoreRatios(block, iterations, out);
     out.scale = Upper22Bits(largest / (127.0f * kMaxRatio) * restore);
     out.offset = -kMagic * out.scale;
     // For x above 2.6e34 the offset would be infinite. Then the result is NaN on all targets.
     if (out.offset < -kFloatMax) out.scale = out.offset = std::numeric_limits<float>::quiet_NaN();
+  } else if (raw) {
+    SetOneStep(1.0f, block);
+    out.scale = x.scales[begin / x.scale_group];
+  } else if (block.joint) {
+    const auto max_ratio = static_cast<float>(g.joint_ratio);
+    SetRatios(run_bits, largest, max_ratio, 127.0f, 1, block);
+    out.scale = largest / (127.0f * max_ratio) * restore;
   } else {
-    const float inverse = raw ? 1.0f : largest > 0.0f ? Traits::kLimit / largest : 0.0f;
-    for (std::size_t r = 0; r < kMaxRunsPerBlock; ++r) {
-      block.inverse[r] = inverse;
-      block.ratio[r] = 0x00010001;
-      out.quad[r] = 0x01010101u;
-      out.pair[r / 2] = 0x00010001u;
-    }
-    out.scale = raw ? x.scales[begin / x.scale_group] : largest / Traits::kLimit * restore;
-    out.offset = 0.0f;
+    SetOneStep(largest > 0.0f ? Traits::kLimit / largest : 0.0f, block);
+    out.scale = largest / Traits::kLimit * restore;
   }
   if (!block.finite) out.scale = out.offset = std::numeric_limits<float>::quiet_NaN();
 }

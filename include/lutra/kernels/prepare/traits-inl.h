@@ -78,6 +78,7 @@ struct BlockOfX {
   HWY_ALIGN float buffer[kMaxBlockFloats];
   HWY_ALIGN float inverse[kMaxRunsPerBlock];       // integers = x * inverse
   HWY_ALIGN std::int32_t ratio[kMaxRunsPerBlock];  // the ratio of each scale run, twice in 16 bits
+  bool joint = false;                              // joint K-blocks
   const float* quads;
   bool finite;
 };

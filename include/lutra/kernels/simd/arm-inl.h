@@ -63,6 +63,7 @@ HWY_INLINE V16 FinishPlanes(const PlaneSums& sums) {
 
 // Takes signed bytes, and adds each pair of products to 32 bits.
 struct WideDot : QuadLoad {
+  static constexpr JointForm kJoint = JointForm::kWidened;
   using Sum = TwoVectors<V32>;
   static constexpr int kLowest = -128, kHighest = 127;
   static constexpr int kMaxRows = 2, kVectors = 2, kProducts = 2;

@@ -45,6 +45,7 @@ struct WideDot : QuadLoad, WordSums {
   }
 };
 struct BaseDot : QuadLoad, HalfSums<2> {
+  static constexpr JointForm kJoint = JointForm::kPairs;
   using Sum = V16;
   using Next = WideDot;
   static constexpr int kLowest = 0, kHighest = kMost;

@@ -135,8 +135,13 @@ struct QuadLoad {
     return hn::BitCast(DI8(), hn::Set(D32(), quad));
   }
 };
+// How a Dot's sums become totals of joint K-blocks (joint-inl.h): multiplied as pairs of 16 bits, as words of 32 bits,
+// or as words after Widen.
+enum class JointForm : std::uint8_t { kPairs, kWords, kWidened };
+
 // The members of a Dot whose Sum has a 32-bit lane per row.
 struct WordSums {
+  static constexpr JointForm kJoint = JointForm::kWords;
   using Sum = V32;
   static constexpr int kProducts = 0;
   static constexpr bool kRowByRow = false;
@@ -148,6 +153,7 @@ struct WordSums {
 // 4 * kTerms * 128 * largest, because |x| <= 128; kMost is the largest code of which one chunk fits.
 template <int kTerms>
 struct HalfSums {
+  static constexpr JointForm kJoint = JointForm::kWidened;
   static constexpr int kProducts = kTerms;
   static constexpr bool kRowByRow = false;
   static constexpr int kMost = 32767 / (4 * kTerms * 128);

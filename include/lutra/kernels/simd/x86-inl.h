@@ -102,6 +102,7 @@ struct PairDot : QuadLoad, WordSums {
   }
 };
 struct BaseDot : QuadLoad, HalfSums<2> {
+  static constexpr JointForm kJoint = JointForm::kPairs;
   using Sum = V16;
   using Next = PairDot;
   static constexpr int kLowest = 0, kHighest = kMost;

@@ -1,0 +1,167 @@
+// Joint K-blocks (layout/joint.h) in the dot micro-kernels: the integer sums of groups times their integer scales,
+// added up in 32 bits, and their flush to floats.
+//
+//     run     16-bit or 32-bit sums of the products of some chunks of one group, in the lanes of the Dot
+//     part    the sum of the runs of a joint run, each times the scale of its group
+//     total   the sum of all parts, each times the ratio of x
+#if defined(LUTRA_KERNELS_JOINT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_JOINT_INL_H_
+#undef LUTRA_KERNELS_JOINT_INL_H_
+#else
+#define LUTRA_KERNELS_JOINT_INL_H_
+#endif
+
+#include "lutra/kernels/flush-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
+namespace internal {
+namespace LUTRA_KERNELS_NAMESPACE {
+
+// The scale of row n of x.
+HWY_INLINE const JointScale& JointScaleOf(const MicroArgs& a, std::size_t n) {
+  return reinterpret_cast<const JointScale*>(a.scales)[n];
+}
+
+// Words of 32 bits from which the runs that begin at a chunk start, [row of x][chunk]: for pairs of 16-bit lanes the
+// starts of both, otherwise their sum.
+template <class Dot, int kRows>
+class JointStarts {
+ public:
+  // Runs have `run_chunks` chunks: 1, 2 or 4.
+  HWY_INLINE JointStarts(const MicroArgs& a, std::size_t run_chunks) {
+    const hn::CappedTag<std::int32_t, kJointChunks> d32;
+    const hn::Repartition<std::int16_t, decltype(d32)> d16;
+    const auto start = hn::Set(d16, static_cast<std::int16_t>(a.start));
+    for (std::size_t i = 0; i < kRows * kJointChunks; i += hn::Lanes(d32)) {
+      const auto* sums = JointScaleOf(a, i / kJointChunks).chunk_sums[i % kJointChunks];
+      auto words = Times(hn::Load(d16, sums), start);
+      if (run_chunks >= 2) words = Add(words, hn::Shuffle2301(words));
+      if (run_chunks >= 4) words = Add(words, hn::Shuffle1032(words));
+      hn::Store(words, d32, words_ + i);
+    }
+  }
+  HWY_INLINE V32 Of(std::size_t n, std::size_t chunk) const { return hn::Set(D32(), words_[n * kJointChunks + chunk]); }
+
+ private:
+  static constexpr bool kPairs = Dot::kJoint == JointForm::kPairs;
+  template <class V>
+  static HWY_INLINE auto Times(V sums, V start) {
+    const hn::Repartition<std::int32_t, hn::DFromV<V>> d32;
+    if constexpr (kPairs) {
+      return hn::BitCast(d32, hn::Mul(sums, start));
+    } else {
+      return hn::WidenMulPairwiseAdd(d32, sums, start);
+    }
+  }
+  template <class V>
+  static HWY_INLINE V Add(V a, V b) {
+    const hn::Repartition<std::int16_t, hn::DFromV<V>> d16;
+    if constexpr (kPairs) return hn::BitCast(hn::DFromV<V>(), hn::Add(hn::BitCast(d16, a), hn::BitCast(d16, b)));
+    return hn::Add(a, b);
+  }
+  HWY_ALIGN std::int32_t words_[kRows * kJointChunks];
+};
+
+// The first sums of a run, from a word of JointStarts.
+template <class Dot>
+HWY_INLINE typename Dot::Sum StartJoint([[maybe_unused]] V32 start) {
+  if constexpr (Dot::kJoint == JointForm::kPairs) return hn::BitCast(D16(), start);
+  if constexpr (Dot::kJoint == JointForm::kWords) return start;
+  if constexpr (Dot::kJoint == JointForm::kWidened) return Dot::Zero();
+}
+
+// part + run * scale. `scale` is a word of qparams.
+template <class Dot>
+HWY_INLINE V32 AddScaled(V32 part, const typename Dot::Sum& run, [[maybe_unused]] V32 start, V32 scale) {
+  if constexpr (Dot::kJoint == JointForm::kPairs) {
+    return hn::Add(part, hn::WidenMulPairwiseAdd(D32(), run, hn::BitCast(D16(), scale)));
+  }
+  if constexpr (Dot::kJoint == JointForm::kWords) return hn::Add(part, hn::Mul(run, scale));
+  if constexpr (Dot::kJoint == JointForm::kWidened) return hn::Add(part, hn::Mul(Dot::Widen(start, run), scale));
+}
+
+// Adds a run of one group: kVectors vectors of rows of W times kRows rows of x. `scales` are the words of the group.
+template <class Dot, int kVectors, int kRows, std::size_t kSums, class RowOf>
+LUTRA_INLINE void AddJointRun(const typename Dot::Sum (&run)[kSums], const JointStarts<Dot, kRows>& starts,
+                              const float* scales, std::size_t chunk, V32* parts, const RowOf& row_of) {
+  static_assert(kSums == kVectors * kRows);
+  LUTRA_UNROLL
+  for (int v = 0; v < kVectors; ++v) {
+    const V32 scale = hn::BitCast(D32(), hn::Load(DF(), scales + row_of(v)));
+    LUTRA_UNROLL
+    for (int n = 0; n < kRows; ++n) {
+      const int i = v * kRows + n;
+      parts[i] = AddScaled<Dot>(parts[i], run[i], starts.Of(static_cast<std::size_t>(n), chunk), scale);
+    }
+  }
+}
+
+// Adds the parts of a joint run to the totals, [vector][row of x].
+template <int kVectors, int kRows>
+LUTRA_INLINE void AddJointParts(const MicroArgs& a, std::size_t run, const V32* parts, V32* totals) {
+  LUTRA_UNROLL
+  for (int n = 0; n < kRows; ++n) {
+    const V32 ratio = hn::Set(D32(), JointScaleOf(a, static_cast<std::size_t>(n)).ratio[run]);
+    LUTRA_UNROLL
+    for (int v = 0; v < kVectors; ++v) {
+      totals[v * kRows + n] = hn::Add(totals[v * kRows + n], hn::Mul(parts[v * kRows + n], ratio));
+    }
+  }
+}
+template <int kSums>
+LUTRA_INLINE void SetZero(V32 (&sums)[kSums]) {
+  LUTRA_UNROLL
+  for (V32& sum : sums) sum = hn::Zero(D32());
+}
+
+// Flushes totals: tile += super-scale * (step * total), then, if there are offsets, super-offset * (step * their sum).
+template <int kVectors, int kRows, class RowOf>
+LUTRA_INLINE void FlushJoint(const MicroArgs& a, const V32* totals, const RowOf& row_of) {
+  const DF df;
+  const D16 d16;
+  const D32 d32;
+  const float *const super_group = a.super_group, *const offsets = a.qparams + kPanelRows;
+  const auto* const scales = reinterpret_cast<const JointScale*>(a.scales);
+  float* const tile = a.tile;
+  const std::size_t stride = a.offset_stride;
+  const bool has_offsets = a.center != 0;
+  LUTRA_UNROLL
+  for (int v = 0; v < kVectors; ++v) {
+    const VF scale = hn::Load(df, super_group + row_of(v));
+    LUTRA_UNROLL
+    for (int n = 0; n < kRows; ++n) {
+      float* to = tile + n * static_cast<int>(kPanelRows) + row_of(v);
+      const VF sum = hn::Mul(hn::ConvertTo(df, totals[v * kRows + n]), hn::Set(df, scales[n].scale));
+      hn::Store(Fma(scale, sum, hn::Load(df, to)), df, to);
+    }
+    if (!has_offsets) continue;
+    const VF offset = hn::Load(df, super_group + kPanelRows + row_of(v));
+    V16 words[kJointSums / 2];
+    LUTRA_UNROLL
+    for (std::size_t i = 0; i < kJointSums / 2; ++i) {
+      words[i] = hn::BitCast(d16, hn::Load(df, offsets + i * stride + row_of(v)));
+    }
+    LUTRA_UNROLL
+    for (int n = 0; n < kRows; ++n) {
+      V32 total = hn::Zero(d32);
+      LUTRA_UNROLL
+      for (std::size_t i = 0; i < kJointSums / 2; ++i) {
+        total =
+            hn::Add(total, hn::WidenMulPairwiseAdd(d32, words[i], hn::BitCast(d16, hn::Set(d32, scales[n].sums[i]))));
+      }
+      float* to = tile + n * static_cast<int>(kPanelRows) + row_of(v);
+      const VF sum = hn::Mul(hn::ConvertTo(df, total), hn::Set(df, scales[n].sum));
+      hn::Store(Fma(offset, sum, hn::Load(df, to)), df, to);
+    }
+  }
+}
+
+}  // namespace LUTRA_KERNELS_NAMESPACE
+}  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
+}  // namespace lutra
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

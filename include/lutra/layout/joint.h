@@ -1,0 +1,65 @@
+// Joint K-blocks: which matrices have them, and the bounds of their sums.
+//
+// Scales of two levels are small integers under a float of their super-group. The integer sums of its K-blocks, each a
+// group of 16 to 64 weights, are multiplied by their scales in integers and become float together:
+//
+//     joint K-blocks   256 weights, a super-group. x has one step for them.
+//     joint run        64 weights of x that share a ratio, an integer: their own step is ratio * step
+//
+//     y += super-scale * step * sum over joint runs of ratio * (sum over their groups of scale * sum of L(q) * x)
+//        + super-offset * 2 * step * sum over 32 weights of offset * ((ratio * sum of x + 1) / 2)
+//
+// All sums are integers of 32 bits. They are the same on all targets, so results do not depend on the CPU.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "lutra/layout/qparams.h"
+
+namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
+namespace internal {
+
+inline constexpr std::size_t kJointWeights = kSuperGroup, kJointRunWeights = 64, kJointSumWeights = 32;
+inline constexpr std::size_t kJointRuns = kJointWeights / kJointRunWeights;
+inline constexpr std::size_t kJointSums = kJointWeights / kJointSumWeights;
+inline constexpr std::size_t kIntegersPerChunk = Describe(ActivationKind::kIntegers).chunk_weights;
+inline constexpr std::size_t kJointChunks = kJointWeights / kIntegersPerChunk;
+inline constexpr std::size_t kJointRunChunks = kJointRunWeights / kIntegersPerChunk;
+inline constexpr std::size_t kJointScales = 2;  // a JointScale takes the memory of so many BlockScales
+inline constexpr int kMostJointRatio = 15, kLeastJointRatio = 4;
+// Sums of x that offsets multiply are halved, so that 16 bits hold them: 32 * 127 * 15 / 2 = 30480.
+inline constexpr int kJointSumShift = 1;
+static_assert(kJointSumWeights * 127 * kMostJointRatio >> kJointSumShift <= 32767);
+
+// The largest |L(q) + start| that joint sums multiply with x.
+constexpr int JointWeight(const MethodInfo& method, bool offsets) {
+  const int start = offsets ? 0 : method.start();
+  const int low = method.lowest() + start, high = method.highest() + start;
+  return high > -low ? high : -low;
+}
+
+// The largest ratio of a joint run; 0: K-blocks of such a matrix are not joint. It is one of two values, so that many
+// matrices share prepared x. The sum of 256 products must fit 32 bits:
+//
+//     256 * |L(q)| * 127 * |scale| * ratio < 2^31        scales of a byte: up to 128
+//
+// int6 has 32 * 15: 2.00e9 of 2.15e9; iq4nl has 127 * 4: 2.11e9. Offsets serve 32 weights or more. With offsets, codes
+// are not centered, and 16-bit sums of 8 products hold codes up to 31.
+constexpr int JointRatio(const FormatInfo& f, const QparamScheme& scheme, std::size_t group) {
+  const DataType type = scheme.fields[0].type;
+  if (!HasTwoLevels(type) || HasRowScales(group) || group > kJointRunWeights) return 0;
+  const bool offsets = scheme.zero() != nullptr;
+  const int weight = JointWeight({f.format, ActivationKind::kIntegers}, offsets);
+  if (offsets && (group < kJointSumWeights || (weight > 31 && !f.has_table()))) return 0;
+  const std::int64_t scale = type == DataType::kUInt4 ? 15 : 128;
+  for (const int ratio : {kMostJointRatio, kLeastJointRatio}) {
+    if (std::int64_t{kJointWeights} * weight * 127 * scale * ratio < std::int64_t{1} << 31) return ratio;
+  }
+  return 0;
+}
+
+}  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
+}  // namespace lutra

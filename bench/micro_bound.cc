@@ -28,18 +28,22 @@ const T* Zeros(std::size_t count, Buffer* buffer) {
 double MicroBoundGMacS(const PackedMatrix& w, std::size_t n, Precision precision, const Plan& plan) {
   const ActivationKind kind = KindOf(plan.method, w.format());
   const internal::MethodKernel& kernel = w.target()->method(w.format(), kind, precision, w.has_table_choices());
-  const bool unpack = plan.unpack || !kernel.packed.exists();
-  const internal::MicroKernel& micro = unpack ? kernel.unpacked : kernel.packed;
   const internal::QparamScheme scheme =
       internal::SchemeOf(w.scale_type(), w.zero_kind(), w.zero_type(), w.has_table_choices());
-  const Geometry g(Describe(w.format()), Describe(kind), w.k(), w.group(), scheme);
+  const bool integers = kind == ActivationKind::kIntegers && precision == Precision::kInt8;
+  const int joint_ratio = integers ? internal::JointRatio(Describe(w.format()), scheme, w.group()) : 0;
+  const Geometry g(Describe(w.format()), Describe(kind), w.k(), w.group(), scheme, joint_ratio);
+  const bool unpack = plan.unpack || !kernel.packed.exists(), joint = joint_ratio != 0;
+  const internal::MicroKernel& micro = joint    ? unpack ? kernel.joint.unpacked : kernel.joint.packed
+                                       : unpack ? kernel.unpacked
+                                                : kernel.packed;
 
   const MicroTile tile = TileOf(plan, {w.format(), w.target(), n, w.group()});
   const auto panels = static_cast<std::size_t>(tile.panels), rows = static_cast<std::size_t>(tile.rows);
   const std::size_t chunk_bytes = Describe(kind).chunk_bytes;
   const std::size_t stride = panels * (unpack ? kernel.unpacked_bytes(g.whole.half_chunks, g.whole.x_chunks)
                                               : g.whole.bytes + scheme.group_bytes);
-  const std::size_t blocks = std::max<std::size_t>(g.blocks_per_batch, 1);
+  const std::size_t blocks = joint ? g.joint : std::max<std::size_t>(g.blocks_per_batch, 1);
 
   Buffer index, qparams, x, scales, y, values;
   internal::MicroArgs args = {};
@@ -55,11 +59,15 @@ double MicroBoundGMacS(const PackedMatrix& w, std::size_t n, Precision precision
   args.x =
       Zeros<std::uint8_t>(blocks * g.whole.x_chunks * args.x_stride * static_cast<std::size_t>(Limbs(precision)), &x);
   args.scale_stride = rows;
-  args.scales = Zeros<internal::BlockScale>(blocks * rows, &scales);
+  args.scales = Zeros<internal::BlockScale>(blocks * rows * g.scale_units(), &scales);
   args.tile_stride = rows * kPanelRows;
   args.tile = const_cast<float*>(Zeros<float>(panels * args.tile_stride, &y));
   args.blocks = blocks;
-  args.run_chunks = kernel.run_chunks;
+  args.run_chunks = !joint             ? kernel.run_chunks
+                    : args.center != 0 ? kernel.joint.run_chunks_with_offsets
+                                       : kernel.joint.run_chunks;
+  args.super_group = args.qparams;
+  args.offset_stride = args.qparams_stride * (g.block == internal::kJointSumWeights ? 2 : 1);
   args.values = args.choices = Zeros<std::uint8_t>(kMaxTables * kPanelRows, &values);
 
   constexpr int kCalls = 100;

@@ -8,7 +8,7 @@
 #include "load_float.h"
 #include "lutra/buffer.h"
 #include "lutra/kernels/fma.h"
-#include "lutra/layout/k_blocks.h"
+#include "lutra/layout/joint.h"
 #include "scales.h"
 #include "validate.h"
 
@@ -224,7 +224,23 @@ struct BlockOfX {
   }
   std::size_t begin, end;
   double largest = 0, largest_sum = 0, sum = 0;  // |x|, its sum over g weights, its sum
+  double joint_step = 0, joint_unit = 0;         // joint K-blocks: the step, and ratio * step
 };
+
+double LargestOf(const QuantizedView& w, const ActivationView& x, std::size_t n, std::size_t begin, std::size_t end) {
+  double largest = 0;
+  for (std::size_t k = begin; k < std::min(end, w.k); ++k) {
+    largest = std::max(largest, std::fabs(double{X(w, x, n, k)}));
+  }
+  return largest;
+}
+// Sets the steps of joint K-blocks whose ratios are at most `ratio`. A ratio is the next integer above the exact one.
+void SetJointSteps(const QuantizedView& w, const ActivationView& x, std::size_t n, int ratio, BlockOfX& block) {
+  const std::size_t begin = block.begin / internal::kJointWeights * internal::kJointWeights;
+  const std::size_t run = block.begin / internal::kJointRunWeights * internal::kJointRunWeights;
+  block.joint_step = LargestOf(w, x, n, begin, begin + internal::kJointWeights) / (127 * ratio);
+  block.joint_unit = LargestOf(w, x, n, run, run + internal::kJointRunWeights) / 127 + block.joint_step;
+}
 
 // The error of y[n, m] has these parts, K-block by K-block, with s = |scale|:
 //
@@ -232,7 +248,7 @@ struct BlockOfX {
 //                lookups of plane p have weight 2^p, so all P planes together have gain * (2^P - 1). The step is at
 //                most (largest sum of |x| over g weights) / 127.
 //   rounding x   kInt8 tables: x is rounded to 1/256 step. kInt16: to max|x| / ExactLimit. kInt8 integers: to max|x| /
-//                127. The error is at most half of that per weight, times |w|, because lookups and the sum of x use the
+//                127; of joint K-blocks to ratio * step of the joint run, and half a sum of 32 integers to a step. The error is at most half of that per weight, times |w|, because lookups and the sum of x use the
 //                same rounded x. Without zero points, the sum of x is rounded to 1/31 step, too.
 //   floats       y = fma(scale * gain, sum * unit, y), then, with zero points, y = fma(center, sum of x, y). A few
 //                roundings of terms, which are at most `terms` = (s * max |gain * L| + |center|) * sum |x|, and two
@@ -251,14 +267,16 @@ double BlockError(const QuantizedView& w, const MethodInfo& method, const Reach&
   const double zero = w.zero_kind == ZeroKind::kOffset ? 0.0 : double{ZeroAt(w, m, x.begin)};
   const double integers = (reach.largest + std::fabs(method.center() - zero)) / reach.gain;
   const double step = x.largest_sum / 127;
-  const double unit = tables                           ? step / 256
+  const double unit = x.joint_unit != 0                ? x.joint_unit
+                      : tables                         ? step / 256
                       : precision == Precision::kInt16 ? x.largest / ExactLimit(method.activations())
                                                        : x.largest / 127;
   const double indices = std::ceil(count / method.activations().g);
   const double lookups = tables ? (scale * reach.largest * indices + center / 31) * step / 2 : 0.0;
   const double weight = std::max(std::fabs(WeightAt<double>(w, m, x.begin, reach.lowest)),
                                  std::fabs(WeightAt<double>(w, m, x.begin, reach.highest)));
-  const double rounding = weight * count * unit / 2;
+  const double offset = w.zero_kind == ZeroKind::kOffset ? center : 0.0;
+  const double rounding = weight * count * unit / 2 + offset * std::ceil(count / internal::kJointSumWeights) * x.joint_step;
   const double moduli = x.sum + count * unit, terms = (scale * reach.largest + center) * moduli;
   // The integers of x are at most 2^14 per weight; they multiply the half bit by which a subnormal unit errs.
   const double underflow =
@@ -278,12 +296,15 @@ Status functions::ReferenceErrorBound(const QuantizedView& w, const ActivationVi
   double blocks = 0;
   for (std::size_t begin = 0; begin < w.k; begin = BlockEnd(f, w.group, begin, w.k)) ++blocks;
   const double float_error = (blocks + 6) * 0x1p-23;
+  const bool joint = kind == ActivationKind::kIntegers && precision == Precision::kInt8;
+  const int ratio = joint ? internal::JointRatio(f, internal::SchemeOf(w), w.group) : 0;
   for (std::size_t n = 0; n < x.n; ++n) {
     double* const row = bound + n * w.m;
     for (std::size_t m = 0; m < w.m; ++m) row[m] = float_error * std::fabs(double{BiasAt(w, m)});
     for (std::size_t begin = 0, end; begin < w.k; begin = end) {
       end = BlockEnd(f, w.group, begin, w.k);
-      const BlockOfX block(w, x, method.activations(), n, begin, end);
+      BlockOfX block(w, x, method.activations(), n, begin, end);
+      if (ratio != 0) SetJointSteps(w, x, n, ratio, block);
       for (std::size_t m = 0; m < w.m; ++m) row[m] += BlockError(w, method, reach, precision, block, m, float_error);
     }
   }

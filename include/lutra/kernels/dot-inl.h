@@ -274,8 +274,12 @@ struct PackedDotKernel {
       const std::uint8_t *line = lines, *x = b.x;
       LUTRA_KEEP_LOOP
       for (std::size_t chunk = 0; chunk < chunks; ++chunk, line += kChunkBytes, x += b.x_stride) {
-        for (std::size_t i = 0; kPart == 0 && i < kChunkBytes; i += 64) b.Prefetch(line + i);
-        AddChunk<kRows>(line, x, codes, run);
+        if constexpr (kWide) {
+          AddParts<0, kRows>(b, line, x, codes, run);
+        } else {
+          for (std::size_t i = 0; kPart == 0 && i < kChunkBytes; i += 64) b.Prefetch(line + i);
+          AddChunk<kRows>(line, x, codes, run);
+        }
       }
       AddJointRun<Dot, 4, kRows>(run, starts, b.qparams, at, parts + kPart * 4 * kRows,
                                  [](int v) { return RowOf(kPart * 4 + v); });

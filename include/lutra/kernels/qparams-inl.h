@@ -166,7 +166,7 @@ template <DataType kType>
 void LoadJointGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t groups, std::size_t, const float*,
                      float* to) {
   const DF df;
-  constexpr std::size_t kStride = kMaxInterleavedPanels * kPanelQparams;
+  constexpr std::size_t kStride = kPanelQparams;
   for (std::size_t i = 0; i < groups; ++i, from += a.stride) {
     for (std::size_t at = 0; at < a.group_bytes; at += 64) PrefetchInTwoSteps(from + at, a.prefetch);
     float* const scales = to + i * kStride;

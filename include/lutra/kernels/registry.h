@@ -35,7 +35,7 @@ struct alignas(64) BlockScale {
 };
 // The same for joint K-blocks (layout/joint.h).
 struct alignas(64) JointScale {
-  float scale;
+  float scale;                        // step / kJointUnit
   float sum;                          // the scale of `sums`
   std::int32_t ratio[kJointRuns];     // of each joint run
   std::int32_t sums[kJointSums / 2];  // of 32 weights: ratio * (sum of integers) / 2, rounded; two in 16 bits each

@@ -97,6 +97,7 @@ class PanelReader {
                  a.kernel->method.gain() * a.matrix_scale,
                  a.kernel->joint.pairs,
                  g_.block == kJointRunWeights},
+        super_gain_(qparams_.gain * (g_.joint_ratio != 0 ? kJointUnit : 1.0f)),
         choice_(g_.scheme.table_choice()),
         load_groups_(LoaderOf(g_.scheme.fields[0].type, g_.joint_ratio != 0)),
         most_(g_.joint_ratio != 0
@@ -115,7 +116,7 @@ class PanelReader {
     args.half_chunks = g_.whole.half_chunks;
     args.qparams = floats_.groups;
     args.index_stride = stride_;
-    args.qparams_stride = own_group_ ? kMaxInterleavedPanels * kPanelQparams : 0;
+    args.qparams_stride = !own_group_ ? 0 : g_.joint_ratio != 0 ? kPanelQparams : kMaxInterleavedPanels * kPanelQparams;
     if (blocks_left_ == 0) LoadBatch(own_group_ ? args.blocks : 1);
     blocks_left_ -= args.blocks;
     args.choices = choices_;
@@ -161,7 +162,7 @@ class PanelReader {
     super_bytes_ = g_.super_bytes_in(super_++);
     super_at_ = next_ + a_.first * super_bytes_;
     for (std::size_t i = 0; i < a_.panel_count && g_.scheme.super_bytes != 0; ++i) {
-      LoadSuperQparams(g_.scheme, qparams_.gain, super_at_ + i * super_bytes_, floats_.super_group + i * kPanelQparams);
+      LoadSuperQparams(g_.scheme, super_gain_, super_at_ + i * super_bytes_, floats_.super_group + i * kPanelQparams);
     }
     next_ += a_.interleaved * super_bytes_;
     groups_left_ = g_.groups_per_super;
@@ -185,6 +186,7 @@ class PanelReader {
   const bool paired_;         // zero points are packed with super-groups
   const std::size_t stride_;  // from a K-block of a batch to the next
   const QparamArgs qparams_;
+  const float super_gain_;           // of super-scales
   const QparamField* const choice_;  // null if the matrix does not have several tables
   const LoadGroupsFunction load_groups_;
   const std::size_t most_;                   // K-blocks of a batch at most
@@ -212,7 +214,7 @@ HWY_INLINE const MicroKernel& SetJoint(const TileArgs& a, const QparamFloats& fl
   const JointKernels& joint = a.kernel->joint;
   args.run_chunks = args.center != 0 ? joint.run_chunks_with_offsets : joint.run_chunks;
   args.super_group = floats.super_group;
-  args.offset_stride = (a.geometry->block == kJointSumWeights ? 2 : 1) * kMaxInterleavedPanels * kPanelQparams;
+  args.offset_stride = (a.geometry->block == kJointSumWeights ? 2 : 1) * kPanelQparams;
   return a.unpack ? joint.unpacked : joint.packed;
 }
 

@@ -33,6 +33,9 @@ inline constexpr int kMostJointRatio = 15, kLeastJointRatio = 4;
 inline constexpr int kJointSumShift = 1;
 static_assert(kJointSumWeights * 127 * kMostJointRatio >> kJointSumShift <= 32767);
 
+// Totals are multiplied with step / 16, and super-scales with 16: 2^31 * step may be infinite where y is not.
+inline constexpr float kJointUnit = 16.0f;
+
 // The largest |L(q) + start| that joint sums multiply with x.
 constexpr int JointWeight(const MethodInfo& method, bool offsets) {
   const int start = offsets ? 0 : method.start();

@@ -31,6 +31,7 @@ HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockSc
       for (std::size_t run = 0; run < kJointRuns; ++run) joint.ratio[run] = block.ratio[run] & 0xffff;
       SetJointSums(to, joint);
       joint.sum = joint.scale * (1 << kJointSumShift);
+      joint.scale *= 1.0f / kJointUnit;
       return;
     }
   }

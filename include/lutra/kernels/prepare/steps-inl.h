@@ -199,16 +199,15 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
     out.offset = -kMagic * out.scale;
     // For x above 2.6e34 the offset would be infinite. Then the result is NaN on all targets.
     if (out.offset < -kFloatMax) out.scale = out.offset = std::numeric_limits<float>::quiet_NaN();
-  } else if (raw) {
-    SetOneStep(1.0f, block);
-    out.scale = x.scales[begin / x.scale_group];
-  } else if (block.joint) {
+  } else if (block.joint && !raw) {
     const auto max_ratio = static_cast<float>(g.joint_ratio);
     SetRatios(run_bits, largest, max_ratio, 127.0f, 1, block);
     out.scale = largest / (127.0f * max_ratio) * restore;
   } else {
-    SetOneStep(largest > 0.0f ? Traits::kLimit / largest : 0.0f, block);
-    out.scale = largest / Traits::kLimit * restore;
+    SetOneStep(raw ? 1.0f : largest > 0.0f ? Traits::kLimit / largest : 0.0f, block);
+    if (!block.joint) StoreRatios(block, kMaxRunsPerBlock / kRunsAtOnce, out);
+    out.scale = raw ? x.scales[begin / x.scale_group] : largest / Traits::kLimit * restore;
+    out.offset = 0.0f;
   }
   if (!block.finite) out.scale = out.offset = std::numeric_limits<float>::quiet_NaN();
 }

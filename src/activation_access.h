@@ -45,8 +45,7 @@ struct ActivationAccess {
 
   // Prepares x, transformed, as the activation kind `kind`.
   static Status Prepare(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
-                        Precision precision, Choice choice, ActivationKind kind, Context& context,
-                        Activations* activations);
+                        const PrepareOptions& options, ActivationKind kind, Context& context, Activations* activations);
 };
 
 inline internal::Geometry GeometryOf(const PackedMatrix& w, ActivationKind kind) {

@@ -66,7 +66,7 @@ struct Work {
 };
 
 internal::PrepareArgs ArgsOf(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
-                             const internal::Geometry& geometry) {
+                             const internal::Geometry& geometry, NonFinite non_finite) {
   internal::PrepareArgs args = {};
   args.x = x.data;
   args.x_stride = x.row_stride * SizeOf(x.type);
@@ -77,6 +77,7 @@ internal::PrepareArgs ArgsOf(const ActivationView& x, const internal::Transform&
   args.scale_stride = GroupsPerRow(x.k, args.scale_group);
   args.order = w.order();
   args.transform = transform;
+  args.propagate = non_finite == NonFinite::kPropagate;
   args.geometry = &geometry;
   return args;
 }
@@ -118,30 +119,31 @@ ActivationKind KindFor(const internal::PackedFields& w, std::size_t n, Choice ch
 
 Status CheckOptions(const PrepareOptions& options) {
   if (options.precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
-  return options.choice > Choice::kFastest ? Status::Invalid("choice", "is not a Choice") : Status();
+  if (options.choice > Choice::kFastest) return Status::Invalid("choice", "is not a Choice");
+  return options.non_finite > NonFinite::kPropagate ? Status::Invalid("non_finite", "is not a NonFinite") : Status();
 }
 
 }  // namespace
 
 Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
-                                 Precision precision, Choice choice, ActivationKind kind, Context& context,
+                                 const PrepareOptions& options, ActivationKind kind, Context& context,
                                  Activations* activations) {
   if (activations == nullptr) return Status::Invalid("activations", "is null");
   activations->n_ = 0;
-  if (precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
+  LUTRA_RETURN_IF_ERROR(CheckOptions(options));
   if (x.k != w.k()) return Status::Invalid("x.k", "differs from K of w");
-  LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
+  LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x, options.non_finite));
   if (transform.norm != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(*transform.norm));
   if (transform.hadamard != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateHadamard(*transform.hadamard, x.k));
 
-  const Form form(PackedAccess::Fields(w), kind, precision);
+  const Form form(PackedAccess::Fields(w), kind, options.precision);
   std::size_t bytes = 0;
   if (!form.Size(x.n, &bytes).ok() || !activations->memory_.Reserve(bytes)) return Status::OutOfMemory("activations");
 
   if (x.k != 0 && w.target() != nullptr) {
     Work work;
-    work.all = ArgsOf(x, transform, w, form.geometry);
-    form.Place(w, precision, activations->memory_.data(), &work);
+    work.all = ArgsOf(x, transform, w, form.geometry, options.non_finite);
+    form.Place(w, options.precision, activations->memory_.data(), &work);
     if (transform.hadamard == nullptr) {
       internal::RunTasks<Work>(context.executor, work.row_groups(), work,
                                [](Work& w_, std::size_t row_group) { w_.PrepareRowGroup(row_group, nullptr); });
@@ -158,8 +160,8 @@ Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transf
     }
     if (!work.finite.load(std::memory_order_relaxed)) return internal::NotFinite(transform, x.k);
   }
-  internal::ActivationKey key = KeyFor(w, kind, precision);
-  key.choice = choice;
+  internal::ActivationKey key = KeyFor(w, kind, options.precision);
+  key.choice = options.choice;
   Set(key, x.n, activations->memory_.data(), activations);
   return {};
 }
@@ -173,8 +175,8 @@ Status PrepareBy(const ActivationView& x, const internal::Transform& transform, 
     if (activations != nullptr) *activations = {};
     return Status::Invalid("choice", "is not a Choice");
   }
-  return ActivationAccess::Prepare(x, transform, w, options.precision, options.choice,
-                                   KindFor(PackedAccess::Fields(w), x.n, options.choice), context, activations);
+  return ActivationAccess::Prepare(x, transform, w, options, KindFor(PackedAccess::Fields(w), x.n, options.choice),
+                                   context, activations);
 }
 
 Status SizeOfPrepared(const internal::PackedFields& w, std::size_t n, const PrepareOptions& options,
@@ -267,10 +269,12 @@ Status PreparePartBy(const ActivationView& x, const internal::Transform& transfo
   const Units units(x.n, form.geometry.blocks, parts);
   const std::size_t begin = units.BeginOf(part, parts), end = units.BeginOf(part + 1, parts);
   if (begin == end) return {};
-  LUTRA_RETURN_IF_ERROR(
-      internal::ValidateActivationScales(x, units.RowOf(begin), std::min(units.RowOf(end - 1) + kNR, x.n)));
+  if (options.non_finite == NonFinite::kRefuse) {
+    const std::size_t end_row = std::min(units.RowOf(end - 1) + kNR, x.n);
+    LUTRA_RETURN_IF_ERROR(internal::ValidateActivationScales(x, units.RowOf(begin), end_row));
+  }
   Work work;
-  work.all = ArgsOf(x, transform, w, form.geometry);
+  work.all = ArgsOf(x, transform, w, form.geometry, options.non_finite);
   form.Place(w, options.precision, static_cast<std::uint8_t*>(memory), &work);
   const internal::FloatMode mode;
   for (std::size_t unit = begin; unit < end; ++unit) {
@@ -310,7 +314,7 @@ Status functions::ViewActivations(const PackedMatrix& w, std::size_t n, const Pr
 Status functions::Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, const Plan& plan,
                           Context& context, Activations* activations) {
   if (!HasMethod(w.format(), plan.method)) return Status::Invalid("plan.method", "is not one of the format's");
-  return ActivationAccess::Prepare(x, {}, w, precision, Choice::kFastest, KindOf(plan.method, w.format()), context,
+  return ActivationAccess::Prepare(x, {}, w, {precision, Choice::kFastest}, KindOf(plan.method, w.format()), context,
                                    activations);
 }
 

@@ -127,9 +127,9 @@ Status ValidateWeights(const QuantizedView& w) {
   return w.order != nullptr ? ValidateOrder(w.order, w.k, "w.order") : Status();
 }
 
-Status ValidateActivations(const ActivationView& x) {
+Status ValidateActivations(const ActivationView& x, NonFinite non_finite) {
   LUTRA_RETURN_IF_ERROR(ValidateActivationShape(x));
-  return ValidateActivationScales(x, 0, x.n);
+  return non_finite == NonFinite::kRefuse ? ValidateActivationScales(x, 0, x.n) : Status();
 }
 
 Status ValidateActivationShape(const ActivationView& x) {
@@ -154,6 +154,17 @@ Status ValidateActivationScales(const ActivationView& x, std::size_t begin, std:
   const std::size_t per_row = GroupsPerRow(x.k, x.scale_group);
   const bool finite = AllFinite(x.scales + begin * per_row, DataType::kF32, (end - begin) * per_row);
   return finite ? Status() : Status::Invalid("x.scales", "holds a value that is not finite");
+}
+
+Status ValidateOutput(const OutputView& y) {
+  if (!IsFloat(y.type)) return Status::Invalid("y.type", "is not kF32, kF16 or kBF16");
+  if (y.n == 0 || y.m == 0) return {};
+  if (y.data == nullptr) return Status::Invalid("y.data", "is null");
+  if (y.n > 1 && y.row_stride < y.m) return Status::Invalid("y.row_stride", "is smaller than M");
+  if (Overflows(y.n, y.row_stride, SizeOf(y.type))) {
+    return Status::Invalid("y.row_stride", "is too large: N * stride overflows");
+  }
+  return {};
 }
 
 Status ValidateNorm(const RmsNorm& norm) {

@@ -155,6 +155,11 @@ TEST_P(Memory, PrepareAndMultiply) {
                       n, [&] { return MatMulRange(w, x, y.view(), 1, w.m()); }, kNothing);
                 }),
                 0u);
+      EXPECT_EQ(Allocations([&](std::size_t n) {
+                  return Starved(
+                      n, [&] { return MatMulPiece(w, x, y.view(), 0, 3); }, kNothing);
+                }),
+                0u);
     }
   }
 }

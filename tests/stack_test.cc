@@ -164,6 +164,15 @@ TEST_P(StackOfKernels, IsAsDocumented) {
         Expect("PreparePart", kOfOthers,
                [&] { return PreparePart(problem.x(), w, precision, 1, 2, memory.data(), memory.size()); });
         Expect("MatMulRange", kOfMatMul, [&] { return MatMulRange(w, x, to, 0, c.m); });
+        GroupedProduct product;
+        const std::int32_t offsets[] = {0, 1, 9}, rows[] = {0, 8, 7, 6, 5, 4, 3, 2, 1};
+        const PackedMatrix* const twice[] = {&w, &w};
+        product.w = product.gate = {twice, 2};
+        product.x = &x;
+        product.rows = {offsets, 9, rows, nullptr};
+        product.y = to;
+        Expect("MatMulGrouped", kOfMatMul, [&] { return MatMulGrouped(product, context); });
+        Expect("MatMulPiece", kOfMatMul, [&] { return MatMulPiece(w, x, to, 0, 1); });
         for (Plan plan : Plans()) {
           if (!HasMethod(c.format, plan.method)) continue;
           if (plan.method == Method::kDot && Describe(c.format).stored().has_indices()) plan.unpack = true;

@@ -53,9 +53,11 @@ struct Context;
 struct PrepareOptions {
   Precision precision;
   Choice choice;
+  NonFinite non_finite;
   // Implicit, so that a Precision alone is enough. NOLINTNEXTLINE(google-explicit-constructor)
-  constexpr PrepareOptions(Precision precision_ = Precision::kInt8, Choice choice_ = Choice::kInvariant)
-      : precision(precision_), choice(choice_) {}
+  constexpr PrepareOptions(Precision precision_ = Precision::kInt8, Choice choice_ = Choice::kInvariant,
+                           NonFinite non_finite_ = NonFinite::kRefuse)
+      : precision(precision_), choice(choice_), non_finite(non_finite_) {}
 };
 
 // x[N x K], prepared. Read-only after Prepare: any number of threads may use it. Reuse one object for every call: its
@@ -95,8 +97,8 @@ namespace functions {
 // Reads x once; bytes between rows are not read. Thread-safe for different *activations and contexts.
 //
 // Fails on null data of nonzero size, a stride below K, K other than w.k(), int8 without scales, sizes that overflow,
-// short memory, and on NaN or infinity in x ("x.data"), in the scales of int8 ("x.scales"), or in their products
-// ("x.data"). *activations then has no rows.
+// short memory, and, under NonFinite::kRefuse, on NaN or infinity in x ("x.data"), in the scales of int8 ("x.scales"),
+// or in their products ("x.data"). *activations then has no rows.
 //
 // Zeros and subnormals are valid. Magnitudes of x up to 1e32 are safe; above, y may be infinite or NaN.
 LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, const PrepareOptions& options,

@@ -34,6 +34,21 @@ LUTRA_API Status MatMul(const PackedMatrix& w, const ActivationView& x, const Ou
 LUTRA_API Status MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView& y, std::size_t m_begin,
                              std::size_t m_end);
 
+// MatMul in pieces, for engines that have threads of their own:
+//
+//     MatMulPieces(w, x, threads, &count);                                    // on any thread, or on each
+//     while ((i = next++) < count) MatMulPiece(w, x, y, i, count);            // on all threads; `next` is atomic
+//
+// MatMulPieces sets *count to the number of pieces into which MatMul splits its work for so many threads (0 counts as
+// 1): some for each thread, along N and M, so that each reads long ranges of weights and keeps its rows of x in L2.
+// 0 if N or M is 0. Fails, with *count unchanged, if x does not fit w.
+LUTRA_API Status MatMulPieces(const PackedMatrix& w, const Activations& x, std::size_t threads, std::size_t* count);
+// Computes piece i of `count` on the calling thread: some columns of some rows of y, which no other piece writes. All
+// pieces together compute y, every element with the same bits as from MatMul, whatever the count; some may be empty.
+// Threads may compute different pieces at the same time. Never allocates. Fails as MatMul does, and if i >= count.
+LUTRA_API Status MatMulPiece(const PackedMatrix& w, const Activations& x, const OutputView& y, std::size_t i,
+                             std::size_t count);
+
 }  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE

@@ -54,8 +54,26 @@ constexpr std::size_t SizeOf(DataType type) { return type == DataType::kF32 ? 4 
 
 }  // namespace functions
 
-// x[N x K], row-major: element (n, k) at data[n * row_stride + k]. All elements must be finite. The arrays must be
-// aligned to their elements (4 bytes for f32, 2 for f16 and bf16).
+// What Prepare does with NaN and infinity in x.
+//
+//   kRefuse      fails.
+//   kPropagate   each row of x that holds one, in its elements or scales or after its norm or transform, gives a row of
+//                y whose elements are all NaN (the positive quiet NaN without payload), on every target. All other rows
+//                have the bits that they have without it. (In floats, infinity gives infinity or NaN, by the signs and
+//                zeros of the weights; here it gives NaN.)
+enum class NonFinite : std::uint8_t { kRefuse, kPropagate };
+
+namespace functions {
+
+// "refuse" or "propagate".
+constexpr const char* Name(NonFinite non_finite) noexcept {
+  return non_finite == NonFinite::kRefuse ? "refuse" : non_finite == NonFinite::kPropagate ? "propagate" : "?";
+}
+
+}  // namespace functions
+
+// x[N x K], row-major: element (n, k) at data[n * row_stride + k]. Elements and scales must be finite, unless NonFinite
+// says otherwise. The arrays must be aligned to their elements (4 bytes for f32, 2 for f16 and bf16).
 //
 //     ActivationView(x.data(), n, k)            // of floats
 //     ActivationView::BF16(x.data(), n, k)      // of std::uint16_t
@@ -69,7 +87,7 @@ struct ActivationView {
 
   // kInt8 only: x = scale * integer. Element (n, k) has scales[n] if scale_group is kPerRow. Otherwise scale_group is
   // any number of elements (not kPerMatrix), and element (n, k) has scales[n * ceil(K / scale_group) + k /
-  // scale_group]. Scales must be finite.
+  // scale_group].
   const float* scales = nullptr;
   std::size_t scale_group = kPerRow;
 

@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "lutra/kernels/gated-inl.h"
 #include "lutra/kernels/prepare/group-inl.h"
 #include "lutra/kernels/tile-inl.h"
 #include "lutra/kernels/unpack-inl.h"
@@ -193,7 +194,7 @@ constexpr void SetPrepare(TargetKernels& kernels, std::index_sequence<kKind...>)
 // The kernels of a target whose CPUs have the instructions of Dot.
 template <class Dot>
 constexpr TargetKernels KernelsWith(const TargetInfo& info) {
-  TargetKernels kernels = {info, {}, {}, &Tile, &StoreTile};
+  TargetKernels kernels = {info, {}, {}, &Tile, &StoreTile, &CombineGated, &AddTile};
   SetMethods<Dot>(kernels, std::make_index_sequence<kFormatCount>());
   SetPrepare(kernels, std::make_index_sequence<std::size(kActivationKinds)>());
   return kernels;

@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "lutra/format.h"
+#include "lutra/kernels/gated.h"
 #include "lutra/layout/panels.h"
 #include "lutra/matrix.h"
 
@@ -121,9 +122,12 @@ struct TileArgs {
   const std::uint8_t* panels;  // where the interleaved panels begin
   std::size_t interleaved, first, panel_count;
   PreparedView x;
-  std::size_t rows;      // of x; the first begins a row group
+  std::size_t rows;      // of x
   bool unpack;           // unpack each K-block to memory
   std::size_t prefetch;  // distance in bytes; 0: none
+  // 0 if the rows begin row groups. Otherwise the rows are a part of one row group of so many, and x.data and x.scales
+  // are those of the first of them.
+  std::size_t stored_rows = 0;
   float matrix_scale = 1.0f;
   const std::uint8_t* own_values = nullptr;  // OwnValues::bytes, if the format has own_values
   float* tile;                               // [panel][row][kPanelRows], overwritten
@@ -149,7 +153,8 @@ constexpr std::size_t HadamardStride(std::size_t k) {
 }
 
 // Arguments of a prepare function: the K-blocks [first_block, end_block) of a row group of at most kNR rows of x. The
-// function returns false if a value of x is not finite.
+// function returns false if a value of x is not finite, unless it propagates such values: then they make the scale of
+// their K-block NaN.
 struct PrepareArgs {
   const void* x;
   std::size_t x_stride;  // bytes
@@ -160,6 +165,7 @@ struct PrepareArgs {
   std::size_t scale_group;     // at least K if a row has one scale
   const std::uint32_t* order;  // column j of the tables is column order[j] of x; null: column j
   Transform transform;
+  bool propagate;      // values that are not finite
   float* transformed;  // for a Hadamard transform: kNR rows of HadamardStride(K) floats, aligned to 64 bytes
   const Geometry* geometry;
   std::size_t first_block, end_block;
@@ -189,6 +195,8 @@ struct TargetKernels {
   PrepareFunction prepare[std::size(kActivationKinds)][std::size(kPrecisions)];
   TileFunction tile;
   StoreFunction store;
+  GatedFunction gated;
+  AddFunction add;
 
   const MethodKernel& method(Format format, ActivationKind kind, Precision precision, bool choices = false) const {
     const std::size_t which = choices ? 2 : kind == MethodOf(format).kind ? 0 : 1;

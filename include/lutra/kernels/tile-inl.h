@@ -26,11 +26,11 @@ HWY_INLINE void MultiplyRows(const TileArgs& a, const MicroKernel& micro, MicroA
   const std::size_t chunk_bytes = a.kernel->method.activations().chunk_bytes;
   const auto limbs = static_cast<std::size_t>(Limbs(a.kernel->precision)), most = static_cast<std::size_t>(micro.rows);
   for (std::size_t row = 0; row < a.rows; row += kNR) {
-    const std::size_t rows = HWY_MIN(kNR, a.rows - row);
-    args.scale_stride = rows;
-    args.x_stride = rows * chunk_bytes;
+    const std::size_t rows = HWY_MIN(kNR, a.rows - row), stored = a.stored_rows != 0 ? a.stored_rows : rows;
+    args.scale_stride = stored;
+    args.x_stride = stored * chunk_bytes;
     args.x = a.x.data + row * a.x.row_bytes + g.x_chunks_before(block) * limbs * args.x_stride;
-    args.scales = a.x.scales + row * g.blocks + block * rows;
+    args.scales = a.x.scales + row * g.blocks + block * stored;
     args.tile = a.tile + row * kPanelRows;
     for (std::size_t left = rows, taken; left != 0; left -= taken) {
       taken = HWY_MIN(left, most);

@@ -100,13 +100,18 @@ Status ValidateMatrixScale(const QuantizedView& w) {
   return valid ? Status() : Status::Invalid("w.matrix_scale", "is 0 or not finite");
 }
 
+Status ValidateCodes(const QuantizedView& w) {
+  if (w.codes == nullptr) return Status::Invalid("w.codes", "is null");
+  if (w.m > 1 && w.code_stride < w.k) return Status::Invalid("w.code_stride", "is smaller than K");
+  if (Overflows(w.m, w.code_stride)) return Status::Invalid("w.code_stride", "is too large: M * stride overflows");
+  return {};
+}
+
 Status ValidateWeights(const QuantizedView& w) {
   LUTRA_RETURN_IF_ERROR(ValidateShape(w));
   LUTRA_RETURN_IF_ERROR(ValidateCodebook(w));
   if (w.m != 0 && w.k != 0) {
-    if (w.codes == nullptr) return Status::Invalid("w.codes", "is null");
-    if (w.m > 1 && w.code_stride < w.k) return Status::Invalid("w.code_stride", "is smaller than K");
-    if (Overflows(w.m, w.code_stride)) return Status::Invalid("w.code_stride", "is too large: M * stride overflows");
+    LUTRA_RETURN_IF_ERROR(ValidateCodes(w));
     for (const QparamField& field : SchemeOf(w)) {
       LUTRA_RETURN_IF_ERROR(ValidateValues(ArrayOf(w, field.role), field.type, ValueCount(field, w.m, w.k, w.group),
                                            ArgumentOf(field.role)));

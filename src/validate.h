@@ -93,6 +93,8 @@ Status ValidateShape(const QuantizedView& w);
 Status ValidateCodebook(const QuantizedView& w);
 // Checks matrix_scale, if the scales have one.
 Status ValidateMatrixScale(const QuantizedView& w);
+// Checks the pointer and the stride of codes of a view that is not empty.
+Status ValidateCodes(const QuantizedView& w);
 // Checks the fields, and the arrays of scales, zeros, bias and order. The functions that read codes check them.
 Status ValidateWeights(const QuantizedView& w);
 // Checks the fields of a view of x, and its scales, which may be what `non_finite` says. The functions that read x

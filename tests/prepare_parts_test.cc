@@ -148,6 +148,29 @@ TEST(PrepareParts, ReportValuesThatAreNotFinite) {
   }
 }
 
+// Under kPropagate no part fails, and y is the same as after Prepare: rows with such a value are NaN.
+TEST(PrepareParts, PropagateValuesThatAreNotFinite) {
+  constexpr std::size_t kM = 70, kK = 1024, kParts = 5;
+  const PackedMatrix w = Packed(Problem(SmallCase(kM, 1, kK)), nullptr);
+  const PrepareOptions options(Precision::kInt8, Choice::kInvariant, NonFinite::kPropagate);
+  for (const std::size_t n : {std::size_t{2}, std::size_t{9}}) {
+    std::vector<float> x(n * kK, 1.0f);
+    x[kK + 700] = std::numeric_limits<float>::infinity();
+    const ActivationView view(x.data(), n, kK);
+    PreparedMemory memory(w, n, options);
+    for (std::size_t part = 0; part < kParts; ++part) {
+      ASSERT_TRUE(Ok(PreparePart(view, w, options, part, kParts, memory.data(), memory.size())));
+    }
+    Activations expected, activations;
+    Context context;
+    ASSERT_TRUE(Ok(Prepare(view, w, options, context, &expected)));
+    ASSERT_TRUE(Ok(ViewActivations(w, n, options, memory.data(), memory.size(), &activations)));
+    const std::vector<float> y = Multiplied(w, activations, DataType::kF32, 0);
+    EXPECT_TRUE(SameBits(y, Multiplied(w, expected, DataType::kF32, 0), kM));
+    for (std::size_t i = 0; i < y.size(); ++i) EXPECT_EQ(std::isnan(y[i]), i / kM == 1) << i;
+  }
+}
+
 TEST(PrepareParts, NameWrongArguments) {
   const Problem problem(SmallCase());
   const PackedMatrix w = Packed(problem, nullptr);

@@ -106,6 +106,7 @@ Status functions::PackPanels(const PackedLayout& layout, const QuantizedView& w,
     for (std::size_t i = 0; i < layout.count(); ++i) PackOrder(layout, w.order, to + i * layout.stride());
   }
   if (first == last) return {};
+  if (w.k != 0) LUTRA_RETURN_IF_ERROR(internal::ValidateCodes(w));  // before Rows, which counts on the stride
   // Checks the rows of these panels alone, and the order where it is packed.
   const auto row_of = [&](std::size_t panel) {
     return panel / per_matrix * layout.m() + std::min(panel % per_matrix * kPanelRows, layout.m());

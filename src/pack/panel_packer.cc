@@ -141,7 +141,7 @@ bool PanelPacker::Pack(std::uint8_t* packed, std::size_t panel, std::size_t begi
 
 void ZeroPadding(const PackedLayout& layout, std::uint8_t* matrix) {
   const std::size_t used = PackedAccess::Fields(layout).bytes + Tail(layout).bytes();
-  std::memset(matrix + used, 0, layout.stride() - used);
+  if (used != layout.stride()) std::memset(matrix + used, 0, layout.stride() - used);
 }
 
 Status CheckPanels(const PackedLayout& layout, std::size_t first, std::size_t last) {

@@ -69,7 +69,8 @@ Status ValidateRows(const std::int32_t* rows, const Block& block, std::size_t n,
 // Whether kernels multiply a and b alike. What x was prepared for is the same, too.
 bool SameLayout(const PackedMatrix& a, const PackedMatrix& b) {
   return a.format() == b.format() && a.m() == b.m() && a.k() == b.k() && a.group() == b.group() &&
-         a.scale_type() == b.scale_type() && a.zero_kind() == b.zero_kind() && a.zero_type() == b.zero_type() &&
+         a.scale_type() == b.scale_type() && a.zero_kind() == b.zero_kind() &&
+         (a.zero_kind() == ZeroKind::kNone || a.zero_type() == b.zero_type()) &&
          a.has_table_choices() == b.has_table_choices() && a.target() == b.target() &&
          PackedAccess::Fields(a).order_checksum == PackedAccess::Fields(b).order_checksum;
 }

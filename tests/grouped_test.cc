@@ -162,11 +162,11 @@ class GroupedThreads : public ::testing::TestWithParam<FormatInfo> {
 
 TEST_P(GroupedThreads, AnySplitEqualsTheLoop) {
   constexpr std::size_t kExperts = 5;
-  for (const std::size_t tokens : {std::size_t{2}, std::size_t{300}}) {
+  for (const std::size_t tokens : {std::size_t{2}, std::size_t{140}}) {
     Case c;
     c.format = GetParam().format;
     c.target = BestTarget();
-    c.m = 500;
+    c.m = 330;
     c.k = 64;
     c.bias = true;
     SCOPED_TRACE(c);
@@ -305,6 +305,15 @@ TEST(GroupedProducts, OfNothing) {
   EXPECT_TRUE(Ok(MatMulGroupedPieces(p, 4, &count)));
   EXPECT_EQ(count, 0u);
   EXPECT_TRUE(y.Untouched());
+  const Case no_k = SmallCase(70, 3, 0);
+  const Experts biases(no_k, 2, 3);
+  const std::int32_t offsets[] = {0, 2, 3};
+  GroupedProduct of_bias;
+  of_bias.w = of_bias.gate = biases.list();
+  of_bias.x = &biases.x;
+  of_bias.rows = {offsets, 3, nullptr, nullptr};
+  of_bias.y = {nullptr, DataType::kF32, 3, c.m, c.m};
+  EXPECT_TRUE(SameBits(Grouped(of_bias, 3), Loop(of_bias, std::vector<float>(3 * c.m)), c.m));
   const Activations empty;  // no row of x, but a row of y that becomes zeros
   p.x = &empty;
   p.rows = {none, 1, nullptr, to};

@@ -51,7 +51,7 @@ double MicroBoundGMacS(const PackedMatrix& w, std::size_t n, Precision precision
   args.interleaved = args.panel_count = panels;
   args.half_chunks = args.last_half_chunks = g.whole.half_chunks;
   args.index_stride = stride;
-  args.qparams_stride = internal::kMaxInterleavedPanels * 2 * kPanelRows;
+  args.qparams_stride = (joint ? 1 : internal::kMaxInterleavedPanels) * 2 * kPanelRows;
   args.qparams = Zeros<float>(blocks * args.qparams_stride, &qparams);
   args.center = scheme.zero() == nullptr ? 0 : kPanelRows;
   args.x_stride = rows * chunk_bytes;

@@ -1,5 +1,5 @@
-// Joint K-blocks (layout/joint.h) in the dot micro-kernels: the integer sums of groups times their integer scales, added
-// up in 32 bits, and their flush to floats.
+// Joint K-blocks (layout/joint.h) in the dot micro-kernels: the integer sums of groups times their integer scales,
+// added up in 32 bits, and their flush to floats.
 //
 //     run     16-bit or 32-bit sums of the products of some chunks of one group, in the lanes of the Dot
 //     part    the sum of the runs of a joint run, each times the scale of its group
@@ -148,7 +148,8 @@ LUTRA_INLINE void FlushJoint(const MicroArgs& a, const V32* totals, const RowOf&
       V32 total = hn::Zero(d32);
       LUTRA_UNROLL
       for (std::size_t i = 0; i < kJointSums / 2; ++i) {
-        total = hn::Add(total, hn::WidenMulPairwiseAdd(d32, words[i], hn::BitCast(d16, hn::Set(d32, scales[n].sums[i]))));
+        total =
+            hn::Add(total, hn::WidenMulPairwiseAdd(d32, words[i], hn::BitCast(d16, hn::Set(d32, scales[n].sums[i]))));
       }
       float* to = tile + n * static_cast<int>(kPanelRows) + row_of(v);
       const VF sum = hn::Mul(hn::ConvertTo(df, total), hn::Set(df, scales[n].sum));

@@ -143,8 +143,9 @@ void LoadGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t group
   }
 }
 
-// --- Joint K-blocks: the integers of groups, in words. A scale fills its word, or stands in both halves. Two offsets of
-// 32 weights each share a word, in the place of the first group's centers; an offset of 64 weights stands in both halves.
+// --- Joint K-blocks: the integers of groups, in words. A scale fills its word, or stands in both halves. Two offsets
+// of 32 weights each share a word, in the place of the first group's centers; an offset of 64 weights stands in both
+// halves.
 
 template <DataType kType>
 HWY_INLINE V32 LoadInteger(const std::uint8_t* from, std::size_t row, [[maybe_unused]] bool high) {

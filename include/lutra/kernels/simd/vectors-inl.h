@@ -135,8 +135,8 @@ struct QuadLoad {
     return hn::BitCast(DI8(), hn::Set(D32(), quad));
   }
 };
-// How a Dot's sums become totals of joint K-blocks (joint-inl.h): multiplied as pairs of 16 bits, as words of 32 bits, or
-// as words after Widen.
+// How a Dot's sums become totals of joint K-blocks (joint-inl.h): multiplied as pairs of 16 bits, as words of 32 bits,
+// or as words after Widen.
 enum class JointForm : std::uint8_t { kPairs, kWords, kWidened };
 
 // The members of a Dot whose Sum has a 32-bit lane per row.

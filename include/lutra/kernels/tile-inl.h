@@ -76,7 +76,7 @@ constexpr bool UnpackedBatchesFit(const MethodInfo& method, std::size_t panels, 
 // The qparams of the groups of a batch as floats, and the qparams of their super-group. (They are not members of
 // PanelReader, because the compiler would keep all of it in memory with them.)
 struct QparamFloats {
-  HWY_ALIGN float groups[HWY_MAX(kMaxBlocksPerBatch, kJointWeights / 16) * kMaxInterleavedPanels * kPanelQparams];
+  HWY_ALIGN float groups[HWY_MAX(kMaxBlocksPerBatch * kMaxInterleavedPanels, kJointWeights / 16) * kPanelQparams];
   HWY_ALIGN float super_group[kMaxInterleavedPanels * kPanelQparams];
 };
 

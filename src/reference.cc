@@ -248,8 +248,9 @@ void SetJointSteps(const QuantizedView& w, const ActivationView& x, std::size_t 
 //                lookups of plane p have weight 2^p, so all P planes together have gain * (2^P - 1). The step is at
 //                most (largest sum of |x| over g weights) / 127.
 //   rounding x   kInt8 tables: x is rounded to 1/256 step. kInt16: to max|x| / ExactLimit. kInt8 integers: to max|x| /
-//                127; of joint K-blocks to ratio * step of the joint run, and half a sum of 32 integers to a step. The error is at most half of that per weight, times |w|, because lookups and the sum of x use the
-//                same rounded x. Without zero points, the sum of x is rounded to 1/31 step, too.
+//                127; of joint K-blocks to ratio * step of the joint run, and half a sum of 32 integers to a step. The
+//                error is at most half of that per weight, times |w|, because lookups and the sum of x use the same
+//                rounded x. Without zero points, the sum of x is rounded to 1/31 step, too.
 //   floats       y = fma(scale * gain, sum * unit, y), then, with zero points, y = fma(center, sum of x, y). A few
 //                roundings of terms, which are at most `terms` = (s * max |gain * L| + |center|) * sum |x|, and two
 //                roundings of the running sum y per K-block. CenterAt gives the center.
@@ -276,7 +277,8 @@ double BlockError(const QuantizedView& w, const MethodInfo& method, const Reach&
   const double weight = std::max(std::fabs(WeightAt<double>(w, m, x.begin, reach.lowest)),
                                  std::fabs(WeightAt<double>(w, m, x.begin, reach.highest)));
   const double offset = w.zero_kind == ZeroKind::kOffset ? center : 0.0;
-  const double rounding = weight * count * unit / 2 + offset * std::ceil(count / internal::kJointSumWeights) * x.joint_step;
+  const double rounding =
+      weight * count * unit / 2 + offset * std::ceil(count / internal::kJointSumWeights) * x.joint_step;
   const double moduli = x.sum + count * unit, terms = (scale * reach.largest + center) * moduli;
   // The integers of x are at most 2^14 per weight; they multiply the half bit by which a subnormal unit errs.
   const double underflow =

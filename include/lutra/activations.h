@@ -78,6 +78,9 @@ class LUTRA_API Activations {
   //   all
   //     others), or integers if they were prepared under kFastest;
   //   - for sum tables, a target with the same scope (layout/panels.h);
+  //   - under kInt8 and for integers: scales of two levels in groups of 16 to 64 weights on both sides or on none. Such
+  //     matrices share x whatever their groups are, unless the largest ratio differs (layout/joint.h): 15 for codes of
+  //     up to 6 bits, 4 where values are large, as in iq4nl;
   //   - the same order of columns, or none; orders are compared by a checksum of 64 bits.
   // Thread-safe.
   bool Fits(const PackedMatrix& w) const;

@@ -388,16 +388,15 @@ struct UnpackedDotKernel {
     constexpr int kAtOnce = kVectors * kRows > 8 ? 2 : kVectors;
     const std::size_t run_chunks = HWY_MIN(args.run_chunks, args.x_chunks);
     const JointStarts<Dot, kRows> starts(args, run_chunks);
-    // Unpacked codes of all groups follow each other.
     const std::size_t group_chunks = args.x_chunks, chunks = (args.blocks - 1) * group_chunks + args.last_chunks;
-    const std::size_t x_stride = args.x_stride, qparams_stride = args.qparams_stride;
+    const std::size_t x_stride = args.x_stride, qparams_stride = args.qparams_stride, index_stride = args.index_stride;
     for (std::size_t first = 0; first < 4 * kParts; first += kAtOnce) {
       const int row = static_cast<int>(first * kPartRows);
       const auto row_of = [row](int vector) { return row + vector * static_cast<int>(kPartRows); };
       V32 totals[kAtOnce * kRows];
       SetZero(totals);
       const std::uint8_t* x = args.x;
-      const std::uint8_t* codes = args.index + first * kPartBytes;
+      const std::uint8_t *group = args.index + first * kPartBytes, *codes = group;
       const float* qparams = args.qparams;
       for (std::size_t at = 0, joint = 0, group_end = group_chunks; at < chunks; ++joint) {  // chunks, joint runs
         V32 parts[kAtOnce * kRows];
@@ -408,8 +407,12 @@ struct UnpackedDotKernel {
           for (int i = 0; i < kAtOnce * kRows; ++i) {
             run[i] = StartJoint<Dot>(starts.Of(static_cast<std::size_t>(i % kRows), at));
           }
+          if (at == group_end) {
+            codes = group += index_stride;
+            qparams += qparams_stride;
+            group_end += group_chunks;
+          }
           AddChunks<kAtOnce, kRows>(x_stride, codes, x, HWY_MIN(run_chunks, end - at), run);
-          if (at == group_end) qparams += qparams_stride, group_end += group_chunks;
           AddJointRun<Dot, kAtOnce, kRows>(run, starts, qparams, at, parts, row_of);
         }
         AddJointParts<kAtOnce, kRows>(args, joint, parts, totals);

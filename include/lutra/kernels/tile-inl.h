@@ -55,6 +55,7 @@ inline constexpr std::size_t kPackedBatchBytes = 6144;
 //   18432 bytes   lookups in vector scope, one ternary K-block of 4 panels: 32 half chunks of 128 indices of a byte,
 //   and
 //                 8 runs of 64 bytes of signs
+//   16384 bytes   dot products, joint K-blocks of a panel: 64 rows of 256 codes of a byte
 //   14336 bytes   the same, 8 K-blocks of 16 weights: 3 half chunks and the signs of one run
 //   12288 bytes   dot products, one K-block of a panel: 64 rows of 192 codes of a byte
 //    9216 bytes   lookups in block scope, one K-block of 16 chunks of a panel: 512 bytes per chunk and 128 per run
@@ -65,7 +66,9 @@ constexpr bool UnpackedBatchesFit(const MethodInfo& method, std::size_t panels, 
   for (const std::size_t group : {std::size_t{16}, std::size_t{32}, std::size_t{64}, std::size_t{128}, kPerRow}) {
     const Geometry g(method.info(), method.activations(), 4096, group, SchemeOf(DataType::kF32, ZeroKind::kNone, {}));
     const std::size_t stride = panels * bytes(g.whole.half_chunks, g.whole.x_chunks);
-    if (HWY_MAX(g.blocks_per_batch * stride, kUnpackedBatchBytes) > kMaxUnpackedBytes) return false;
+    const bool joint = group <= kJointRunWeights && !method.looks_up() && !method.info().stored().has_signs();
+    const std::size_t blocks = joint && !HasRowScales(group) ? kJointWeights / group : g.blocks_per_batch;
+    if (HWY_MAX(blocks * stride, kUnpackedBatchBytes) > kMaxUnpackedBytes) return false;
   }
   return true;
 }

@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 
 #include "lutra/layout/qparams.h"
 
@@ -53,6 +54,7 @@ constexpr int JointWeight(const MethodInfo& method, bool offsets) {
 constexpr int JointRatio(const FormatInfo& f, const QparamScheme& scheme, std::size_t group) {
   const DataType type = scheme.fields[0].type;
   if (!HasTwoLevels(type) || HasRowScales(group) || group > kJointRunWeights) return 0;
+  if (f.stored().has_signs()) return 0;  // 16 unpacked groups of padded ternary indices take 24 KB
   const bool offsets = scheme.zero() != nullptr;
   const int weight = JointWeight({f.format, ActivationKind::kIntegers}, offsets);
   if (offsets && (group < kJointSumWeights || (weight > 31 && !f.has_table()))) return 0;

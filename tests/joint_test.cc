@@ -1,0 +1,308 @@
+// Joint K-blocks: every bit of the result is that of plain sums in integers, on every target, with random data and with
+// sums at their bounds. Matrices that share prepared x.
+#include "lutra/layout/joint.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "lutra/kernels/fma.h"
+#include "lutra/lutra.h"
+#include "support/problem.h"
+#include "support/sweep.h"
+#include "support/testing.h"
+
+namespace lutra::test {
+namespace {
+
+using internal::kJointRunWeights;
+using internal::kJointSumWeights;
+using internal::kJointWeights;
+
+int RatioOf(const QuantizedView& w) { return internal::JointRatio(Describe(w.format), internal::SchemeOf(w), w.group); }
+
+// --- The definition in layout/joint.h, in plain code. The sums are of 64 bits, and must fit 32.
+
+struct JointX {
+  int q[kJointWeights] = {}, ratio[kJointWeights / kJointRunWeights] = {1, 1, 1, 1};
+  float step = 0;
+};
+// Rounds 256 weights of a row of x, or fewer. `scale`: of int8 x, which stays as it is unless it is -128; 0: of floats.
+JointX Round(const std::vector<float>& x, std::size_t begin, float scale, int max_ratio) {
+  JointX out;
+  const std::size_t end = std::min(begin + kJointWeights, x.size());
+  float largest = 0;
+  for (std::size_t k = begin; k < end; ++k) largest = std::max(largest, std::fabs(x[k]));
+  if (scale != 0 && largest <= 127) {
+    out.step = scale;
+    for (std::size_t k = begin; k < end; ++k) out.q[k - begin] = static_cast<int>(x[k]);
+    return out;
+  }
+  const float unit = scale != 0 ? scale : 1.0f;
+  largest *= unit;
+  const auto most = static_cast<float>(max_ratio);
+  const float units = largest > 0 ? most / largest : 0.0f;
+  out.step = largest / (127.0f * most);
+  for (std::size_t run = begin; run < end; run += kJointRunWeights) {
+    const std::size_t run_end = std::min(run + kJointRunWeights, end);
+    float of_run = 0;
+    for (std::size_t k = run; k < run_end; ++k) of_run = std::max(of_run, std::fabs(x[k] * unit));
+    const float ratio = std::clamp(std::ceil(of_run * units), 1.0f, most), inverse = units * 127.0f / ratio;
+    out.ratio[(run - begin) / kJointRunWeights] = static_cast<int>(ratio);
+    for (std::size_t k = run; k < run_end; ++k) {
+      out.q[k - begin] = static_cast<int>(std::nearbyint(double{x[k] * unit} * inverse));
+    }
+  }
+  return out;
+}
+
+class Expected {
+ public:
+  explicit Expected(const QuantizedView& w) : w_(w), method_{w.format, ActivationKind::kIntegers} {}
+
+  // Adds the product of row m of W and joint K-blocks of x to y.
+  void Add(std::size_t m, std::size_t begin, const JointX& x, float& y) {
+    const std::size_t end = std::min(begin + kJointWeights, w_.k),
+                      super = m * GroupsPerRow(w_.k, kSuperGroup) + begin / kSuperGroup;
+    const bool offsets = w_.zero_kind == ZeroKind::kOffset;
+    std::int64_t total = 0, of_offsets = 0;
+    for (std::size_t k = begin; k < end; ++k) {
+      const std::size_t i = k - begin;
+      const std::int64_t weight = Integer(m, k) + (offsets ? 0 : method_.start());
+      total += x.ratio[i / kJointRunWeights] * GroupValue(w_.scales, m, k) * weight * x.q[i];
+    }
+    for (std::size_t k = begin; k < end && offsets; k += kJointSumWeights) {
+      std::int64_t sum = 0;
+      for (std::size_t j = k; j < std::min(k + kJointSumWeights, end); ++j) sum += x.q[j - begin];
+      of_offsets += GroupValue(w_.zeros, m, k) * ((x.ratio[(k - begin) / kJointRunWeights] * sum + 1) >> 1);
+    }
+    largest = std::max(largest, std::abs(total));
+    const float scale = F16ToF32(w_.super_scales[super]) * method_.gain() * 16;
+    y = internal::Fma(scale, static_cast<float>(static_cast<std::int32_t>(total)) * (x.step / 16), y);
+    if (!offsets) return;
+    const float offset = static_cast<float>(static_cast<std::int32_t>(of_offsets)) * (x.step * 2);
+    y = internal::Fma(F16ToF32(w_.super_offsets[super]), offset, y);
+  }
+  std::int64_t largest = 0;  // |total|
+
+ private:
+  std::int64_t GroupValue(const void* values, std::size_t m, std::size_t k) const {
+    return static_cast<const std::int8_t*>(values)[GroupAt(m, k)];
+  }
+  std::size_t GroupAt(std::size_t m, std::size_t k) const { return m * GroupsPerRow(w_.k, w_.group) + k / w_.group; }
+  int Integer(std::size_t m, std::size_t k) const {
+    const FormatInfo& f = Describe(w_.format);
+    const int q = w_.codes[m * w_.code_stride + k];
+    if (!f.own_values) return method_.integer(q);
+    const std::size_t table = HasTableChoices(w_) ? w_.table_choices[GroupAt(m, k)] : 0;
+    return w_.codebook[table * static_cast<std::size_t>(f.levels) + static_cast<std::size_t>(q)];
+  }
+
+  const QuantizedView& w_;
+  MethodInfo method_;
+};
+
+// --- Matrices.
+
+enum class Fill { kRandom, kHighest, kLowest };  // kHighest, kLowest: the largest |sums|, of either sign
+
+// Sets the integers of w to its bound: codes of the largest |L(q) + start|, and scales of the largest magnitude.
+void SetExtremes(bool high, QuantizedMatrix& w) {
+  const QuantizedView& v = w.view();
+  const MethodInfo method{v.format, ActivationKind::kIntegers};
+  const int levels = Describe(v.format).levels, start = v.zero_kind == ZeroKind::kNone ? method.start() : 0;
+  std::uint8_t extreme = 0;
+  for (int q = 0; q < levels && !Describe(v.format).own_values; ++q) {
+    if (std::abs(method.integer(q) + start) > std::abs(method.integer(extreme) + start))
+      extreme = static_cast<std::uint8_t>(q);
+  }
+  std::fill_n(w.codes(), v.m * v.k, extreme);
+  const auto scale = static_cast<std::int8_t>(v.scale_type == DataType::kUInt4 ? 15 : high ? 127 : -128);
+  std::fill_n(static_cast<std::int8_t*>(w.scales()), ScaleCount(v), scale);
+  if (v.zero_kind != ZeroKind::kNone) std::fill_n(static_cast<std::int8_t*>(w.zeros()), ScaleCount(v), scale);
+  if (Describe(v.format).own_values)
+    std::fill_n(w.codebook(), CodebookSize(v), std::int8_t{high ? std::int8_t{127} : std::int8_t{-127}});
+}
+QuantizedMatrix MakeMatrix(QuantizedView shape, Fill fill, Random& random) {
+  QuantizedMatrix w;
+  EXPECT_TRUE(Ok(w.Allocate(shape)));
+  const QuantizedView& v = w.view();
+  const auto levels = static_cast<std::size_t>(Describe(v.format).levels);
+  const std::size_t integers = v.scale_type == DataType::kUInt4 ? 16 : 256;
+  for (std::size_t i = 0; i < v.m * v.k; ++i) w.codes()[i] = static_cast<std::uint8_t>(random.Below(levels));
+  for (std::size_t i = 0; i < ScaleCount(v); ++i) {
+    static_cast<std::uint8_t*>(w.scales())[i] = static_cast<std::uint8_t>(random.Below(integers));
+    if (v.zero_kind != ZeroKind::kNone)
+      static_cast<std::uint8_t*>(w.zeros())[i] = static_cast<std::uint8_t>(random.Below(integers));
+    if (HasTableChoices(v)) w.table_choices()[i] = static_cast<std::uint8_t>(random.Below(v.codebook_tables));
+  }
+  for (std::size_t i = 0; i < CodebookSize(v); ++i)
+    w.codebook()[i] = static_cast<std::int8_t>(static_cast<int>(random.Below(255)) - 127);
+  for (std::size_t i = 0; i < SuperScaleCount(v); ++i) {
+    w.super_scales()[i] = F32ToF16(random.Gaussian() * 0.01f);
+    if (v.zero_kind != ZeroKind::kNone) w.super_offsets()[i] = F32ToF16(random.Gaussian() * 0.01f);
+  }
+  if (fill != Fill::kRandom) SetExtremes(fill == Fill::kHighest, w);
+  return w;
+}
+
+// x, whose rows are floats, or int8 with a scale each.
+struct Rows {
+  std::vector<std::vector<float>> values;
+  std::vector<float> floats, scales;
+  std::vector<std::int8_t> bytes;
+  ActivationView view;
+
+  Rows(std::size_t n, std::size_t k, bool int8, Fill fill, Random& random) : values(n, std::vector<float>(k)) {
+    for (std::size_t row = 0; row < n; ++row) {
+      scales.push_back(int8 ? random.Uniform(0.5f, 1.5f) : 0.0f);
+      for (std::size_t i = 0; i < k; ++i) {
+        float value = random.Gaussian() * (i / 50 % 3 == 0 ? 40.0f : 10.0f);
+        if (int8) value = std::clamp(std::nearbyint(value), row % 2 == 0 ? -127.0f : -128.0f, 127.0f);
+        if (fill != Fill::kRandom) value = row % 2 == 0 ? 127.0f : int8 ? -128.0f : -127.0f;
+        values[row][i] = value;
+        int8 ? bytes.push_back(static_cast<std::int8_t>(value)) : floats.push_back(value);
+      }
+    }
+    view = int8 ? ActivationView::Int8(bytes.data(), scales.data(), n, k) : ActivationView(floats.data(), n, k);
+  }
+};
+
+// --- Tests.
+
+class Joint : public KernelTest {
+ protected:
+  // All shapes with joint K-blocks.
+  std::vector<QuantizedView> Shapes(std::size_t m, std::size_t k) const {
+    std::vector<QuantizedView> shapes;
+    for (const std::size_t group : kGroups) {
+      for (const DataType type : {DataType::kInt8, DataType::kUInt4}) {
+        for (const ZeroKind zeros : {ZeroKind::kNone, ZeroKind::kOffset}) {
+          QuantizedView shape;
+          shape.format = GetParam().format;
+          shape.m = m;
+          shape.k = k;
+          shape.group = group;
+          shape.scale_type = shape.zero_type = type;
+          shape.zero_kind = zeros;
+          shape.codebook_tables = group == 32 ? 3 : 1;
+          if (!HasRowScales(group) && RatioOf(shape) != 0) shapes.push_back(shape);
+        }
+      }
+    }
+    return shapes;
+  }
+
+  // Integers, even of formats with lookups.
+  static std::vector<float> Product(const PackedMatrix& w, const ActivationView& x) {
+    const Plan& plan = SelectPlanOf(w, x.n);
+    Context context;
+    Activations prepared;
+    std::vector<float> y(x.n * w.m());
+    EXPECT_TRUE(Ok(Prepare(x, w, Precision::kInt8, plan, context, &prepared)));
+    EXPECT_TRUE(Ok(MatMul(w, prepared, OutputView(y.data(), x.n, w.m()), plan, context)));
+    return y;
+  }
+  static const Plan& SelectPlanOf(const PackedMatrix& w, std::size_t n) {
+    for (const Plan& plan : Plans()) {
+      if (plan.method == Method::kDot && Serves(plan, {w.format(), w.target(), n, w.group()})) return plan;
+    }
+    return *(Plans().end() - 1);
+  }
+
+  // The largest |sum| of w times x, if all bits are right.
+  std::int64_t Check(const QuantizedView& shape, std::size_t n, bool int8, Fill fill, std::uint64_t seed) const {
+    SCOPED_TRACE(::testing::Message() << "group " << shape.group << ", " << Name(shape.scale_type) << ' '
+                                      << Name(shape.zero_kind) << ", K " << shape.k << ", N " << n << ", int8 x "
+                                      << int8);
+    Random random(seed);
+    const QuantizedMatrix q = MakeMatrix(shape, fill, random);
+    const Rows x(n, shape.k, int8, fill, random);
+    PackedMatrix w;
+    EXPECT_TRUE(Ok(Pack(q.view(), {GetParam().target, nullptr}, &w)));
+    std::vector<float> expected(n * shape.m, 0.0f);
+    Expected sums(q.view());
+    for (std::size_t row = 0; row < n; ++row) {
+      for (std::size_t begin = 0; begin < shape.k; begin += kJointWeights) {
+        const JointX rounded = Round(x.values[row], begin, x.scales[row], RatioOf(shape));
+        for (std::size_t m = 0; m < shape.m; ++m) sums.Add(m, begin, rounded, expected[row * shape.m + m]);
+      }
+    }
+    EXPECT_TRUE(SameBits(Product(w, x.view), expected, shape.m));
+    EXPECT_LT(sums.largest, std::int64_t{1} << 31);
+    return sums.largest;
+  }
+};
+
+TEST_P(Joint, HasTheBitsOfPlainSums) {
+  std::uint64_t seed = 0;
+  for (const std::size_t k : {std::size_t{256}, std::size_t{600}, std::size_t{273}, std::size_t{40}}) {
+    for (const QuantizedView& shape : Shapes(67, k)) {
+      const std::size_t n = std::vector<std::size_t>{1, 2, 3, 4, 5, 35}[seed++ % 6];
+      Check(shape, n, seed % 4 == 0, Fill::kRandom, seed);
+    }
+  }
+}
+
+// The bound of each scheme is reached to a hundredth, and no sum overflows.
+TEST_P(Joint, TakesTheLargestSums) {
+  std::uint64_t seed = 0;
+  for (const QuantizedView& shape : Shapes(3, 256)) {
+    std::int64_t largest = 0;
+    for (const Fill fill : {Fill::kHighest, Fill::kLowest}) {
+      for (const bool int8 : {false, true}) {
+        for (const std::size_t n : {std::size_t{2}, std::size_t{36}}) {
+          largest = std::max(largest, Check(shape, n, int8, fill, ++seed));
+        }
+      }
+    }
+    const MethodInfo method{shape.format, ActivationKind::kIntegers};
+    const std::int64_t weight = internal::JointWeight(method, shape.zero_kind == ZeroKind::kOffset);
+    const std::int64_t scale = shape.scale_type == DataType::kUInt4 ? 15 : 128;
+    EXPECT_EQ(largest, std::int64_t{kJointWeights} * weight * 127 * scale * RatioOf(shape));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sweep, Joint, ::testing::ValuesIn(Kernels()), KernelName);
+
+// Matrices of two levels share x, whatever their groups; not with float scales.
+TEST(JointActivations, FitMatricesOfTwoLevels) {
+  const auto pack = [](Format format, std::size_t group, DataType type) {
+    QuantizedView shape;
+    shape.format = format;
+    shape.m = 5;
+    shape.k = 512;
+    shape.group = group;
+    shape.scale_type = type;
+    Random random(1);
+    QuantizedMatrix q;
+    EXPECT_TRUE(Ok(q.Allocate(shape)));
+    std::fill_n(q.codes(), 5 * 512, std::uint8_t{1});
+    std::fill_n(static_cast<std::uint8_t*>(q.scales()), ScaleCount(q.view()) * SizeOf(type), std::uint8_t{0});
+    std::fill_n(q.super_scales(), SuperScaleCount(q.view()), std::uint16_t{0});
+    PackedMatrix w;
+    EXPECT_TRUE(Ok(Pack(q.view(), {}, &w)));
+    return w;
+  };
+  const PackedMatrix w = pack(Format::kInt4, 32, DataType::kInt8);
+  std::vector<float> x(512, 1.0f);
+  Context context;
+  Activations integers, limbs;
+  ASSERT_TRUE(Ok(Prepare({x.data(), 1, 512}, w, Precision::kInt8, context, &integers)));
+  ASSERT_TRUE(Ok(Prepare({x.data(), 1, 512}, w, Precision::kInt16, context, &limbs)));
+  EXPECT_TRUE(integers.Fits(pack(Format::kInt6, 16, DataType::kInt8)));
+  EXPECT_TRUE(integers.Fits(pack(Format::kInt3, 64, DataType::kInt8)));
+  EXPECT_FALSE(integers.Fits(pack(Format::kIq4nl, 32, DataType::kInt8))) << "its ratios are smaller";
+  EXPECT_FALSE(integers.Fits(pack(Format::kInt4, 32, DataType::kF16)));
+  EXPECT_FALSE(integers.Fits(pack(Format::kInt4, 128, DataType::kInt8)));
+  EXPECT_TRUE(limbs.Fits(pack(Format::kInt4, 32, DataType::kF16)));
+  EXPECT_FALSE(limbs.Fits(pack(Format::kInt6, 16, DataType::kInt8)));
+}
+
+}  // namespace
+}  // namespace lutra::test

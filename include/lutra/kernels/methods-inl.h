@@ -13,6 +13,7 @@
 #include "lutra/kernels/prepare/group-inl.h"
 #include "lutra/kernels/tile-inl.h"
 #include "lutra/kernels/unpack-inl.h"
+#include "lutra/kernels/unpacked_dot-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra {

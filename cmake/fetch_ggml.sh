@@ -1,10 +1,10 @@
 #!/bin/sh
-# Brings the shared libraries of ggml and llama.cpp, and their headers, from npm: fetch_ggml.sh FOLDER [x64|arm64]
+# Brings the shared libraries of ggml and llama.cpp, and their headers, from npm: fetch_ggml.sh FOLDER x64|arm64
 # FOLDER gets include/ and lib/. node-llama-cpp has the sources of llama.cpp as a git bundle, another package of the
 # same version what was built from them. ggml.lock has the versions and their SHA-512.
 set -eu
 folder=$1
-cpu=${2:-x64}
+cpu=$2
 lock=$(cd "$(dirname "$0")" && pwd)/ggml.lock
 if [ -e "$folder/lib" ] && cmp -s "$lock" "$folder/ggml.lock"; then exit 0; fi
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs from Debian what building and testing need, if it is missing:
 # setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy] [windows] [ggml]
-# ggml also brings ggml's and llama.cpp's libraries from npm to build/deps, where the presets look for them.
+# ggml also brings ggml's and llama.cpp's libraries from npm to build/deps, where the presets look for them; with arm64
+# before it, also those for arm64.
 set -eu
 packages="ca-certificates clang clang-format cmake g++ git ninja-build pkg-config python3"
 packages="$packages libbenchmark-dev libfmt-dev libgtest-dev libomp-dev libtbb-dev"
@@ -35,7 +36,16 @@ for package in $packages; do
   dpkg-query --show --showformat '${Status}\n' "$package" 2>/dev/null | grep -q 'ok installed' ||
     missing="$missing $package"
 done
-fetch_ggml() { [ -z "$ggml" ] || "$(dirname "$0")/fetch_ggml.sh" "$(dirname "$0")/../build/deps/ggml"; }
+fetch_ggml() {
+  [ -n "$ggml" ] || return 0
+  here=$(dirname "$0")
+  case $(uname -m)$foreign in
+    x86_64*) "$here/fetch_ggml.sh" "$here/../build/deps/ggml-x86_64" x64 ;;
+  esac
+  case $(uname -m)$foreign in
+    aarch64* | *arm64) "$here/fetch_ggml.sh" "$here/../build/deps/ggml-aarch64" arm64 ;;
+  esac
+}
 if [ -z "$missing" ]; then
   fetch_ggml
   exit

@@ -40,7 +40,9 @@ inline void ExpectSameMatrix(const PackedMatrix& actual, const PackedMatrix& exp
   EXPECT_EQ(actual.target(), expected.target());
   EXPECT_EQ(std::memcmp(actual.data(), expected.data(), actual.bytes()), 0);
   ASSERT_EQ(actual.has_bias(), expected.has_bias());
-  if (actual.has_bias()) EXPECT_EQ(std::memcmp(actual.bias(), expected.bias(), actual.m() * sizeof(float)), 0);
+  if (actual.has_bias()) {
+    EXPECT_EQ(std::memcmp(actual.bias(), expected.bias(), actual.m() * sizeof(float)), 0);
+  }
   ASSERT_EQ(actual.order() != nullptr, expected.order() != nullptr);
   if (actual.order() != nullptr) {
     EXPECT_EQ(std::memcmp(actual.order(), expected.order(), actual.k() * sizeof(std::uint32_t)), 0);

@@ -108,7 +108,10 @@ int main() {
     status = layer.RunExpert(&x[token * kHidden], static_cast<std::size_t>(ids[i]), weights[i],
                              &expected[token * kHidden], context);
   }
-  for (std::size_t i = 0; i < y.size(); ++i) largest = std::fmax(largest, std::fabs(double{y[i]} - expected[i]));
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    const double error = std::fabs(double{y[i]} - expected[i]);
+    if (error > largest) largest = error;
+  }
   std::printf("%s: %zu tokens to %zu of %zu experts, at most %.1e from one after the other\n", status.message().c_str(),
               kTokens, kTop, kExperts, largest);
   return status.ok() && largest < 1e-4 ? 0 : 1;

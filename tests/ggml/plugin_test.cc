@@ -184,8 +184,8 @@ TEST_P(PluginLogits, AsExactAsGgml) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, PluginLogits, testing::ValuesIn(Models()),
-                         [](const testing::TestParamInfo<Model>& info) {
-                           return std::string(info.param.shape.name) + "_" + info.param.type.name;
+                         [](const testing::TestParamInfo<Model>& case_) {
+                           return std::string(case_.param.shape.name) + "_" + case_.param.type.name;
                          });
 
 // Two models at once, then one of them again after both are gone; one thread gives the same bits as three.

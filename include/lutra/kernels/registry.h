@@ -39,7 +39,8 @@ struct alignas(64) JointScale {
   float sum;                          // the scale of `sums`
   std::int32_t ratio[kJointRuns];     // of each joint run
   std::int32_t sums[kJointSums / 2];  // of 32 weights: ratio * (sum of integers) / 2, rounded; two in 16 bits each
-  std::int16_t chunk_sums[kJointChunks][2];  // of each chunk: the integers at 0 and 1 of its quads, those at 2 and 3
+  // Of each chunk: the sum of the integers at 0 and 1 of its quads, the sum of the others. Aligned for whole vectors.
+  alignas(64) std::int16_t chunk_sums[kJointChunks][2];
 };
 static_assert(sizeof(JointScale) == kJointScales * sizeof(BlockScale));
 

@@ -147,7 +147,7 @@ ggml_backend_buffer_type_t BufferType(ggml_backend_dev_t device) {
 }
 
 bool IsPacked(const ggml_tensor* tensor) {
-  ggml_backend_buffer_t const buffer = tensor->view_src != nullptr ? tensor->view_src->buffer : tensor->buffer;
+  ggml_backend_buffer_t buffer = tensor->view_src != nullptr ? tensor->view_src->buffer : tensor->buffer;
   return buffer != nullptr && buffer->buft->iface.get_name == Name;
 }
 

@@ -34,7 +34,7 @@ ByType FindByType() {
 // A function that ggml's CPU backend offers by name.
 template <class Function>
 Function FindFunction(const char* name) {
-  ggml_backend_dev_t const device = CpuDevice();
+  ggml_backend_dev_t device = CpuDevice();
   if (device == nullptr) return nullptr;
   return reinterpret_cast<Function>(ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(device), name));
 }
@@ -49,9 +49,9 @@ void Log(ggml_log_level level, const std::string& text) {
 }
 
 ggml_backend_dev_t CpuDevice() {
-  static ggml_backend_dev_t const device = [] {
+  static ggml_backend_dev_t device = [] {
     const ByType by_type = FindByType();
-    ggml_backend_dev_t const found = by_type == nullptr ? nullptr : by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    ggml_backend_dev_t found = by_type == nullptr ? nullptr : by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
     if (found == nullptr) Log(GGML_LOG_LEVEL_ERROR, "ggml's CPU backend is not loaded; load it before this one");
     return found;
   }();

@@ -21,7 +21,7 @@ int main() {
     for (const lutra::Target target : lutra::RunnableTargets()) {
       const std::uint64_t checksum = lutra::test::ChecksumOf(golden.format, golden.precision, target, &pool);
       if (checksum == golden.checksum) continue;
-      std::printf("%s %s on %s: %016" PRIx64 "\n", Name(golden.format), Name(golden.precision),
+      std::printf("%s %s on %s: %016" PRIx64 "\n", lutra::Name(golden.format), lutra::Name(golden.precision),
                   lutra::TargetName(target), checksum);
       ++wrong;
     }

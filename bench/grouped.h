@@ -20,7 +20,7 @@ struct GroupedCase {
   std::size_t m, k, tokens, threads;
   GroupedKind kind = GroupedKind::kPlain;
 
-  // From so many tokens on, the dense product has the same work, before the same bytes.
+  // The number of tokens from which on the dense product has the same work. With fewer tokens it has the same bytes.
   bool same_work() const { return tokens >= 128; }
   bool operator==(const GroupedCase& o) const {
     return format == o.format && target == o.target && experts == o.experts && top == o.top && m == o.m && k == o.k &&

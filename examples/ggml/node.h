@@ -57,7 +57,7 @@ class Node {
   explicit Node(ggml_tensor* tensor) : tensor_(tensor) {}
   const ggml_tensor* tensor() const { return tensor_; }
 
-  // Plans the node for so many threads, or fewer.
+  // Plans the node for at most `threads` threads.
   lutra::Status Plan(std::size_t threads, Workspace* workspace);
   // Makes the tensor a custom operation that calls `run` with `data`; Restore undoes it.
   void Replace(ggml_custom_op_t run, void* data);

@@ -25,7 +25,8 @@ class LUTRA_API Buffer {
   }
 
   // The memory that Reserve(size) takes: a multiple of kAlignment. The largest std::size_t if there is no such memory.
-  // From 2 MB on, whole huge pages of it are asked for, as these need fewer entries of the TLB while panels are read.
+  // Memory of 2 MB or more requests huge pages for its whole 2 MB pages: kernels that read panels then miss the TLB
+  // less.
   static constexpr std::size_t BytesFor(std::size_t size) {
     return size > kNone / 2 ? kNone : (size + kAlignment - 1) / kAlignment * kAlignment;
   }

@@ -36,7 +36,7 @@ class MatrixList {
 // from offsets[i] to offsets[i + 1]: entry j multiplies row x_rows[j] of x and writes row y_rows[j] of y. The rows of y
 // of the entries from the last offset to `size` become zeros: they belong to no matrix.
 //
-// Lists hold std::int32_t, as those of engines do. A matrix may have no entries. A row of x may occur any number of
+// Lists hold std::int32_t, because engines' lists do. A matrix may have no entries. A row of x may occur any number of
 // times; a row of y once, unless products are added up.
 struct RowLists {
   const std::int32_t* offsets = nullptr;  // [matrices + 1], from 0 or more, ascending
@@ -50,7 +50,7 @@ struct RowLists {
 class LUTRA_API Routing {
  public:
   // ids[token * stride + slot] is an expert, or negative: the slot has none. A token has `slots` slots. Sorts the pairs
-  // by expert, those of one expert by token. Fails, with the routing unchanged, if ids is null, stride < slots (of more
+  // by expert, then by token. Fails, with the routing unchanged, if ids is null, stride < slots (of more
   // than one token), an id is not below `experts`, there are 2^31 pairs or more, and if memory is short. Thread-safe
   // for different routings.
   Status Assign(const std::int32_t* ids, std::size_t tokens, std::size_t slots, std::size_t stride,
@@ -84,9 +84,10 @@ class LUTRA_API Routing {
 //     y[y_row] = unit(x[x_row] * gate^T + bias, x[x_row] * W^T + bias)     two: SwiGLU and others, in floats
 //     y[y_row] = sum of weights[x_row] * (one of these)             if there are weights
 //
-// The first has the same bits as MatMul of each matrix with all of x, the second those of ReferenceGatedUnit of two of
-// these. A sum starts from 0 and takes the products in the order of their entries: sum = fma(weight, product, sum). So
-// a row of y depends only on its own rows of x and matrices, not on other rows, threads or pieces.
+// The first has the same bits as MatMul of each matrix with all of x. The second has the same bits as
+// ReferenceGatedUnit of two such products. A sum starts from 0 and takes the products in the order of their entries:
+// sum = fma(weight, product, sum). So a row of y depends only on its own rows of x and matrices, not on other rows,
+// threads or pieces.
 //
 // All matrices have the same shape, format, group, types, target and order of columns, and x fits them.
 struct GroupedProduct {

@@ -49,7 +49,7 @@ LUTRA_C_API lutra_status lutra_prepare_with(const lutra_activation_view* x, cons
 
 // --- One product in pieces
 
-// Sets *count to the number of pieces into which lutra_matmul splits its work for so many threads.
+// Sets *count to the number of pieces into which lutra_matmul splits its work among `threads` threads.
 LUTRA_C_API lutra_status lutra_matmul_pieces(const lutra_packed* w, const lutra_activations* x, size_t threads,
                                              size_t* count) LUTRA_C_NOEXCEPT;
 // Computes piece `index` of `count`, which may be any number, on the calling thread.

@@ -39,8 +39,8 @@ LUTRA_API Status MatMulRange(const PackedMatrix& w, const Activations& x, const 
 //     MatMulPieces(w, x, threads, &count);                                    // on any thread, or on each
 //     while ((i = next++) < count) MatMulPiece(w, x, y, i, count);            // on all threads; `next` is atomic
 //
-// MatMulPieces sets *count to the number of pieces into which MatMul splits its work for so many threads (0 counts as
-// 1): some for each thread, along N and M, so that each reads long ranges of weights and keeps its rows of x in L2.
+// MatMulPieces sets *count to the number of pieces into which MatMul splits its work among `threads` threads (0 counts
+// as 1): some for each thread, along N and M, so that each reads long ranges of weights and keeps its rows of x in L2.
 // 0 if N or M is 0. Fails, with *count unchanged, if x does not fit w.
 LUTRA_API Status MatMulPieces(const PackedMatrix& w, const Activations& x, std::size_t threads, std::size_t* count);
 // Computes piece i of `count` on the calling thread: some columns of some rows of y, which no other piece writes. All

@@ -146,8 +146,8 @@ struct TileArgs {
   std::size_t rows;      // of x
   bool unpack;           // unpack each K-block to memory
   std::size_t prefetch;  // distance in bytes; 0: none
-  // 0 if the rows begin row groups. Otherwise the rows are a part of one row group of so many, and x.data and x.scales
-  // are those of the first of them.
+  // 0 if the rows begin row groups. Otherwise the rows are a part of one row group, which has stored_rows rows, and
+  // x.data and x.scales point to the first of these rows.
   std::size_t stored_rows = 0;
   float matrix_scale = 1.0f;
   const std::uint8_t* own_values = nullptr;  // OwnValues::bytes, if the format has own_values

@@ -28,7 +28,7 @@ inline constexpr std::size_t kJointSums = kJointWeights / kJointSumWeights;
 inline constexpr std::size_t kIntegersPerChunk = Describe(ActivationKind::kIntegers).chunk_weights;
 inline constexpr std::size_t kJointChunks = kJointWeights / kIntegersPerChunk;
 inline constexpr std::size_t kJointRunChunks = kJointRunWeights / kIntegersPerChunk;
-inline constexpr std::size_t kJointScales = 2;  // a JointScale takes the memory of so many BlockScales
+inline constexpr std::size_t kJointScales = 2;  // BlockScales that take the memory of a JointScale
 inline constexpr int kMostJointRatio = 15, kLeastJointRatio = 4;
 // Sums of x that offsets multiply are halved, so that 16 bits hold them: 32 * 127 * 15 / 2 = 30480.
 inline constexpr int kJointSumShift = 1;

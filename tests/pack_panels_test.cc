@@ -31,37 +31,24 @@ std::vector<std::int8_t> SomeCodebook(Format format, std::size_t tables, Random&
 class PackedLayouts : public KernelTest {};
 
 TEST_P(PackedLayouts, HaveTheBytesOfPack) {
-  std::size_t i = 0;
-  for (const std::size_t group : kGroups) {
-    for (const ParamKind& kind : kParamKinds) {
-      if (!Exists(group, kind)) continue;
-      Case c = NewCase(MixedShape(i), i);
-      c.n = 0;
-      c.group = group;
-      c.zeros = kind.zeros;
-      c.scale_type = kind.scale_type;
-      c.bias = i % 2 == 0;
-      c.order = i % 3 == 0;
-      c.gap = i % 3 * 5;
-      ++i;
-      SCOPED_TRACE(c);
-      const Problem problem(c);
-      const PackedMatrix expected = Packed(problem, c.target);
-      PackedLayout layout;
-      ASSERT_TRUE(Ok(LayoutOf(problem.w(), {c.target}, &layout)));
-      EXPECT_EQ(layout.bytes(), LayoutOf(expected).bytes());
-      EXPECT_EQ(layout.count(), 1u);
-      LayoutMemory memory(layout);
-      PackInParts(layout, problem.w(), 1 + i % 2, memory);
-      if (layout.panels() == 0) {
-        ASSERT_TRUE(Ok(PackPanels(layout, problem.w(), 0, 0, memory.data(), memory.size())));
-      }
-      PackedMatrix packed;
-      ASSERT_TRUE(Ok(View(layout, memory.data(), memory.size(), 0, &packed)));
-      EXPECT_EQ(packed.data(), memory.data());
-      ExpectSameMatrix(packed, expected);
-      if (HasFailure()) return;
+  for (const Case& c : PackCases()) {
+    SCOPED_TRACE(c);
+    const Problem problem(c);
+    const PackedMatrix expected = Packed(problem, c.target);
+    PackedLayout layout;
+    ASSERT_TRUE(Ok(LayoutOf(problem.w(), {c.target}, &layout)));
+    EXPECT_EQ(layout.bytes(), LayoutOf(expected).bytes());
+    EXPECT_EQ(layout.count(), 1u);
+    LayoutMemory memory(layout);
+    PackInParts(layout, problem.w(), 1 + c.seed % 2, memory);
+    if (layout.panels() == 0) {
+      ASSERT_TRUE(Ok(PackPanels(layout, problem.w(), 0, 0, memory.data(), memory.size())));
     }
+    PackedMatrix packed;
+    ASSERT_TRUE(Ok(View(layout, memory.data(), memory.size(), 0, &packed)));
+    EXPECT_EQ(packed.data(), memory.data());
+    ExpectSameMatrix(packed, expected);
+    if (HasFailure()) return;
   }
 }
 

@@ -17,38 +17,25 @@ namespace {
 class Packing : public KernelTest {};
 
 TEST_P(Packing, UnpackIsTheInverse) {
-  std::size_t i = 0;
-  for (const std::size_t group : kGroups) {
-    for (const ParamKind& kind : kParamKinds) {
-      if (!Exists(group, kind)) continue;
-      Case c = NewCase(MixedShape(i), i);
-      c.n = 0;
-      c.group = group;
-      c.zeros = kind.zeros;
-      c.scale_type = kind.scale_type;
-      c.bias = i % 2 == 0;
-      c.order = i % 3 == 0;
-      c.gap = i % 3 * 5;
-      ++i;
-      SCOPED_TRACE(c);
-      const Problem problem(c);
-      const PackedMatrix packed = Packed(problem, c.target);
-      EXPECT_EQ(packed.format(), c.format);
-      EXPECT_EQ(packed.m(), c.m);
-      EXPECT_EQ(packed.k(), c.k);
-      EXPECT_EQ(packed.group(), group);
-      EXPECT_EQ(packed.scale_type(), kind.scale_type);
-      EXPECT_EQ(packed.zero_kind(), problem.w().zero_kind);
-      EXPECT_EQ(packed.zero_type(), problem.w().zero_type);
-      EXPECT_EQ(packed.has_bias(), c.bias);
-      EXPECT_EQ(packed.order() != nullptr, c.order);
-      EXPECT_EQ(packed.target(), c.target);
-      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(packed.data()) % Buffer::kAlignment, 0u);
-      QuantizedMatrix unpacked;
-      ASSERT_TRUE(Ok(Unpack(packed, &unpacked)));
-      ExpectSame(unpacked.view(), problem.w());
-      if (HasFailure()) return;
-    }
+  for (const Case& c : PackCases()) {
+    SCOPED_TRACE(c);
+    const Problem problem(c);
+    const PackedMatrix packed = Packed(problem, c.target);
+    EXPECT_EQ(packed.format(), c.format);
+    EXPECT_EQ(packed.m(), c.m);
+    EXPECT_EQ(packed.k(), c.k);
+    EXPECT_EQ(packed.group(), c.group);
+    EXPECT_EQ(packed.scale_type(), c.scale_type);
+    EXPECT_EQ(packed.zero_kind(), problem.w().zero_kind);
+    EXPECT_EQ(packed.zero_type(), problem.w().zero_type);
+    EXPECT_EQ(packed.has_bias(), c.bias);
+    EXPECT_EQ(packed.order() != nullptr, c.order);
+    EXPECT_EQ(packed.target(), c.target);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(packed.data()) % Buffer::kAlignment, 0u);
+    QuantizedMatrix unpacked;
+    ASSERT_TRUE(Ok(Unpack(packed, &unpacked)));
+    ExpectSame(unpacked.view(), problem.w());
+    if (HasFailure()) return;
   }
 }
 

@@ -52,14 +52,14 @@ struct PanelPacker::Work {
   const Piece& piece;
 };
 
-PanelPacker::PanelPacker(const PackedFields& fields)
+PanelForm::PanelForm(const PackedFields& fields, Layout layout)
     : fields_(fields),
       format_(Describe(fields.format)),
       e_(format_.stored()),
       geometry_(GeometryOf(fields)),
       cuts_(geometry_),
-      interleaved_(InterleavedPanels(fields.target->info.layout, e_)),
-      run_layouts_(fields.target->info.layout, e_),
+      interleaved_(InterleavedPanels(layout, e_)),
+      run_layouts_(layout, e_),
       encoder_(format_) {}
 
 void PanelPacker::PackQparams(const Work& work, bool super, std::size_t i, std::size_t offset,

@@ -59,14 +59,32 @@ inline std::size_t FirstValue(const QparamField& field, const PackedFields& w, s
   return field.super() ? begin / kSuperGroup : HasRowScales(w.group) ? 0 : begin / w.group;
 }
 
-// Packs the panels of one layout. Read-only: any number of threads may use it.
-class PanelPacker {
+// How the panels of one matrix are laid out: what PanelPacker and PanelReader need to know. Read-only: any number of
+// threads may use it.
+class PanelForm {
  public:
-  explicit PanelPacker(const PackedFields& fields);
-  PanelPacker(const PanelPacker&) = delete;
+  PanelForm(const PackedFields& fields, Layout layout);
+  PanelForm(const PanelForm&) = delete;
 
   const Geometry& geometry() const { return geometry_; }
   const Cuts& cuts() const { return cuts_; }
+
+ protected:
+  const PackedFields& fields_;
+  const FormatInfo& format_;
+  const EncodingInfo& e_;
+  Geometry geometry_;
+  Cuts cuts_;
+  std::size_t interleaved_;
+  // Of encodings with indices.
+  RunLayouts run_layouts_;
+  Encoder encoder_;
+};
+
+// Packs the panels of one layout.
+class PanelPacker : public PanelForm {
+ public:
+  explicit PanelPacker(const PackedFields& fields) : PanelForm(fields, fields.target->info.layout) {}
 
   // Packs the columns [begin, end), which are whole cuts or end at K, of a panel of the matrix at `packed`. Returns
   // false if the format does not have a code.
@@ -78,16 +96,6 @@ class PanelPacker {
   void PackQparams(const Work& work, bool super, std::size_t i, std::size_t offset, std::size_t bytes) const;
   bool PackCodes(const Work& work, std::size_t k, std::size_t end, std::size_t chunks, std::size_t offset) const;
   bool PackIndices(const Work& work, std::size_t k, std::size_t end, std::size_t half_chunks, std::size_t offset) const;
-
-  const PackedFields& fields_;
-  const FormatInfo& format_;
-  const EncodingInfo& e_;
-  Geometry geometry_;
-  Cuts cuts_;
-  std::size_t interleaved_;
-  // Of encodings with indices.
-  RunLayouts run_layouts_;
-  Encoder encoder_;
 };
 
 // Checks the panels and the memory of a layout.

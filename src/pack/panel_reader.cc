@@ -32,15 +32,6 @@ PieceOut OutOf(PieceBuffer& buffer, std::size_t first, std::size_t rows) {
   return to;
 }
 
-PanelReader::PanelReader(const PackedFields& fields, Layout layout)
-    : fields_(fields),
-      e_(Describe(fields.format).stored()),
-      geometry_(GeometryOf(fields)),
-      cuts_(geometry_),
-      interleaved_(InterleavedPanels(layout, e_)),
-      run_layouts_(layout, e_),
-      encoder_(Describe(fields.format)) {}
-
 void PanelReader::ReadQparams(const Work& work, bool super, std::size_t i, std::size_t offset,
                               std::size_t bytes) const {
   const std::uint8_t* const from = fields_.data + work.place.At(geometry_.panel_bytes, offset, bytes);

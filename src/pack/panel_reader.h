@@ -25,15 +25,11 @@ struct PieceOut {
 // Rows of a piece in a buffer.
 PieceOut OutOf(PieceBuffer& buffer, std::size_t first, std::size_t rows);
 
-// Reads the panels of a packed matrix, whose bytes have `layout`. Read-only.
-class PanelReader {
+// Reads the panels of a packed matrix, whose bytes have `layout`.
+class PanelReader : public PanelForm {
  public:
-  PanelReader(const PackedFields& fields, Layout layout);
+  PanelReader(const PackedFields& fields, Layout layout) : PanelForm(fields, layout) {}
   explicit PanelReader(const PackedFields& fields) : PanelReader(fields, fields.target->info.layout) {}
-  PanelReader(const PanelReader&) = delete;
-
-  const Cuts& cuts() const { return cuts_; }
-  const Geometry& geometry() const { return geometry_; }
 
   // Where the nibbles of one row stand in scale runs; needed where *to has one row, and only for indices.
   RunRows RowOf(std::size_t row) const { return run_layouts_.RowOf(row); }
@@ -48,15 +44,6 @@ class PanelReader {
   void ReadQparams(const Work& work, bool super, std::size_t i, std::size_t offset, std::size_t bytes) const;
   void ReadCodes(const Work& work, std::size_t k, std::size_t end, std::size_t chunks, std::size_t offset) const;
   void ReadIndices(const Work& work, std::size_t k, std::size_t end, std::size_t half_chunks, std::size_t offset) const;
-
-  const PackedFields& fields_;
-  const EncodingInfo& e_;
-  Geometry geometry_;
-  Cuts cuts_;
-  std::size_t interleaved_;
-  // Of encodings with indices.
-  RunLayouts run_layouts_;
-  Encoder encoder_;
 };
 
 }  // namespace internal

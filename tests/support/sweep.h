@@ -88,6 +88,27 @@ inline Case CaseFor(const Kernel& kernel, const Shape& shape, std::uint64_t seed
 class KernelTest : public ::testing::TestWithParam<Kernel> {
  protected:
   Case NewCase(const Shape& shape, std::uint64_t seed) const { return CaseFor(GetParam(), shape, seed); }
+
+  // Weights to pack, without x: every group and scheme, with and without a bias, an order and gaps between rows.
+  std::vector<Case> PackCases() const {
+    std::vector<Case> cases;
+    for (const std::size_t group : kGroups) {
+      for (const ParamKind& kind : kParamKinds) {
+        if (!Exists(group, kind)) continue;
+        const std::size_t i = cases.size();
+        Case c = NewCase(MixedShape(i), i);
+        c.n = 0;
+        c.group = group;
+        c.zeros = kind.zeros;
+        c.scale_type = kind.scale_type;
+        c.bias = i % 2 == 0;
+        c.order = i % 3 == 0;
+        c.gap = i % 3 * 5;
+        cases.push_back(c);
+      }
+    }
+    return cases;
+  }
 };
 
 // --- What else a sweep visits, as the middle part of the names. `index` counts a list; it chooses shapes and seeds.

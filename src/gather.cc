@@ -45,6 +45,7 @@ void CopyRow(const Operands& o, const RowPlace& from, std::size_t to_stored, std
 
 BlockRows GatherRows(const Operands& o, std::size_t n, const std::int32_t* list, std::size_t first, std::size_t rows,
                      void* memory) {
+  if (o.x.row_bytes == 0) return {o.x.data, o.x.scales, rows, 0};  // K = 0: there is nothing to gather
   const auto row = [&](std::size_t i) { return list == nullptr ? first + i : static_cast<std::size_t>(list[i]); };
   std::size_t consecutive = 1;
   while (consecutive < rows && row(consecutive) == row(0) + consecutive) ++consecutive;

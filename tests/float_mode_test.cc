@@ -49,15 +49,16 @@ void Write(Bits bits) { std::fesetround(bits); }
 constexpr Bits kModes[] = {FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO};
 #endif
 
-// Runs call() in a mode, which it must not change.
+// Runs call() in a mode, which it must not change. Some CPUs lack a bit of the mode, such as FZ16 before Armv8.2.
 template <class Call>
 void In(Bits mode, const Call& call) {
   const Bits before = Read();
   Write(mode);
+  const Bits written = Read();
   call();
   const Bits after = Read();
   Write(before);
-  EXPECT_EQ(after, mode);
+  EXPECT_EQ(after, written);
 }
 
 // --- The calls.

@@ -17,31 +17,6 @@
 namespace lutra::test {
 namespace {
 
-struct AwqTensors {
-  std::vector<std::uint32_t> qweight, qzeros;
-  AwqView view;
-
-  AwqTensors(const Grouped& w, std::ptrdiff_t group_size)
-      : qweight(Words(w.codes)),
-        qzeros(Words(w.zeros)),
-        view{w.m,
-             w.k,
-             group_size,
-             {qweight.data(), qweight.size()},
-             {qzeros.data(), qzeros.size()},
-             {w.scales.data(), w.scales.size()}} {}
-  // As AWQ's tools pack: nibble i of a word is column order[i] of its eight.
-  static std::vector<std::uint32_t> Words(const std::vector<unsigned>& values) {
-    constexpr std::size_t kOrder[] = {0, 2, 4, 6, 1, 3, 5, 7};
-    std::vector<std::uint32_t> words;
-    for (std::size_t i = 0; i < values.size(); i += 8) {
-      words.push_back(0);
-      for (std::size_t j = 0; j < 8; ++j) words.back() |= values[i + kOrder[j]] << (4 * j);
-    }
-    return words;
-  }
-};
-
 TEST(Awq, IsBitForBitTheMatrix) {
   for (const std::ptrdiff_t group_size : {-1, 16, 32, 64, 128, 256}) {
     for (const bool one_zero : {false, true}) {

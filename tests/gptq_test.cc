@@ -45,11 +45,11 @@ TEST_P(Gptq, IsBitForBitTheMatrix) {
   QuantizedMatrix w;
   ASSERT_TRUE(Ok(ImportGptq(tensors.view, &w)));
   const QuantizedView& v = w.view();
-  EXPECT_EQ(v.format, bits == 2 ? Format::kInt2 : bits == 3 ? Format::kInt3 : Format::kInt4);
+  EXPECT_EQ(Name(v.format), "int" + std::to_string(bits));
   EXPECT_EQ(v.group, group_size == -1 ? kPerRow : static_cast<std::size_t>(group_size));
   EXPECT_EQ(v.zero_kind, one_zero ? ZeroKind::kNone : ZeroKind::kPoint);
-  const bool has_16 = std::count(expected.zeros.begin(), expected.zeros.end(), 16u) != 0;
-  EXPECT_EQ(v.zero_type, has_16 ? DataType::kUInt8 : DataType::kUInt4);
+  const unsigned highest = *std::max_element(expected.zeros.begin(), expected.zeros.end());
+  EXPECT_EQ(v.zero_type, highest > 255 ? DataType::kF16 : highest > 15 ? DataType::kUInt8 : DataType::kUInt4);
   EXPECT_EQ(v.order != nullptr, act_order && expected.groups > 1);
   EXPECT_TRUE(SameBits(Dequantized(v), expected.Weights(), kK));
   ExpectPanelsOfPack(tensors.view, v);
@@ -90,8 +90,9 @@ std::string GptqName(const ::testing::TestParamInfo<GptqParam>& info) {
          Name(reading) + (one_zero ? "_one_zero" : "") + (act_order ? "_act_order" : "");
 }
 INSTANTIATE_TEST_SUITE_P(Each, Gptq,
-                         ::testing::Combine(::testing::Values(2u, 3u, 4u), ::testing::Values(-1, 16, 32, 64, 128, 256),
-                                            ::testing::ValuesIn(kReadings), ::testing::Bool(), ::testing::Bool()),
+                         ::testing::Combine(::testing::Values(2u, 3u, 4u, 8u),
+                                            ::testing::Values(-1, 16, 32, 64, 128, 256), ::testing::ValuesIn(kReadings),
+                                            ::testing::Bool(), ::testing::Bool()),
                          GptqName);
 
 TEST(GptqView, RefusesFaultyArguments) {
@@ -137,7 +138,6 @@ TEST(GptqView, RefusesFaultyArguments) {
     EXPECT_EQ(q.codes(), codes);
   }
   const Fault<GptqView> kNotSupported[] = {
-      {"gptq.bits", [](GptqView& v) { v.bits = 8; }},
       {"gptq.group_size", [](GptqView& v) { v.group_size = 40; }},
       {"gptq.group_size", [](GptqView& v) { v.group_size = 8; }},
       {"gptq.g_idx", [&](GptqView& v) { v.g_idx.data = few.data(); }},
@@ -199,7 +199,7 @@ TEST(GptqView, ReadsZerosAsTheirWriterDoes) {
 TEST(GptqView, TellsVersionsOfSymmetricCheckpoints) {
   const std::uint32_t v1 = Reading(GptqZeros::kV1Words) | Reading(GptqZeros::kV1Fields) | Reading(GptqZeros::kV1Masked),
                       v2 = Reading(GptqZeros::kV2);
-  for (const unsigned bits : {2u, 3u, 4u}) {
+  for (const unsigned bits : {2u, 3u, 4u, 8u}) {
     for (const GptqZeros reading : kReadings) {
       SCOPED_TRACE(::testing::Message() << bits << " bits, " << Name(reading));
       std::uint32_t readings = 77;
@@ -242,7 +242,7 @@ TEST(GptqView, TakesGroupsOfAnyMultipleOf16) {
                                                                {192, 64},  {96, 32},    {48, 16},   {1040, 16}};
   for (const auto& [size, group] : kSizes) {
     for (const bool act_order : {false, true}) {
-      for (const unsigned bits : {2u, 3u, 4u}) {
+      for (const unsigned bits : {2u, 3u, 4u, 8u}) {
         SCOPED_TRACE(::testing::Message() << "group " << size << ", " << bits << " bits, order " << act_order);
         const std::size_t k = 2336;  // not whole groups
         const Grouped expected(bits, 32, k, size, false, act_order);
@@ -270,7 +270,7 @@ TEST(GptqView, SaysThatGroupsOfZerosAreNone) {
 
 // Tensors of safetensors files begin at any byte.
 TEST(GptqView, MayBeAtAnyAddress) {
-  for (const unsigned bits : {2u, 3u, 4u}) {
+  for (const unsigned bits : {2u, 3u, 4u, 8u}) {
     const Grouped expected(bits, 64, 256, 64, false, true);
     const GptqTensors tensors(expected, bits, 64, GptqZeros::kV1Words);
     GptqView view = tensors.view;
@@ -292,7 +292,7 @@ TEST(GptqView, MayBeAtAnyAddress) {
 // The order of columns does not count, as g_idx has 32 bits per column, too. Rows of 288 end with a part of 256, and
 // rows of 352 with an odd number of groups. (A row of less than 128 weights may take one byte more.)
 TEST(GptqView, PacksIntoBarelyMoreBytes) {
-  for (const unsigned bits : {2u, 3u, 4u}) {
+  for (const unsigned bits : {2u, 3u, 4u, 8u}) {
     for (const std::ptrdiff_t group_size : {-1, 16, 32, 64, 128, 256}) {
       for (const std::size_t k : {std::size_t{128}, std::size_t{288}, std::size_t{352}, std::size_t{4096}}) {
         for (const bool one_zero : {false, true}) {

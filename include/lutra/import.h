@@ -75,8 +75,8 @@ LUTRA_API Status ImportGguf(std::uint32_t type, const void* data, std::size_t si
 
 // --- GPTQ (https://arxiv.org/abs/2210.17323) and AWQ (https://arxiv.org/abs/2306.00978), as safetensors have them:
 // W(m, k) = scale * (code - zero). The first value in a word has the lowest bits. *w has zero points (kUInt4; kUInt8 if
-// one is 16) unless all zero points equal the format's default. Groups of more than 256 weights, and others that no
-// format has, become several groups with the same scale and zero point.
+// one is above 15, kF16 if one is 256) unless all zero points equal the format's default. Groups of more than 256
+// weights, and others that no format has, become several groups with the same scale and zero point.
 
 // The elements of a tensor, dense and row-major, in the byte order of the machine. Words are unsigned. `data` may be at
 // any address: it need not be aligned to the elements.
@@ -90,7 +90,7 @@ struct TensorView {
 // "gptq_v2". The readings of version 1 differ only where a field of qzeros has its largest number, 2^bits - 1, which a
 // zero point of 0 leaves there: never in symmetric checkpoints.
 enum class GptqZeros : std::uint8_t {
-  // Version 1 of GPTQModel, which maintains the format: it subtracts 0x11111111 (4 bits) or 0x55555555 (2 bits) from
+  // Version 1 of GPTQModel, which maintains the format: it subtracts 0x11111111 (4 bits; the like for 2 and 8) from
   // whole words, and adds them again, so a zero point of 0 borrows from its neighbour. 3 bits: as kV1Masked.
   kV1Words,
   kV2,        // z: version 2, of GPTQModel
@@ -119,7 +119,7 @@ constexpr const char* Name(GptqZeros zeros) noexcept {
 
 // G = ceil(K / group_size) groups; 1 if group_size is -1.
 struct GptqView {
-  int bits = 4;                            // 2, 3 or 4; of 3 bits, some lie across two words
+  int bits = 4;                            // 2, 3, 4 or 8; of 3 bits, some lie across two words
   std::size_t m = 0, k = 0;                // M * bits and K * bits are multiples of 32
   std::ptrdiff_t group_size = 128;         // a multiple of 16, or at least K; -1: one group
   TensorView<std::uint32_t> qweight = {};  // [K * bits / 32 x M], packed along K
@@ -133,7 +133,7 @@ struct GptqView {
 
 namespace functions {
 
-// Fails as the head of this file says. kUnsupported: 8 bits, another group_size, groups of uneven sizes. A g_idx that
+// Fails as the head of this file says. kUnsupported: another group_size, groups of uneven sizes. A g_idx that
 // is all zeros, though there are several groups, means nothing: pass none.
 LUTRA_API Status ImportGptq(const GptqView& gptq, QuantizedMatrix* w);
 

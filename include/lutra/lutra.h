@@ -20,6 +20,7 @@
 #pragma once
 
 #include "lutra/activations.h"
+#include "lutra/checkpoint.h"
 #include "lutra/context.h"
 #include "lutra/executor.h"
 #include "lutra/float16.h"

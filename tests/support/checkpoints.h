@@ -98,7 +98,8 @@ inline std::vector<std::uint32_t> ZeroWords(std::vector<unsigned> zeros, unsigne
   }
   std::vector<std::uint32_t> words = PackedWords(zeros, bits);
   // GPTQModel packs zero points as they are, and subtracts 1 from each field of a word at a time.
-  for (std::uint32_t& word : words) word -= !whole_words ? 0 : bits == 2 ? 0x55555555u : 0x11111111u;
+  for (std::uint32_t& word : words)
+    word -= !whole_words ? 0 : bits == 2 ? 0x55555555u : bits == 4 ? 0x11111111u : 0x01010101u;
   return words;
 }
 
@@ -129,6 +130,32 @@ struct GptqTensors {
     view.scales = {w.scales.data(), w.scales.size()};
     view.g_idx = {w.g_idx.data(), w.g_idx.size()};
     view.zeros = reading;
+  }
+};
+
+// The tensors of a matrix in an AWQ checkpoint.
+struct AwqTensors {
+  std::vector<std::uint32_t> qweight, qzeros;
+  AwqView view;
+
+  AwqTensors(const Grouped& w, std::ptrdiff_t group_size)
+      : qweight(Words(w.codes)),
+        qzeros(Words(w.zeros)),
+        view{w.m,
+             w.k,
+             group_size,
+             {qweight.data(), qweight.size()},
+             {qzeros.data(), qzeros.size()},
+             {w.scales.data(), w.scales.size()}} {}
+  // As AWQ's tools pack: nibble i of a word is column order[i] of its eight.
+  static std::vector<std::uint32_t> Words(const std::vector<unsigned>& values) {
+    constexpr std::size_t kOrder[] = {0, 2, 4, 6, 1, 3, 5, 7};
+    std::vector<std::uint32_t> words;
+    for (std::size_t i = 0; i < values.size(); i += 8) {
+      words.push_back(0);
+      for (std::size_t j = 0; j < 8; ++j) words.back() |= values[i + kOrder[j]] << (4 * j);
+    }
+    return words;
   }
 };
 

@@ -16,6 +16,7 @@
 namespace lutra {
 
 inline void PrintTo(const FormatInfo& f, std::ostream* out) { *out << f.name; }
+inline void PrintTo(const CheckpointInfo& info, std::ostream* out) { *out << info.name; }
 inline void PrintTo(const Status& status, std::ostream* out) { *out << status.message(); }
 
 namespace test {

@@ -1,0 +1,105 @@
+// Fields: computes the places of fields, and reads them.
+#include "import/fields.h"
+
+#include <cstddef>
+#include <cstdint>
+
+#include "memory/elements.h"
+
+namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
+namespace internal {
+
+Fields::Fields(const FieldLayout& layout, unsigned bits, std::size_t m, std::size_t k, bool padded)
+    : layout_(layout),
+      bits_(bits),
+      word_bits_(layout.word_bits),
+      per_word_(layout.word_bits / bits),
+      dense_(layout.fill != Fill::kPlanes && !padded && layout.word_bits % bits != 0),
+      k_(k),
+      length_(layout.axis == Axis::kK   ? k
+              : layout.axis == Axis::kM ? m
+                                        : m * k),
+      streams_(layout.axis == Axis::kK   ? m
+               : layout.axis == Axis::kM ? k
+                                         : 1),
+      words_(dense_ ? (length_ * bits + word_bits_ - 1) / word_bits_ : (length_ + per_word_ - 1) / per_word_),
+      stream_step_(layout.step == StreamStep::kNext ? words_ : 1),
+      word_step_(layout.step == StreamStep::kNext ? 1 : streams_) {}
+
+bool Fields::fills_words() const { return length_ * bits_ % word_bits_ == 0; }
+
+unsigned Fields::ShiftOf(std::size_t field) const {
+  constexpr unsigned kAwqFields[] = {0, 4, 1, 5, 2, 6, 3, 7};
+  const auto i = static_cast<unsigned>(field);
+  switch (layout_.order) {
+    case FieldOrder::kLowFirst:
+      break;
+    case FieldOrder::kHighFirst:
+      return (per_word_ - 1 - i) * bits_;
+    case FieldOrder::kAwq:
+      return kAwqFields[i] * bits_;
+  }
+  return i * bits_;
+}
+
+// The place of field j of the first stream.
+FieldPlace Fields::PlaceOf(std::size_t j) const {
+  if (layout_.fill == Fill::kPlanes) return {j % words_ * word_step_, ShiftOf(j / words_)};
+  if (!dense_) return {j / per_word_ * word_step_, ShiftOf(j % per_word_)};
+  const std::size_t bit = j * bits_;
+  return {bit / word_bits_ * word_step_, static_cast<unsigned>(bit % word_bits_)};
+}
+
+FieldPlace Fields::RowPlace(std::size_t m) const {
+  if (layout_.axis == Axis::kK) return {m * stream_step_, 0};
+  if (layout_.axis == Axis::kAll) return {PlaceOf(m * k_).word, 0};  // rows begin with a word
+  return PlaceOf(m);
+}
+
+FieldPlace Fields::ColumnPlace(std::size_t k) const {
+  return layout_.axis == Axis::kM ? FieldPlace{k * stream_step_, 0} : PlaceOf(k);
+}
+
+unsigned Fields::At(std::size_t m, std::size_t k, std::uint32_t addend) const {
+  const FieldPlace row = RowPlace(m), column = ColumnPlace(k);
+  const std::size_t word = row.word + column.word;
+  const unsigned shift = row.shift + column.shift, mask = (1u << bits_) - 1;
+  if (word_bits_ == 8) return (static_cast<const std::uint8_t*>(data_)[word] + addend) >> shift & mask;
+  std::uint32_t field = (LoadElement<std::uint32_t>(data_, word) + addend) >> shift;
+  if (shift + bits_ > 32) field |= LoadElement<std::uint32_t>(data_, word + word_step_) << (32 - shift);
+  return field & mask;
+}
+
+template <class Word>
+void Fields::ReadWords(FieldPlace row, const FieldPlace* columns, std::size_t count, std::uint8_t* fields) const {
+  constexpr unsigned kBits = 8 * sizeof(Word);
+  const Elements<Word> words = Elements<Word>(data_).From(row.word);
+  const unsigned mask = (1u << bits_) - 1;
+  for (std::size_t j = 0; j < count; ++j) {
+    const unsigned shift = row.shift + columns[j].shift;
+    std::uint32_t field = static_cast<std::uint32_t>(words[columns[j].word]) >> shift;
+    if (shift + bits_ > kBits) field |= std::uint32_t{words[columns[j].word + word_step_]} << (kBits - shift);
+    fields[j] = static_cast<std::uint8_t>(field & mask);
+  }
+}
+
+void Fields::ReadRow(std::size_t m, const FieldPlace* columns, std::size_t begin, std::size_t count,
+                     std::uint8_t* fields) const {
+  if (!planes_of_all()) {
+    const FieldPlace row = RowPlace(m);
+    if (word_bits_ == 8) return ReadWords<std::uint8_t>(row, columns, count, fields);
+    return ReadWords<std::uint32_t>(row, columns, count, fields);
+  }
+  const auto* const bytes = static_cast<const std::uint8_t*>(data_);  // planes of all rows have words of 8 bits
+  const unsigned mask = (1u << bits_) - 1;
+  std::size_t plane = (m * k_ + begin) / words_, at = (m * k_ + begin) % words_;
+  for (std::size_t j = 0; j < count; ++j) {
+    fields[j] = static_cast<std::uint8_t>(bytes[at] >> ShiftOf(plane) & mask);
+    if (++at == words_) at = 0, ++plane;
+  }
+}
+
+}  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
+}  // namespace lutra

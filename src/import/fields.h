@@ -1,0 +1,88 @@
+// Fields: codes and zero points as fields of words, wherever a checkpoint's layout puts them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "lutra/version.h"
+
+namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
+namespace internal {
+
+// The fields along one axis fill the words of a stream. There is a stream for each row, for each column, or one.
+enum class Axis : std::uint8_t {
+  kK,    // a stream for each row m
+  kM,    // a stream for each column k
+  kAll,  // one stream, of all rows one after the other
+};
+enum class StreamStep : std::uint8_t {
+  kNext,   // the words of a stream follow each other in memory
+  kApart,  // the words of all streams alternate: the packed axis is the first one of the tensor
+};
+enum class Fill : std::uint8_t {
+  kDense,    // without padding: some fields lie in two words; a stream has whole words
+  kRounded,  // the last word of a stream may have fewer fields; words have padding bits or not, as the size tells
+  kPlanes,   // field 0 of all words of the stream, then field 1, and so on
+};
+enum class FieldOrder : std::uint8_t {
+  kLowFirst,
+  kHighFirst,
+  kAwq,  // fields 0, 4, 1, 5, 2, 6, 3, 7 of a word
+};
+
+struct FieldLayout {
+  unsigned word_bits;  // 8 or 32
+  Axis axis;
+  StreamStep step;
+  Fill fill;
+  FieldOrder order;  // other than kLowFirst: fields divide words
+};
+
+// A field, or the part of its place that a row or a column gives: these are added.
+struct FieldPlace {
+  std::size_t word;
+  unsigned shift;
+};
+
+// The fields of an [M x K] array of numbers, at any address.
+class Fields {
+ public:
+  Fields() = default;
+  // M * K * bits must not overflow. `padded`: words hold whole fields.
+  Fields(const FieldLayout& layout, unsigned bits, std::size_t m, std::size_t k, bool padded);
+
+  unsigned bits() const { return bits_; }
+  std::size_t bytes() const { return streams_ * words_ * word_bits_ / 8; }
+  // Whether every stream fills its words.
+  bool fills_words() const;
+  void SetData(const void* data) { data_ = data; }
+
+  // Only if the place is the sum of both: not for planes of kAll.
+  FieldPlace RowPlace(std::size_t m) const;
+  FieldPlace ColumnPlace(std::size_t k) const;
+  // The field of (m, k), after `addend` was added to its word.
+  unsigned At(std::size_t m, std::size_t k, std::uint32_t addend = 0) const;
+  // Writes the fields of row m in `count` columns, whose places are given, or, for planes of kAll, which begin at
+  // `begin`.
+  void ReadRow(std::size_t m, const FieldPlace* columns, std::size_t begin, std::size_t count,
+               std::uint8_t* fields) const;
+
+ private:
+  bool planes_of_all() const { return layout_.axis == Axis::kAll && layout_.fill == Fill::kPlanes; }
+  unsigned ShiftOf(std::size_t field) const;
+  FieldPlace PlaceOf(std::size_t j) const;
+  template <class Word>
+  void ReadWords(FieldPlace row, const FieldPlace* columns, std::size_t count, std::uint8_t* fields) const;
+
+  FieldLayout layout_ = {};
+  const void* data_ = nullptr;
+  unsigned bits_ = 0, word_bits_ = 32, per_word_ = 1;  // per_word: whole fields
+  bool dense_ = false;
+  std::size_t k_ = 0, length_ = 0, streams_ = 0, words_ = 0;  // length: fields; words: of a stream
+  std::size_t stream_step_ = 0, word_step_ = 0;
+};
+
+}  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
+}  // namespace lutra

@@ -11,6 +11,8 @@
 
 #include "fuzz/input.h"
 #include "lutra/lutra.h"
+#include "support/checkpoint_tensors.h"
+#include "support/panels.h"
 #include "support/problem.h"
 #include "support/testing.h"
 
@@ -147,6 +149,83 @@ void CheckAwq(Input& input) {
   CheckImported(input, ImportAwq(awq, &w), w, awq.m, awq.k);
 }
 
+// A case whose tensors CheckpointTensors makes.
+CheckpointCase PickCheckpoint(Input& input) {
+  constexpr std::ptrdiff_t kSizes[] = {16, 32, 64, 128, 512, -1};
+  const CheckpointInfo& info = input.Pick(kCheckpointSchemes);
+  CheckpointCase c;
+  c.scheme = info.scheme;
+  c.bits = static_cast<int>(1 + input.Below(8));
+  while (!info.has_width(c.bits)) c.bits = c.bits % 8 + 1;
+  c.group_size = info.group == 0 ? input.Pick(kSizes) : info.group == kPerMatrix ? -1 : static_cast<int>(info.group);
+  c.m = 1 + input.Below(100);
+  c.k = 1 + input.Size(600);
+  const unsigned flags = input.Byte();
+  c.zeros = (flags & 1) != 0;
+  c.variant = (flags & 2) != 0;
+  c.order = (flags & 4) != 0 && (c.scheme == CheckpointScheme::kGptq || c.scheme == CheckpointScheme::kPackQuantized);
+  c.scale_type = input.Pick(kFloatTypes);
+  if (c.scheme == CheckpointScheme::kAwq) c.m = 8 * (1 + c.m % 12);
+  if (c.scheme == CheckpointScheme::kGptq) c.m = 32 * (1 + c.m % 3), c.k = 32 * (1 + c.k % 12);
+  if (c.scheme == CheckpointScheme::kNf4 || c.scheme == CheckpointScheme::kFp4) c.k = 16 * (1 + c.k % 30);
+  if (c.scheme == CheckpointScheme::kHqq) {  // whole groups and planes
+    c.m = 8 * (1 + c.m % 6);
+    if (c.group_size != -1) c.k = (1 + c.k % 3) * c.group();
+  }
+  c.m = std::max<std::size_t>(std::min(c.m, kWeights / c.k / 32 * 32), std::min<std::size_t>(c.m, 32));
+  return c;
+}
+
+// A copy of the bytes of a tensor, or, by chance, other bytes, of which there may be more or fewer.
+Array<std::uint8_t> Spoiled(Input& input, const TensorBytes& tensor, bool any_values) {
+  const bool other = any_values ? !input.Rarely(8) : input.Rarely(8);
+  std::size_t size = tensor.size;
+  if (input.Rarely(32)) size = input.Below(2 * size + 3);
+  std::vector<std::uint8_t> bytes = input.Repeated(size);
+  if (!other && size == tensor.size && size != 0) std::memcpy(bytes.data(), tensor.data, size);
+  return Array<std::uint8_t>(bytes);
+}
+
+void CheckCheckpoint(Input& input) {
+  const CheckpointCase c = PickCheckpoint(input);
+  const CheckpointTensors tensors(c);
+  CheckpointView view = tensors.view();
+  const bool fields = c.scheme != CheckpointScheme::kHqq;
+  const Array<std::uint8_t> codes = Spoiled(input, view.codes, c.scheme != CheckpointScheme::kBitnet),
+                            scales = Spoiled(input, view.scales, false), zeros = Spoiled(input, view.zeros, fields);
+  view.codes = {codes.data(), codes.size()};
+  view.scales = {scales.data(), scales.size()};
+  view.zeros = {zeros.data(), zeros.size()};
+  if (view.zeros.size == 0) view.zeros.data = nullptr;
+  std::vector<std::int32_t> g_idx(view.g_idx.data, view.g_idx.data + view.g_idx.size);
+  if (!g_idx.empty() && input.Rarely(8)) g_idx[input.Below(g_idx.size())] = input.Number<std::int32_t>();
+  view.g_idx.data = g_idx.data();
+  if (input.Rarely(16)) view.m = input.Below(300);
+  if (input.Rarely(16)) view.k = input.Below(600);
+  if (input.Rarely(16)) view.group_size = PickGroupSize(input);
+  if (input.Rarely(16)) view.bits = input.Byte() - 64;
+  if (input.Rarely(16)) view.scheme = static_cast<CheckpointScheme>(input.Byte());
+  if (input.Rarely(16)) view.matrix_scale = input.Number<float>();
+  if (input.Rarely(16)) view.nested.block = input.Byte();
+  view.gptq_zeros = static_cast<GptqZeros>(input.Below(16) % 5);
+  QuantizedMatrix w;
+  const Status status = ImportCheckpoint(view, &w);
+  CheckImported(input, status, w, view.m, view.k);
+  PackedLayout layout;
+  if (!LayoutOf(view, {}, &layout).ok()) {
+    EXPECT_FALSE(status.ok());
+    return;
+  }
+  LayoutMemory memory(layout);
+  const Status packed = PackPanels(layout, view, 0, layout.panels(), memory.data(), memory.size());
+  ASSERT_EQ(packed.ok(), status.ok() || layout.panels() == 0 || view.k == 0) << packed.message() << status.message();
+  if (!status.ok() || layout.panels() == 0) return;
+  PackedMatrix expected, actual;
+  ASSERT_TRUE(Ok(Pack(w.view(), &expected)));
+  ASSERT_TRUE(Ok(View(layout, memory.data(), memory.size(), 0, &actual)));
+  ExpectSameMatrix(actual, expected);
+}
+
 // Any bytes as a file; its tensors lie in them, have their names, and are imported or refused.
 void CheckFile(Input& input) {
   const Array<std::uint8_t> bytes(input.Rest());
@@ -189,7 +268,8 @@ void CheckFile(Input& input) {
 }  // namespace
 
 void CheckInput(Input& input) {
-  constexpr void (*kChecks[])(Input&) = {CheckGguf, CheckGptq, CheckAwq, CheckFile};
+  constexpr void (*kChecks[])(Input&) = {CheckGguf, CheckGptq, CheckAwq, CheckFile,
+                                         CheckGguf, CheckGptq, CheckAwq, CheckCheckpoint};
   input.Pick(kChecks)(input);
 }
 

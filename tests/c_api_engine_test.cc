@@ -8,6 +8,7 @@
 
 #include "lutra/lutra.h"
 #include "lutra/lutra_c.h"
+#include "lutra/lutra_c_checkpoint.h"
 #include "lutra/lutra_c_engine.h"
 #include "support/c_api.h"
 #include "support/c_api_fixture.h"
@@ -19,8 +20,6 @@
 
 namespace lutra::test {
 namespace {
-
-using CLayout = Owner<lutra_layout, lutra_layout_destroy>;
 
 class LutraCEngine : public CApiTest {
  protected:
@@ -198,12 +197,14 @@ TEST_F(LutraCEngine, RefusesNullsAndOtherKinds) {
     const lutra_gguf_blocks blocks = {};
     const lutra_gptq_view gptq = {};
     const lutra_awq_view awq = {};
+    const lutra_checkpoint_view checkpoint = {};
     EXPECT_TRUE(CRefused(lutra_layout_get(wrong, &info), "layout"));
     EXPECT_TRUE(CRefused(lutra_layout_prepared_size(wrong, 1, LUTRA_PRECISION_INT8, &bytes), "layout"));
     EXPECT_TRUE(CRefused(lutra_pack_panels(wrong, &w_view_, 0, 1, to, size), "layout"));
     EXPECT_TRUE(CRefused(lutra_pack_panels_gguf(wrong, &blocks, 0, 1, to, size), "layout"));
     EXPECT_TRUE(CRefused(lutra_pack_panels_gptq(wrong, &gptq, 0, 1, to, size), "layout"));
     EXPECT_TRUE(CRefused(lutra_pack_panels_awq(wrong, &awq, 0, 1, to, size), "layout"));
+    EXPECT_TRUE(CRefused(lutra_pack_panels_checkpoint(wrong, &checkpoint, 0, 1, to, size), "layout"));
     EXPECT_TRUE(CRefused(lutra_pack_panels_floats(wrong, floats, 0, 0, 1, to, size), "layout"));
     EXPECT_TRUE(CRefused(lutra_pack_bias(wrong, floats, to, size), "layout"));
     EXPECT_TRUE(CRefused(lutra_view(wrong, to, size, 0, &w), "layout"));
@@ -216,6 +217,7 @@ TEST_F(LutraCEngine, RefusesNullsAndOtherKinds) {
   EXPECT_TRUE(CRefused(lutra_layout_create_gguf_blocks(nullptr, 1, 1, nullptr, &out), "blocks"));
   EXPECT_TRUE(CRefused(lutra_layout_create_gptq(nullptr, nullptr, &out), "gptq"));
   EXPECT_TRUE(CRefused(lutra_layout_create_awq(nullptr, nullptr, &out), "awq"));
+  EXPECT_TRUE(CRefused(lutra_layout_create_checkpoint(nullptr, nullptr, &out), "checkpoint"));
   lutra_layout_options options = {};
   options.target = "ABACUS";
   EXPECT_TRUE(CRefused(lutra_layout_create(&w_view_, &options, &out), "target", LUTRA_UNSUPPORTED));

@@ -11,6 +11,7 @@
 
 #include "lutra/lutra.h"
 #include "lutra/lutra_c.h"
+#include "lutra/lutra_c_checkpoint.h"
 #include "support/c_api.h"
 #include "support/c_api_fixture.h"
 #include "support/c_views.h"
@@ -63,6 +64,13 @@ TEST_F(LutraCStatus, NullStructuresAndOutputs) {
   EXPECT_TRUE(CRefused(lutra_import_awq(&awq, nullptr), "w"));
   EXPECT_TRUE(CRefused(lutra_import_gptq(&gptq, &quantized_), "gptq.bits"));
   EXPECT_TRUE(CRefused(lutra_gptq_plausible_zeros(&gptq, nullptr), "readings"));
+  lutra_checkpoint_view checkpoint = {};
+  EXPECT_TRUE(CRefused(lutra_import_checkpoint(nullptr, &quantized_), "checkpoint"));
+  EXPECT_TRUE(CRefused(lutra_import_checkpoint(&checkpoint, nullptr), "w"));
+  EXPECT_TRUE(CRefused(lutra_import_checkpoint(&checkpoint, &quantized_), "checkpoint.bits"));
+  checkpoint.scheme = -1;
+  EXPECT_TRUE(CRefused(lutra_import_checkpoint(&checkpoint, &quantized_), "checkpoint.scheme"));
+  EXPECT_EQ(lutra_checkpoint_name(-1), nullptr);
   EXPECT_TRUE(CRefused(lutra_matmul(packed_, x_, nullptr, nullptr), "y"));
   EXPECT_TRUE(CRefused(lutra_matmul_range(packed_, x_, nullptr, 0, 0), "y"));
   EXPECT_TRUE(CRefused(lutra_context_create(1, nullptr), "context"));

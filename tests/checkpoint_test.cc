@@ -226,11 +226,6 @@ TEST_P(Checkpoints, RefuseWhatIsNotFinite) {
   }
 }
 
-std::string SchemeName(const ::testing::TestParamInfo<CheckpointInfo>& info) {
-  std::string name = info.param.name;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
 INSTANTIATE_TEST_SUITE_P(Schemes, Checkpoints, ::testing::ValuesIn(kCheckpointSchemes), SchemeName);
 
 TEST(Checkpoint, SaysWhatItDoesNotHold) {

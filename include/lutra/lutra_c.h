@@ -244,7 +244,7 @@ enum {
 
 // G = ceil(k / group_size) groups; 1 if group_size is -1. Sizes are in elements.
 typedef struct lutra_gptq_view {
-  int32_t bits;  // 2, 3 or 4
+  int32_t bits;  // 2, 3, 4 or 8
   size_t m, k;   // m * bits and k * bits are multiples of 32
   ptrdiff_t group_size;
   const uint32_t* qweight;  // [k * bits / 32 x m]

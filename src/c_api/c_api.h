@@ -10,6 +10,7 @@
 
 #include "lutra/lutra.h"
 #include "lutra/lutra_c.h"
+#include "lutra/lutra_c_checkpoint.h"
 #include "lutra/lutra_c_engine.h"
 
 namespace lutra {
@@ -104,6 +105,7 @@ QuantizedView FromC(const lutra_quantized_view& w);
 QuantizeOptions FromC(const lutra_quantize_options& options);
 GptqView FromC(const lutra_gptq_view& gptq);
 AwqView FromC(const lutra_awq_view& awq);
+CheckpointView FromC(const lutra_checkpoint_view& checkpoint);
 ActivationView FromC(const lutra_activation_view& x);
 OutputView FromC(const lutra_output_view& y);
 GgufBlocks FromC(const lutra_gguf_blocks& blocks);

@@ -63,6 +63,14 @@ lutra_status lutra_layout_create_awq(const lutra_awq_view* awq, const lutra_layo
   });
 }
 
+lutra_status lutra_layout_create_checkpoint(const lutra_checkpoint_view* checkpoint,
+                                            const lutra_layout_options* options, lutra_layout** layout) noexcept {
+  if (const Status status = CheckNotNull(checkpoint, "checkpoint"); !status.ok()) return ToC(status);
+  return CreateLayout(options, layout, [&](const lutra::LayoutOptions& given, PackedLayout* out) {
+    return lutra::LayoutOf(FromC(*checkpoint), given, out);
+  });
+}
+
 lutra_status lutra_layout_get(const lutra_layout* layout, lutra_layout_info* info) noexcept {
   const Status status = FirstError({CheckHandle(layout, "layout"), CheckNotNull(info, "info")});
   if (!status.ok()) return ToC(status);
@@ -123,6 +131,11 @@ lutra_status lutra_pack_panels_gptq(const lutra_layout* layout, const lutra_gptq
 lutra_status lutra_pack_panels_awq(const lutra_layout* layout, const lutra_awq_view* awq, size_t first, size_t last,
                                    void* memory, size_t size) noexcept {
   return PackFrom(layout, awq, "awq", first, last, memory, size);
+}
+
+lutra_status lutra_pack_panels_checkpoint(const lutra_layout* layout, const lutra_checkpoint_view* checkpoint,
+                                          size_t first, size_t last, void* memory, size_t size) noexcept {
+  return PackFrom(layout, checkpoint, "checkpoint", first, last, memory, size);
 }
 
 lutra_status lutra_pack_panels_floats(const lutra_layout* layout, const float* weights, size_t row_stride, size_t first,

@@ -75,6 +75,19 @@ static_assert(Same(LUTRA_GPTQ_ZEROS_V1_FIELDS, GptqZeros::kV1Fields));
 static_assert(Same(LUTRA_GPTQ_ZEROS_V1_MASKED, GptqZeros::kV1Masked));
 static_assert(IsLast<GptqZeros>(LUTRA_GPTQ_ZEROS_V1_MASKED));
 
+static_assert(Same(LUTRA_CHECKPOINT_GPTQ, CheckpointScheme::kGptq));
+static_assert(Same(LUTRA_CHECKPOINT_AWQ, CheckpointScheme::kAwq));
+static_assert(Same(LUTRA_CHECKPOINT_PACK_QUANTIZED, CheckpointScheme::kPackQuantized));
+static_assert(Same(LUTRA_CHECKPOINT_INT_QUANTIZED, CheckpointScheme::kIntQuantized));
+static_assert(Same(LUTRA_CHECKPOINT_NF4, CheckpointScheme::kNf4));
+static_assert(Same(LUTRA_CHECKPOINT_FP4, CheckpointScheme::kFp4));
+static_assert(Same(LUTRA_CHECKPOINT_MXFP4, CheckpointScheme::kMxfp4));
+static_assert(Same(LUTRA_CHECKPOINT_NVFP4, CheckpointScheme::kNvfp4));
+static_assert(Same(LUTRA_CHECKPOINT_HQQ, CheckpointScheme::kHqq));
+static_assert(Same(LUTRA_CHECKPOINT_BITNET, CheckpointScheme::kBitnet));
+static_assert(Same(LUTRA_CHECKPOINT_FP8, CheckpointScheme::kFp8));
+static_assert(IsLast<CheckpointScheme>(LUTRA_CHECKPOINT_FP8));
+
 static_assert(LUTRA_PER_ROW == kPerRow && LUTRA_PER_MATRIX == kPerMatrix);
 
 }  // namespace
@@ -174,6 +187,31 @@ AwqView FromC(const lutra_awq_view& a) {
   qweight = {a.qweight, a.qweight_size};
   qzeros = {a.qzeros, a.qzeros_size};
   scales = {a.scales, a.scales_size};
+  return view;
+}
+
+CheckpointView FromC(const lutra_checkpoint_view& c) {
+  CheckpointView view;
+  auto& [scheme, bits, m, k, group_size, codes, scales, zeros, scale_type, g_idx, gptq_zeros, matrix_scale,
+         matrix_scale_divides, nested] = view;
+  scheme = FromC<CheckpointScheme>(c.scheme);
+  bits = c.bits;
+  m = c.m;
+  k = c.k;
+  group_size = c.group_size;
+  codes = {c.codes, c.codes_size};
+  scales = {c.scales, c.scales_size};
+  zeros = {c.zeros, c.zeros_size};
+  scale_type = FromC<DataType>(c.scale_type);
+  g_idx = {c.g_idx, c.g_idx_size};
+  gptq_zeros = FromC<GptqZeros>(c.gptq_zeros);
+  matrix_scale = c.matrix_scale == 0.0f ? 1.0f : c.matrix_scale;
+  matrix_scale_divides = c.matrix_scale_divides;
+  auto& [absmax, map, block, offset] = nested;
+  absmax = {c.nested_absmax, c.nested_absmax_size};
+  map = {c.nested_map, c.nested_map_size};
+  block = c.nested_block;
+  offset = c.nested_offset;
   return view;
 }
 

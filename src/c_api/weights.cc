@@ -62,6 +62,19 @@ lutra_status lutra_import_awq(const lutra_awq_view* awq, lutra_quantized** w) no
   return ToC(status);
 }
 
+const char* lutra_checkpoint_name(lutra_checkpoint_scheme scheme) noexcept {
+  const auto value = FromC<lutra::CheckpointScheme>(scheme);
+  return lutra::IsScheme(value) ? lutra::Name(value) : nullptr;
+}
+
+lutra_status lutra_import_checkpoint(const lutra_checkpoint_view* checkpoint, lutra_quantized** w) noexcept {
+  lutra::QuantizedMatrix result;
+  Status status = FirstError({CheckNotNull(checkpoint, "checkpoint"), CheckNotNull(w, "w")});
+  if (status.ok()) status = lutra::ImportCheckpoint(FromC(*checkpoint), &result);
+  if (status.ok()) status = Give(std::move(result), "w", w);
+  return ToC(status);
+}
+
 // --- Packed weights
 
 lutra_status lutra_pack(const lutra_quantized_view* w, const char* target, lutra_context* context,

@@ -9,6 +9,7 @@
 
 #include "lutra/lutra.h"
 #include "lutra/lutra_c.h"
+#include "lutra/lutra_c_engine.h"
 #include "support/c_views.h"
 #include "support/problem.h"
 #include "support/testing.h"
@@ -60,6 +61,7 @@ class Owner {
   H* handle_ = nullptr;
 };
 using CContext = Owner<lutra_context, lutra_context_destroy>;
+using CLayout = Owner<lutra_layout, lutra_layout_destroy>;
 using CQuantized = Owner<lutra_quantized, lutra_quantized_destroy>;
 using CPacked = Owner<lutra_packed, lutra_packed_destroy>;
 using CActivations = Owner<lutra_activations, lutra_activations_destroy>;

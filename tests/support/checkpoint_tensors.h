@@ -331,6 +331,11 @@ class CheckpointTensors {
   std::vector<Guarded> kept_;
 };
 
+inline std::string SchemeName(const ::testing::TestParamInfo<CheckpointInfo>& info) {
+  std::string name = info.param.name;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
 // Cases of a scheme: all widths and variants, groups and shapes that it has.
 inline std::vector<CheckpointCase> CasesOf(const CheckpointInfo& info) {
   const CheckpointScheme scheme = info.scheme;

@@ -3,7 +3,7 @@
 # exports.sh LIBRARY C_HEADER...
 set -eu
 names=$(nm --dynamic --defined-only --demangle "$1" | cut -d' ' -f3- | sed -E 's/^(vtable|typeinfo|typeinfo name|guard variable) for //; s/^lutra::v[0-9]+_[0-9]+::(functions::)?/lutra::/')
-for public in Pack Prepare PrepareRmsNorm PrepareHadamard MatMul MatMulRange SavePacked LoadPacked ImportGguf ImportGptq GgufFile::Parse \
+for public in Pack Prepare PrepareRmsNorm PrepareHadamard MatMul MatMulRange SavePacked LoadPacked ImportGguf ImportGptq ImportCheckpoint GgufFile::Parse \
     GgufModel::Open SerialExecutor RunnableTargets; do
   echo "$names" | grep -q "^lutra::$public(" || { echo "lutra::$public is not exported"; exit 1; }
 done

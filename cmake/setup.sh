@@ -5,7 +5,7 @@
 # before it, also those for arm64.
 set -eu
 packages="ca-certificates clang clang-format cmake g++ git ninja-build pkg-config python3"
-packages="$packages libbenchmark-dev libfmt-dev libgtest-dev libomp-dev libtbb-dev"
+packages="$packages libbenchmark-dev libfmt-dev libgtest-dev libomp-dev libtbb-dev nlohmann-json3-dev"
 foreign= ggml=
 for part; do
   case $part in

@@ -3,25 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdio>
-#include <random>
 #include <string>
-#include <vector>
 
-#include "best_ms.h"
 #include "lutra/lutra.h"
-#include "lutra/sampled_error.h"
 #include "model_file.h"
+#include "multiply.h"
 
 namespace lutra::examples {
 namespace {
 
 enum ExitCode { kOk = 0, kFailed = 1, kBadUsage = 2 };
-
-// A sound kernel stays far below.
-constexpr double kMaxError = 0.05;
 
 int Fail(ExitCode code, const std::string& message) {
   fmt::print(stderr, "gguf_matmul: {}\n", message);
@@ -61,32 +54,6 @@ void PrintTensors(const GgufModel& model) {
   }
 }
 
-// One line of the table: w, which was packed from q, times n tokens. Sets *error, relative to the double reference.
-Status Multiply(const QuantizedView& q, const PackedMatrix& w, std::size_t n, double* error) {
-  std::mt19937_64 random(n);
-  std::normal_distribution<float> gaussian;
-  std::vector<float> x(n * q.k), y(n * q.m);
-  std::generate(x.begin(), x.end(), [&] { return gaussian(random); });
-  const ActivationView x_view(x.data(), n, q.k);
-  const OutputView y_view(y.data(), n, q.m);
-  Context context;
-  Activations tables;
-  Status status;
-  const double ms = BestMs([] {},
-                           [&] {
-                             if (status.ok()) status = Prepare(x_view, w, Precision::kInt8, context, &tables);
-                             if (status.ok()) status = MatMul(w, tables, y_view, context);
-                           });
-  Nmse nmse;
-  if (status.ok()) status = CompareWithReference(q, x_view, y.data(), &nmse);
-  if (!status.ok()) return status;
-  *error = std::sqrt(nmse.value());
-  fmt::print("{:>4}  {:>8.3f}  {:>8.1f}  {:>8.1f}  {:>15.1e}\n", n, ms,
-             1e-6 * static_cast<double>(n * q.m) * static_cast<double>(q.k) / ms,
-             1e-6 * static_cast<double>(w.bytes()) / ms, *error);
-  return {};
-}
-
 int Run(const std::string& path, const std::string& name) {
   ModelFile file;
   if (const std::string error = file.Open(path); !error.empty()) return Fail(kBadUsage, error);
@@ -96,23 +63,11 @@ int Run(const std::string& path, const std::string& name) {
   }
   GgufTensor tensor;
   QuantizedMatrix q;
-  PackedMatrix w;
   std::string error = file.Find(name, &tensor);
   if (error.empty()) error = file.Import(name, &q);
   if (!error.empty()) return Fail(kBadUsage, error);
-  Status status = Pack(q.view(), &w);
-  if (!status.ok()) return Fail(kFailed, status.message());
-  fmt::print("{}: W[{} x {}], {} of {:.3f} bits per weight, packed as {} of {:.3f} for {}\n\n", name, w.m(), w.k(),
-             TypeName(tensor.type),
-             8 * static_cast<double>(tensor.size) / static_cast<double>(w.m()) / static_cast<double>(w.k()),
-             Name(w.format()), w.bits_per_weight(), TargetName(w.target()));
-  fmt::print("{:>4}  {:>8}  {:>8}  {:>8}  {:>15}\n", "N", "ms", "GMAC/s", "GB/s", "relative error");
-  for (const std::size_t n : {std::size_t{1}, std::size_t{32}}) {
-    double relative = 0;
-    if (status = Multiply(q.view(), w, n, &relative); !status.ok()) return Fail(kFailed, status.message());
-    if (!(relative <= kMaxError)) return Fail(kFailed, fmt::format("the error is above {}", kMaxError));
-  }
-  return kOk;
+  error = MultiplyAndPrint(name, TypeName(tensor.type), tensor.size, q.view());
+  return error.empty() ? kOk : Fail(kFailed, error);
 }
 
 }  // namespace

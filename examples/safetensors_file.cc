@@ -39,15 +39,16 @@ bool GetSize(const json& number, std::size_t* value) {
 std::string ParseTensor(const json& entry, const std::uint8_t* data, std::size_t size, SafeTensor* tensor) {
   constexpr std::size_t kMost = static_cast<std::size_t>(-1) / 64;
   if (!entry.is_object()) return "is no object";
-  const json dtype = entry.value("dtype", json()), shape = entry.value("shape", json());
-  const json offsets = entry.value("data_offsets", json());
+  const json &dtype = Member(entry, "dtype"), &shape = Member(entry, "shape");
+  const json& offsets = Member(entry, "data_offsets");
   if (!dtype.is_string() || BitsOf(dtype.get_ref<const std::string&>()) == 0) return "has no dtype that is known";
   tensor->dtype = dtype.get<std::string>();
   if (!shape.is_array() || shape.size() > kMaxRank) return "has no shape, or too many dimensions";
   std::size_t elements = 1;
   for (const json& number : shape) {
     std::size_t dim = 0;
-    if (!GetSize(number, &dim) || (dim != 0 && elements > kMost / dim)) return "has a shape that is too large";
+    if (!GetSize(number, &dim) || dim > kMost || (dim != 0 && elements > kMost / dim))
+      return "has a shape that is too large";
     elements *= dim;
     tensor->shape.push_back(dim);
   }
@@ -63,6 +64,12 @@ std::string ParseTensor(const json& entry, const std::uint8_t* data, std::size_t
 }
 
 }  // namespace
+
+const json& Member(const json& object, const char* key) {
+  static const json kNone;
+  const auto found = object.find(key);
+  return found == object.end() ? kNone : *found;
+}
 
 std::size_t BitsOf(std::string_view dtype) {
   constexpr std::pair<std::string_view, std::size_t> kTypes[] = {
@@ -115,11 +122,13 @@ std::string SafetensorsFile::Parse(const std::uint8_t* bytes, std::size_t size) 
 }
 
 std::string SafetensorsFile::ParseConfig(const char* text, std::size_t size) {
-  const json config = ParseJson(text, size);
+  json config = ParseJson(text, size);
   if (!config.is_object()) return "is no JSON object";
-  const bool whole = config.contains("bits") || config.contains("quant_method");  // quantize_config.json
-  if (whole) config_ = config;
-  if (config.contains("quantization_config")) config_ = config["quantization_config"];
+  if (config.contains("quantization_config")) {
+    config_ = std::move(config["quantization_config"]);
+  } else if (config.contains("bits")) {  // quantize_config.json
+    config_ = std::move(config);
+  }
   return "";
 }
 

@@ -20,13 +20,15 @@ struct SafeTensor {
   const std::uint8_t* data = nullptr;
   std::size_t size = 0;  // bytes
 
-  // The product of the dimensions from `first` on.
-  std::size_t Elements(std::size_t first = 0) const {
+  std::size_t Elements() const {
     std::size_t product = 1;
-    for (std::size_t i = first; i < shape.size(); ++i) product *= shape[i];
+    for (const std::size_t dim : shape) product *= dim;
     return product;
   }
 };
+
+// A member of an object; null if there is none. (Copies of deep values would take as deep a stack.)
+const nlohmann::json& Member(const nlohmann::json& object, const char* key);
 
 // Bits of an element of a dtype of safetensors; 0 if it is none.
 std::size_t BitsOf(std::string_view dtype);

@@ -39,12 +39,12 @@ class Layer {
   const json& config() const { return file_.config(); }
   // A string or number of quantization_config.
   std::string Text(const char* key) const {
-    const json value = config().is_object() ? config().value(key, json()) : json();
+    const json& value = Member(config(), key);
     return value.is_string() ? value.get<std::string>() : "";
   }
   std::ptrdiff_t Number(const char* key) const { return NumberIn(config(), key); }
   static std::ptrdiff_t NumberIn(const json& object, const char* key) {
-    const json value = object.is_object() ? object.value(key, json()) : json();
+    const json& value = Member(object, key);
     if (!value.is_number_integer()) return 0;
     const auto number = value.get<std::int64_t>();
     return number >= -1 && number <= std::numeric_limits<std::int32_t>::max() ? static_cast<std::ptrdiff_t>(number) : 0;
@@ -92,6 +92,7 @@ bool GetScalar(const SafeTensor* tensor, float* value) {
 // The size of `groups` groups of a row: the one of the configuration, if it gives as many; 0 if none does.
 std::ptrdiff_t GroupSize(std::size_t k, std::size_t groups, std::ptrdiff_t configured) {
   if (groups <= 1) return -1;
+  if (k > std::numeric_limits<std::uint32_t>::max()) return 0;
   if (configured > 0 && GroupsPerRow(k, static_cast<std::size_t>(configured)) == groups) return configured;
   for (std::size_t size = 16; size < k; size *= 2) {
     if (GroupsPerRow(k, size) == groups) return static_cast<std::ptrdiff_t>(size);
@@ -154,9 +155,8 @@ std::string FillPackQuantized(const Layer& layer, FoundMatrix* found) {
   const std::size_t words = layer.codes.shape[1];
   std::vector<std::ptrdiff_t> widths;
   std::ptrdiff_t group = 0;
-  const json groups = layer.config().is_object() ? layer.config().value("config_groups", json()) : json();
-  for (const json& entry : groups) {
-    const json weights = entry.is_object() ? entry.value("weights", json()) : json();
+  for (const json& entry : Member(layer.config(), "config_groups")) {
+    const json& weights = Member(entry, "weights");
     widths.push_back(Layer::NumberIn(weights, "num_bits"));
     group = Layer::NumberIn(weights, "group_size");
   }
@@ -207,7 +207,7 @@ std::string FillBitsAndBytes(const Layer& layer, FoundMatrix* found) {
   v.scheme = nf4 != nullptr ? CheckpointScheme::kNf4 : CheckpointScheme::kFp4;
   const auto* const text = reinterpret_cast<const char*>(state->data);
   const json values = json::parse(text, text + state->size, nullptr, false);
-  const json shape = values.is_object() ? values.value("shape", json()) : json();
+  const json& shape = Member(values, "shape");
   if (!shape.is_array() || shape.size() != 2 || !shape[0].is_number_unsigned() || !shape[1].is_number_unsigned()) {
     return "its quant_state has no shape of a matrix";
   }
@@ -222,7 +222,7 @@ std::string FillBitsAndBytes(const Layer& layer, FoundMatrix* found) {
   v.nested.absmax = {reinterpret_cast<const float*>(nested->data), nested->Elements()};
   v.nested.map = {reinterpret_cast<const float*>(map->data), map->Elements()};
   v.nested.block = static_cast<std::size_t>(Layer::NumberIn(values, "nested_blocksize"));
-  const json offset = values.value("nested_offset", json());
+  const json& offset = Member(values, "nested_offset");
   if (!offset.is_number()) return "its quant_state has no nested_offset";
   v.nested.offset = offset.get<float>();
   return "";
@@ -346,6 +346,7 @@ bool FindMatrix(const SafetensorsFile& file, const SafeTensor& codes, FoundMatri
     found->bytes = found->view.codes.size + found->view.scales.size + found->view.zeros.size;
     if (!found->refusal.empty()) return true;
     PackedLayout layout;
+    if (found->view.m == 0 || found->view.k == 0) found->refusal = "it is empty";
     if (found->view.group_size == 0 && Describe(found->view.scheme).group == 0) found->refusal = kShapes;
     const Status status = found->refusal.empty() ? LayoutOf(found->view, {}, &layout) : Status();
     if (!status.ok()) found->refusal = status.message();

@@ -70,6 +70,37 @@ foreach(file IN LISTS files)
   lutra_example(gguf_matmul_of_ggml_${type} COMMAND ${multiply_all} ${file} ${gguf_matmul})
 endforeach()
 
+# --- safetensors_matmul: the same with a matrix of every scheme, and with files that the schemes' tools packed.
+add_executable(write_safetensors support/write_safetensors.cc)
+target_link_libraries(write_safetensors PRIVATE lutra::lutra GTest::gtest)
+lutra_compile_options(write_safetensors)
+set(checkpoint ${CMAKE_CURRENT_BINARY_DIR}/model.safetensors)
+set(safetensors_matmul ${CMAKE_CROSSCOMPILING_EMULATOR} $<TARGET_FILE:safetensors_matmul>)
+lutra_example(write_safetensors COMMAND write_safetensors ${checkpoint})
+lutra_example(safetensors_matmul_lists COMMAND safetensors_matmul ${checkpoint})
+set_tests_properties(safetensors_matmul_lists PROPERTIES PASS_REGULAR_EXPRESSION
+  "\\?\\[31mred .*no: F32 stays.*embed .*no: BF16 stays.*fp8\\.8.* no: has weights of 8-bit floats.*odd\\.qweight .*no: of no scheme")
+lutra_example(safetensors_matmul_lists_slices COMMAND safetensors_matmul ${checkpoint})
+set_tests_properties(safetensors_matmul_lists_slices PROPERTIES PASS_REGULAR_EXPRESSION
+  "experts_blocks +U8 +4 x 32 x 8 x 16 +0\\.02 +yes, 32 x 256 of mxfp4 4 bits as fp4; slices .*blocks\\[0\\] to .*blocks\\[3\\]")
+lutra_example(safetensors_matmul_slice COMMAND safetensors_matmul ${checkpoint} mlp.experts_blocks[3])
+lutra_example(safetensors_matmul_every_scheme COMMAND ${multiply_all} ${checkpoint} ${safetensors_matmul})
+lutra_refused(safetensors_matmul no_tensor ${checkpoint} no-such-tensor)
+lutra_refused(safetensors_matmul no_slice ${checkpoint} mlp.experts_blocks[4])
+lutra_refused(safetensors_matmul floats ${checkpoint} embed)
+lutra_refused(safetensors_matmul no_file no-such-file.safetensors)
+lutra_refused(safetensors_matmul no_safetensors ${CMAKE_CURRENT_LIST_FILE})
+lutra_refused(safetensors_matmul nothing)
+set_tests_properties(write_safetensors PROPERTIES FIXTURES_SETUP checkpoint)
+set_tests_properties(safetensors_matmul_lists safetensors_matmul_lists_slices safetensors_matmul_slice
+  safetensors_matmul_every_scheme safetensors_matmul_refuses_no_tensor safetensors_matmul_refuses_no_slice
+  safetensors_matmul_refuses_floats PROPERTIES FIXTURES_REQUIRED checkpoint)
+file(GLOB files CONFIGURE_DEPENDS data/*.safetensors)
+foreach(file IN LISTS files)
+  cmake_path(GET file STEM name)
+  lutra_example(safetensors_matmul_of_${name} COMMAND ${multiply_all} ${file} ${safetensors_matmul})
+endforeach()
+
 # --- mlp_block: every format, and tensors of the model.
 add_executable(list_formats support/list_formats.cc)
 target_link_libraries(list_formats PRIVATE lutra::lutra)

@@ -13,6 +13,9 @@ file(GLOB sources CONFIGURE_DEPENDS *_test.cc)
 if(BUILD_SHARED_LIBS OR CMAKE_CXX_FLAGS MATCHES "-fsanitize=thread")  # which brings an operator new of its own
   list(FILTER sources EXCLUDE REGEX "/memory_test\\.cc$")
 endif()
+if(NOT LUTRA_BUILD_EXAMPLES)  # whose sources it tests
+  list(FILTER sources EXCLUDE REGEX "/safetensors_test\\.cc$")
+endif()
 foreach(source IN LISTS sources)
   cmake_path(GET source STEM name)
   add_executable(${name} ${source})
@@ -36,6 +39,15 @@ endforeach()
 set(LUTRA_GGUF_DATA ${PROJECT_SOURCE_DIR}/../shared/data/gguf CACHE PATH
   "A folder of tensors in ggml's types: <type>.gguf, and what ggml dequantizes them to: <type>.f32")
 target_compile_definitions(ggml_files_test PRIVATE LUTRA_GGUF_DATA="${LUTRA_GGUF_DATA}")
+
+if(LUTRA_BUILD_EXAMPLES)
+  find_package(fmt REQUIRED)
+  find_package(nlohmann_json REQUIRED)
+  target_sources(safetensors_test PRIVATE ${PROJECT_SOURCE_DIR}/examples/safetensors_file.cc
+    ${PROJECT_SOURCE_DIR}/examples/safetensors_schemes.cc)
+  target_link_libraries(safetensors_test PRIVATE fmt::fmt nlohmann_json::nlohmann_json)
+  target_compile_definitions(safetensors_test PRIVATE LUTRA_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/data")
+endif()
 
 # MappedFile as it works where there is no mmap: the library's source, compiled for such a system, takes the place of
 # the library's object. (A shared library's own is private to it.)

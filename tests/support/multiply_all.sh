@@ -1,6 +1,6 @@
 #!/bin/sh
-# Multiplies every tensor of a GGUF file that gguf_matmul lists as imported; it must refuse the others with status 2:
-# multiply_all.sh FILE GGUF_MATMUL...
+# Multiplies every tensor of a file that gguf_matmul or safetensors_matmul lists as imported; it must refuse the others with status 2:
+# multiply_all.sh FILE PROGRAM...
 set -eu
 file=$1
 shift
@@ -8,9 +8,9 @@ tensors=$("$@" "$file" | sed 1d)
 test -n "$tensors"
 echo "$tensors" | {
   while read -r name line; do
-    case $name in *'?'*) continue ;; esac  # gguf_matmul prints ? for what a terminal should not show
+    case $name in *'?'*) continue ;; esac  # printed for what a terminal should not show
     expected=2
-    case $line in *' yes, as '*) expected=0 ;; esac
+    case $line in *' yes, '*) expected=0 ;; esac
     status=0
     "$@" "$file" "$name" < /dev/null || status=$?
     if [ $status -ne $expected ]; then

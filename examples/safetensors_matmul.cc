@@ -25,14 +25,14 @@ int Fail(ExitCode code, const std::string& message) {
   return code;
 }
 
-std::string SchemeOf(const CheckpointView& view) { return fmt::format("{} {}", Name(view.scheme), view.bits); }
+std::string SchemeOf(const CheckpointView& view) { return fmt::format("{}-bit {}", view.bits, Name(view.scheme)); }
 
 std::string Verdict(const FoundMatrix& matrix) {
   const CheckpointView& view = matrix.view;
   if (!matrix.refusal.empty()) return fmt::format("no: {}", matrix.refusal);
   PackedLayout layout;
   const Status status = LayoutOf(view, {}, &layout);
-  std::string text = fmt::format("yes, {} x {} of {} bits as {}", view.m, view.k, SchemeOf(view),
+  std::string text = fmt::format("yes, {} x {} of {} as {}", view.m, view.k, SchemeOf(view),
                                  status.ok() ? Name(layout.format()) : "?");
   if (matrix.slices > 1) text += fmt::format("; slices {0}[0] to {0}[{1}]", Printable(matrix.name), matrix.slices - 1);
   return text;

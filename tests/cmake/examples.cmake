@@ -82,7 +82,7 @@ set_tests_properties(safetensors_matmul_lists PROPERTIES PASS_REGULAR_EXPRESSION
   "\\?\\[31mred .*no: F32 stays.*embed .*no: BF16 stays.*fp8\\.8.* no: has weights of 8-bit floats.*odd\\.qweight .*no: of no scheme")
 lutra_example(safetensors_matmul_lists_slices COMMAND safetensors_matmul ${checkpoint})
 set_tests_properties(safetensors_matmul_lists_slices PROPERTIES PASS_REGULAR_EXPRESSION
-  "experts_blocks +U8 +4 x 32 x 8 x 16 +0\\.02 +yes, 32 x 256 of mxfp4 4 bits as fp4; slices .*blocks\\[0\\] to .*blocks\\[3\\]")
+  "experts_blocks +U8 +4 x 32 x 8 x 16 +0\\.02 +yes, 32 x 256 of 4-bit mxfp4 as fp4; slices .*blocks\\[0\\] to .*blocks\\[3\\]")
 lutra_example(safetensors_matmul_slice COMMAND safetensors_matmul ${checkpoint} mlp.experts_blocks[3])
 lutra_example(safetensors_matmul_every_scheme COMMAND ${multiply_all} ${checkpoint} ${safetensors_matmul})
 lutra_refused(safetensors_matmul no_tensor ${checkpoint} no-such-tensor)

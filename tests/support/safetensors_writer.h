@@ -149,7 +149,7 @@ inline void SafetensorsWriter::Checkpoint(const std::string& name, const Checkpo
 inline std::vector<CheckpointCase> FileCasesOf(const CheckpointInfo& info) {
   std::vector<CheckpointCase> cases;
   for (CheckpointCase c : CasesOf(info)) {
-    c.m = 96;
+    c.m = 64;
     c.k = c.group_size == 512 ? 1024 : 384;
     // GPTQ of version 2 and AutoBitLinear need a configuration.
     if (c.scheme == CheckpointScheme::kGptq && c.variant) continue;

@@ -37,6 +37,8 @@ std::size_t BitsOf(std::string_view dtype);
 // tensor lies within the bytes. Functions return what is wrong; nothing if it is empty.
 class SafetensorsFile {
  public:
+  SafetensorsFile() noexcept(false) = default;  // as the JSON library
+  SafetensorsFile(const SafetensorsFile&) = delete;
   // Also takes quantization_config from config.json, or all of quantize_config.json, in the same folder.
   std::string Open(const std::string& path);
   // The same from bytes, which must outlive this object.

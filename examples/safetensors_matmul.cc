@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdio>
+#include <exception>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -102,5 +103,9 @@ int main(int argc, char** argv) {
                 "Lists the tensors of a .safetensors file, or multiplies the matrix whose codes are in TENSOR.\n"
                 "TENSOR[e] is one slice (expert) of a tensor of several. Reads config.json beside the file.");
   }
-  return Run(argv[1], argc == 3 ? argv[2] : "");
+  try {
+    return Run(argv[1], argc == 3 ? argv[2] : "");
+  } catch (const std::exception& error) {  // of short memory, or of the JSON library
+    return Fail(kFailed, error.what());
+  }
 }

@@ -66,7 +66,7 @@ LUTRA_API Status PackPanels(const PackedLayout& layout, const FloatRows& weights
 
 // Sets *layout to that of the matrix that ImportCheckpoint, ImportGptq or ImportAwq makes of a checkpoint. Reads g_idx
 // and all integer zero points, because a symmetric checkpoint needs none; of codes and scales only the sizes. Fails as
-// they do, and on a count other than 1.
+// they do, and on a count other than 1. The scale of the matrix is that of the checkpoint, whatever the options say.
 LUTRA_API Status LayoutOf(const CheckpointView& checkpoint, const LayoutOptions& options, PackedLayout* layout);
 LUTRA_API Status LayoutOf(const GptqView& gptq, const LayoutOptions& options, PackedLayout* layout);
 LUTRA_API Status LayoutOf(const AwqView& awq, const LayoutOptions& options, PackedLayout* layout);

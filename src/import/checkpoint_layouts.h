@@ -35,8 +35,9 @@ enum class ScaleOrder : std::uint8_t {
 };
 struct ScaleRow {
   ScaleOrder order;
-  DataType type;         // of the imported scales
-  bool of_view = false;  // or CheckpointView::scale_type, if that is a float
+  DataType type;           // of the imported scales
+  bool of_view = false;    // or CheckpointView::scale_type, if that is a float
+  bool of_matrix = false;  // CheckpointView::matrix_scale is one more, or the only one
 };
 
 enum class ZeroStorage : std::uint8_t {
@@ -92,12 +93,14 @@ inline constexpr CheckpointLayout kCheckpointLayouts[] = {
     {CheckpointScheme::kNf4, {kBnbCodes, CodeValues::kTable, kNf4Table, 112.03f}, {ScaleOrder::kAll, DataType::kF32}},
     {CheckpointScheme::kFp4, {kBnbCodes, CodeValues::kTable, kBnbFp4Table, 120.0f}, {ScaleOrder::kAll, DataType::kF32}},
     {CheckpointScheme::kMxfp4, {kByteCodes, CodeValues::kE2m1}, {ScaleOrder::kRows, DataType::kE8M0}},
-    {CheckpointScheme::kNvfp4, {kByteCodes, CodeValues::kE2m1}, {ScaleOrder::kRows, DataType::kE4M3}},
+    {CheckpointScheme::kNvfp4, {kByteCodes, CodeValues::kE2m1}, {ScaleOrder::kRows, DataType::kE4M3, false, true}},
     {CheckpointScheme::kHqq,
      {kHqqCodes, CodeValues::kIntegers},
      {ScaleOrder::kAll, DataType::kF16, true},
      {ZeroStorage::kFloats}},
-    {CheckpointScheme::kBitnet, {kBitnetCodes, CodeValues::kTernary}, {ScaleOrder::kMatrix, DataType::kF32}},
+    {CheckpointScheme::kBitnet,
+     {kBitnetCodes, CodeValues::kTernary},
+     {ScaleOrder::kMatrix, DataType::kF32, false, true}},
     {CheckpointScheme::kFp8, {kByteCodes, CodeValues::kIntegers}, {ScaleOrder::kRows, DataType::kF32}},
 };
 

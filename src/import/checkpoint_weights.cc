@@ -253,7 +253,7 @@ Status CheckpointWeights::ChooseScales(const CheckpointView& c) {
     LUTRA_RETURN_IF_ERROR(CheckTensor(c.scales, scale_count_ * SizeOf(shape_.scale_type), "checkpoint.scales"));
   }
   scales_ = c.scales.data;
-  if (row.type != DataType::kE4M3 && row.order != ScaleOrder::kMatrix) return {};
+  if (!row.of_matrix) return {};
   matrix_scale_ = c.matrix_scale_divides ? 1.0f / c.matrix_scale : c.matrix_scale;
   if (HasMatrixScale(shape_.scale_type)) shape_.matrix_scale = matrix_scale_;
   const bool valid = IsFinite(c.matrix_scale) && IsFinite(matrix_scale_) && matrix_scale_ != 0.0f;

@@ -14,7 +14,7 @@ namespace {
 
 template <class T>
 TensorBytes BytesOf(const TensorView<T>& tensor) {
-  constexpr std::size_t kMost = static_cast<std::size_t>(-1);
+  constexpr auto kMost = static_cast<std::size_t>(-1);
   return {tensor.data, tensor.size > kMost / sizeof(T) ? kMost : tensor.size * sizeof(T)};
 }
 

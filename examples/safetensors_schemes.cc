@@ -19,8 +19,8 @@ using nlohmann::json;
 // The tensors beside the one with the codes.
 class Layer {
  public:
-  Layer(const SafetensorsFile& file, const SafeTensor& codes, std::size_t suffix, FoundMatrix* found)
-      : codes(codes), file_(file), base_(codes.name.substr(0, codes.name.size() - suffix)), found_(found) {}
+  Layer(const SafetensorsFile& file, const SafeTensor& codes_, std::size_t suffix, FoundMatrix* found)
+      : codes(codes_), file_(file), base_(codes_.name.substr(0, codes_.name.size() - suffix)), found_(found) {}
 
   // The tensor with this suffix, if it has this dtype ("": any); it belongs to the matrix.
   const SafeTensor* Get(const std::string& suffix, std::string_view dtype = "") const {

@@ -1,6 +1,7 @@
 // Writes .safetensors files: tensors of any kind, and those of a checkpoint under the names that its tool gives them.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -34,10 +35,10 @@ class SafetensorsWriter {
   std::vector<std::uint8_t> Bytes() const { return File("{" + entries_ + "}", data_); }
   static std::vector<std::uint8_t> File(const std::string& header, const std::vector<std::uint8_t>& data) {
     const std::uint64_t length = header.size();
-    std::vector<std::uint8_t> bytes(sizeof(length));
+    std::vector<std::uint8_t> bytes(sizeof(length) + header.size() + data.size());
     std::memcpy(bytes.data(), &length, sizeof(length));
-    bytes.insert(bytes.end(), header.begin(), header.end());
-    bytes.insert(bytes.end(), data.begin(), data.end());
+    std::copy(header.begin(), header.end(), bytes.begin() + sizeof(length));
+    std::copy(data.begin(), data.end(), bytes.end() - static_cast<std::ptrdiff_t>(data.size()));
     return bytes;
   }
   // quantization_config as its tool writes it.

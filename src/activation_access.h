@@ -28,7 +28,8 @@ struct ActivationAccess {
     return g.x_chunks() * static_cast<std::size_t>(Limbs(precision)) * a.chunk_bytes;
   }
   static internal::PreparedView View(const Activations& x, const internal::Geometry& g) {
-    return {x.data_.data(), RowBytes(Describe(x.kind()), g, x.precision()), x.scales_.as<internal::BlockScale>()};
+    return {x.data_.data(), RowBytes(Describe(x.kind()), g, x.precision()), x.scales_.as<internal::BlockScale>(),
+            x.row_group_};
   }
 
   // Prepares x, transformed, as the activation kind `kind`.

@@ -116,7 +116,9 @@ void MultiplyTokenBlock(const Problem& p, std::size_t n, std::size_t m_begin, st
   internal::TileArgs args = {};
   args.kernel = &p.kernel;
   args.geometry = &p.geometry;
-  args.x = {p.x.data + n * p.x.row_bytes, p.x.row_bytes, p.x.scales + n * p.geometry.blocks};
+  args.x = p.x;
+  args.x.data += n * p.x.row_bytes;
+  args.x.scales += n * p.geometry.blocks;
   args.rows = rows;
   args.unpack = p.unpack;
   args.prefetch = p.plan.prefetch;

@@ -19,16 +19,23 @@ struct Work {
   internal::PrepareArgs all;
   internal::PrepareFunction prepare;
   std::size_t row_bytes;
+  std::size_t row_group;  // rows of a row group, at most kNR
   std::atomic<bool> finite{true};
-  std::atomic<std::size_t> next{0};  // the row group that PrepareTransformed takes next
+  std::atomic<std::size_t> next{0};  // the piece that PrepareTransformed takes next
 
-  std::size_t row_groups() const { return internal::DivideUp(all.rows, kNR); }
+  std::size_t pieces() const { return internal::DivideUp(all.rows, kNR); }
 
-  void PrepareRowGroup(std::size_t row_group, float* transformed) {
-    const std::size_t begin = row_group * kNR;
+  // Prepares piece `piece`, which is kNR rows: one row group or several.
+  void PreparePiece(std::size_t piece, float* transformed) {
+    const std::size_t end = std::min((piece + 1) * kNR, all.rows);
+    for (std::size_t begin = piece * kNR; begin < end; begin += row_group) {
+      PrepareRowGroup(begin, std::min(begin + row_group, end), transformed);
+    }
+  }
+  void PrepareRowGroup(std::size_t begin, std::size_t end, float* transformed) {
     internal::PrepareArgs rows = all;
     rows.x = static_cast<const std::uint8_t*>(rows.x) + begin * rows.x_stride;
-    rows.rows = std::min(kNR, rows.rows - begin);
+    rows.rows = end - begin;
     if (rows.scales != nullptr) rows.scales += begin * rows.scale_stride;
     rows.prepared += begin * row_bytes;
     rows.block_scales += begin * rows.geometry->blocks;
@@ -36,18 +43,18 @@ struct Work {
     if (!prepare(rows)) finite.store(false, std::memory_order_relaxed);
   }
 
-  // Under a Hadamard transform there are as many tasks as threads, and each has memory for one row group. It takes row
-  // groups until none is left.
+  // Under a Hadamard transform there are as many tasks as threads, and each has memory for one row group. It takes
+  // pieces until none is left.
   void PrepareTransformed(std::size_t task) {
     const std::size_t floats = TransformedFloats(all);
     while (true) {
-      const std::size_t row_group = next.fetch_add(1, std::memory_order_relaxed);
-      if (row_group >= row_groups()) return;
-      PrepareRowGroup(row_group, all.transformed + task * floats);
+      const std::size_t piece = next.fetch_add(1, std::memory_order_relaxed);
+      if (piece >= pieces()) return;
+      PreparePiece(piece, all.transformed + task * floats);
     }
   }
 
-  // The floats of a transformed row group.
+  // The floats of a transformed row group, at most.
   static std::size_t TransformedFloats(const internal::PrepareArgs& all) {
     return std::min(kNR, all.rows) * internal::HadamardStride(all.geometry->k);
   }
@@ -69,15 +76,25 @@ internal::PrepareArgs ArgsOf(const ActivationView& x, const internal::Transform&
   return args;
 }
 
+// The rows of a row group of N rows of x, prepared for w.
+std::size_t RowGroup(const PackedMatrix& w, ActivationKind kind, std::size_t n) {
+  return w.target() == nullptr ? kNR : w.target()->row_group(kind, n);
+}
+
 // The bytes of N prepared rows of x.
 struct Sizes {
   std::size_t data, scales;
 };
-Status SizesOf(const internal::Geometry& geometry, std::size_t row_bytes, std::size_t n, Sizes* sizes) {
-  if (internal::Overflows(n, row_bytes) || internal::Overflows(n, geometry.blocks, sizeof(internal::BlockScale))) {
+Status SizesOf(const internal::Geometry& geometry, std::size_t row_bytes, std::size_t row_group, std::size_t n,
+               Sizes* sizes) {
+  const bool overruns = row_group == 1;  // a matrix unit reads beyond the last row
+  const std::size_t rows = overruns ? n + internal::kOverrunRows : n;
+  if (rows < n || internal::Overflows(rows, row_bytes) ||
+      internal::Overflows(n, geometry.blocks, sizeof(internal::BlockScale))) {
     return Status::Invalid("n", "is too large: N * K overflows");
   }
-  *sizes = {n * row_bytes, n * geometry.blocks * sizeof(internal::BlockScale)};
+  *sizes = {rows * row_bytes + (overruns ? internal::kOverrunBytes : 0),
+            n * geometry.blocks * sizeof(internal::BlockScale)};
   return {};
 }
 
@@ -96,8 +113,9 @@ Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transf
 
   const internal::Geometry geometry = GeometryOf(w, kind);
   const std::size_t row_bytes = RowBytes(Describe(kind), geometry, precision);
+  const std::size_t row_group = RowGroup(w, kind, x.n);
   Sizes sizes = {};
-  if (!SizesOf(geometry, row_bytes, x.n, &sizes).ok() || !activations->data_.Reserve(sizes.data) ||
+  if (!SizesOf(geometry, row_bytes, row_group, x.n, &sizes).ok() || !activations->data_.Reserve(sizes.data) ||
       !activations->scales_.Reserve(sizes.scales)) {
     return Status::OutOfMemory("activations");
   }
@@ -109,13 +127,14 @@ Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transf
     work.all.block_scales = activations->scales_.as<internal::BlockScale>();
     work.prepare = w.target()->prepare[static_cast<std::size_t>(kind)][static_cast<std::size_t>(precision)];
     work.row_bytes = row_bytes;
+    work.row_group = row_group;
     if (transform.hadamard == nullptr) {
-      internal::RunTasks<Work>(context.executor, work.row_groups(), work,
-                               [](Work& w_, std::size_t row_group) { w_.PrepareRowGroup(row_group, nullptr); });
+      internal::RunTasks<Work>(context.executor, work.pieces(), work,
+                               [](Work& w_, std::size_t piece) { w_.PreparePiece(piece, nullptr); });
     } else if (x.n != 0) {
-      // Concurrency() may return any number. More threads than row groups would have no work.
+      // Concurrency() may return any number. More threads than pieces would have no work.
       const std::size_t threads = context.executor != nullptr ? context.executor->Concurrency() : 1;
-      const std::size_t tasks = std::clamp<std::size_t>(threads, 1, work.row_groups());
+      const std::size_t tasks = std::clamp<std::size_t>(threads, 1, work.pieces());
       if (!activations->rows_.Reserve(tasks * Work::TransformedFloats(work.all) * sizeof(float))) {
         return Status::OutOfMemory("activations");
       }
@@ -128,6 +147,7 @@ Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transf
   activations->key_ = KeyFor(w, kind, precision);
   activations->key_.choice = choice;
   activations->n_ = x.n;
+  activations->row_group_ = row_group;
   return {};
 }
 
@@ -158,8 +178,8 @@ Status PreparedSize(const PackedMatrix& w, std::size_t n, const PrepareOptions& 
   const ActivationKind kind = KindFor(w, n, options.choice);
   const internal::Geometry geometry = GeometryOf(w, kind);
   Sizes sizes = {};
-  LUTRA_RETURN_IF_ERROR(
-      SizesOf(geometry, ActivationAccess::RowBytes(Describe(kind), geometry, options.precision), n, &sizes));
+  LUTRA_RETURN_IF_ERROR(SizesOf(geometry, ActivationAccess::RowBytes(Describe(kind), geometry, options.precision),
+                                RowGroup(w, kind, n), n, &sizes));
   *bytes = Buffer::BytesFor(sizes.data) + Buffer::BytesFor(sizes.scales);
   return {};
 }

@@ -79,6 +79,7 @@ class LUTRA_API Activations {
 
   internal::ActivationKey key_;
   std::size_t n_ = 0;
+  std::size_t row_group_ = 0;  // rows of a row group, which may depend on N and on the target
   Buffer data_, scales_;
   Buffer rows_;  // of PrepareHadamard: transformed rows, a row group for each task
 };

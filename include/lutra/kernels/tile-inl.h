@@ -17,32 +17,8 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-// --- A batch: the consecutive K-blocks of one call of a micro-kernel, described by MicroArgs. Batches share the cost
-// of a call among small K-blocks.
-
-// Multiplies a batch with all rows of x, row group by row group. `block` is the first K-block of the batch.
-HWY_INLINE void MultiplyRows(const TileArgs& a, const MicroKernel& micro, MicroArgs& args, std::size_t block) {
-  const Geometry& g = *a.geometry;
-  const std::size_t chunk_bytes = a.kernel->method.activations().chunk_bytes;
-  const auto limbs = static_cast<std::size_t>(Limbs(a.kernel->precision)), most = static_cast<std::size_t>(micro.rows);
-  for (std::size_t row = 0; row < a.rows; row += kNR) {
-    const std::size_t rows = HWY_MIN(kNR, a.rows - row);
-    args.scale_stride = rows;
-    args.x_stride = rows * chunk_bytes;
-    args.x = a.x.data + row * a.x.row_bytes + g.x_chunks_before(block) * limbs * args.x_stride;
-    args.scales = a.x.scales + row * g.blocks + block * rows;
-    args.tile = a.tile + row * kPanelRows;
-    for (std::size_t left = rows, taken; left != 0; left -= taken) {
-      taken = HWY_MIN(left, most);
-      micro.functions[taken - 1](args);
-      args.x += taken * chunk_bytes;
-      args.scales += taken;
-      args.tile += taken * kPanelRows;
-    }
-  }
-}
-
-// --- Reading packed panels
+// --- Reading packed panels. A batch is the consecutive K-blocks of one call of a micro-kernel, described by MicroArgs.
+// Batches share the cost of a call among small K-blocks.
 
 // The unpacked K-blocks of a batch take at most 8 KB, a quarter of an L1 of 32 KB, and leave the rest to the tables of
 // x and to the tile. (A single K-block may be larger.)
@@ -196,8 +172,44 @@ HWY_INLINE void UnpackBatch(const TileArgs& a, std::size_t stride, std::uint8_t*
   }
 }
 
-// TargetKernels::tile.
-inline void Tile(const TileArgs& a) {
+// --- Tiles
+
+// Multiplies batches with all rows of x, row group by row group, by a method's micro-kernels.
+class RowGroups {
+ public:
+  explicit HWY_INLINE RowGroups(const TileArgs& a) : a_(a), micro_(a.unpack ? a.kernel->unpacked : a.kernel->packed) {}
+
+  // `block` is the first K-block of the batch.
+  HWY_INLINE void Multiply(MicroArgs& args, std::size_t block, std::uint8_t*) const {
+    const Geometry& g = *a_.geometry;
+    const std::size_t chunk_bytes = a_.kernel->method.activations().chunk_bytes;
+    const auto limbs = static_cast<std::size_t>(Limbs(a_.kernel->precision)),
+               most = static_cast<std::size_t>(micro_.rows);
+    for (std::size_t row = 0; row < a_.rows; row += a_.x.row_group) {
+      const std::size_t rows = HWY_MIN(a_.x.row_group, a_.rows - row);
+      args.scale_stride = rows;
+      args.x_stride = rows * chunk_bytes;
+      args.x = a_.x.data + row * a_.x.row_bytes + g.x_chunks_before(block) * limbs * args.x_stride;
+      args.scales = a_.x.scales + row * g.blocks + block * rows;
+      args.tile = a_.tile + row * kPanelRows;
+      for (std::size_t left = rows, taken; left != 0; left -= taken) {
+        taken = HWY_MIN(left, most);
+        micro_.functions[taken - 1](args);
+        args.x += taken * chunk_bytes;
+        args.scales += taken;
+        args.tile += taken * kPanelRows;
+      }
+    }
+  }
+
+ private:
+  const TileArgs& a_;
+  const MicroKernel& micro_;
+};
+
+// Computes a tile. A RowsOfX multiplies batches with all rows of x.
+template <class RowsOfX>
+HWY_INLINE void TileBy(const TileArgs& a) {
   const Geometry& g = *a.geometry;
   const MethodKernel& kernel = *a.kernel;
   const MethodInfo& method = kernel.method;
@@ -215,6 +227,7 @@ inline void Tile(const TileArgs& a) {
       a.unpack ? a.panel_count * kernel.unpacked_bytes(g.whole.half_chunks, g.whole.x_chunks) : std::size_t{1};
   PanelReader reader(a, stride, floats);
   HWY_ALIGN std::uint8_t unpacked[kMaxUnpackedBytes];
+  RowsOfX rows(a);
   for (std::size_t block = 0; block < g.blocks; block += args.blocks) {
     args.interleaved = a.interleaved;
     args.first = a.first;
@@ -226,9 +239,12 @@ inline void Tile(const TileArgs& a) {
       args.interleaved = a.panel_count;
       args.first = 0;
     }
-    MultiplyRows(a, a.unpack ? kernel.unpacked : kernel.packed, args, block);
+    rows.Multiply(args, block, unpacked);
   }
 }
+
+// TargetKernels::tile.
+inline void Tile(const TileArgs& a) { TileBy<RowGroups>(a); }
 
 // TargetKernels::store.
 inline void StoreTile(const float* tile, const float* bias, std::size_t count, DataType type, void* y) {

@@ -99,7 +99,7 @@ struct BaseDot : QuadLoad, HalfSums<1> {
   }
 };
 
-// Uses sdot, which Highway's target does not have; only for CPUs that have it (TargetInfo::dot_extension). It is
+// Uses sdot, which Highway's target does not have; only for CPUs that have it (Extension::kDot). It is
 // written in assembler, so that the compiler uses the instruction nowhere else.
 #undef LUTRA_DOT_EXTENSION
 #if HWY_COMPILER_GCC || HWY_COMPILER_CLANG

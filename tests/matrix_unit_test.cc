@@ -159,6 +159,20 @@ TEST_P(MatrixUnit, IsWhatFastestTakes) {
   }
 }
 
+// The unit reads beyond the last row of x: see PreparedSize.
+TEST(MatrixUnitMemory, HasRowsMore) {
+  Case c = SmallCase(70, 16, 256);
+  c.format = Format::kInt4;
+  const Problem problem(c);
+  const Target base = RunnableTargets().end()[-1];
+  for (const std::size_t n : {std::size_t{7}, std::size_t{8}}) {
+    std::size_t bytes[2] = {};
+    ASSERT_TRUE(Ok(PreparedSize(Packed(problem, base), n, {}, &bytes[0])));
+    ASSERT_TRUE(Ok(PreparedSize(Packed(problem, WithUnit(base)), n, {}, &bytes[1])));
+    EXPECT_EQ(bytes[1] - bytes[0], n < 8 ? 0u : 15 * 256 + 64);  // 48, rounded up
+  }
+}
+
 // Rows that Hadamard transforms are stored for the unit, too.
 TEST_P(MatrixUnit, TakesTransformedRows) {
   const Problem problem(NewCase({70, 19, 256}, 5));

@@ -1,4 +1,5 @@
-// The table of plans, measured on one core of AMD Zen 4 and Zen 5, and of an Intel Xeon (family 6, model 207).
+// The table of plans, measured on one core of AMD Zen 4 and Zen 5, and of an Intel Xeon (family 6, model 207). Rows for
+// AVX3_SPR_AMX are counted, not measured.
 #include "lutra/plan.h"
 
 #include <algorithm>
@@ -95,6 +96,12 @@ struct Row {
 // kFastest: unpacked dot products against lookups on Zen 5 (lutra_bench --benchmark_filter=method:dot). AVX3: ternary
 // 1.02 times at N = 16, 1.14 at 32, 1.2 at 128; int2 0.98 at 32, 1.04 at 128. AVX2_VNNI: ternary 0.96 at 32, 1.04 at
 // 128; int2 0.99. All others: 0.4 (int1) to 0.94.
+// AMX (counted instructions and Intel's figures, not measured): for 16 rows of x and a K-block of 128 weights of a
+// panel the unit takes 128 cycles, 16 for each TDPBSUD. Around them the two ports for loads of 64 bytes are busy for
+// 144 cycles (10 register loads of 16 lines, 128 lines of sums and floats), the port for stores for 128, and the two
+// for vectors for 136. Unpacking int4 takes some 130 cycles per K-block and panel. In token blocks of 64 rows the tile,
+// the unpacked K-block, the sums and the rows of x that pass by fit an L1 of 48 KB. Per K-block, 8 rows of int4 take
+// 330 cycles, with packed dot products 770; 16 rows of int1 300, with lookups 680.
 constexpr std::size_t kPrefetch = 8192;  // bytes; see above
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";

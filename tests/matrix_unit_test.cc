@@ -24,7 +24,7 @@ namespace lutra::test {
 namespace HWY_NAMESPACE {
 namespace kernels = internal::LUTRA_KERNELS_NAMESPACE;
 
-internal::TileFunction EmulatedTile() { return &kernels::TileInUnit<EmulatedRegisters>; }
+internal::TileFunction EmulatedTile() { return &kernels::TileWithMatrices<kernels::UnitRows<EmulatedRegisters>>; }
 
 #ifdef LUTRA_MATRIX_REGISTERS
 // Adds products of bytes to sums, for `rows` rows of x of 4 * `quads` bytes.

@@ -19,7 +19,11 @@ namespace LUTRA_KERNELS_NAMESPACE {
 
 constexpr TargetKernels kKernels[] = {
 #ifdef LUTRA_MATRIX_REGISTERS
-    KernelsWith<BaseDot>(FindTargetInfo(HWY_TARGET, Extension::kMatrix), &TileInUnit<AmxRegisters>, kMatrixUnit),
+    KernelsWith<BaseDot>(FindTargetInfo(HWY_TARGET, Extension::kMatrix), &TileWithMatrices<UnitRows<AmxRegisters>>,
+                         kMatrixUnit),
+#endif
+#ifdef LUTRA_MATRIX_PRODUCT
+    KernelsWith<ExtensionDot>(FindTargetInfo(HWY_TARGET, Extension::kMatrix), &TileWithMatrices<ProductRows>),
 #endif
 #ifdef LUTRA_DOT_EXTENSION
     KernelsWith<ExtensionDot>(FindTargetInfo(HWY_TARGET, Extension::kDot)),

@@ -25,6 +25,7 @@ inline constexpr TargetInfo kTargets[] = {
     {"AVX3", HWY_AVX3, kBase, kLanes4, std::size_t{1} << 20},
     {"AVX2_VNNI", HWY_AVX2, kDot, kLanes2, std::size_t{1} << 20},
     {"AVX2", HWY_AVX2, kBase, kLanes2, std::size_t{512} << 10},
+    {"NEON_I8MM", HWY_NEON_WITHOUT_AES, kMatrix, kLanes1, std::size_t{1} << 20},
     {"NEON_DOT", HWY_NEON_WITHOUT_AES, kDot, kLanes1, std::size_t{512} << 10},
     {"NEON", HWY_NEON_WITHOUT_AES, kBase, kLanes1, std::size_t{512} << 10},
     {"EMU128", HWY_EMU128, kBase, kLanes1, std::size_t{512} << 10},

@@ -55,6 +55,9 @@ constexpr bool Avx2Vnni(const TargetInfo& target) {
 constexpr bool Amx(const TargetInfo& target) {
   return target.hwy_target == HWY_AVX3_SPR && target.extension == Extension::kMatrix;
 }
+constexpr bool I8mm(const TargetInfo& target) {
+  return target.hwy_target == HWY_NEON_WITHOUT_AES && target.extension == Extension::kMatrix;
+}
 constexpr bool Zen(const TargetInfo& target) { return target.hwy_target == HWY_AVX3_ZEN4; }
 constexpr Cpu kAnyCpu = Cpu::kAny, kZen4 = Cpu::kZen4;
 
@@ -116,6 +119,9 @@ constexpr Row kRows[] = {
     // formats    targets      CPU      N above, to   group  method            unpack     tokens panels prefetch bound
     {kCodes,     Amx,         kAnyCpu, 7,   kAnyN, 0,   {Method::kDot,    kUnpacked, 64,  1, kPrefetch, kUnit}},
     {kIndices,   Amx,         kAnyCpu, 15,  kAnyN, 0,   {Method::kDot,    kUnpacked, 64,  1, kPrefetch, kUnit}},
+    {kTwoPlanes, I8mm,        kAnyCpu, 15,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
+    {kTernary,   I8mm,        kAnyCpu, 15,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
+    {kOnePlane,  I8mm,        kAnyCpu, 63,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
     {kOnePlane,  WideLookups, kAnyCpu, 0,   1,     0,   {Method::kLookup, kPacked,   4,   4, kPrefetch, kMemory}},
     {kOnePlane,  WideLookups, kAnyCpu, 0,   16,    0,   {Method::kLookup, kPacked,   16,  4, kPrefetch, kShuffle}},
     {kTwoPlanes, WideLookups, kAnyCpu, 0,   1,     0,   {Method::kLookup, kPacked,   4,   1, kPrefetch, kMemory}},

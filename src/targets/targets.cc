@@ -41,7 +41,19 @@ bool HasDotExtension() {
 #endif
 }
 
-#if defined(__x86_64__) && defined(__linux__)
+// Whether this CPU has the instructions of Extension::kMatrix, and the system lets programs use them.
+#if defined(__aarch64__)
+bool MultipliesMatrices() {
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+  return HasDotExtension();
+#elif defined(__linux__)
+  constexpr unsigned long kInt8Matrices = 1u << 13;  // HWCAP2_I8MM
+  return HasDotExtension() && (getauxval(AT_HWCAP2) & kInt8Matrices) != 0;
+#else
+  return false;
+#endif
+}
+#elif defined(__x86_64__) && defined(__linux__)
 // The registers that the operating system saves, as bits of XCR0.
 std::uint64_t SavedRegisters() {
   std::uint32_t low, high;
@@ -50,7 +62,7 @@ std::uint64_t SavedRegisters() {
 }
 // AMX with int8, registers of the size that kernels assume, saved by the operating system. Linux must also be asked, by
 // each process, for the permission to use them.
-bool HasMatrixUnit() {
+bool MultipliesMatrices() {
   constexpr std::uint64_t kTileRegisters = 3u << 17;  // their configuration, and their data
   constexpr unsigned kOsXsave = 1u << 27, kAmx = 3u << 24;
   constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
@@ -66,7 +78,7 @@ bool HasMatrixUnit() {
          syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 #else
-bool HasMatrixUnit() { return false; }
+bool MultipliesMatrices() { return false; }
 #endif
 
 bool Has(internal::Extension extension) {
@@ -76,7 +88,7 @@ bool Has(internal::Extension extension) {
     case internal::Extension::kDot:
       return HasDotExtension();
     case internal::Extension::kMatrix:
-      return HasMatrixUnit();
+      return MultipliesMatrices();
   }
   return false;
 }

@@ -37,6 +37,8 @@ namespace LUTRA_KERNELS_NAMESPACE {
 template <class Registers>
 class UnitRows {
  public:
+  static HWY_INLINE bool Takes(const TileArgs& a) { return a.x.row_group == 1; }
+
   explicit HWY_INLINE UnitRows(const TileArgs& a)
       : a_(a),
         limbs_(static_cast<std::size_t>(Limbs(a.kernel->precision))),
@@ -181,17 +183,6 @@ class UnitRows {
   Registers registers_;
   HWY_ALIGN std::uint8_t sums_[2][4 * kSumsBytes];  // for each limb four registers
 };
-
-// TargetKernels::tile of a target with a matrix unit.
-template <class Registers>
-void TileInUnit(const TileArgs& a) {
-  const bool integers = !a.kernel->method.activations().has_tables();
-  if (a.unpack && integers && a.x.row_group == 1) {
-    TileBy<UnitRows<Registers>>(a);
-  } else {
-    Tile(a);
-  }
-}
 
 }  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal

@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "lutra/kernels/matrix_product-inl.h"
 #include "lutra/kernels/matrix_unit-inl.h"
 #include "lutra/kernels/prepare/group-inl.h"
 #include "lutra/kernels/unpack-inl.h"

@@ -177,7 +177,8 @@ HWY_INLINE void UnpackBatch(const TileArgs& a, std::size_t stride, std::uint8_t*
 // Multiplies batches with all rows of x, row group by row group, by a method's micro-kernels.
 class RowGroups {
  public:
-  explicit HWY_INLINE RowGroups(const TileArgs& a) : a_(a), micro_(a.unpack ? a.kernel->unpacked : a.kernel->packed) {}
+  explicit HWY_INLINE RowGroups(const TileArgs& a) : RowGroups(a, a.unpack ? a.kernel->unpacked : a.kernel->packed) {}
+  HWY_INLINE RowGroups(const TileArgs& a, const MicroKernel& micro) : a_(a), micro_(micro) {}
 
   // `block` is the first K-block of the batch.
   HWY_INLINE void Multiply(MicroArgs& args, std::size_t block, std::uint8_t*) const {
@@ -245,6 +246,18 @@ HWY_INLINE void TileBy(const TileArgs& a) {
 
 // TargetKernels::tile.
 inline void Tile(const TileArgs& a) { TileBy<RowGroups>(a); }
+
+// TargetKernels::tile of a target whose CPUs multiply matrices. A RowsOfX multiplies unpacked codes with integers, if
+// it takes x as it is stored.
+template <class RowsOfX>
+void TileWithMatrices(const TileArgs& a) {
+  const bool integers = !a.kernel->method.activations().has_tables();
+  if (a.unpack && integers && RowsOfX::Takes(a)) {
+    TileBy<RowsOfX>(a);
+  } else {
+    Tile(a);
+  }
+}
 
 // TargetKernels::store.
 inline void StoreTile(const float* tile, const float* bias, std::size_t count, DataType type, void* y) {

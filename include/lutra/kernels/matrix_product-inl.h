@@ -161,7 +161,8 @@ struct MatrixProductKernel {
 // Multiplies batches with all rows of x: pairs the codes, and calls the micro-kernels.
 class ProductRows {
  public:
-  static HWY_INLINE bool Takes(const TileArgs&) { return true; }
+  // With fewer rows of x, pairing the codes takes as long as it saves.
+  static HWY_INLINE bool Takes(const TileArgs& a) { return a.rows >= 2 * kNR; }
 
   explicit HWY_INLINE ProductRows(const TileArgs& a) : rows_(a, kKernels[a.kernel->precision == Precision::kInt16]) {}
 

@@ -213,6 +213,9 @@ void AddLimitsToContext() {
   if (FindTarget("AVX2") != nullptr) {
     benchmark::AddCustomContext("dot_peak_avx2_gmac_s", std::to_string(DotPeakGMacS("AVX2")));
   }
+  if (FindTarget("AVX3_SPR_AMX") != nullptr) {
+    benchmark::AddCustomContext("amx_peak_gmac_s", std::to_string(MatrixPeakGMacS("AVX3_SPR_AMX")));
+  }
 }
 
 }  // namespace

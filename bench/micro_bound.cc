@@ -39,7 +39,8 @@ double MicroBoundGMacS(const PackedMatrix& w, std::size_t n, Precision precision
                                                 : kernel.packed;
 
   const MicroTile tile = TileOf(plan, {w.format(), w.target(), n, w.group()});
-  const auto panels = static_cast<std::size_t>(tile.panels), rows = static_cast<std::size_t>(tile.rows);
+  const auto panels = static_cast<std::size_t>(tile.panels),
+             rows = static_cast<std::size_t>(std::min(tile.rows, micro.rows));
   const std::size_t chunk_bytes = Describe(kind).chunk_bytes;
   const std::size_t stride = panels * (unpack ? kernel.unpacked_bytes(g.whole.half_chunks, g.whole.x_chunks)
                                               : g.whole.bytes + scheme.group_bytes);

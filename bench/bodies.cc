@@ -10,6 +10,7 @@
 #include "lutra/executors/thread_pool.h"
 #include "lutra/sampled_error.h"
 #include "machine_limits.h"
+#include "micro_bound.h"
 #include "scalar.h"
 #include "timing.h"
 
@@ -109,10 +110,11 @@ void BenchmarkMatMul(benchmark::State& state, const Case& c) {
   if (const double peak = MatrixPeakGMacS(TargetName(c.target)); peak != 0) {
     state.counters["of_amx_peak"] = gmac_s / peak;
   }
-  state.counters["bits_per_weight"] = w.bits_per_weight();
-  state.counters["nmse"] = nmse;
   const PlanCase what{c.format, c.target, c.n, c.params.group};
   const Plan& plan = c.plan == nullptr ? SelectPlan(what) : *c.plan;
+  state.counters["of_bound"] = gmac_s / MicroBoundGMacS(w, c.n, c.precision, plan);
+  state.counters["bits_per_weight"] = w.bits_per_weight();
+  state.counters["nmse"] = nmse;
   const MicroTile tile = TileOf(plan, what);
   state.SetLabel(std::string(Name(plan)) + ", tile " + std::to_string(64 * tile.panels) + "x" +
                  std::to_string(tile.rows) + ", " + std::to_string(64 * plan.panels) + "x" +

@@ -4,6 +4,7 @@
 #include <benchmark/benchmark.h>
 
 #include <cstddef>
+#include <cstdint>
 
 #include "lutra/lutra.h"
 #include "weights.h"
@@ -31,6 +32,10 @@ void BenchmarkSharing(benchmark::State& state, const Case& c);
 // Normalizing and preparing x.
 void BenchmarkRmsNorm(benchmark::State& state, const Case& c);
 void BenchmarkHadamard(benchmark::State& state, const Case& c);
+// Packing the blocks of a GGUF type, on one thread.
+void BenchmarkPack(benchmark::State& state, Target target, std::uint32_t type);
+// Reading random rows of it in float.
+void BenchmarkRows(benchmark::State& state, Target target, std::uint32_t type);
 // Plain loops without Lutra.
 void BenchmarkScalar(benchmark::State& state, Format format, std::size_t n);
 

@@ -11,6 +11,10 @@
 //   prepare_hadamard/<int1|int4|ternary>/K:4096/N:<n>/target:<name>
 //                                       x transformed by PrepareHadamard in blocks of 1024, or by plain loops before
 //                                       Prepare
+//   grouped/<int4|ternary>/experts:<top>_of_<experts>/M:<m>/K:<k>/N:<n>[/gated|/sums]/threads:2/target:<name>
+//                                       n tokens times the experts of each, or one dense product (grouped.h)
+//   pack/<type of GGUF>/M:4096/K:4096/target:<name>                              PackPanels from blocks, one thread
+//   rows/<type of GGUF>/M:4096/K:4096/target:<name>                              DequantizeRows, 64 random rows
 //   dispatch/<thread_pool|openmp|tbb>/threads:2                                  what an executor adds to 8 tasks
 //
 // Some have /threads:2; and before /threads: /group:32, /group:64, /precision:int16, /method:dot (codes unpacked to
@@ -18,7 +22,9 @@
 // weights have>, /tables:4 (each group has one of four tables of values). If not said otherwise, groups of 128 weights
 // share an f16 scale, and precision is int8. x and y are f32. The counters gmac_s and weight_gb_s are 1e9 multiply-adds
 // and bytes of packed weights per second; of_stream and of_dot_peak relate them to what this machine can read (with as
-// many threads) and multiply (with one), see machine_limits.h; nmse is the error against the double reference. Where
+// many threads) and multiply (with one), see machine_limits.h; of_bound relates gmac_s to the method's micro-kernel
+// alone on operands in L1 (with one thread), see micro_bound.h; block_gb_s and gweights_s are 1e9 bytes of blocks and
+// weights packed per second; nmse is the error against the double reference. Where
 // two ways are compared, `seconds` is the time of the first way, `apart_seconds` the time of the second way, and
 // `saved` is 1 - seconds / apart_seconds. The label says which plan served the case (plan.h).
 #include <benchmark/benchmark.h>
@@ -31,6 +37,7 @@
 #include <vector>
 
 #include "bodies.h"
+#include "grouped.h"
 #include "lutra/executors/openmp.h"
 #include "lutra/executors/tbb.h"
 #include "lutra/executors/thread_pool.h"
@@ -113,6 +120,32 @@ void RegisterPrepare(Target target) {
   }
 }
 
+void RegisterGrouped(Target target) {
+  struct Layer {
+    std::size_t experts, top, m, k;
+  };
+  struct Kind {
+    GroupedKind kind;
+    const char* name;
+  };
+  for (const Format format : {Format::kInt4, Format::kTernary}) {
+    for (const Layer& layer : {Layer{128, 8, 768, 2048}, Layer{8, 2, 14336, 4096}}) {
+      for (const std::size_t tokens : {std::size_t{1}, std::size_t{4}, std::size_t{32}, std::size_t{512}}) {
+        for (const Kind& kind :
+             {Kind{GroupedKind::kPlain, ""}, Kind{GroupedKind::kGated, "/gated"}, Kind{GroupedKind::kSums, "/sums"}}) {
+          GroupedCase c{format, target, layer.experts, layer.top, layer.m, layer.k, tokens, 2, kind.kind};
+          if (kind.kind == GroupedKind::kSums) std::swap(c.m, c.k);
+          const std::string name = std::string("grouped/") + Name(format) + "/experts:" + std::to_string(c.top) +
+                                   "_of_" + std::to_string(c.experts) + "/M:" + std::to_string(c.m) +
+                                   "/K:" + std::to_string(c.k) + "/N:" + std::to_string(tokens) + kind.name +
+                                   "/threads:2/target:" + TargetName(target);
+          benchmark::RegisterBenchmark(name.c_str(), BenchmarkGrouped, c);
+        }
+      }
+    }
+  }
+}
+
 void RegisterTarget(Target target) {
   for (const FormatInfo& f : kFormats) {
     const auto of = [&](std::size_t n, Residence residence) { return Case{f.format, target, n, residence}; };
@@ -158,8 +191,13 @@ void RegisterTarget(Target target) {
       c.like = type.name;
       n == 1 ? RegisterGemv(c) : RegisterGemm(c);
     }
+    const std::string what = std::string(type.name) + "/M:" + std::to_string(kM) + "/K:" + std::to_string(kK) +
+                             "/target:" + TargetName(target);
+    benchmark::RegisterBenchmark(("pack/" + what).c_str(), BenchmarkPack, target, type.id);
+    benchmark::RegisterBenchmark(("rows/" + what).c_str(), BenchmarkRows, target, type.id);
   }
   RegisterPrepare(target);
+  RegisterGrouped(target);
 }
 
 void RegisterDispatch() {

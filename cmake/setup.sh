@@ -1,10 +1,11 @@
 #!/bin/sh
 # Installs from Debian what building and testing need, if it is missing:
-# setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy] [windows]
+# setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy] [windows] [ggml]
+# ggml also brings ggml's and llama.cpp's libraries from npm to build/deps, where the presets look for them.
 set -eu
 packages="ca-certificates clang clang-format cmake g++ git ninja-build pkg-config python3"
 packages="$packages libbenchmark-dev libfmt-dev libgtest-dev libomp-dev libtbb-dev"
-foreign=
+foreign= ggml=
 for part; do
   case $part in
     arm64)
@@ -17,9 +18,13 @@ for part; do
     sanitizers) packages="$packages libclang-rt-dev" ;;
     docs) packages="$packages doxygen" ;;
     tidy) packages="$packages clang-tidy" ;;
+    ggml)
+      ggml=yes
+      command -v npm >/dev/null || packages="$packages npm"
+      ;;
     windows) packages="$packages g++-mingw-w64-x86-64-posix googletest wine wine64" ;;
     *)
-      echo "usage: cmake/setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy] [windows]" >&2
+      echo "usage: cmake/setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy] [windows] [ggml]" >&2
       exit 2
       ;;
   esac
@@ -30,7 +35,11 @@ for package in $packages; do
   dpkg-query --show --showformat '${Status}\n' "$package" 2>/dev/null | grep -q 'ok installed' ||
     missing="$missing $package"
 done
-[ -n "$missing" ] || exit 0
+fetch_ggml() { [ -z "$ggml" ] || "$(dirname "$0")/fetch_ggml.sh" "$(dirname "$0")/../build/deps/ggml"; }
+if [ -z "$missing" ]; then
+  fetch_ggml
+  exit
+fi
 
 echo "Installing$missing"
 as_root=
@@ -41,3 +50,4 @@ $as_root apt-get -qq update || true
 # shellcheck disable=SC2086  # a list of words
 $as_root env DEBIAN_FRONTEND=noninteractive \
   apt-get -qq -o Dpkg::Use-Pty=0 install --no-install-recommends $missing >/dev/null
+fetch_ggml

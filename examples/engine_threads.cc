@@ -1,5 +1,4 @@
-// How an engine calls Lutra from threads of its own: one of them prepares x, then each takes ranges of the outputs.
-#include <algorithm>
+// How an engine calls Lutra from threads of its own: one of them prepares x, then each takes pieces of the product.
 #include <atomic>
 #include <condition_variable>
 #include <cstdio>
@@ -13,7 +12,6 @@
 namespace {
 
 constexpr std::size_t kWidth = 1024, kTokens = 3, kLayers = 4, kThreads = 4;
-constexpr std::size_t kRange = 128;  // rows of W a thread takes at a time: whole panels of 64
 
 // All threads meet before any goes on.
 class Barrier {
@@ -69,9 +67,9 @@ struct Engine {
         next = 0;
       }
       barrier.Wait();
-      for (std::size_t begin; (begin = next.fetch_add(kRange)) < kWidth;) {
-        Check(lutra::MatMulRange(w, tables, YView(), begin, std::min(begin + kRange, kWidth)));
-      }
+      std::size_t count = 0;
+      Check(lutra::MatMulPieces(w, tables, kThreads, &count));
+      for (std::size_t i; (i = next.fetch_add(1)) < count;) Check(lutra::MatMulPiece(w, tables, YView(), i, count));
       barrier.Wait();
       if (thread == 0) std::swap(x, y);
     }

@@ -43,6 +43,7 @@ internal::PreparedView Prepare(const float* x, std::size_t n, const internal::Ge
   args.x_stride = geometry.k * sizeof(float);
   args.scale_group = geometry.k;
   args.geometry = &geometry;
+  args.end_block = geometry.blocks;
   for (std::size_t row = 0; row < n; row += internal::kNR) {
     args.x = x + row * geometry.k;
     args.rows = HWY_MIN(internal::kNR, n - row);

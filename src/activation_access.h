@@ -27,23 +27,34 @@ struct ActivationAccess {
   static std::size_t RowBytes(const ActivationInfo& a, const internal::Geometry& g, Precision precision) {
     return g.x_chunks() * static_cast<std::size_t>(Limbs(precision)) * a.chunk_bytes;
   }
+  // Where the scales of N prepared rows begin.
+  static std::size_t ScalesAt(std::size_t n, std::size_t row_bytes, std::size_t row_group) {
+    return internal::RoundUp(internal::PreparedBytes(n, row_bytes, row_group), Buffer::kAlignment);
+  }
   static internal::PreparedView View(const Activations& x, const internal::Geometry& g) {
-    return {x.data_.data(), RowBytes(Describe(x.kind()), g, x.precision()), x.scales_.as<internal::BlockScale>(),
-            x.row_group_};
+    const std::size_t row_bytes = RowBytes(Describe(x.kind()), g, x.precision());
+    const std::uint8_t* const scales = x.prepared_ + ScalesAt(x.n(), row_bytes, x.row_group_);
+    return {x.prepared_, row_bytes, reinterpret_cast<const internal::BlockScale*>(scales), x.row_group_};
+  }
+  // Makes *x prepared rows at `prepared`, which *x does not own.
+  static void Set(const internal::ActivationKey& key, std::size_t n, std::size_t row_group,
+                  const std::uint8_t* prepared, Activations* x) {
+    x->key_ = key;
+    x->n_ = n;
+    x->row_group_ = row_group;
+    x->prepared_ = prepared;
   }
 
   // Prepares x, transformed, as the activation kind `kind`.
   static Status Prepare(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
-                        Precision precision, Choice choice, ActivationKind kind, Context& context,
-                        Activations* activations);
+                        const PrepareOptions& options, ActivationKind kind, Context& context, Activations* activations);
 };
 
 inline internal::Geometry GeometryOf(const PackedMatrix& w, ActivationKind kind) {
-  return {Describe(w.format()), Describe(kind), w.k(), w.group(),
-          internal::SchemeOf(w.scale_type(), w.zero_kind(), w.zero_type(), w.has_table_choices())};
+  return internal::GeometryOf(PackedAccess::Fields(w), kind);
 }
 // The geometry of packed weights, where the activation kind does not matter.
-inline internal::Geometry GeometryOf(const PackedMatrix& w) { return GeometryOf(w, MethodOf(w.format()).kind); }
+inline internal::Geometry GeometryOf(const PackedMatrix& w) { return internal::GeometryOf(PackedAccess::Fields(w)); }
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -15,7 +15,7 @@ class Serial final : public Executor {
 
 }  // namespace
 
-Executor& SerialExecutor() {
+Executor& functions::SerialExecutor() {
   static Serial serial;
   return serial;
 }

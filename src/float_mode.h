@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "lutra/kernels/float_flags.h"  // IWYU pragma: keep
+#include "lutra/version.h"
 
 #if defined(__SSE2__)
 #include <xmmintrin.h>

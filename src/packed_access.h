@@ -19,22 +19,35 @@ struct PackedAccess {
     return w;
   }
   static const internal::PackedFields& Fields(const PackedMatrix& w) { return w.fields_; }
+  static const internal::PackedFields& Fields(const PackedLayout& layout) { return layout.fields_; }
+
+  static std::uint16_t& SharedScale(PackedLayout& layout) { return layout.shared_scale_; }
+  static std::uint16_t SharedScale(const PackedLayout& layout) { return layout.shared_scale_; }
+
+  // The layout of `count` matrices whose shape is valid. `fields` needs no bytes.
+  static PackedLayout Layout(const internal::PackedFields& fields, std::size_t count, bool bias, bool order);
 };
 
 namespace internal {
 
-// The geometry of packed weights, where the activation kind does not matter.
-inline Geometry GeometryOf(const QuantizedView& w) {
-  return {Describe(w.format), MethodOf(w.format).activations(), w.k, w.group, SchemeOf(w)};
+// The geometry of packed weights, for an activation kind; and where that does not matter.
+inline Geometry GeometryOf(const PackedFields& w, ActivationKind kind) {
+  return {Describe(w.format), Describe(kind), w.k, w.group,
+          SchemeOf(w.scale_type, w.zero_kind, w.zero_type, w.codebook_tables > 1)};
 }
+inline Geometry GeometryOf(const PackedFields& w) { return GeometryOf(w, MethodOf(w.format).kind); }
 
 // Fields that follow from the shape of w, which must be valid: all but data, bias, order and target.
 PackedFields FieldsOf(const QuantizedView& w);
+// A view of the shape, without its arrays.
+QuantizedView ShapeOf(const PackedFields& fields);
 // The bytes after the packed data, in memory and in files: bias, then order.
 struct Tail {
   std::size_t bias_bytes, order_bytes;
   Tail(const PackedFields& fields, bool bias, bool order)
       : bias_bytes(bias ? fields.m * sizeof(float) : 0), order_bytes(order ? fields.k * sizeof(std::uint32_t) : 0) {}
+  explicit Tail(const PackedLayout& layout)
+      : Tail(PackedAccess::Fields(layout), layout.has_bias(), layout.has_order()) {}
   std::size_t bytes() const { return bias_bytes + order_bytes; }
 };
 // Sets the fields that depend on the address of data and tail, whose bytes must be complete.

@@ -205,9 +205,9 @@ Status LoadAligned(const std::uint8_t* bytes, std::size_t size, const char* name
 
 }  // namespace
 
-std::size_t PackedFileSize(const PackedMatrix& w) { return sizeof(Page) + ContentBytes(w); }
+std::size_t functions::PackedFileSize(const PackedMatrix& w) { return sizeof(Page) + ContentBytes(w); }
 
-Status SavePacked(const PackedMatrix& w, void* bytes, std::size_t size) {
+Status functions::SavePacked(const PackedMatrix& w, void* bytes, std::size_t size) {
   if (bytes == nullptr) return Status::Invalid("bytes", "is null");
   if (size != PackedFileSize(w)) return Status::Invalid("size", "is not PackedFileSize(w)");
   const Page page = PageOf(w);
@@ -217,13 +217,14 @@ Status SavePacked(const PackedMatrix& w, void* bytes, std::size_t size) {
   return {};
 }
 
-Status SavePacked(const PackedMatrix& w, const char* path) {
+Status functions::SavePacked(const PackedMatrix& w, const char* path) {
   if (path == nullptr) return Status::Invalid("path", "is null");
   const Page page = PageOf(w);
   return internal::ReplaceFile(path, {{&page, sizeof(page)}, {w.data(), ContentBytes(w)}});
 }
 
-Status LoadPacked(const void* bytes, std::size_t size, const PackOptions& options, PackedMatrix* w, Loaded* loaded) {
+Status functions::LoadPacked(const void* bytes, std::size_t size, const PackOptions& options, PackedMatrix* w,
+                             Loaded* loaded) {
   if (w == nullptr) return Status::Invalid("w", "is null");
   if (bytes == nullptr) return Status::Invalid("bytes", "is null");
   const auto* at = static_cast<const std::uint8_t*>(bytes);
@@ -238,7 +239,8 @@ Status LoadPacked(const void* bytes, std::size_t size, const PackOptions& option
   return LoadAligned(at, size, "bytes", options, how, std::move(copy), {}, w, loaded);
 }
 
-Status LoadPacked(const char* path, const PackOptions& options, PackedMatrix* w, Loaded* loaded, FileAccess access) {
+Status functions::LoadPacked(const char* path, const PackOptions& options, PackedMatrix* w, Loaded* loaded,
+                             FileAccess access) {
   if (w == nullptr) return Status::Invalid("w", "is null");
   MappedFile file;
   LUTRA_RETURN_IF_ERROR(file.Open(path, access));

@@ -1,10 +1,11 @@
-// Prepare, PrepareRmsNorm and PrepareHadamard: validate x, reserve memory, and prepare x row group by row group.
+// Prepare and its variants: validate x, reserve memory, and prepare x row group by row group, or in the caller's parts.
 #include <algorithm>
 #include <atomic>
 
 #include "activation_access.h"
 #include "lutra/context.h"
 #include "lutra/plan.h"
+#include "lutra/prepare_parts.h"
 #include "tasks.h"
 #include "validate.h"
 
@@ -25,20 +26,31 @@ struct Work {
 
   std::size_t pieces() const { return internal::DivideUp(all.rows, kNR); }
 
-  // Prepares piece `piece`, which is kNR rows: one row group or several.
+  // A piece is kNR rows: one row group or several.
   void PreparePiece(std::size_t piece, float* transformed) {
-    const std::size_t end = std::min((piece + 1) * kNR, all.rows);
-    for (std::size_t begin = piece * kNR; begin < end; begin += row_group) {
-      PrepareRowGroup(begin, std::min(begin + row_group, end), transformed);
+    PrepareBlocks(piece, 0, all.geometry->blocks, transformed);
+  }
+  // Prepares the K-blocks [first, end) of a piece.
+  void PrepareBlocks(std::size_t piece, std::size_t first, std::size_t end, float* transformed) {
+    const std::size_t end_row = std::min((piece + 1) * kNR, all.rows);
+    for (std::size_t row = piece * kNR; row < end_row; row += row_group) {
+      PrepareRows(row, std::min(row_group, end_row - row), first, end, transformed);
     }
   }
-  void PrepareRowGroup(std::size_t begin, std::size_t end, float* transformed) {
+  // The same for a row group, of `count` rows from row `begin` on.
+  void PrepareRows(std::size_t begin, std::size_t count, std::size_t first, std::size_t end, float* transformed) {
     internal::PrepareArgs rows = all;
     rows.x = static_cast<const std::uint8_t*>(rows.x) + begin * rows.x_stride;
-    rows.rows = end - begin;
+    rows.rows = count;
     if (rows.scales != nullptr) rows.scales += begin * rows.scale_stride;
+    rows.first_block = first;
+    rows.end_block = end;
     rows.prepared += begin * row_bytes;
     rows.block_scales += begin * rows.geometry->blocks;
+    if (first != 0 && first < end) {
+      rows.prepared += row_bytes / rows.geometry->x_chunks() * rows.geometry->x_chunks_before(first) * rows.rows;
+      rows.block_scales += first * rows.rows;
+    }
     rows.transformed = transformed;
     if (!prepare(rows)) finite.store(false, std::memory_order_relaxed);
   }
@@ -61,7 +73,7 @@ struct Work {
 };
 
 internal::PrepareArgs ArgsOf(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
-                             const internal::Geometry& geometry) {
+                             const internal::Geometry& geometry, NonFinite non_finite) {
   internal::PrepareArgs args = {};
   args.x = x.data;
   args.x_stride = x.row_stride * SizeOf(x.type);
@@ -72,62 +84,77 @@ internal::PrepareArgs ArgsOf(const ActivationView& x, const internal::Transform&
   args.scale_stride = GroupsPerRow(x.k, args.scale_group);
   args.order = w.order();
   args.transform = transform;
+  args.propagate = non_finite == NonFinite::kPropagate;
   args.geometry = &geometry;
   return args;
 }
 
-// The rows of a row group of N rows of x, prepared for w.
-std::size_t RowGroup(const PackedMatrix& w, ActivationKind kind, std::size_t n) {
-  return w.target() == nullptr ? kNR : w.target()->row_group(kind, n);
+// How rows of x are prepared for a matrix.
+struct Form {
+  ActivationKind kind;
+  internal::Geometry geometry;
+  std::size_t row_bytes, row_group;
+
+  Form(const internal::PackedFields& w, ActivationKind kind_, Precision precision, std::size_t n)
+      : kind(kind_),
+        geometry(internal::GeometryOf(w, kind)),
+        row_bytes(ActivationAccess::RowBytes(Describe(kind), geometry, precision)),
+        row_group(w.target == nullptr ? kNR : w.target->row_group(kind, n)) {}
+
+  // Sets *bytes to those of N prepared rows.
+  Status Size(std::size_t n, std::size_t* bytes) const {
+    const std::size_t rows = n + internal::kOverrunRows;
+    if (rows < n || internal::Overflows(rows, row_bytes) ||
+        internal::Overflows(n, geometry.blocks, sizeof(internal::BlockScale))) {
+      return Status::Invalid("n", "is too large: N * K overflows");
+    }
+    *bytes = ActivationAccess::ScalesAt(n, row_bytes, row_group) + n * geometry.blocks * sizeof(internal::BlockScale);
+    return {};
+  }
+
+  // Completes the work on N rows at `prepared`.
+  void Place(const PackedMatrix& w, Precision precision, std::uint8_t* prepared, Work* work) const {
+    work->all.prepared = prepared;
+    work->all.block_scales = reinterpret_cast<internal::BlockScale*>(
+        prepared + ActivationAccess::ScalesAt(work->all.rows, row_bytes, row_group));
+    work->prepare = w.target()->prepare[static_cast<std::size_t>(kind)][static_cast<std::size_t>(precision)];
+    work->row_bytes = row_bytes;
+    work->row_group = row_group;
+  }
+};
+
+// The activation kind of N rows of x.
+ActivationKind KindFor(const internal::PackedFields& w, std::size_t n, Choice choice) {
+  return KindOf(SelectPlan({w.format, w.target, n, w.group}, choice).method, w.format);
 }
 
-// The bytes of N prepared rows of x.
-struct Sizes {
-  std::size_t data, scales;
-};
-Status SizesOf(const internal::Geometry& geometry, std::size_t row_bytes, std::size_t row_group, std::size_t n,
-               Sizes* sizes) {
-  const bool overruns = row_group == 1;  // a matrix unit reads beyond the last row
-  const std::size_t rows = overruns ? n + internal::kOverrunRows : n;
-  if (rows < n || internal::Overflows(rows, row_bytes) ||
-      internal::Overflows(n, geometry.blocks, sizeof(internal::BlockScale))) {
-    return Status::Invalid("n", "is too large: N * K overflows");
-  }
-  *sizes = {rows * row_bytes + (overruns ? internal::kOverrunBytes : 0),
-            n * geometry.blocks * sizeof(internal::BlockScale)};
-  return {};
+Status CheckOptions(const PrepareOptions& options) {
+  if (options.precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
+  if (options.choice > Choice::kFastest) return Status::Invalid("choice", "is not a Choice");
+  return options.non_finite > NonFinite::kPropagate ? Status::Invalid("non_finite", "is not a NonFinite") : Status();
 }
 
 }  // namespace
 
 Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
-                                 Precision precision, Choice choice, ActivationKind kind, Context& context,
+                                 const PrepareOptions& options, ActivationKind kind, Context& context,
                                  Activations* activations) {
   if (activations == nullptr) return Status::Invalid("activations", "is null");
   activations->n_ = 0;
-  if (precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
+  LUTRA_RETURN_IF_ERROR(CheckOptions(options));
   if (x.k != w.k()) return Status::Invalid("x.k", "differs from K of w");
-  LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
+  LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x, options.non_finite));
   if (transform.norm != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(*transform.norm));
   if (transform.hadamard != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateHadamard(*transform.hadamard, x.k));
 
-  const internal::Geometry geometry = GeometryOf(w, kind);
-  const std::size_t row_bytes = RowBytes(Describe(kind), geometry, precision);
-  const std::size_t row_group = RowGroup(w, kind, x.n);
-  Sizes sizes = {};
-  if (!SizesOf(geometry, row_bytes, row_group, x.n, &sizes).ok() || !activations->data_.Reserve(sizes.data) ||
-      !activations->scales_.Reserve(sizes.scales)) {
-    return Status::OutOfMemory("activations");
-  }
+  const Form form(PackedAccess::Fields(w), kind, options.precision, x.n);
+  std::size_t bytes = 0;
+  if (!form.Size(x.n, &bytes).ok() || !activations->memory_.Reserve(bytes)) return Status::OutOfMemory("activations");
 
   if (x.k != 0 && w.target() != nullptr) {
     Work work;
-    work.all = ArgsOf(x, transform, w, geometry);
-    work.all.prepared = activations->data_.data();
-    work.all.block_scales = activations->scales_.as<internal::BlockScale>();
-    work.prepare = w.target()->prepare[static_cast<std::size_t>(kind)][static_cast<std::size_t>(precision)];
-    work.row_bytes = row_bytes;
-    work.row_group = row_group;
+    work.all = ArgsOf(x, transform, w, form.geometry, options.non_finite);
+    form.Place(w, options.precision, activations->memory_.data(), &work);
     if (transform.hadamard == nullptr) {
       internal::RunTasks<Work>(context.executor, work.pieces(), work,
                                [](Work& w_, std::size_t piece) { w_.PreparePiece(piece, nullptr); });
@@ -144,19 +171,13 @@ Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transf
     }
     if (!work.finite.load(std::memory_order_relaxed)) return internal::NotFinite(transform, x.k);
   }
-  activations->key_ = KeyFor(w, kind, precision);
-  activations->key_.choice = choice;
-  activations->n_ = x.n;
-  activations->row_group_ = row_group;
+  internal::ActivationKey key = KeyFor(w, kind, options.precision);
+  key.choice = options.choice;
+  Set(key, x.n, form.row_group, activations->memory_.data(), activations);
   return {};
 }
 
 namespace {
-
-// The activation kind of N rows of x.
-ActivationKind KindFor(const PackedMatrix& w, std::size_t n, Choice choice) {
-  return KindOf(SelectPlan({w.format(), w.target(), n, w.group()}, choice).method, w.format());
-}
 
 // Prepares x, transformed, as the activation kind that the options choose.
 Status PrepareBy(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
@@ -165,49 +186,146 @@ Status PrepareBy(const ActivationView& x, const internal::Transform& transform, 
     if (activations != nullptr) *activations = {};
     return Status::Invalid("choice", "is not a Choice");
   }
-  return ActivationAccess::Prepare(x, transform, w, options.precision, options.choice, KindFor(w, x.n, options.choice),
+  return ActivationAccess::Prepare(x, transform, w, options, KindFor(PackedAccess::Fields(w), x.n, options.choice),
                                    context, activations);
+}
+
+Status SizeOfPrepared(const internal::PackedFields& w, std::size_t n, const PrepareOptions& options,
+                      std::size_t* bytes) {
+  if (bytes == nullptr) return Status::Invalid("bytes", "is null");
+  LUTRA_RETURN_IF_ERROR(CheckOptions(options));
+  return Form(w, KindFor(w, n, options.choice), options.precision, n).Size(n, bytes);
 }
 
 }  // namespace
 
-Status PreparedSize(const PackedMatrix& w, std::size_t n, const PrepareOptions& options, std::size_t* bytes) {
-  if (bytes == nullptr) return Status::Invalid("bytes", "is null");
-  if (options.precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
-  if (options.choice > Choice::kFastest) return Status::Invalid("choice", "is not a Choice");
-  const ActivationKind kind = KindFor(w, n, options.choice);
-  const internal::Geometry geometry = GeometryOf(w, kind);
-  Sizes sizes = {};
-  LUTRA_RETURN_IF_ERROR(SizesOf(geometry, ActivationAccess::RowBytes(Describe(kind), geometry, options.precision),
-                                RowGroup(w, kind, n), n, &sizes));
-  *bytes = Buffer::BytesFor(sizes.data) + Buffer::BytesFor(sizes.scales);
-  return {};
+Status functions::PreparedSize(const PackedMatrix& w, std::size_t n, const PrepareOptions& options,
+                               std::size_t* bytes) {
+  return SizeOfPrepared(PackedAccess::Fields(w), n, options, bytes);
 }
 
-Status Prepare(const ActivationView& x, const PackedMatrix& w, const PrepareOptions& options, Context& context,
-               Activations* activations) {
+Status functions::PreparedSize(const PackedLayout& layout, std::size_t n, const PrepareOptions& options,
+                               std::size_t* bytes) {
+  return SizeOfPrepared(PackedAccess::Fields(layout), n, options, bytes);
+}
+
+Status functions::Prepare(const ActivationView& x, const PackedMatrix& w, const PrepareOptions& options,
+                          Context& context, Activations* activations) {
   return PrepareBy(x, {}, w, options, context, activations);
 }
 
-Status PrepareRmsNorm(const ActivationView& x, const RmsNorm& norm, const PackedMatrix& w,
-                      const PrepareOptions& options, Context& context, Activations* activations) {
+Status functions::PrepareRmsNorm(const ActivationView& x, const RmsNorm& norm, const PackedMatrix& w,
+                                 const PrepareOptions& options, Context& context, Activations* activations) {
   return PrepareBy(x, {&norm, nullptr}, w, options, context, activations);
 }
 
-Status PrepareHadamard(const ActivationView& x, const Hadamard& hadamard, const PackedMatrix& w,
-                       const PrepareOptions& options, Context& context, Activations* activations) {
+Status functions::PrepareHadamard(const ActivationView& x, const Hadamard& hadamard, const PackedMatrix& w,
+                                  const PrepareOptions& options, Context& context, Activations* activations) {
   return PrepareBy(x, {nullptr, &hadamard}, w, options, context, activations);
 }
 
-Status PrepareHadamard(const ActivationView& x, const RmsNorm& norm, const Hadamard& hadamard, const PackedMatrix& w,
-                       const PrepareOptions& options, Context& context, Activations* activations) {
+Status functions::PrepareHadamard(const ActivationView& x, const RmsNorm& norm, const Hadamard& hadamard,
+                                  const PackedMatrix& w, const PrepareOptions& options, Context& context,
+                                  Activations* activations) {
   return PrepareBy(x, {&norm, &hadamard}, w, options, context, activations);
 }
 
-Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, const Plan& plan, Context& context,
-               Activations* activations) {
+namespace {
+
+// Checks memory for N prepared rows.
+Status CheckMemory(const Form& form, std::size_t n, const void* memory, std::size_t size) {
+  std::size_t bytes = 0;
+  LUTRA_RETURN_IF_ERROR(form.Size(n, &bytes));
+  if (size < bytes) return Status::Invalid("size", "is below PreparedSize");
+  if (bytes != 0 && memory == nullptr) return Status::Invalid("memory", "is null");
+  if (reinterpret_cast<std::uintptr_t>(memory) % Buffer::kAlignment != 0) {
+    return Status::Invalid("memory", "is not aligned to 64 bytes");
+  }
+  return {};
+}
+
+// The units of work that PreparePart divides among parts: pieces, or ranges of their K-blocks where there are fewer
+// pieces than parts.
+struct Units {
+  std::size_t pieces, blocks, ranges;  // ranges: of a piece
+
+  Units(std::size_t n, std::size_t blocks_, std::size_t parts)
+      : pieces(internal::DivideUp(n, kNR)),
+        blocks(blocks_),
+        ranges(pieces == 0 || pieces >= parts ? 1 : std::min(internal::DivideUp(parts, pieces), blocks)) {}
+
+  // The first unit of a part: units * part / parts, which does not overflow this way.
+  std::size_t BeginOf(std::size_t part, std::size_t parts) const {
+    const std::size_t units = pieces * ranges;
+    return units / parts * part + units % parts * part / parts;
+  }
+  // The first row of a unit.
+  std::size_t RowOf(std::size_t unit) const { return unit / ranges * kNR; }
+};
+
+Status PreparePartBy(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
+                     const PrepareOptions& options, std::size_t part, std::size_t parts, void* memory,
+                     std::size_t size) {
+  LUTRA_RETURN_IF_ERROR(CheckOptions(options));
+  if (part >= parts) return Status::Invalid("part", "is not below parts");
+  if (internal::Overflows(parts, parts)) return Status::Invalid("parts", "is too large");
+  if (x.k != w.k()) return Status::Invalid("x.k", "differs from K of w");
+  LUTRA_RETURN_IF_ERROR(internal::ValidateActivationShape(x));
+  if (transform.norm != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(*transform.norm));
+  const internal::PackedFields& fields = PackedAccess::Fields(w);
+  const Form form(fields, KindFor(fields, x.n, options.choice), options.precision, x.n);
+  LUTRA_RETURN_IF_ERROR(CheckMemory(form, x.n, memory, size));
+  if (x.k == 0 || x.n == 0 || w.target() == nullptr) return {};
+
+  const Units units(x.n, form.geometry.blocks, parts);
+  const std::size_t begin = units.BeginOf(part, parts), end = units.BeginOf(part + 1, parts);
+  if (begin == end) return {};
+  if (options.non_finite == NonFinite::kRefuse) {
+    const std::size_t end_row = std::min(units.RowOf(end - 1) + kNR, x.n);
+    LUTRA_RETURN_IF_ERROR(internal::ValidateActivationScales(x, units.RowOf(begin), end_row));
+  }
+  Work work;
+  work.all = ArgsOf(x, transform, w, form.geometry, options.non_finite);
+  form.Place(w, options.precision, static_cast<std::uint8_t*>(memory), &work);
+  const internal::FloatMode mode;
+  for (std::size_t unit = begin; unit < end; ++unit) {
+    const std::size_t range = unit % units.ranges;
+    work.PrepareBlocks(unit / units.ranges, range * units.blocks / units.ranges,
+                       (range + 1) * units.blocks / units.ranges, nullptr);
+  }
+  return work.finite.load(std::memory_order_relaxed) ? Status() : internal::NotFinite(transform, x.k);
+}
+
+}  // namespace
+
+Status functions::PreparePart(const ActivationView& x, const PackedMatrix& w, const PrepareOptions& options,
+                              std::size_t part, std::size_t parts, void* memory, std::size_t size) {
+  return PreparePartBy(x, {}, w, options, part, parts, memory, size);
+}
+
+Status functions::PreparePart(const ActivationView& x, const RmsNorm& norm, const PackedMatrix& w,
+                              const PrepareOptions& options, std::size_t part, std::size_t parts, void* memory,
+                              std::size_t size) {
+  return PreparePartBy(x, {&norm, nullptr}, w, options, part, parts, memory, size);
+}
+
+Status functions::ViewActivations(const PackedMatrix& w, std::size_t n, const PrepareOptions& options,
+                                  const void* memory, std::size_t size, Activations* activations) {
+  if (activations == nullptr) return Status::Invalid("activations", "is null");
+  LUTRA_RETURN_IF_ERROR(CheckOptions(options));
+  const internal::PackedFields& fields = PackedAccess::Fields(w);
+  const Form form(fields, KindFor(fields, n, options.choice), options.precision, n);
+  LUTRA_RETURN_IF_ERROR(CheckMemory(form, n, memory, size));
+  internal::ActivationKey key = ActivationAccess::KeyFor(w, form.kind, options.precision);
+  key.choice = options.choice;
+  ActivationAccess::Set(key, n, form.row_group, static_cast<const std::uint8_t*>(memory), activations);
+  return {};
+}
+
+Status functions::Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, const Plan& plan,
+                          Context& context, Activations* activations) {
   if (!HasMethod(w.format(), plan.method)) return Status::Invalid("plan.method", "is not one of the format's");
-  return ActivationAccess::Prepare(x, {}, w, precision, Choice::kFastest, KindOf(plan.method, w.format()), context,
+  return ActivationAccess::Prepare(x, {}, w, {precision, Choice::kFastest}, KindOf(plan.method, w.format()), context,
                                    activations);
 }
 

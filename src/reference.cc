@@ -126,7 +126,7 @@ void TransformBlock(const ActivationView& x, const Hadamard& hadamard, std::size
 
 }  // namespace
 
-Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* y) {
+Status functions::ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* y) {
   const internal::FloatMode mode;
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y, "y"));
   Buffer buffer;
@@ -153,7 +153,7 @@ Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* 
   return {};
 }
 
-Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, ActivationKind kind, float* y) {
+Status functions::ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, ActivationKind kind, float* y) {
   const internal::FloatMode mode;
   LUTRA_RETURN_IF_ERROR(Validate(w, x, y, "y"));
   const FormatInfo& f = Describe(w.format);
@@ -268,8 +268,8 @@ double BlockError(const QuantizedView& w, const MethodInfo& method, const Reach&
 
 }  // namespace
 
-Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision, ActivationKind kind,
-                           double* bound) {
+Status functions::ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision,
+                                      ActivationKind kind, double* bound) {
   const internal::FloatMode mode;
   LUTRA_RETURN_IF_ERROR(Validate(w, x, bound, "bound"));
   const FormatInfo& f = Describe(w.format);
@@ -290,16 +290,17 @@ Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Prec
   return {};
 }
 
-Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, float* y) {
+Status functions::ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, float* y) {
   LUTRA_RETURN_IF_ERROR(internal::ValidateShape(w));  // only a Format has a method
   return ReferenceExactMatMul(w, x, MethodOf(w.format).kind, y);
 }
-Status ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision, double* bound) {
+Status functions::ReferenceErrorBound(const QuantizedView& w, const ActivationView& x, Precision precision,
+                                      double* bound) {
   LUTRA_RETURN_IF_ERROR(internal::ValidateShape(w));
   return ReferenceErrorBound(w, x, precision, MethodOf(w.format).kind, bound);
 }
 
-Status ReferenceRmsNorm(const ActivationView& x, const RmsNorm& norm, float* out) {
+Status functions::ReferenceRmsNorm(const ActivationView& x, const RmsNorm& norm, float* out) {
   const internal::FloatMode mode;
   LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
   LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(norm));
@@ -320,7 +321,7 @@ Status ReferenceRmsNorm(const ActivationView& x, const RmsNorm& norm, float* out
   return {};
 }
 
-Status ReferenceHadamard(const ActivationView& x, const Hadamard& hadamard, float* out) {
+Status functions::ReferenceHadamard(const ActivationView& x, const Hadamard& hadamard, float* out) {
   const internal::FloatMode mode;
   LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
   LUTRA_RETURN_IF_ERROR(internal::ValidateHadamard(hadamard, x.k));

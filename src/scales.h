@@ -76,6 +76,23 @@ T WeightAt(const QuantizedView& w, std::size_t m, std::size_t k, float value) {
   return scale * (T{value} - ZeroAt(w, m, k));
 }
 
+// Writes row m of w in float: column j to out[ColumnOfX(w, j)].
+inline void DequantizeRow(const QuantizedView& w, std::size_t m, float* out) {
+  const FormatInfo& f = Describe(w.format);
+  const std::uint8_t* const codes = w.codes + m * w.code_stride;
+  const bool offsets = w.zero_kind == ZeroKind::kOffset;
+  const std::size_t group = HasRowScales(w.group) ? w.k : w.group;
+  for (std::size_t begin = 0; begin < w.k; begin += group) {
+    const std::size_t end = group < w.k - begin ? begin + group : w.k;
+    const std::int8_t* const table = TableAt(w, m, begin);
+    const float scale = ScaleAt(w, m, begin), zero = offsets ? OffsetAt(w, m, begin) : ZeroAt(w, m, begin);
+    for (std::size_t k = begin; k < end; ++k) {
+      const float value = f.unit * static_cast<float>(table != nullptr ? table[codes[k]] : f.integer(codes[k]));
+      out[ColumnOfX(w, k)] = offsets ? scale * value + zero : scale * (value - zero);
+    }
+  }
+}
+
 // The center of the weight's group: W(m, k) = scale * gain * L(code) + center. It is rounded as kernels round it. (The
 // gain is a power of two, but its product with a subnormal scale may lose the lowest bit.)
 inline float CenterAt(const QuantizedView& w, const MethodInfo& method, std::size_t m, std::size_t k) {

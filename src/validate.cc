@@ -95,6 +95,11 @@ Status ValidateCodebook(const QuantizedView& w) {
   return valid ? Status() : Status::Invalid("w.codebook", "holds the value -128");
 }
 
+Status ValidateMatrixScale(const QuantizedView& w) {
+  const bool valid = !HasMatrixScale(w.scale_type) || (w.matrix_scale != 0.0f && IsFinite(w.matrix_scale));
+  return valid ? Status() : Status::Invalid("w.matrix_scale", "is 0 or not finite");
+}
+
 Status ValidateWeights(const QuantizedView& w) {
   LUTRA_RETURN_IF_ERROR(ValidateShape(w));
   LUTRA_RETURN_IF_ERROR(ValidateCodebook(w));
@@ -110,16 +115,19 @@ Status ValidateWeights(const QuantizedView& w) {
       return Status::Invalid("w.table_choices", "holds a table that the codebook does not have");
     }
   }
-  if (HasMatrixScale(w.scale_type) && (w.matrix_scale == 0.0f || !IsFinite(w.matrix_scale))) {
-    return Status::Invalid("w.matrix_scale", "is 0 or not finite");
-  }
+  LUTRA_RETURN_IF_ERROR(ValidateMatrixScale(w));
   if (w.bias != nullptr && !AllFinite(w.bias, DataType::kF32, w.m)) {
     return Status::Invalid("w.bias", "holds a value that is not finite");
   }
   return w.order != nullptr ? ValidateOrder(w.order, w.k, "w.order") : Status();
 }
 
-Status ValidateActivations(const ActivationView& x) {
+Status ValidateActivations(const ActivationView& x, NonFinite non_finite) {
+  LUTRA_RETURN_IF_ERROR(ValidateActivationShape(x));
+  return non_finite == NonFinite::kRefuse ? ValidateActivationScales(x, 0, x.n) : Status();
+}
+
+Status ValidateActivationShape(const ActivationView& x) {
   if (x.type > DataType::kInt8) return Status::Invalid("x.type", "is not a DataType");
   if (Overflows(x.n, 1)) return Status::Invalid("x.n", "is too large");
   // One element of x takes at most 128 bytes of tables and scales.
@@ -133,8 +141,23 @@ Status ValidateActivations(const ActivationView& x) {
   if (x.type != DataType::kInt8) return {};
   if (x.scales == nullptr) return Status::Invalid("x.scales", "is null, but x is int8");
   if (x.scale_group == kPerMatrix) return Status::Invalid("x.scale_group", "is kPerMatrix; give kPerRow");
-  if (!AllFinite(x.scales, DataType::kF32, x.n * GroupsPerRow(x.k, x.scale_group))) {
-    return Status::Invalid("x.scales", "holds a value that is not finite");
+  return {};
+}
+
+Status ValidateActivationScales(const ActivationView& x, std::size_t begin, std::size_t end) {
+  if (x.type != DataType::kInt8 || begin >= end || x.k == 0) return {};
+  const std::size_t per_row = GroupsPerRow(x.k, x.scale_group);
+  const bool finite = AllFinite(x.scales + begin * per_row, DataType::kF32, (end - begin) * per_row);
+  return finite ? Status() : Status::Invalid("x.scales", "holds a value that is not finite");
+}
+
+Status ValidateOutput(const OutputView& y) {
+  if (!IsFloat(y.type)) return Status::Invalid("y.type", "is not kF32, kF16 or kBF16");
+  if (y.n == 0 || y.m == 0) return {};
+  if (y.data == nullptr) return Status::Invalid("y.data", "is null");
+  if (y.n > 1 && y.row_stride < y.m) return Status::Invalid("y.row_stride", "is smaller than M");
+  if (Overflows(y.n, y.row_stride, SizeOf(y.type))) {
+    return Status::Invalid("y.row_stride", "is too large: N * stride overflows");
   }
   return {};
 }

@@ -91,10 +91,18 @@ Status ValidateOrder(const std::uint32_t* order, std::size_t k, const char* name
 Status ValidateShape(const QuantizedView& w);
 // Checks the codebook of a view whose shape is valid.
 Status ValidateCodebook(const QuantizedView& w);
+// Checks matrix_scale, if the scales have one.
+Status ValidateMatrixScale(const QuantizedView& w);
 // Checks the fields, and the arrays of scales, zeros, bias and order. The functions that read codes check them.
 Status ValidateWeights(const QuantizedView& w);
-// Checks the fields of a view of x and its scales. The functions that read x check its elements.
-Status ValidateActivations(const ActivationView& x);
+// Checks the fields of a view of x, and its scales, which may be what `non_finite` says. The functions that read x
+// check its elements.
+Status ValidateActivations(const ActivationView& x, NonFinite non_finite = NonFinite::kRefuse);
+// The two parts of it: all but the scales, and the scales of rows [begin, end).
+Status ValidateActivationShape(const ActivationView& x);
+Status ValidateActivationScales(const ActivationView& x, std::size_t begin, std::size_t end);
+// Checks the fields of a view of y.
+Status ValidateOutput(const OutputView& y);
 // Checks epsilon. The functions that read the weight check it.
 Status ValidateNorm(const RmsNorm& norm);
 // Checks a Hadamard transform of rows of K elements, and its signs.

@@ -10,6 +10,7 @@
 #include "support/faults.h"
 #include "support/imported.h"
 #include "support/misaligned.h"
+#include "support/panels.h"
 #include "support/problem.h"
 #include "support/testing.h"
 
@@ -55,6 +56,7 @@ TEST(Awq, IsBitForBitTheMatrix) {
         EXPECT_EQ(w.view().zero_type, DataType::kUInt4);
         EXPECT_EQ(w.view().order, nullptr);
         EXPECT_TRUE(SameBits(Dequantized(w.view()), expected.Weights(), k));
+        ExpectPanelsOfPack(tensors.view, w.view());
         ExpectRightProducts(w.view());
       }
     }

@@ -4,16 +4,19 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <ctime>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "lutra/executors/openmp.h"
 #include "lutra/executors/tbb.h"
+#include "lutra/executors/team.h"
 #include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
 #include "support/problem.h"
@@ -135,6 +138,65 @@ TEST(ThreadPool, UsesItsThreads) {
     EXPECT_EQ(arrived, 4u);
     std::this_thread::sleep_for(2 * ThreadPool::kSpin);  // the next round must wake them
   }
+}
+
+// --- Threads that an engine has brought.
+
+class Barrier {
+ public:
+  explicit Barrier(std::size_t threads) : threads_(threads) {}
+  static void Wait(void* barrier) { static_cast<Barrier*>(barrier)->Wait(); }
+
+ private:
+  void Wait() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    const std::size_t round = arrived_++ / threads_;
+    if (arrived_ % threads_ == 0) return all_here_.notify_all();
+    all_here_.wait(lock, [&] { return arrived_ / threads_ > round; });
+  }
+
+  const std::size_t threads_;
+  std::mutex mutex_;
+  std::condition_variable all_here_;
+  std::size_t arrived_ = 0;
+};
+
+// Runs step(thread) on `threads` threads of an engine.
+void OnThreads(std::size_t threads, const std::function<void(std::size_t)>& step) {
+  std::vector<std::thread> engine;
+  for (std::size_t i = 0; i < threads; ++i) engine.emplace_back(step, i);
+  for (std::thread& thread : engine) thread.join();
+}
+
+TEST(Team, RunsEveryTaskOnce) {
+  for (const std::size_t threads : {std::size_t{1}, std::size_t{2}, std::size_t{5}}) {
+    Barrier barrier(threads);
+    Team team(threads, Barrier::Wait, &barrier);
+    EXPECT_EQ(team.Concurrency(), threads);
+    OnThreads(threads, [&](std::size_t thread) {
+      for (int step = 0; step < 20; ++step) {
+        team.Serve(thread, [&] {
+          EXPECT_EQ(thread, 0u);
+          for (const std::size_t count : kCounts) EXPECT_EQ(Runs(team, count), std::vector<int>(count, 1));
+        });
+      }
+    });
+  }
+}
+
+TEST(Team, ServesCalls) {
+  Case c = SmallCase(500, 9, 300);
+  const Problem problem(c);
+  const PackedMatrix w = Packed(problem, nullptr);
+  const std::vector<float> serial = Multiplied(problem, nullptr);
+  constexpr std::size_t kThreads = 3;
+  Barrier barrier(kThreads);
+  Team team(kThreads, Barrier::Wait, &barrier);
+  OnThreads(kThreads, [&](std::size_t thread) {
+    team.Serve(thread, [&] {
+      EXPECT_TRUE(SameBits(Multiplied(w, Prepared(problem, w, &team), DataType::kF32, 0, &team), serial, c.m));
+    });
+  });
 }
 
 // As everywhere: 0 threads are all of them, and a negative number is an error that the pool tells of.

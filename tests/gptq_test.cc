@@ -15,6 +15,7 @@
 #include "support/faults.h"
 #include "support/imported.h"
 #include "support/misaligned.h"
+#include "support/panels.h"
 #include "support/problem.h"
 #include "support/testing.h"
 
@@ -51,6 +52,7 @@ TEST_P(Gptq, IsBitForBitTheMatrix) {
   EXPECT_EQ(v.zero_type, has_16 ? DataType::kUInt8 : DataType::kUInt4);
   EXPECT_EQ(v.order != nullptr, act_order && expected.groups > 1);
   EXPECT_TRUE(SameBits(Dequantized(v), expected.Weights(), kK));
+  ExpectPanelsOfPack(tensors.view, v);
   for (std::size_t j = 0; j + 1 < kK && v.order != nullptr; ++j) {  // stable: columns of a group keep their order
     const bool same_group = expected.g_idx[v.order[j]] == expected.g_idx[v.order[j + 1]];
     EXPECT_TRUE(!same_group || v.order[j] < v.order[j + 1]) << j;

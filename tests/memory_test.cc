@@ -136,7 +136,7 @@ TEST_P(Memory, PrepareAndMultiply) {
                   return Starved(
                       n, [&] { return prepare(&x); }, [&] { return x.n() == 0; });
                 }),
-                way == 2 ? 3u : 2u);  // tables, and scales; transformed rows
+                way == 2 ? 2u : 1u);  // tables and scales; transformed rows
       Activations x;
       ASSERT_TRUE(Ok(prepare(&x)));
       EXPECT_EQ(Allocations([&](std::size_t n) {
@@ -153,6 +153,11 @@ TEST_P(Memory, PrepareAndMultiply) {
       EXPECT_EQ(Allocations([&](std::size_t n) {
                   return Starved(
                       n, [&] { return MatMulRange(w, x, y.view(), 1, w.m()); }, kNothing);
+                }),
+                0u);
+      EXPECT_EQ(Allocations([&](std::size_t n) {
+                  return Starved(
+                      n, [&] { return MatMulPiece(w, x, y.view(), 0, 3); }, kNothing);
                 }),
                 0u);
     }

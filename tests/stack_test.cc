@@ -102,7 +102,26 @@ class WithStack : public Base {
   Stack stack_;
 };
 class StackOfKernels : public WithStack<KernelTest> {};
-class StackOfOthers : public WithStack<::testing::Test> {};
+class StackOfOthers : public WithStack<::testing::Test> {
+ protected:
+  // Packs panels of the layout that layout_of(layout) makes, and reads a row of view_, which they become.
+  template <class Source, class LayoutOf>
+  void ExpectPanels(const Source& source, const LayoutOf& layout_of) {
+    PackedLayout layout;
+    std::vector<float> row;
+    const std::int32_t number = 1;
+    Expect("LayoutOf", kOfOthers, [&] { return layout_of(&layout); });
+    ASSERT_TRUE(memory_.Reserve(layout.bytes()));
+    Expect("PackPanels", kOfMatMul,
+           [&] { return PackPanels(layout, source, 0, layout.panels(), memory_.data(), memory_.size()); });
+    Expect("View", kOfOthers, [&] { return View(layout, memory_.data(), memory_.size(), 0, &view_); });
+    row.resize(layout.k());
+    Expect("DequantizeRows", kOfMatMul, [&] { return DequantizeRows(view_, &number, 1, row.data(), layout.k()); });
+  }
+
+  Buffer memory_;
+  PackedMatrix view_;
+};
 
 TEST_P(StackOfKernels, IsAsDocumented) {
   for (const std::size_t group : {std::size_t{16}, std::size_t{128}, kPerRow}) {
@@ -140,7 +159,20 @@ TEST_P(StackOfKernels, IsAsDocumented) {
         });
         Expect("Prepare", kOfOthers, [&] { return Prepare(problem.x(), w, precision, context, &x); });
         Expect("MatMul", kOfMatMul, [&] { return MatMul(w, x, to, context); });
+        Buffer memory;
+        ASSERT_TRUE(memory.Reserve(x.bytes()));
+        Expect("PreparePart", kOfOthers,
+               [&] { return PreparePart(problem.x(), w, precision, 1, 2, memory.data(), memory.size()); });
         Expect("MatMulRange", kOfMatMul, [&] { return MatMulRange(w, x, to, 0, c.m); });
+        GroupedProduct product;
+        const std::int32_t offsets[] = {0, 1, 9}, rows[] = {0, 8, 7, 6, 5, 4, 3, 2, 1};
+        const PackedMatrix* const twice[] = {&w, &w};
+        product.w = product.gate = {twice, 2};
+        product.x = &x;
+        product.rows = {offsets, 9, rows, nullptr};
+        product.y = to;
+        Expect("MatMulGrouped", kOfMatMul, [&] { return MatMulGrouped(product, context); });
+        Expect("MatMulPiece", kOfMatMul, [&] { return MatMulPiece(w, x, to, 0, 1); });
         for (Plan plan : Plans()) {
           if (!HasMethod(c.format, plan.method)) continue;
           if (plan.method == Method::kDot && Describe(c.format).stored().has_indices()) plan.unpack = true;
@@ -172,6 +204,9 @@ TEST_F(StackOfOthers, IsAsDocumented) {
     Expect("ReferenceExactMatMul", kOfOthers, [&] { return ReferenceExactMatMul(w.view(), x, y.data()); });
     Expect("ReferenceErrorBound", kOfOthers,
            [&] { return ReferenceErrorBound(w.view(), x, Precision::kInt8, sums.data()); });
+    ExpectPanels(FloatRows{weights.data(), kK},
+                 [&](PackedLayout* layout) { return LayoutOf(ShapeOf(kM, kK, options), {}, layout); });
+    ExpectPanels(w.view(), [&](PackedLayout* layout) { return LayoutOf(w.view(), {}, layout); });
     ASSERT_TRUE(Ok(Pack(w.view(), &packed)));
     Expect("SavePacked", kOfOthers, [&] { return SavePacked(packed, path.c_str()); });
     Expect("LoadPacked", kOfPack, [&] { return LoadPacked(path.c_str(), {}, &packed); });
@@ -187,6 +222,8 @@ TEST_F(StackOfOthers, IsAsDocumented) {
   awq.m = kM, awq.k = kK, awq.group_size = 128;
   awq.qweight = gptq.view.qweight, awq.qzeros = gptq.view.qzeros, awq.scales = gptq.view.scales;
   Expect("ImportAwq", kOfOthers, [&] { return ImportAwq(awq, &w); });
+  ExpectPanels(gptq.view, [&](PackedLayout* layout) { return LayoutOf(gptq.view, {}, layout); });
+  ExpectPanels(awq, [&](PackedLayout* layout) { return LayoutOf(awq, {}, layout); });
 
   Random random(1);
   for (const GgufType& type : GgufTypes()) {
@@ -194,6 +231,12 @@ TEST_F(StackOfOthers, IsAsDocumented) {
     const GgmlBlocks blocks = MakeBlocks(type.id, kM * kK / type.weights, random);
     Expect(type.name, kOfOthers,
            [&] { return ImportGguf(type.id, blocks.bytes.data(), blocks.bytes.size(), kM, kK, &w); });
+    ExpectPanels(GgufBlocks{type.id, blocks.bytes.data(), blocks.bytes.size()},
+                 [&](PackedLayout* layout) { return LayoutOfGguf(type.id, kM, kK, {}, layout); });
+    if (!type.restorable) continue;
+    std::vector<std::uint8_t> restored(blocks.bytes.size());
+    Expect("UnpackGguf", kOfMatMul,
+           [&] { return UnpackGguf(view_, type.id, 0, kM, restored.data(), restored.size()); });
   }
 }
 

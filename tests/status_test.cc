@@ -149,12 +149,16 @@ TEST_P(MatMulStatus, FaultyOutputs) {
     fault.spoil(view);
     EXPECT_TRUE(Refused(MatMul(w, x, view, context), fault.argument));
     EXPECT_TRUE(Refused(MatMulRange(w, x, view, 0, c.m), fault.argument));
+    EXPECT_TRUE(Refused(MatMulPiece(w, x, view, 0, 1), fault.argument));
     EXPECT_TRUE(Refused(MatMul(w, problem.x(), view, context), fault.argument));
     EXPECT_TRUE(y.Untouched());
   }
   EXPECT_TRUE(Refused(MatMulRange(w, x, y.view(), 2, 1), "m_begin"));
   EXPECT_TRUE(Refused(MatMulRange(w, x, y.view(), 0, c.m + 1), "m_end"));
   EXPECT_TRUE(Refused(MatMulRange(w, x, y.view(), 1, kMax), "m_end"));
+  EXPECT_TRUE(Refused(MatMulPiece(w, x, y.view(), 0, 0), "i"));
+  EXPECT_TRUE(Refused(MatMulPiece(w, x, y.view(), 5, 5), "i"));
+  EXPECT_TRUE(Refused(MatMulPieces(w, x, 1, nullptr), "count"));
   EXPECT_TRUE(Refused(MatMul(w, Activations(), y.view(), context), "y.n"));
   ActivationView x_view = problem.x();
   x_view.k -= 1;
@@ -209,6 +213,10 @@ TEST_P(MatMulStatus, ZeroSizesAreValid) {
           EXPECT_TRUE(Within(y, reference.y, reference.bound, m));
           for (std::size_t i = 0; k == 0 && i < y.size(); ++i) EXPECT_EQ(y[i], view.bias[i % m]);
           ASSERT_TRUE(Ok(MatMulRange(w, x, y_view, m, m)));
+          std::size_t count = kMax;
+          ASSERT_TRUE(Ok(MatMulPieces(w, x, 3, &count)));
+          EXPECT_EQ(count == 0, n * m == 0);
+          ASSERT_TRUE(Ok(MatMulPiece(w, x, y_view, count, count + 1)));
         }
       }
     }

@@ -11,6 +11,7 @@
 
 #include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
+#include "support/faults.h"
 #include "support/problem.h"
 #include "support/sweep.h"
 #include "support/testing.h"
@@ -58,6 +59,34 @@ TEST_P(Threads, AnySplitIntoRangesEqualsTheWhole) {
         EXPECT_TRUE(SameBits(y.Floats(), whole, c.m));
       }
     }
+  }
+}
+
+// The pieces for any number of threads, and any other number of pieces.
+TEST_P(Threads, PiecesEqualTheWhole) {
+  for (const Shape& shape : {Shape{333, 1, 100}, Shape{1000, 33, 257}, Shape{64, 140, 30}, Shape{1, 3, 40}}) {
+    const Case c = NewOddCase(shape, Precision::kInt8);
+    SCOPED_TRACE(c);
+    const Problem problem(c);
+    const PackedMatrix w = Packed(problem, c.target);
+    const Activations x = Prepared(problem, w);
+    const std::vector<float> whole = Multiplied(w, x, DataType::kF32, 0);
+    std::vector<std::size_t> counts = {1, 2, 5, 64, 1000};
+    for (const std::size_t threads : {std::size_t{0}, std::size_t{1}, std::size_t{2}, std::size_t{7}, kMax}) {
+      std::size_t count = 0;
+      ASSERT_TRUE(Ok(MatMulPieces(w, x, threads, &count)));
+      EXPECT_GE(count, 1u);
+      counts.push_back(count);
+    }
+    for (const std::size_t count : counts) {
+      Output y(c.n, c.m, 3, DataType::kF32);
+      for (std::size_t i = count; i-- > 0;) ASSERT_TRUE(Ok(MatMulPiece(w, x, y.view(), i, count)));
+      EXPECT_TRUE(y.SurroundingsIntact());
+      EXPECT_TRUE(SameBits(y.Floats(), whole, c.m)) << count << " pieces";
+    }
+    Output last(c.n, c.m, 0, DataType::kF32);
+    ASSERT_TRUE(Ok(MatMulPiece(w, x, last.view(), kMax - 1, kMax)));
+    EXPECT_TRUE(last.Untouched());
   }
 }
 
@@ -160,6 +189,10 @@ TEST_P(SharedActivations, ServeEveryMatrixTheyFit) {
       } else {
         EXPECT_TRUE(Refused(MatMul(w, x, y.view(), context), "x"));
         EXPECT_TRUE(Refused(MatMulRange(w, x, y.view(), 0, c.m), "x"));
+        EXPECT_TRUE(Refused(MatMulPiece(w, x, y.view(), 0, 1), "x"));
+        std::size_t count = 7;
+        EXPECT_TRUE(Refused(MatMulPieces(w, x, 1, &count), "x"));
+        EXPECT_EQ(count, 7u);
         EXPECT_TRUE(y.Untouched());
       }
     }

@@ -20,9 +20,14 @@ inline namespace LUTRA_ABI_NAMESPACE {
 //   kFastest     the one that the plan names for the format, target, N and group (plan.h). The bits of a row of y then
 //                depend on these four, but still not on threads or splits.
 enum class Choice : std::uint8_t { kInvariant, kFastest };
+
+namespace functions {
+
 constexpr const char* Name(Choice choice) noexcept {
   return choice == Choice::kInvariant ? "invariant" : choice == Choice::kFastest ? "fastest" : "?";
 }
+
+}  // namespace functions
 
 namespace internal {
 
@@ -48,21 +53,23 @@ struct Context;
 struct PrepareOptions {
   Precision precision;
   Choice choice;
+  NonFinite non_finite;
   // Implicit, so that a Precision alone is enough. NOLINTNEXTLINE(google-explicit-constructor)
-  constexpr PrepareOptions(Precision precision_ = Precision::kInt8, Choice choice_ = Choice::kInvariant)
-      : precision(precision_), choice(choice_) {}
+  constexpr PrepareOptions(Precision precision_ = Precision::kInt8, Choice choice_ = Choice::kInvariant,
+                           NonFinite non_finite_ = NonFinite::kRefuse)
+      : precision(precision_), choice(choice_), non_finite(non_finite_) {}
 };
 
 // x[N x K], prepared. Read-only after Prepare: any number of threads may use it. Reuse one object for every call: its
-// memory only grows.
+// memory only grows. ViewActivations (prepare_parts.h) sets it to memory of the caller's.
 class LUTRA_API Activations {
  public:
   std::size_t n() const { return n_; }
   std::size_t k() const { return key_.k; }
   Precision precision() const { return key_.precision; }
   ActivationKind kind() const { return key_.kind; }
-  // The memory that they hold, which may have served more rows: see PreparedSize.
-  std::size_t bytes() const { return data_.size() + scales_.size() + rows_.size(); }
+  // The memory that they own, which may have served more rows: see PreparedSize.
+  std::size_t bytes() const { return memory_.size() + rows_.size(); }
   // True if MatMul accepts these activations for w. All of these must hold:
   //   - the same K, and the same K-blocks: all group sizes from 128 on share them, except that for ternary 128, 256 and
   //     whole rows differ;
@@ -79,28 +86,31 @@ class LUTRA_API Activations {
 
   internal::ActivationKey key_;
   std::size_t n_ = 0;
-  std::size_t row_group_ = 0;  // rows of a row group, which may depend on N and on the target
-  Buffer data_, scales_;
-  Buffer rows_;  // of PrepareHadamard: transformed rows, a row group for each task
+  std::size_t row_group_ = 0;               // rows of a row group, which may depend on N and on the target
+  const std::uint8_t* prepared_ = nullptr;  // the rows, then their scales
+  Buffer memory_;                           // of Prepare: prepared_ points into it
+  Buffer rows_;                             // of PrepareHadamard: transformed rows, a row group for each task
 };
+
+namespace functions {
 
 // Prepares x[N x K] for w[M x K] and for every other matrix that it fits (Activations::Fits), over context.executor.
 // Reads x once; bytes between rows are not read. Thread-safe for different *activations and contexts.
 //
 // Fails on null data of nonzero size, a stride below K, K other than w.k(), int8 without scales, sizes that overflow,
-// short memory, and on NaN or infinity in x ("x.data"), in the scales of int8 ("x.scales"), or in their products
-// ("x.data"). *activations then has no rows.
+// short memory, and, under NonFinite::kRefuse, on NaN or infinity in x ("x.data"), in the scales of int8 ("x.scales"),
+// or in their products ("x.data"). *activations then has no rows.
 //
 // Zeros and subnormals are valid. Magnitudes of x up to 1e32 are safe; above, y may be infinite or NaN.
 LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, const PrepareOptions& options,
                          Context& context, Activations* activations);
 
-// Sets *bytes to the memory that Prepare and PrepareRmsNorm allocate for N rows of x: exactly what new Activations then
-// hold. Activations that hold less get this much before their own is freed. The size depends on N, K, the K-blocks of
-// w, the activation kind and the precision; int4 per 128 weights, for instance, takes (K + 64 * ceil(K / 128)) * N
-// bytes under kInt8, int2 takes K * 4 instead of K. For a matrix unit (AVX3_SPR_AMX, 8 rows of integers or more) 15
-// rows of K and 48 bytes are added. PrepareHadamard adds the transformed rows. Thread-safe. Fails on invalid options,
-// and on sizes that overflow ("n").
+// Sets *bytes to the memory that Prepare and PrepareRmsNorm allocate for N rows of x, a multiple of 64: exactly what
+// new Activations then own, and what PreparePart (prepare_parts.h) fills. Activations that hold less get this much
+// before their own is freed. The size depends on N, K, the K-blocks of w, the activation kind and the precision; int4
+// per 128 weights, for instance, takes (K + 64 * ceil(K / 128)) * N bytes under kInt8, int2 takes K * 4 instead of K.
+// For a matrix unit (AVX3_SPR_AMX, 8 rows of integers or more) 15 rows of K and 48 bytes are added. PrepareHadamard
+// adds the transformed rows. Thread-safe. Fails on invalid options, and on sizes that overflow ("n").
 LUTRA_API Status PreparedSize(const PackedMatrix& w, std::size_t n, const PrepareOptions& options, std::size_t* bytes);
 
 // Prepares x normalized by RMSNorm. The result has the same bits as Prepare of the output of ReferenceRmsNorm, but
@@ -120,6 +130,8 @@ LUTRA_API Status PrepareHadamard(const ActivationView& x, const Hadamard& hadama
 LUTRA_API Status PrepareHadamard(const ActivationView& x, const RmsNorm& norm, const Hadamard& hadamard,
                                  const PackedMatrix& w, const PrepareOptions& options, Context& context,
                                  Activations* activations);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -24,11 +24,10 @@ class LUTRA_API Buffer {
     return *this;
   }
 
-  // The memory that Reserve(size) takes: 0, or a multiple of kAlignment, or, from 2 MB on, whole huge pages, as these
-  // need fewer entries of the TLB while panels are read. The largest std::size_t if there is no such memory.
+  // The memory that Reserve(size) takes: a multiple of kAlignment. The largest std::size_t if there is no such memory.
+  // From 2 MB on, whole huge pages of it are asked for, as these need fewer entries of the TLB while panels are read.
   static constexpr std::size_t BytesFor(std::size_t size) {
-    const std::size_t unit = size >= kHugePage ? kHugePage : kAlignment;
-    return size > kNone / 2 - unit ? kNone : (size + unit - 1) / unit * unit;
+    return size > kNone / 2 ? kNone : (size + kAlignment - 1) / kAlignment * kAlignment;
   }
 
   // Makes size() at least `size` bytes. If the buffer grows, its contents are lost. If memory is short, returns false
@@ -49,7 +48,6 @@ class LUTRA_API Buffer {
   std::size_t size() const { return size_; }
 
  private:
-  static constexpr std::size_t kHugePage = std::size_t{2} << 20;  // bytes, on x86 and on Arm with pages of 4 KB
   static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
 
   void Free();

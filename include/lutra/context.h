@@ -11,6 +11,7 @@ inline namespace LUTRA_ABI_NAMESPACE {
 struct Context {
   Executor* executor = nullptr;  // null: serial
   Activations scratch = {};      // of MatMul(w, x, y, context) with x as a view; its memory only grows
+  Buffer grouped = {};           // of MatMulGrouped, for all threads; the same
 };
 
 }  // namespace LUTRA_ABI_NAMESPACE

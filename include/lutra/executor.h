@@ -23,8 +23,8 @@ class LUTRA_API Executor {
 };
 
 // The stack that any function of Lutra, and any task on a thread of an executor, takes at most where it is compiled
-// with optimization. MatMul and MatMulRange take up to 96 KB, Pack, Unpack and LoadPacked up to 48 KB, all others up to
-// 16 KB. So all run on threads with 128 KB, which is what musl gives them.
+// with optimization. MatMul, its parts, MatMulGrouped and PackPanels take up to 96 KB, Pack, Unpack and LoadPacked up
+// to 48 KB, all others up to 16 KB. So all run on threads with 128 KB, which is what musl gives them.
 inline constexpr std::size_t kMaxStackBytes = std::size_t{96} << 10;
 
 // The largest number of threads that the executors of lutra/executors/ take: more than a machine has cores. They take a
@@ -36,8 +36,12 @@ constexpr Status CheckThreads(std::size_t threads) {
 }
 }  // namespace internal
 
+namespace functions {
+
 // The default executor: runs all tasks on the calling thread, in order. Thread-safe, without state.
 LUTRA_API Executor& SerialExecutor();
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -40,6 +40,9 @@ inline constexpr ActivationInfo kActivationKinds[] = {
     {ActivationKind::kTernarySums, "sums in base 3", 3, 3, 14, 12, 64},
     {ActivationKind::kIntegers, "integers", 0, 1, 0, 16, 16},
 };
+
+namespace functions {
+
 constexpr const ActivationInfo& Describe(ActivationKind kind) {
   return kActivationKinds[static_cast<std::size_t>(kind)];
 }
@@ -47,6 +50,8 @@ constexpr const char* Name(ActivationKind kind) noexcept {
   return static_cast<std::size_t>(kind) < sizeof(kActivationKinds) / sizeof(kActivationKinds[0]) ? Describe(kind).name
                                                                                                  : "?";
 }
+
+}  // namespace functions
 
 // How exactly Prepare stores x.
 //
@@ -66,16 +71,27 @@ constexpr const char* Name(ActivationKind kind) noexcept {
 //            scales of x and, with an order of columns, each row of x has one scale. Other x is rounded to multiples of
 //            max|x| / ExactLimit in each K-block.
 enum class Precision : std::uint8_t { kInt8, kInt16 };
+
+namespace functions {
+
 constexpr const char* Name(Precision precision) noexcept {
   return precision == Precision::kInt8 ? "int8" : precision == Precision::kInt16 ? "int16" : "?";
 }
+
+}  // namespace functions
+
 inline constexpr Precision kPrecisions[] = {Precision::kInt8, Precision::kInt16};
+
+namespace functions {
+
 // Limbs of an entry or integer.
 constexpr int Limbs(Precision precision) { return precision == Precision::kInt16 ? 2 : 1; }
 
 // The largest integer of x under kInt16: g of them sum to at most 127 * 128 + 63, the largest number that two limbs
 // hold.
 constexpr int ExactLimit(const ActivationInfo& a) { return (127 * 128 + 63) / a.g; }
+
+}  // namespace functions
 
 // --- Encodings: how the codes of a row are stored. layout/encodings.h has the places of the bits.
 //
@@ -126,7 +142,12 @@ inline constexpr EncodingInfo kEncodings[] = {
     {Encoding::kCodes7, "codes of 7 bits", ActivationKind::kIntegers, 7, 16, 0, 128},
     {Encoding::kCodes8, "codes of 8 bits", ActivationKind::kIntegers, 8, 16, 0, 128},
 };
+
+namespace functions {
+
 constexpr const EncodingInfo& Describe(Encoding encoding) { return kEncodings[static_cast<std::size_t>(encoding)]; }
+
+}  // namespace functions
 
 // --- Formats: the meaning of a code q in [0, levels).
 //
@@ -213,9 +234,13 @@ inline constexpr std::size_t kFormatCount = sizeof(kFormats) / sizeof(kFormats[0
 inline constexpr std::size_t kMaxTables = 4;
 inline constexpr int kLowestOwnValue = -127, kHighestOwnValue = 127;
 
+namespace functions {
+
 constexpr const FormatInfo& Describe(Format format) { return kFormats[static_cast<std::size_t>(format)]; }
 constexpr bool IsFormat(Format format) { return static_cast<std::size_t>(format) < kFormatCount; }
 constexpr const char* Name(Format format) noexcept { return IsFormat(format) ? Describe(format).name : "?"; }
+
+}  // namespace functions
 
 // --- Methods: a format multiplied with an activation kind: the kind of its encoding, or kIntegers. Kernels sum L(q) *
 // x in integers, where
@@ -257,12 +282,19 @@ struct MethodInfo {
     return extreme;
   }
 };
+
+namespace functions {
+
 // The method of a format under Choice::kInvariant: lookups if its encoding has indices, otherwise dot products.
 constexpr MethodInfo MethodOf(Format format) { return {format, Describe(format).stored().kind}; }
+
+}  // namespace functions
 
 // --- Groups: consecutive weights of a row that share a scale. A group size is 16, 32, 64, 128, 256, or one of these:
 inline constexpr std::size_t kPerRow = 0;                                // one scale per row of W
 inline constexpr std::size_t kPerMatrix = static_cast<std::size_t>(-1);  // one scale for all of W
+
+namespace functions {
 
 constexpr bool IsGroupSize(std::size_t group) {
   return group == kPerRow || group == kPerMatrix || group == 16 || group == 32 || group == 64 || group == 128 ||
@@ -272,6 +304,8 @@ constexpr bool HasRowScales(std::size_t group) { return group == kPerRow || grou
 constexpr std::size_t GroupsPerRow(std::size_t k, std::size_t group) {
   return HasRowScales(group) ? 1 : k / group + (k % group != 0);
 }
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

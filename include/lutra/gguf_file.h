@@ -34,10 +34,14 @@ struct GgufTensor {
   std::size_t slices() const { return dims[2] * dims[3]; }
 };
 
+namespace functions {
+
 // Sets *slice to matrix number i of a tensor, as a tensor of rank 2 with the same name. Fails, with *slice unchanged,
 // with kInvalidArgument if i is not below slices() or the tensor has an error, with kUnsupported if its type is one
 // whose size Lutra does not know, or if several slices share what follows them (i2_s).
 LUTRA_API Status SliceOf(const GgufTensor& tensor, std::size_t i, GgufTensor* slice);
+
+}  // namespace functions
 
 namespace internal {
 
@@ -96,6 +100,8 @@ class LUTRA_API GgufFile {
   Buffer tensors_, by_name_;  // GgufTensor[size_]; pointers to them, sorted
 };
 
+namespace functions {
+
 // ImportGguf (import.h) of a tensor of a file: of all its slices, if there are several. Fails with the error of a
 // tensor that has one.
 inline Status ImportGguf(const GgufTensor& tensor, QuantizedMatrix* w) {
@@ -108,6 +114,8 @@ inline Status ImportGguf(const GgufTensor& tensor, QuantizedMatrix* w) {
 // matrix_scale; 1 without such a tensor. Fails as SliceOf and ImportGguf do, with kInvalidArgument if no tensor has the
 // name or the scale is none, and with kUnsupported if a tensor of another type has a scale.
 LUTRA_API Status ImportGguf(const GgufFile& file, std::string_view name, std::size_t i, QuantizedMatrix* w);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -48,8 +48,12 @@ class LUTRA_API GgufModel {
   std::size_t size_ = 0;
 };
 
+namespace functions {
+
 // ImportGguf (gguf_file.h) of a matrix and its scale; they may be in different files.
 LUTRA_API Status ImportGguf(const GgufModel& model, std::string_view name, std::size_t i, QuantizedMatrix* w);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -40,6 +40,10 @@ struct GgufType {
   // Packed bytes per byte of the tensor, at most; M and K without their padding. Above 1.05 for indices of grid
   // entries, in place of which the codes of the weights are packed.
   float packed_ratio = 1.05f;
+  // Whether UnpackGguf (pack_panels.h) gives the blocks back, bit for bit, as quantizers write them: tq1_0 and ptq1_0
+  // have several bytes for the same codes, and an nvfp4 scale that is NaN becomes 0. Not so are types with grids, whose
+  // indices are not kept, and i2_s.
+  bool restorable = false;
 };
 
 struct GgufTypeList {
@@ -48,6 +52,8 @@ struct GgufTypeList {
   const GgufType* begin() const { return data; }
   const GgufType* end() const { return data + size; }
 };
+
+namespace functions {
 
 // All types of ggml, in ascending order of ids. The list has static storage duration. Thread-safe.
 LUTRA_API GgufTypeList GgufTypes();
@@ -64,6 +70,8 @@ LUTRA_API const char* GgufRefusal(std::uint32_t type);
 // functions with a name in gguf_file.h and gguf_model.h read, too. Scales with a sign are refused.
 LUTRA_API Status ImportGguf(std::uint32_t type, const void* data, std::size_t size, std::size_t m, std::size_t k,
                             QuantizedMatrix* w);
+
+}  // namespace functions
 
 // --- GPTQ (https://arxiv.org/abs/2210.17323) and AWQ (https://arxiv.org/abs/2306.00978), as safetensors have them:
 // W(m, k) = scale * (code - zero). The first value in a word has the lowest bits. *w has zero points (kUInt4; kUInt8 if
@@ -90,6 +98,8 @@ enum class GptqZeros : std::uint8_t {
   kV1Masked,  // (z + 1) mod 2^bits: as AutoGPTQ's first kernels read version 1
 };
 
+namespace functions {
+
 // "v1_words", "v2", "v1_fields" or "v1_masked"; "?" for a value that is none of these.
 constexpr const char* Name(GptqZeros zeros) noexcept {
   switch (zeros) {
@@ -105,6 +115,8 @@ constexpr const char* Name(GptqZeros zeros) noexcept {
   return "?";
 }
 
+}  // namespace functions
+
 // G = ceil(K / group_size) groups; 1 if group_size is -1.
 struct GptqView {
   int bits = 4;                            // 2, 3 or 4; of 3 bits, some lie across two words
@@ -118,6 +130,9 @@ struct GptqView {
   TensorView<std::int32_t> g_idx = {};
   GptqZeros zeros = GptqZeros::kV1Words;
 };
+
+namespace functions {
+
 // Fails as the head of this file says. kUnsupported: 8 bits, another group_size, groups of uneven sizes. A g_idx that
 // is all zeros, though there are several groups, means nothing: pass none.
 LUTRA_API Status ImportGptq(const GptqView& gptq, QuantizedMatrix* w);
@@ -130,6 +145,8 @@ constexpr std::uint32_t Reading(GptqZeros zeros) { return std::uint32_t{1} << st
 // M and qzeros of the view alone. Fails, with *readings unchanged, if they do not fit together.
 LUTRA_API Status PlausibleGptqZeros(const GptqView& gptq, std::uint32_t* readings);
 
+}  // namespace functions
+
 // 4 bits, in the layout that AWQ calls GEMM: a word holds columns 8i .. 8i + 7 in its nibbles 0, 4, 1, 5, 2, 6, 3, 7.
 struct AwqView {
   std::size_t m = 0, k = 0;                // M is a multiple of 8
@@ -138,8 +155,13 @@ struct AwqView {
   TensorView<std::uint32_t> qzeros = {};   // [G x M / 8], packed along M, as they are
   TensorView<std::uint16_t> scales = {};   // [G x M], f16
 };
+
+namespace functions {
+
 // Fails as the head of this file says. kUnsupported: another group_size.
 LUTRA_API Status ImportAwq(const AwqView& awq, QuantizedMatrix* w);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -18,6 +18,8 @@ enum class FileAccess : std::uint8_t {
   kRead,  // read to memory of the program's own
 };
 
+namespace functions {
+
 // "map" or "read"; "?" for a value that is none of these.
 constexpr const char* Name(FileAccess access) noexcept {
   switch (access) {
@@ -28,6 +30,8 @@ constexpr const char* Name(FileAccess access) noexcept {
   }
   return "?";
 }
+
+}  // namespace functions
 
 // The bytes of a file. Movable. Any number of threads may read them.
 //

@@ -23,6 +23,9 @@ enum class DataType : std::uint8_t {
   // 448. Bytes from 0x7f on, NaN and negative numbers, are refused.
   kE4M3,
 };
+
+namespace functions {
+
 // "f32", "bf16", "e8m0", ... Here and below, Name returns "?" for a value that is no enumerator.
 constexpr const char* Name(DataType type) noexcept {
   switch (type) {
@@ -49,8 +52,28 @@ constexpr bool IsFloat(DataType type) { return type <= DataType::kBF16; }
 // Bytes of an element in views.
 constexpr std::size_t SizeOf(DataType type) { return type == DataType::kF32 ? 4 : IsFloat(type) ? 2 : 1; }
 
-// x[N x K], row-major: element (n, k) at data[n * row_stride + k]. All elements must be finite. The arrays must be
-// aligned to their elements (4 bytes for f32, 2 for f16 and bf16).
+}  // namespace functions
+
+// What Prepare does with NaN and infinity in x.
+//
+//   kRefuse      fails.
+//   kPropagate   each row of x that holds one, in its elements or scales or after its norm or transform, gives a row of
+//                y whose elements are all NaN (the positive quiet NaN without payload), on every target. All other rows
+//                have the bits that they have without it. (In floats, infinity gives infinity or NaN, by the signs and
+//                zeros of the weights; here it gives NaN.)
+enum class NonFinite : std::uint8_t { kRefuse, kPropagate };
+
+namespace functions {
+
+// "refuse" or "propagate".
+constexpr const char* Name(NonFinite non_finite) noexcept {
+  return non_finite == NonFinite::kRefuse ? "refuse" : non_finite == NonFinite::kPropagate ? "propagate" : "?";
+}
+
+}  // namespace functions
+
+// x[N x K], row-major: element (n, k) at data[n * row_stride + k]. Elements and scales must be finite, unless NonFinite
+// says otherwise. The arrays must be aligned to their elements (4 bytes for f32, 2 for f16 and bf16).
 //
 //     ActivationView(x.data(), n, k)            // of floats
 //     ActivationView::BF16(x.data(), n, k)      // of std::uint16_t
@@ -64,7 +87,7 @@ struct ActivationView {
 
   // kInt8 only: x = scale * integer. Element (n, k) has scales[n] if scale_group is kPerRow. Otherwise scale_group is
   // any number of elements (not kPerMatrix), and element (n, k) has scales[n * ceil(K / scale_group) + k /
-  // scale_group]. Scales must be finite.
+  // scale_group].
   const float* scales = nullptr;
   std::size_t scale_group = kPerRow;
 
@@ -148,6 +171,9 @@ enum class ZeroKind : std::uint8_t {
   kPoint,   // zero points: W = scale * (value - zero)
   kOffset,  // offsets: W = scale * value + offset
 };
+
+namespace functions {
+
 // "none", "point" or "offset".
 constexpr const char* Name(ZeroKind kind) noexcept {
   switch (kind) {
@@ -160,6 +186,8 @@ constexpr const char* Name(ZeroKind kind) noexcept {
   }
   return "?";
 }
+
+}  // namespace functions
 
 // A quantized W[M x K]: W(m, k) = scale * (value(codes[m * code_stride + k]) - zero), or scale * value + offset; see
 // FormatInfo and ZeroKind. Each group of `group` consecutive weights of a row has one scale and one zero: row-major
@@ -201,6 +229,8 @@ struct QuantizedView {
 };
 
 inline constexpr std::size_t kSuperGroup = 256;  // weights of a super-group
+
+namespace functions {
 
 // The column of x that column j of the codes multiplies.
 inline std::size_t ColumnOfX(const QuantizedView& w, std::size_t j) {
@@ -257,6 +287,8 @@ inline QuantizedView Rows(QuantizedView w, std::size_t begin, std::size_t end) {
   if (w.bias != nullptr) w.bias += begin;
   return w;
 }
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -21,6 +21,8 @@
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 
+namespace functions {
+
 // The number of bytes that SavePacked writes. All functions here are thread-safe.
 LUTRA_API std::size_t PackedFileSize(const PackedMatrix& w);
 
@@ -35,12 +37,16 @@ LUTRA_API Status SavePacked(const PackedMatrix& w, void* bytes, std::size_t size
 // `path` is not a regular file (errno may say why), and with kInvalidArgument if `path` is null.
 LUTRA_API Status SavePacked(const PackedMatrix& w, const char* path);
 
+}  // namespace functions
+
 // How LoadPacked loaded a matrix.
 enum class Loaded : std::uint8_t {
   kInPlace,   // without a copy
   kCopied,    // the bytes were not aligned to 64, or read from a file (FileAccess::kRead)
   kRepacked,  // options.target has another layout than the bytes
 };
+
+namespace functions {
 
 // "in_place", "copied" or "repacked"; "?" for a value that is none of these.
 constexpr const char* Name(Loaded loaded) noexcept {
@@ -72,6 +78,8 @@ LUTRA_API Status LoadPacked(const void* bytes, std::size_t size, const PackOptio
 // memory that w owns; w does not depend on the file then.
 LUTRA_API Status LoadPacked(const char* path, const PackOptions& options, PackedMatrix* w, Loaded* loaded = nullptr,
                             FileAccess access = FileAccess::kMap);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -10,6 +10,7 @@
 #include "lutra/export.h"
 #include "lutra/mapped_file.h"
 #include "lutra/matrix.h"
+#include "lutra/packed_layout.h"
 #include "lutra/quantized_matrix.h"
 #include "lutra/status.h"
 #include "lutra/targets.h"
@@ -22,27 +23,6 @@ struct PackOptions {
   Target target = nullptr;       // null: the best of RunnableTargets()
   Executor* executor = nullptr;  // null: serial
 };
-
-namespace internal {
-
-// The properties of a PackedMatrix, and the addresses of its bytes.
-struct PackedFields {
-  Format format = Format::kInt4;
-  std::size_t m = 0, k = 0, group = 128, bytes = 0;
-  DataType scale_type = DataType::kF16;
-  ZeroKind zero_kind = ZeroKind::kNone;
-  DataType zero_type = DataType::kF16;
-  float matrix_scale = 1.0f;
-  std::size_t codebook_tables = 0;             // 0: the format has no own_values
-  std::int8_t codebook[kMaxTables * 16] = {};  // [codebook_tables][levels]
-  Target target = nullptr;
-  const std::uint8_t* data = nullptr;
-  const float* bias = nullptr;
-  const std::uint32_t* order = nullptr;
-  std::uint64_t order_checksum = 0;  // 0 if there is none
-};
-
-}  // namespace internal
 
 // W[M x K] laid out for one target, whose kernels multiply it. layout/panels.h describes the layout. Read-only after
 // Pack or LoadPacked: any number of threads may use it at the same time. A moved-from matrix is 0 x 0.
@@ -88,9 +68,11 @@ class LUTRA_API PackedMatrix {
   friend struct PackedAccess;
 
   internal::PackedFields fields_;
-  Buffer buffer_;  // buffer_ or file_ owns data, bias and order, or else the caller of LoadPacked
+  Buffer buffer_;  // buffer_ or file_ owns data, bias and order, or else the caller of LoadPacked or View
   MappedFile file_;
 };
+
+namespace functions {
 
 // Packs W[M x K] for options.target, over options.executor. Reads codes, scales, zeros, bias and order once; the view
 // is not needed afterwards. M = 0 or K = 0 is valid. Thread-safe for different *packed. The layouts follow T-MAC
@@ -106,6 +88,8 @@ inline Status Pack(const QuantizedView& w, PackedMatrix* packed) { return Pack(w
 // Restores the codes, scales, zeros, codebook, bias and order that were packed, in their types. Thread-safe for
 // different *w. Fails, with *w unchanged, if memory is short.
 LUTRA_API Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -20,6 +20,9 @@ inline namespace LUTRA_ABI_NAMESPACE {
 // kLookup: stored indices select entries of the sum tables of x. kDot: codes are unpacked to bytes and multiplied with
 // x in integers.
 enum class Method : std::uint8_t { kLookup, kDot };
+
+namespace functions {
+
 constexpr const char* Name(Method method) noexcept {
   return method == Method::kLookup ? "lookup" : method == Method::kDot ? "dot" : "?";
 }
@@ -32,6 +35,8 @@ constexpr bool HasMethod(Format format, Method method) {
   return method == Method::kDot || (method == Method::kLookup && Describe(format).stored().has_indices());
 }
 
+}  // namespace functions
+
 // A row of the table.
 struct Plan {
   Method method;
@@ -43,10 +48,14 @@ struct Plan {
   const char* bound;     // the resource that limits the speed
 };
 
+namespace functions {
+
 // "lookup", "unpacked lookup", "dot" or "unpacked dot".
 constexpr const char* Name(const Plan& plan) noexcept {
   return !plan.unpack ? Name(plan.method) : plan.method == Method::kLookup ? "unpacked lookup" : "unpacked dot";
 }
+
+}  // namespace functions
 
 // The case that a plan is selected for.
 struct PlanCase {
@@ -56,9 +65,13 @@ struct PlanCase {
   std::size_t group = 128;
 };
 
+namespace functions {
+
 // The first row of the table that serves the case; under kInvariant, the first that also has the format's own
 // activation kind. If `what.format` is not a Format, the last row.
 LUTRA_API const Plan& SelectPlan(const PlanCase& what, Choice choice = Choice::kInvariant);
+
+}  // namespace functions
 
 // All rows of the table, in its order; they have static storage duration. Serves: whether `row` refers to one of them
 // and that row serves the case.
@@ -68,18 +81,30 @@ struct PlanList {
   const Plan* begin() const { return data; }
   const Plan* end() const { return data + size; }
 };
+
+namespace functions {
+
 LUTRA_API PlanList Plans();
 LUTRA_API bool Serves(const Plan& plan, const PlanCase& what);
+
+}  // namespace functions
 
 // The panels of W and the rows of x that the plan's micro-kernel multiplies at a time, for the first rows of N.
 struct MicroTile {
   int panels, rows;
 };
+
+namespace functions {
+
 LUTRA_API MicroTile TileOf(const Plan& plan, const PlanCase& what);
+
+}  // namespace functions
 
 // The largest token_block * panels. A tile has 64 floats for each row of x and panel; it is on the stack and takes at
 // most 32 KB.
 inline constexpr std::size_t kMaxTileRows = 128;
+
+namespace functions {
 
 // MatMul by a plan of the caller. The result depends on plan.method only. Fails as MatMul does, and
 //   - if the format does not have plan.method, or x was not prepared for it;
@@ -94,6 +119,8 @@ LUTRA_API Status MatMul(const PackedMatrix& w, const Activations& x, const Outpu
 // plan.method.
 LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, Precision precision, const Plan& plan,
                          Context& context, Activations* activations);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -25,6 +25,23 @@ struct QuantizeOptions {
   std::size_t codebook_tables = 1;
 };
 
+namespace functions {
+
+// The view that Quantize makes of M x K weights, without its arrays: the shape for LayoutOf (packed_layout.h).
+inline QuantizedView ShapeOf(std::size_t m, std::size_t k, const QuantizeOptions& options) {
+  QuantizedView shape;
+  shape.format = options.format;
+  shape.m = m;
+  shape.k = k;
+  shape.group = options.group;
+  shape.scale_type = options.scale_type;
+  shape.zero_kind = options.zero_kind;
+  shape.zero_type = options.zero_type;
+  shape.codebook = options.codebook;
+  shape.codebook_tables = options.codebook_tables;
+  return shape;
+}
+
 // Quantizes weights[M x K] (row-major, row_stride elements from row to row, finite, at any address). For each group:
 //   int1     scale = mean|w|, code = w >= 0 (BWN, https://arxiv.org/abs/1603.05279)
 //   ternary  scale = mean|w|, code = round(w / scale) clipped to -1..1 (absmean, BitNet b1.58,
@@ -46,6 +63,8 @@ LUTRA_API Status Quantize(const float* weights, std::size_t m, std::size_t k, st
 // bytes). Column j of the codes goes to column ColumnOfX(w, j). Thread-safe. Fails, with `out` unchanged, on views that
 // Pack refuses, a null `out` and a stride below K.
 LUTRA_API Status Dequantize(const QuantizedView& w, float* out, std::size_t row_stride);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

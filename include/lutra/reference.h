@@ -11,6 +11,8 @@
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 
+namespace functions {
+
 // y[N x M], row-major and dense: x times the dequantized W, plus bias, in double.
 LUTRA_API Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* y);
 
@@ -38,6 +40,8 @@ LUTRA_API Status ReferenceRmsNorm(const ActivationView& x, const RmsNorm& norm, 
 // differ by h, v[i] and v[i + h], becomes v[i] + v[i + h] and v[i] - v[i + h] in float. out = v * s, where s is
 // 1 / sqrt(block) rounded to float. Fails as PrepareHadamard does.
 LUTRA_API Status ReferenceHadamard(const ActivationView& x, const Hadamard& hadamard, float* out);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

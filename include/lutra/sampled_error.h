@@ -18,6 +18,8 @@ struct RowRange {
 
 inline constexpr std::size_t kSampledRows = 256;  // few enough for the slow reference
 
+namespace functions {
+
 // Four ranges of rows, kSampledRows in all, spread from the first row to the last. All rows of a smaller matrix.
 inline std::vector<RowRange> SampleRows(std::size_t m) {
   constexpr std::size_t kRanges = 4, kRows = kSampledRows / kRanges;
@@ -29,6 +31,8 @@ inline std::vector<RowRange> SampleRows(std::size_t m) {
   }
   return ranges;
 }
+
+}  // namespace functions
 
 // Normalized mean squared error: the sum of squared errors over the sum of squared expected results.
 class Nmse {
@@ -43,6 +47,8 @@ class Nmse {
   double error_ = 0, energy_ = 0;
 };
 
+namespace functions {
+
 // Compares y[N x M] (row-major, dense) with the reference, in the sampled rows of w. Adds the errors to *nmse. Fails as
 // ReferenceMatMul does.
 inline Status CompareWithReference(const QuantizedView& w, const ActivationView& x, const float* y, Nmse* nmse) {
@@ -56,6 +62,8 @@ inline Status CompareWithReference(const QuantizedView& w, const ActivationView&
   }
   return {};
 }
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -17,6 +17,8 @@ enum class StatusCode : std::uint8_t {
   kIo,  // a file cannot be opened, read or written
 };
 
+namespace functions {
+
 // "ok", "invalid_argument", "unsupported", "out_of_memory" or "io"; "?" for a value that is none of these.
 constexpr const char* Name(StatusCode code) noexcept {
   switch (code) {
@@ -33,6 +35,8 @@ constexpr const char* Name(StatusCode code) noexcept {
   }
   return "?";
 }
+
+}  // namespace functions
 
 // Lutra never throws, aborts or prints. A function that fails leaves its outputs unchanged; only Prepare, which builds
 // in place, leaves Activations without rows. A Status owns nothing: both texts have static storage duration.

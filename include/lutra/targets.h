@@ -23,6 +23,8 @@ struct TargetList {
   const Target* end() const { return data + size; }
 };
 
+namespace functions {
+
 // The targets that this CPU can run, the best first; never empty. The list has static storage duration.
 LUTRA_API TargetList RunnableTargets();
 
@@ -32,6 +34,8 @@ LUTRA_API Target FindTarget(const char* name);
 
 // The name of a target; "" for null. It has static storage duration.
 LUTRA_API const char* TargetName(Target target);
+
+}  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -10,6 +10,7 @@
 
 #include "lutra/lutra.h"
 #include "lutra/lutra_c.h"
+#include "lutra/lutra_c_engine.h"
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
@@ -31,6 +32,7 @@ struct lutra_context : lutra::c_api::Handle<std::unique_ptr<lutra::Executor>, 1>
 struct lutra_quantized : lutra::c_api::Handle<lutra::QuantizedMatrix, 2> {};
 struct lutra_packed : lutra::c_api::Handle<lutra::PackedMatrix, 3> {};
 struct lutra_activations : lutra::c_api::Handle<lutra::Activations, 4> {};
+struct lutra_layout : lutra::c_api::Handle<lutra::PackedLayout, 5> {};
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
@@ -104,12 +106,14 @@ GptqView FromC(const lutra_gptq_view& gptq);
 AwqView FromC(const lutra_awq_view& awq);
 ActivationView FromC(const lutra_activation_view& x);
 OutputView FromC(const lutra_output_view& y);
+GgufBlocks FromC(const lutra_gguf_blocks& blocks);
 RmsNorm NormOf(const float* weight, float epsilon);
 Hadamard HadamardOf(const float* signs, std::size_t block);
 
 lutra_status ToC(const Status& status);
 lutra_quantized_view ToC(const QuantizedView& w);
 
+Status OptionsOf(const lutra_layout_options& options, LayoutOptions* layout_options);
 // `name`: a target's name, or null for the best target.
 Status MakeOptions(const char* name, const lutra_context* context, PackOptions* options);
 

@@ -217,13 +217,38 @@ OutputView FromC(const lutra_output_view& y) {
   return view;
 }
 
+GgufBlocks FromC(const lutra_gguf_blocks& b) {
+  GgufBlocks blocks;
+  auto& [type, data, size] = blocks;
+  type = b.type;
+  data = b.data;
+  size = b.size;
+  return blocks;
+}
+
+namespace {
+
+Status TargetOf(const char* name, Target* target) {
+  *target = FindTarget(name);
+  if (name == nullptr || *target != nullptr) return {};
+  return Status::Unsupported("target", "does not run here, or is none");
+}
+
+}  // namespace
+
+Status OptionsOf(const lutra_layout_options& o, LayoutOptions* options) {
+  auto& [target, count, bias, matrix_scale] = *options;
+  count = o.count == 0 ? 1 : o.count;
+  bias = o.bias;
+  matrix_scale = o.matrix_scale == 0.0f ? 1.0f : o.matrix_scale;
+  return TargetOf(o.target, &target);
+}
+
 Status MakeOptions(const char* name, const lutra_context* context, PackOptions* options) {
   if (const Status status = CheckContext(context); !status.ok()) return status;
   auto& [target, executor] = *options;
-  target = FindTarget(name);
-  if (name != nullptr && target == nullptr) return Status::Unsupported("target", "does not run here, or is none");
   executor = ContextOf(context).executor;
-  return {};
+  return TargetOf(name, &target);
 }
 
 }  // namespace c_api

@@ -10,6 +10,7 @@
 #include "import/gguf_blocks.h"
 #include "import/gguf_foreign.h"
 #include "import/gguf_import.h"
+#include "import/gguf_rows.h"
 #include "lutra/import.h"
 #include "memory/little_endian.h"
 #include "validate.h"
@@ -20,21 +21,28 @@ namespace {
 
 // --- The table.
 
-// A row of the table: the public type, and the function that decodes it, null if the type is refused.
+// A row of the table: the public type; the function that decodes it, null if the type is refused; the function that
+// encodes it, null if the decoded block does not keep every bit.
 struct GgufCodec {
   GgufType type;
   internal::GgufDecode* decode;
+  internal::GgufEncode* encode = nullptr;
 };
 
 constexpr GgufCodec Refused(std::uint32_t id, const char* name, std::size_t weights, std::size_t bytes,
                             const char* refusal) {
-  return {{id, name, weights, bytes, refusal}, nullptr};
+  return {{id, name, weights, bytes, refusal}, nullptr, nullptr};
 }
 constexpr GgufCodec Imported(std::uint32_t id, const char* name, std::size_t weights, std::size_t bytes, Format format,
                              std::size_t group, DataType scale_type, ZeroKind zero_kind, internal::GgufDecode* decode) {
-  return {{id, name, weights, bytes, nullptr, format, group, scale_type, zero_kind}, decode};
+  return {{id, name, weights, bytes, nullptr, format, group, scale_type, zero_kind}, decode, nullptr};
 }
 
+constexpr GgufCodec Restored(internal::GgufEncode* encode, GgufCodec codec) {
+  codec.type.restorable = true;
+  codec.encode = encode;
+  return codec;
+}
 // The codec, with a larger packed_ratio.
 constexpr GgufCodec Growing(float packed_ratio, GgufCodec codec) {
   codec.type.packed_ratio = packed_ratio;
@@ -58,26 +66,33 @@ constexpr ZeroKind kNone = ZeroKind::kNone, kOffset = ZeroKind::kOffset;
 constexpr GgufCodec kCodecs[] = {
     Refused(0, "f32", 1, 4, "is f32, which is not quantized: it stays the engine's, or Quantize makes codes of it"),
     Refused(1, "f16", 1, 2, "is f16, which is not quantized: it stays the engine's"),
-    Imported(2, "q4_0", 32, 18, Format::kInt4, 32, kF16, kNone, internal::DecodeQ4_0),
-    Imported(3, "q4_1", 32, 20, Format::kInt4, 32, kF16, kOffset, internal::DecodeQ4_1),
-    Imported(6, "q5_0", 32, 22, Format::kInt5, 32, kF16, kNone, internal::DecodeQ5_0),
-    Imported(7, "q5_1", 32, 24, Format::kInt5, 32, kF16, kOffset, internal::DecodeQ5_1),
-    Imported(8, "q8_0", 32, 34, Format::kInt8, 32, kF16, kNone, internal::DecodeQ8_0),
+    Restored(internal::EncodeQ4_0, Imported(2, "q4_0", 32, 18, Format::kInt4, 32, kF16, kNone, internal::DecodeQ4_0)),
+    Restored(internal::EncodeQ4_1, Imported(3, "q4_1", 32, 20, Format::kInt4, 32, kF16, kOffset, internal::DecodeQ4_1)),
+    Restored(internal::EncodeQ5_0, Imported(6, "q5_0", 32, 22, Format::kInt5, 32, kF16, kNone, internal::DecodeQ5_0)),
+    Restored(internal::EncodeQ5_1, Imported(7, "q5_1", 32, 24, Format::kInt5, 32, kF16, kOffset, internal::DecodeQ5_1)),
+    Restored(internal::EncodeQ8_0, Imported(8, "q8_0", 32, 34, Format::kInt8, 32, kF16, kNone, internal::DecodeQ8_0)),
     Refused(9, "q8_1", 32, 36, "is q8_1, which ggml has for activations"),
-    Imported(10, "q2_K", 256, 84, Format::kInt2, 16, kUInt4, kOffset, internal::DecodeQ2_K),
-    Imported(11, "q3_K", 256, 110, Format::kInt3, 16, kInt8, kNone, internal::DecodeQ3_K),
-    Imported(12, "q4_K", 256, 144, Format::kInt4, 32, kInt8, kOffset, internal::DecodeQ4_K),
-    Imported(13, "q5_K", 256, 176, Format::kInt5, 32, kInt8, kOffset, internal::DecodeQ5_K),
-    Imported(14, "q6_K", 256, 210, Format::kInt6, 16, kInt8, kNone, internal::DecodeQ6_K),
+    Restored(internal::EncodeQ2_K,
+             Imported(10, "q2_K", 256, 84, Format::kInt2, 16, kUInt4, kOffset, internal::DecodeQ2_K)),
+    Restored(internal::EncodeQ3_K,
+             Imported(11, "q3_K", 256, 110, Format::kInt3, 16, kInt8, kNone, internal::DecodeQ3_K)),
+    Restored(internal::EncodeQ4_K,
+             Imported(12, "q4_K", 256, 144, Format::kInt4, 32, kInt8, kOffset, internal::DecodeQ4_K)),
+    Restored(internal::EncodeQ5_K,
+             Imported(13, "q5_K", 256, 176, Format::kInt5, 32, kInt8, kOffset, internal::DecodeQ5_K)),
+    Restored(internal::EncodeQ6_K,
+             Imported(14, "q6_K", 256, 210, Format::kInt6, 16, kInt8, kNone, internal::DecodeQ6_K)),
     Refused(15, "q8_K", 256, 292, "is q8_K, which ggml has for activations"),
     Growing(1.61f, Imported(16, "iq2_xxs", 256, 66, Format::kIq2, 32, kInt8, kNone, internal::DecodeIQ2_XXS)),
     Growing(1.55f, Imported(17, "iq2_xs", 256, 74, Format::kIq2, 16, kInt8, kNone, internal::DecodeIQ2_XS)),
     Growing(1.41f, Imported(18, "iq3_xxs", 256, 98, Format::kIq3xxs, 32, kInt8, kNone, internal::DecodeIQ3_XXS)),
     Growing(2.13f, Imported(19, "iq1_s", 256, 50, Format::kIq1, 32, kInt8, kNone, internal::DecodeIQ1_S)),
-    Imported(20, "iq4_nl", 32, 18, Format::kIq4nl, 32, kF16, kNone, internal::DecodeQ4_0),
+    Restored(internal::EncodeQ4_0,
+             Imported(20, "iq4_nl", 32, 18, Format::kIq4nl, 32, kF16, kNone, internal::DecodeQ4_0)),
     Growing(1.26f, Imported(21, "iq3_s", 256, 110, Format::kIq3s, 32, kInt8, kNone, internal::DecodeIQ3_S)),
     Growing(1.4f, Imported(22, "iq2_s", 256, 82, Format::kIq2, 16, kInt8, kNone, internal::DecodeIQ2_S)),
-    Imported(23, "iq4_xs", 256, 136, Format::kIq4nl, 32, kInt8, kNone, internal::DecodeIQ4_XS),
+    Restored(internal::EncodeIQ4_XS,
+             Imported(23, "iq4_xs", 256, 136, Format::kIq4nl, 32, kInt8, kNone, internal::DecodeIQ4_XS)),
     Refused(24, "i8", 1, 1, "is i8, which has no scales"),
     Refused(25, "i16", 1, 2, "is i16, which has no scales"),
     Refused(26, "i32", 1, 4, "is i32, which has no scales"),
@@ -85,15 +100,23 @@ constexpr GgufCodec kCodecs[] = {
     Refused(28, "f64", 1, 8, "is f64, which is not quantized: it stays the engine's"),
     Growing(2.04f, Imported(29, "iq1_m", 256, 56, Format::kIq1, 16, kInt8, kNone, internal::DecodeIQ1_M)),
     Refused(30, "bf16", 1, 2, "is bf16, which is not quantized: it stays the engine's"),
-    Imported(34, "tq1_0", 256, 54, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ1_0),
-    Imported(35, "tq2_0", 256, 66, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ2_0),
+    Restored(internal::EncodeTQ1_0,
+             Imported(34, "tq1_0", 256, 54, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ1_0)),
+    Restored(internal::EncodeTQ2_0,
+             Imported(35, "tq2_0", 256, 66, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ2_0)),
     WithTail(32, Imported(36, "i2_s", 128, 32, Format::kTernary, kPerMatrix, kF32, kNone, internal::DecodeI2_S)),
-    Imported(39, "mxfp4", 32, 17, Format::kFp4, 32, kE8M0, kNone, internal::DecodeMxfp4),
-    Imported(40, "nvfp4", 64, 36, Format::kFp4, 16, kE4M3, kNone, internal::DecodeNvfp4),
-    Imported(41, "q1_0", 128, 18, Format::kInt1, 128, kF16, kNone, internal::DecodeQ1_0),
-    Imported(42, "q2_0", 64, 18, Format::kTernary, 64, kF16, kNone, internal::DecodeQ2_0),
-    AlsoWithId(42, Imported(142, "pq2_0", 128, 34, Format::kTernary, 128, kF16, kNone, internal::DecodePQ2_0)),
-    Growing(1.08f, Imported(143, "ptq1_0", 128, 28, Format::kTernary, 128, kF16, kNone, internal::DecodePTQ1_0)),
+    Restored(internal::EncodeMxfp4,
+             Imported(39, "mxfp4", 32, 17, Format::kFp4, 32, kE8M0, kNone, internal::DecodeMxfp4)),
+    Restored(internal::EncodeNvfp4,
+             Imported(40, "nvfp4", 64, 36, Format::kFp4, 16, kE4M3, kNone, internal::DecodeNvfp4)),
+    Restored(internal::EncodeQ1_0,
+             Imported(41, "q1_0", 128, 18, Format::kInt1, 128, kF16, kNone, internal::DecodeQ1_0)),
+    Restored(internal::EncodeQ2_0,
+             Imported(42, "q2_0", 64, 18, Format::kTernary, 64, kF16, kNone, internal::DecodeQ2_0)),
+    AlsoWithId(42, Restored(internal::EncodePQ2_0, Imported(142, "pq2_0", 128, 34, Format::kTernary, 128, kF16, kNone,
+                                                            internal::DecodePQ2_0))),
+    Growing(1.08f, Restored(internal::EncodePTQ1_0, Imported(143, "ptq1_0", 128, 28, Format::kTernary, 128, kF16, kNone,
+                                                             internal::DecodePTQ1_0))),
 };
 
 // The public list has the same rows.
@@ -121,180 +144,94 @@ const GgufType& OfSize(const GgufType& type, std::size_t size, std::size_t m, st
   return found != kTypes.end() ? *found : type;
 }
 
-// Finds whether several blocks or rows can share one scale. A block of zeros can take any scale of the same sign; the
-// sign must stay, because it is the sign of the zeros.
-class CommonScale {
- public:
-  void Add(std::uint16_t scale, bool zeros) {
-    const bool same_sign = ((scale ^ scale_) & 0x8000) == 0;
-    if (empty_ || (any_ && same_sign)) {
-      scale_ = scale;
-      any_ = zeros;
-    } else if (scale != scale_ && !(zeros && same_sign)) {
-      exists_ = false;
-    }
-    empty_ = false;
-  }
-  void Add(const CommonScale& other) {
-    Add(other.scale_, other.any_);
-    exists_ = exists_ && other.exists_;
-  }
-  bool exists() const { return exists_; }
-  std::uint16_t scale() const { return scale_; }
-
- private:
-  std::uint16_t scale_ = 0;
-  bool empty_ = true, any_ = false, exists_ = true;  // any_: all blocks so far have only zeros
-};
-
-// The blocks of W[M x K].
-struct Blocks {
-  const GgufType& type;
-  internal::GgufDecode* decode;
-  const std::uint8_t* data;
-  std::size_t m, per_row;
-
-  const std::uint8_t* At(std::size_t row, std::size_t i) const { return data + (row * per_row + i) * type.bytes; }
-};
-
-bool AllZeros(const GgufType& type, const std::uint8_t* codes) {
-  return std::all_of(codes, codes + type.weights, [](std::uint8_t code) { return code == 1; });
+// Whether a matrix of this shape has one f16 scale in each row or one in all.
+bool SharesScales(const GgufType& type, const QuantizedView& shape) {
+  return internal::MayShareScales(type) && HasRowScales(shape.group);
 }
 
-// Chooses the format and the group that hold these ternary blocks in the fewest bytes.
-void ChooseTernary(const Blocks& blocks, QuantizedView* shape) {
-  std::uint8_t codes[kSuperGroup], highest = 0;
-  std::uint16_t scale;
-  CommonScale of_matrix;
-  bool of_rows = true;
-  for (std::size_t row = 0; row < blocks.m; ++row) {
-    CommonScale of_row;
-    for (std::size_t i = 0; i < blocks.per_row; ++i) {
-      blocks.decode(blocks.At(row, i), {codes, &scale, nullptr, nullptr, nullptr});
-      for (std::size_t k = 0; k < blocks.type.weights; ++k) highest = std::max(highest, codes[k]);
-      of_row.Add(scale, AllZeros(blocks.type, codes));
-    }
-    of_rows = of_rows && of_row.exists();
-    of_matrix.Add(of_row);
-  }
-  if (of_matrix.exists()) {
-    shape->group = kPerMatrix;
-  } else if (of_rows) {
-    shape->group = kPerRow;
-  }
-  if (highest > 2) {
-    shape->format = Format::kInt2;
-    shape->zero_kind = ZeroKind::kPoint;
-    shape->zero_type = DataType::kUInt8;
-  }
-}
-
-// The destination of block number `at` in *w. Its scale and offset (two levels: super-scale and super-offset) go to
-// *scale and *offset first, because several blocks may share a scale.
-internal::GgufBlock PlaceOf(std::size_t at, std::size_t weights, QuantizedMatrix* w, std::uint16_t* scale,
-                            std::uint16_t* offset) {
-  internal::GgufBlock to{w->codes() + at * weights, scale, offset, nullptr, nullptr};
+// The places of a row of *w, which is allocated for the tensor.
+internal::GgufPlaces PlacesOf(std::size_t row, QuantizedMatrix* w) {
   const QuantizedView& v = w->view();
-  if (SizeOf(v.scale_type) == 1) {
-    const std::size_t group = at * (weights / v.group);
-    to.group_scales = static_cast<std::uint8_t*>(w->scales()) + group;
-    if (v.zero_kind == kOffset) to.group_offsets = static_cast<std::uint8_t*>(w->zeros()) + group;
-  }
-  return to;
+  const std::size_t at = v.group == kPerMatrix ? 0 : row * GroupsPerRow(v.k, v.group) * SizeOf(v.scale_type);
+  const std::size_t super_at = row * GroupsPerRow(v.k, kSuperGroup) * sizeof(std::uint16_t);
+  const auto from = [](void* array, std::size_t offset) {
+    return array == nullptr ? nullptr : static_cast<std::uint8_t*>(array) + offset;
+  };
+  return {w->codes() + row * v.k, from(w->scales(), at), from(w->zeros(), at), from(w->super_scales(), super_at),
+          from(w->super_offsets(), super_at)};
 }
 
-// Whether a block has one f16, its scale or super-scale.
-bool HasF16Scales(DataType scale_type) { return HasTwoLevels(scale_type) || scale_type == kF16; }
-
-// Decodes all blocks to *w, which is allocated for them.
-Status DecodeBlocks(const Blocks& blocks, QuantizedMatrix* w) {
+// Fills *w, which is allocated for the rows of a tensor. `scale` is of the matrix, if its ternary blocks share one.
+Status Decode(const internal::GgufRows& rows, std::uint16_t scale, QuantizedMatrix* w) {
   const QuantizedView& v = w->view();
-  const bool two_levels = HasTwoLevels(v.scale_type), f16_scales = HasF16Scales(v.scale_type);
-  auto* const scales = two_levels ? w->super_scales() : static_cast<std::uint16_t*>(w->scales());
-  auto* const offsets = two_levels ? w->super_offsets() : static_cast<std::uint16_t*>(w->zeros());
-  CommonScale of_matrix;
+  const bool shares = SharesScales(*rows.type, v);
   for (std::size_t row = 0; row < v.m; ++row) {
-    CommonScale of_row;
-    for (std::size_t i = 0; i < blocks.per_row; ++i) {
-      const std::size_t at = row * blocks.per_row + i;
-      std::uint16_t scale = 0, offset = 0;
-      const internal::GgufBlock to = PlaceOf(at, blocks.type.weights, w, &scale, &offset);
-      blocks.decode(blocks.At(row, i), to);
-      if (!internal::AllFinite(&scale, kF16, 1) || !internal::AllFinite(&offset, kF16, 1)) {
-        return Status::Invalid("data", "holds a scale that is not finite");
-      }
-      if (v.zero_kind == kOffset) offsets[at] = offset;
-      if (f16_scales && HasRowScales(v.group)) of_row.Add(scale, AllZeros(blocks.type, to.codes));
-      if (f16_scales && !HasRowScales(v.group)) scales[at] = scale;
-    }
-    if (f16_scales && v.group == kPerRow) scales[row] = of_row.scale();
-    of_matrix.Add(of_row);
+    internal::CommonScale common;
+    internal::GgufPlaces places = PlacesOf(row, w);
+    if (shares) places.common = &common;
+    LUTRA_RETURN_IF_ERROR(rows.Decode(row, 0, rows.per_row, places));
+    if (shares && v.group == kPerRow) static_cast<std::uint16_t*>(w->scales())[row] = common.scale();
   }
-  if (f16_scales && v.group == kPerMatrix) scales[0] = of_matrix.scale();
-  return {};
-}
-
-// Fills *w, which is allocated for a tensor of these blocks.
-Status Decode(const Blocks& blocks, QuantizedMatrix* w) {
-  const QuantizedView& v = w->view();
-  LUTRA_RETURN_IF_ERROR(DecodeBlocks(blocks, w));
+  if (shares && v.group == kPerMatrix) *static_cast<std::uint16_t*>(w->scales()) = scale;
   if (v.scale_type == kF32) {  // one, which follows the blocks
-    const auto scale = internal::LoadLittleEndian<std::uint32_t>(blocks.At(v.m, 0));
-    std::memcpy(w->scales(), &scale, sizeof(scale));
-  }
-  if (!HasF16Scales(v.scale_type) && !internal::AllFinite(w->scales(), v.scale_type, ScaleCount(v))) {
-    return Status::Invalid("data", "holds a scale that is negative or not finite");
+    LUTRA_RETURN_IF_ERROR(rows.LoadTail(w->scales()));
   }
   if (v.zero_kind == ZeroKind::kPoint) std::fill_n(static_cast<std::uint8_t*>(w->zeros()), ScaleCount(v), 1);
   return {};
 }
 
-// The shape of a tensor whose type has a format.
-QuantizedView ShapeOf(const GgufType& type, std::size_t m, std::size_t k) {
-  QuantizedView shape;
-  shape.format = type.format;
-  shape.m = m;
-  shape.k = k;
-  shape.group = type.group;
-  shape.scale_type = type.scale_type;
-  shape.zero_kind = type.zero_kind;
-  shape.zero_type = type.scale_type;
-  return shape;
-}
-
 }  // namespace
 
-GgufTypeList GgufTypes() { return {kTypes.data(), kTypes.size()}; }
+GgufTypeList functions::GgufTypes() { return {kTypes.data(), kTypes.size()}; }
 
-const GgufType* FindGgufType(std::uint32_t id) {
+const GgufType* functions::FindGgufType(std::uint32_t id) {
   for (const GgufType& type : kTypes) {
     if (type.id == id) return &type;
   }
   return nullptr;
 }
 
-Status internal::ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std::size_t m, std::size_t k,
-                            float matrix_scale, QuantizedMatrix* w) {
-  if (w == nullptr) return Status::Invalid("w", "is null");
-  const GgufType* const of_id = FindGgufType(type_id);
-  if (of_id == nullptr) return Status::Unsupported("type", internal::ForeignGgufType(type_id));
-  if (of_id->refusal != nullptr) return Status::Unsupported("type", of_id->refusal);
+Status internal::FindImported(std::uint32_t id, const GgufType** type) {
+  *type = FindGgufType(id);
+  if (*type == nullptr) return Status::Unsupported("type", internal::ForeignGgufType(id));
+  return (*type)->refusal == nullptr ? Status() : Status::Unsupported("type", (*type)->refusal);
+}
+
+internal::GgufEncode* internal::EncoderOf(const GgufType& type) { return kCodecs[&type - kTypes.data()].encode; }
+
+Status internal::CheckShape(const GgufType& type, std::size_t m, std::size_t k) {
   constexpr const char* kNames[][2] = {{"w.m", "m"}, {"w.k", "k"}};
-  LUTRA_RETURN_IF_ERROR(internal::Renamed(internal::ValidateShape(ShapeOf(*of_id, m, k)), kNames));
-  if (k % of_id->weights != 0) return Status::Invalid("k", "is not a multiple of the weights in a block of the type");
+  LUTRA_RETURN_IF_ERROR(internal::Renamed(internal::ValidateShape(ShapeOf(type, m, k)), kNames));
+  if (k % type.weights != 0) return Status::Invalid("k", "is not a multiple of the weights in a block of the type");
+  return {};
+}
+
+Status internal::FindRows(std::uint32_t id, const void* data, std::size_t size, std::size_t m, std::size_t k,
+                          GgufRows* rows) {
+  const GgufType* of_id = nullptr;
+  LUTRA_RETURN_IF_ERROR(FindImported(id, &of_id));
+  LUTRA_RETURN_IF_ERROR(CheckShape(*of_id, m, k));
   const GgufType& type = OfSize(*of_id, size, m, k);
   if (size != TensorBytes(type, m, k)) return Status::Invalid("size", "is not that of M x K weights");
   if (size != 0 && data == nullptr) return Status::Invalid("data", "is null");
+  const GgufCodec& codec = kCodecs[&type - kTypes.data()];
+  *rows = {&type, codec.decode, static_cast<const std::uint8_t*>(data), m, k / type.weights};
+  return {};
+}
 
-  const Blocks blocks{type, kCodecs[&type - kTypes.data()].decode, static_cast<const std::uint8_t*>(data), m,
-                      k / type.weights};
-  QuantizedView shape = ShapeOf(type, m, k);
+Status internal::ImportGguf(std::uint32_t type_id, const void* data, std::size_t size, std::size_t m, std::size_t k,
+                            float matrix_scale, QuantizedMatrix* w) {
+  if (w == nullptr) return Status::Invalid("w", "is null");
+  GgufRows rows;
+  LUTRA_RETURN_IF_ERROR(FindRows(type_id, data, size, m, k, &rows));
+  QuantizedView shape = ShapeOf(*rows.type, m, k);
   shape.matrix_scale = matrix_scale;
-  if (type.format == Format::kTernary && HasF16Scales(type.scale_type) && size != 0) ChooseTernary(blocks, &shape);
+  std::uint16_t scale = 0;
+  if (MayShareScales(*rows.type) && size != 0) ChooseTernary(rows, &shape, &scale);
   QuantizedMatrix result;
   LUTRA_RETURN_IF_ERROR(result.Allocate(shape));
   if (size != 0) {
-    LUTRA_RETURN_IF_ERROR(Decode(blocks, &result));
+    LUTRA_RETURN_IF_ERROR(Decode(rows, scale, &result));
   } else {  // K may be 0 with any M; a matrix has a scale even then
     std::memset(result.scales(), 0, ScaleCount(shape) * SizeOf(shape.scale_type));
   }
@@ -302,8 +239,8 @@ Status internal::ImportGguf(std::uint32_t type_id, const void* data, std::size_t
   return {};
 }
 
-Status ImportGguf(std::uint32_t type, const void* data, std::size_t size, std::size_t m, std::size_t k,
-                  QuantizedMatrix* w) {
+Status functions::ImportGguf(std::uint32_t type, const void* data, std::size_t size, std::size_t m, std::size_t k,
+                             QuantizedMatrix* w) {
   return internal::ImportGguf(type, data, size, m, k, 1.0f, w);
 }
 

@@ -300,7 +300,7 @@ const GgufTensor* GgufFile::Find(std::string_view name) const {
   return found != begin + size_ && (*found)->name == name ? *found : nullptr;
 }
 
-Status SliceOf(const GgufTensor& tensor, std::size_t i, GgufTensor* slice) {
+Status functions::SliceOf(const GgufTensor& tensor, std::size_t i, GgufTensor* slice) {
   if (slice == nullptr) return Status::Invalid("slice", "is null");
   if (!tensor.error.ok()) return tensor.error;
   if (i >= tensor.slices()) return Status::Invalid("i", "is not below the number of slices");

@@ -60,7 +60,7 @@ const char* internal::ForeignGgufType(std::uint32_t id) {
   return "is not one that ggml has";
 }
 
-const char* GgufRefusal(std::uint32_t type) {
+const char* functions::GgufRefusal(std::uint32_t type) {
   const GgufType* const known = FindGgufType(type);
   return known != nullptr ? known->refusal : internal::ForeignGgufType(type);
 }

@@ -66,11 +66,11 @@ Status ImportScaled(const GgufTensor* tensor, const GgufTensor* scale, std::size
 
 }  // namespace
 
-Status ImportGguf(const GgufFile& file, std::string_view name, std::size_t i, QuantizedMatrix* w) {
+Status functions::ImportGguf(const GgufFile& file, std::string_view name, std::size_t i, QuantizedMatrix* w) {
   return ImportScaled(file.Find(name), FindScale(file, name), i, w);
 }
 
-Status ImportGguf(const GgufModel& model, std::string_view name, std::size_t i, QuantizedMatrix* w) {
+Status functions::ImportGguf(const GgufModel& model, std::string_view name, std::size_t i, QuantizedMatrix* w) {
   const GgufTensor* scale = nullptr;
   for (std::size_t part = 0; part < model.size() && scale == nullptr; ++part) {
     scale = FindScale(model.file(part), name);

@@ -13,6 +13,8 @@ namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
+constexpr std::size_t kHugePage = std::size_t{2} << 20;  // bytes, on x86 and on Arm with pages of 4 KB
+
 void* Allocate(std::size_t size, std::size_t alignment) {
 #if defined(_WIN32)
   return _aligned_malloc(size, alignment);
@@ -32,7 +34,8 @@ bool Buffer::Reserve(std::size_t size) {
   void* const data = Allocate(rounded, alignment);
   if (data == nullptr) return false;
 #if defined(__linux__)
-  if (alignment == kHugePage) (void)madvise(data, rounded, MADV_HUGEPAGE);
+  // The rest, which is less than a huge page, stays on small pages: it takes no more memory than it has bytes.
+  if (alignment == kHugePage) (void)madvise(data, rounded / kHugePage * kHugePage, MADV_HUGEPAGE);
 #endif
   Free();
   data_ = static_cast<std::uint8_t*>(data);

@@ -14,17 +14,15 @@ namespace internal {
 
 // --- Qparams
 
-// Calls copy(offset in the view's array, offset in the packed qparams, shift) for each value of row m in group or
-// super-group i. Offsets are in bytes. `paired`: the number of groups of a super-group, for paired fields.
+// Calls copy(number of the value in its row, place of row 0's value in the packed qparams, shift) for each value of a
+// field in group or super-group i. `per_row`: ValuesPerRow. `paired`: the groups of a super-group, for paired fields.
 template <class Copy>
-void ForEachValue(const QparamField& field, std::size_t per_row, std::size_t paired, std::size_t m, std::size_t i,
-                  Copy&& copy) {
-  const std::size_t together = field.paired ? paired : 1, size = SizeOf(field.type);
+void ForEachValue(const QparamField& field, std::size_t per_row, std::size_t paired, std::size_t i, Copy&& copy) {
+  const std::size_t together = field.paired ? paired : 1;
   const std::size_t begin = i * together, end = std::min(begin + together, std::max<std::size_t>(per_row, 1));
   for (std::size_t at = begin; at < end; ++at) {
     const std::size_t in = at - begin;
-    copy((m * per_row + at) * size, field.offset + in / 2 * kPanelRows + m % kPanelRows * size,
-         field.shift + static_cast<int>(in % 2) * 4);
+    copy(at, field.offset + in / 2 * kPanelRows, field.shift + static_cast<int>(in % 2) * 4);
   }
 }
 
@@ -43,12 +41,14 @@ inline void UnpackValue(DataType type, const std::uint8_t* from, int shift, std:
 
 // --- Parts
 
-// Calls, in the order of packed bytes, qparams(whether of a super-group, number of the group or super-group, offset,
-// bytes) and run(K-block, first chunk, half chunks, offset). Offsets are bytes in a panel that stands alone.
+// Calls, in the order of packed bytes of the K-blocks [first, end), qparams(whether of a super-group, number of the
+// group or super-group, offset, bytes) and run(K-block, first chunk, half chunks, offset). Offsets are bytes in a panel
+// that stands alone.
 template <class Qparams, class Run>
-void ForEachPart(const EncodingInfo& e, const Geometry& g, Qparams&& qparams, Run&& run) {
-  std::size_t offset = 0;
-  for (std::size_t block = 0; block < g.blocks; ++block) {
+void ForEachPart(const EncodingInfo& e, const Geometry& g, std::size_t first, std::size_t end, Qparams&& qparams,
+                 Run&& run) {
+  std::size_t offset = g.part_offset(first);
+  for (std::size_t block = first; block < end; ++block) {
     const std::size_t group = block / g.blocks_per_group;
     if (block % g.blocks_per_group == 0) {
       if (g.groups_per_super != 0 && group % g.groups_per_super == 0) {
@@ -60,9 +60,9 @@ void ForEachPart(const EncodingInfo& e, const Geometry& g, Qparams&& qparams, Ru
       offset += g.scheme.group_bytes;
     }
     const std::size_t all = g.extent(block).half_chunks;
-    for (std::size_t first = 0; first < all; first += kHalfChunksPerRun) {
-      const std::size_t half_chunks = std::min(kHalfChunksPerRun, all - first);
-      run(block, first / 2, half_chunks, offset);
+    for (std::size_t at = 0; at < all; at += kHalfChunksPerRun) {
+      const std::size_t half_chunks = std::min(kHalfChunksPerRun, all - at);
+      run(block, at / 2, half_chunks, offset);
       offset += RunBytes(e, half_chunks);
     }
   }

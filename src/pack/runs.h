@@ -1,4 +1,4 @@
-// Encodes the codes of a scale run to packed bytes, and decodes them, for all encodings and layouts.
+// Encodes the codes of a scale run to packed bytes, and decodes them, for encodings with indices, in all layouts.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
-constexpr std::size_t kMaxPlanes = 8, kMaxChunkWeights = 16;                    // of all encodings
+constexpr std::size_t kMaxPlanes = 2, kMaxChunkWeights = 16;                    // of encodings with indices
 constexpr std::size_t kMaxRunBytes = kChunksPerRun * kMaxPlanes * kPlaneBytes;  // encodings with signs have one plane
 constexpr std::uint8_t kNegative = 0x10;  // the sign of an index, above its four bits
 
@@ -46,10 +46,23 @@ struct RunLayout {
   }
 };
 
+// Where the nibbles of one row stand in scale runs, for each number of half chunks from two on.
+struct RunRows {
+  struct Nibble {
+    std::uint16_t byte, high, to, sign_bit;  // to: the place in a Run
+  };
+  struct {
+    std::size_t size = 0;
+    Nibble nibbles[kChunksPerRun * kMaxPlanes * kIndicesPerChunk];
+  } of[kHalfChunksPerRun - 1];
+};
+
 // Writes scale runs of any number of half chunks to packed bytes, and reads them back.
 class RunLayouts {
  public:
   RunLayouts(Layout layout, const EncodingInfo& e) : signs_(e.has_signs()) {
+    for (RunLayout& none : layouts_) none.bytes = 0;
+    if (!e.has_indices()) return;
     for (std::size_t half_chunks = 2; half_chunks <= kHalfChunksPerRun; half_chunks += signs_ ? 1 : 2) {
       layouts_[half_chunks - 2].Init(layout, e, half_chunks);
     }
@@ -75,19 +88,48 @@ class RunLayouts {
 
   void Read(const std::uint8_t* from, std::size_t half_chunks, Run& run) const {
     const RunLayout& layout = layouts_[half_chunks - 2];
-    const std::uint8_t* signs = from + layout.bytes;
     for (std::size_t i = 0; i < layout.bytes; ++i) {
-      for (int high = 0; high < 2; ++high) {
-        std::uint8_t& nibble = run[layout.from[i][high]];
-        nibble = (from[i] >> (4 * high)) & 0x0f;
-        if (!signs_) continue;
-        const std::size_t bit = layout.sign_bit[i][high];
-        if ((signs[bit / 8] >> (bit % 8) & 1) != 0) nibble |= kNegative;
+      for (std::uint16_t high = 0; high < 2; ++high) {
+        const std::size_t sign_bit = signs_ ? layout.sign_bit[i][high] : 0;
+        run[layout.from[i][high]] = NibbleOf(from, layout, i, high, sign_bit);
       }
     }
   }
 
+  // Reads the nibbles of one row, for which `row` is RowOf.
+  void ReadRow(const std::uint8_t* from, std::size_t half_chunks, const RunRows& row, Run& run) const {
+    const RunLayout& layout = layouts_[half_chunks - 2];
+    const auto& of = row.of[half_chunks - 2];
+    for (std::size_t i = 0; i < of.size; ++i) {
+      const RunRows::Nibble& nibble = of.nibbles[i];
+      run[nibble.to] = NibbleOf(from, layout, nibble.byte, nibble.high, nibble.sign_bit);
+    }
+  }
+
+  RunRows RowOf(std::size_t row) const {
+    RunRows rows;
+    for (std::size_t l = 0; l < kHalfChunksPerRun - 1; ++l) {
+      const RunLayout& layout = layouts_[l];
+      for (std::uint16_t i = 0; i < layout.bytes; ++i) {
+        for (std::uint16_t high = 0; high < 2; ++high) {
+          const std::uint16_t to = layout.from[i][high];
+          if (to / kIndicesPerChunk % kPanelRows != row) continue;
+          const std::uint16_t sign_bit = signs_ ? layout.sign_bit[i][high] : std::uint16_t{0};
+          rows.of[l].nibbles[rows.of[l].size++] = {i, high, to, sign_bit};
+        }
+      }
+    }
+    return rows;
+  }
+
  private:
+  std::uint8_t NibbleOf(const std::uint8_t* from, const RunLayout& layout, std::size_t byte, unsigned high,
+                        std::size_t sign_bit) const {
+    const unsigned nibble = from[byte] >> (4 * high) & 0x0fu;
+    const bool negative = signs_ && (from[layout.bytes + sign_bit / 8] >> (sign_bit % 8) & 1) != 0;
+    return static_cast<std::uint8_t>(negative ? nibble | kNegative : nibble);
+  }
+
   bool signs_;
   RunLayout layouts_[kHalfChunksPerRun - 1];  // from two half chunks on
 };
@@ -113,48 +155,23 @@ class Encoder {
       seen |= quads[i];
     }
     for (int plane = 0; plane < e_.planes; ++plane, to += kPlaneStride) {
-      if (e_.has_indices()) {
-        for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
-          // One product gathers bit `plane` of the four bytes: the bit of byte j becomes bit 24 + j.
-          const std::uint32_t bits = ((quads[i] >> plane) & 0x01010101u) * 0x01020408u;
-          to[i] = (bits >> 24) & 0x0f;
-        }
-      } else {
-        std::uint32_t nibbles = 0;  // of all four bytes at once
-        for (const CodeField& field : FieldsOf(e_.planes, plane)) {
-          nibbles |= (quads[field.quad] >> field.from & MaskOf(field)) << field.to;
-        }
-        std::memcpy(to, &nibbles, sizeof(nibbles));
+      for (std::size_t i = 0; i < kIndicesPerChunk; ++i) {
+        // One product gathers bit `plane` of the four bytes: the bit of byte j becomes bit 24 + j.
+        const std::uint32_t bits = ((quads[i] >> plane) & 0x01010101u) * 0x01020408u;
+        to[i] = (bits >> 24) & 0x0f;
       }
     }
-    return (seen & ~mask_) == 0 && (full_ || AllBelow(codes, f_.levels));
+    return (seen & ~mask_) == 0;
   }
 
   void Decode(const std::uint8_t* from, std::uint8_t* codes) const {
     std::memset(codes, 0, e_.chunk_weights);
     for (int plane = 0; plane < e_.planes; ++plane, from += kPlaneStride) {
-      if (e_.has_indices()) {
-        for (int i = 0; i < static_cast<int>(kIndicesPerChunk); ++i) DecodeIndex(from[i], plane, codes + i * a_.g);
-        continue;
-      }
-      std::uint32_t nibbles;
-      std::memcpy(&nibbles, from, sizeof(nibbles));
-      for (const CodeField& field : FieldsOf(e_.planes, plane)) {
-        std::uint32_t quad;
-        std::memcpy(&quad, codes + 4 * field.quad, sizeof(quad));
-        quad |= (nibbles >> field.to & MaskOf(field)) << field.from;
-        std::memcpy(codes + 4 * field.quad, &quad, sizeof(quad));
-      }
+      for (int i = 0; i < static_cast<int>(kIndicesPerChunk); ++i) DecodeIndex(from[i], plane, codes + i * a_.g);
     }
   }
 
  private:
-  // The lowest field.count bits of four bytes.
-  static constexpr std::uint32_t MaskOf(const CodeField& field) { return 0x01010101u * ((1u << field.count) - 1); }
-  static bool AllBelow(const std::uint8_t* codes, int levels) {
-    return std::all_of(codes, codes + kMaxChunkWeights, [levels](std::uint8_t code) { return code < levels; });
-  }
-
   bool EncodeTernary(const std::uint8_t* codes, std::uint8_t* to) const {
     int largest = 0;
     for (std::size_t i = 0; i < kIndicesPerChunk; ++i, codes += 3) {
@@ -175,9 +192,7 @@ class Encoder {
   const FormatInfo& f_;
   const EncodingInfo& e_;
   const ActivationInfo& a_;
-  // The bits of codes, in four bytes; whether the format has a level for each number of so many bits.
-  const std::uint32_t mask_ = 0x01010101u * ((1u << e_.planes) - 1);
-  const bool full_ = f_.levels == 1 << e_.planes;
+  const std::uint32_t mask_ = 0x01010101u * ((1u << e_.planes) - 1);  // the bits of codes, in four bytes
   std::uint8_t ternary_[27] = {};
 };
 

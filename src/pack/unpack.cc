@@ -1,88 +1,42 @@
-// Unpack: the inverse of Pack.
+// Unpack and DequantizeRows: packed weights become codes or floats again.
 #include <algorithm>
 #include <cstring>
 
-#include "activation_access.h"
+#include "float_mode.h"
+#include "lutra/pack_panels.h"
 #include "lutra/packed_matrix.h"
-#include "pack/parts.h"
-#include "pack/runs.h"
+#include "pack/panel_reader.h"
 #include "packed_access.h"
+#include "scales.h"
 #include "validate.h"
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
-using internal::Geometry;
 using internal::kPanelRows;
-using internal::Place;
 
-QuantizedView ShapeOf(const PackedMatrix& packed) {
-  QuantizedView shape;
-  shape.format = packed.format();
-  shape.m = packed.m();
-  shape.k = packed.k();
-  shape.group = packed.group();
-  shape.scale_type = packed.scale_type();
-  shape.zero_kind = packed.zero_kind();
-  shape.zero_type = packed.zero_type();
-  shape.matrix_scale = packed.matrix_scale();
-  shape.codebook_tables = std::max<std::size_t>(packed.codebook_tables(), 1);
-  shape.order = packed.order();
-  return shape;
+// The rows of a panel in the arrays of *w.
+internal::PieceOut OutOf(const internal::QparamScheme& scheme, std::size_t panel, QuantizedMatrix* w) {
+  const QuantizedView& v = w->view();
+  const std::size_t row = panel * kPanelRows;
+  internal::PieceOut to;
+  to.first = 0;
+  to.rows = std::min(kPanelRows, v.m - row);
+  to.codes = w->codes() + row * v.k;
+  to.code_stride = v.k;
+  for (std::size_t i = 0; i < scheme.count; ++i) {
+    const internal::QparamField& field = scheme.fields[i];
+    to.strides[i] = internal::ValuesPerRow(field, v.k, v.group) * SizeOf(field.type);
+    to.values[i] =
+        static_cast<std::uint8_t*>(const_cast<void*>(internal::ArrayOf(v, field.role))) + row * to.strides[i];
+  }
+  return to;
 }
-
-// Unpacks one panel, from row `m` on, to the arrays of *w.
-struct PanelUnpacker {
-  const PackedMatrix& packed;
-  const EncodingInfo& e;
-  const Geometry& geometry;
-  const internal::RunLayouts& run_layouts;
-  const internal::Encoder& encoder;
-  QuantizedMatrix& w;
-  std::size_t m;
-  Place place;
-
-  std::size_t rows() const { return std::min(kPanelRows, packed.m() - m); }
-
-  void UnpackQparams(bool super, std::size_t i, std::size_t offset, std::size_t bytes) const {
-    const std::uint8_t* const from = packed.data() + place.At(geometry.panel_bytes, offset, bytes);
-    for (const internal::QparamField& field : geometry.scheme) {
-      if (field.per_super != super) continue;
-      auto* const to = static_cast<std::uint8_t*>(const_cast<void*>(internal::ArrayOf(w.view(), field.role)));
-      const std::size_t per_row = internal::ValuesPerRow(field, packed.k(), packed.group());
-      for (std::size_t row = m; row < m + rows(); ++row) {
-        internal::ForEachValue(field, per_row, geometry.groups_per_super, row, i,
-                               [&](std::size_t value, std::size_t at, int shift) {
-                                 internal::UnpackValue(field.type, from + at, shift, to + value);
-                               });
-      }
-    }
-  }
-
-  void UnpackRun(std::size_t block, std::size_t first, std::size_t half_chunks, std::size_t offset) const {
-    std::uint8_t bytes[internal::kMaxRunBytes];
-    internal::ForEachUnit(
-        e, geometry, place, offset, half_chunks,
-        [&](std::size_t from, std::size_t to, std::size_t n) { std::memcpy(bytes + to, packed.data() + from, n); });
-    internal::Run run;
-    if (half_chunks % 2 != 0) run.fill(0);  // the indices that half a chunk does not store
-    run_layouts.Read(bytes, half_chunks, run);
-    const std::size_t end = geometry.end(block);
-    for (std::size_t c = 0; 2 * c < half_chunks; ++c) {
-      const std::size_t k = geometry.begin(block) + (first + c) * e.chunk_weights;
-      for (std::size_t row = 0; row < rows(); ++row) {
-        std::uint8_t codes[internal::kMaxChunkWeights];
-        encoder.Decode(run.data() + c * internal::kChunkStride + row * kIndicesPerChunk, codes);
-        std::memcpy(w.codes() + (m + row) * packed.k() + k, codes, std::min(e.chunk_weights, end - k));
-      }
-    }
-  }
-};
 
 }  // namespace
 
-Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
+Status functions::Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
   if (w == nullptr) return Status::Invalid("w", "is null");
   return internal::UnpackFrom(packed, packed.target() != nullptr ? packed.target()->info.layout : internal::Layout{},
                               w);
@@ -90,30 +44,90 @@ Status Unpack(const PackedMatrix& packed, QuantizedMatrix* w) {
 
 Status internal::UnpackFrom(const PackedMatrix& packed, Layout layout, QuantizedMatrix* w) {
   QuantizedMatrix result;
-  LUTRA_RETURN_IF_ERROR(result.Allocate(ShapeOf(packed), packed.has_bias()));
+  QuantizedView shape = ShapeOf(PackedAccess::Fields(packed));
+  shape.order = packed.order();
+  LUTRA_RETURN_IF_ERROR(result.Allocate(shape, packed.has_bias()));
   std::copy_n(packed.codebook(), CodebookSize(result.view()), result.codebook());
   if (packed.has_bias()) std::memcpy(result.bias(), packed.bias(), packed.m() * sizeof(float));
   if (packed.order() != nullptr) std::memcpy(result.order(), packed.order(), packed.k() * sizeof(std::uint32_t));
-
-  const FormatInfo& f = Describe(packed.format());
-  const Geometry geometry = lutra::GeometryOf(packed);
-  if (geometry.blocks != 0 && packed.m() != 0) {
-    const RunLayouts run_layouts(layout, f.stored());
-    const Encoder encoder(f);
-    for (std::size_t m = 0; m < packed.m(); m += kPanelRows) {
-      const Place place(InterleavedPanels(layout, f.stored()), m / kPanelRows, PanelsIn(packed.m()));
-      const PanelUnpacker panel{packed, f.stored(), geometry, run_layouts, encoder, result, m, place};
-      ForEachPart(
-          f.stored(), geometry,
-          [&](bool super, std::size_t i, std::size_t offset, std::size_t bytes) {
-            panel.UnpackQparams(super, i, offset, bytes);
-          },
-          [&](std::size_t block, std::size_t first, std::size_t half_chunks, std::size_t offset) {
-            panel.UnpackRun(block, first, half_chunks, offset);
-          });
-    }
+  const PanelReader reader(PackedAccess::Fields(packed), layout);
+  for (std::size_t panel = 0; packed.k() != 0 && panel < PanelsIn(packed.m()); ++panel) {
+    reader.Read(panel, 0, packed.k(), nullptr, lutra::OutOf(reader.geometry().scheme, panel, &result));
   }
   *w = std::move(result);
+  return {};
+}
+
+namespace {
+
+// Sets the array of a view that holds a field.
+void SetArray(QuantizedView& w, internal::QparamRole role, const std::uint8_t* array) {
+  switch (role) {
+    case internal::QparamRole::kScale:
+      w.scales = array;
+      break;
+    case internal::QparamRole::kZeroPoint:
+    case internal::QparamRole::kOffset:
+      w.zeros = array;
+      break;
+    case internal::QparamRole::kTableChoice:
+      w.table_choices = array;
+      break;
+    case internal::QparamRole::kSuperScale:
+      w.super_scales = reinterpret_cast<const std::uint16_t*>(array);
+      break;
+    case internal::QparamRole::kSuperOffset:
+      w.super_offsets = reinterpret_cast<const std::uint16_t*>(array);
+      break;
+  }
+}
+
+// A view of the one row in the buffer, columns [begin, end).
+QuantizedView RowIn(internal::PieceBuffer& buffer, const internal::PackedFields& fields,
+                    const internal::QparamScheme& scheme, std::size_t begin, std::size_t end) {
+  QuantizedView row = internal::ShapeOf(fields);
+  row.m = 1;
+  row.k = end - begin;
+  row.codes = buffer.codes;
+  row.codebook = fields.codebook;
+  if (fields.order != nullptr) row.order = fields.order + begin;
+  for (std::size_t i = 0; i < scheme.count; ++i) SetArray(row, scheme.fields[i].role, buffer.values[i]);
+  return row;
+}
+
+}  // namespace
+
+Status functions::DequantizeRows(const PackedMatrix& w, const std::int32_t* rows, std::size_t count, float* y,
+                                 std::size_t row_stride) {
+  if (count == 0) return {};
+  if (rows == nullptr) return Status::Invalid("rows", "is null");
+  for (std::size_t i = 0; i < count; ++i) {
+    if (rows[i] < 0 || static_cast<std::size_t>(rows[i]) >= w.m()) {
+      return Status::Invalid("rows", "holds a row that w does not have");
+    }
+  }
+  if (w.k() == 0) return {};
+  if (y == nullptr) return Status::Invalid("y", "is null");
+  if (count > 1 && row_stride < w.k()) return Status::Invalid("row_stride", "is smaller than K");
+  if (internal::Overflows(count, row_stride, sizeof(float))) {
+    return Status::Invalid("row_stride", "is too large: count * stride overflows");
+  }
+  const internal::FloatMode mode;
+  const internal::PackedFields& fields = PackedAccess::Fields(w);
+  const internal::PanelReader reader(fields);
+  const std::size_t step = reader.cuts().piece_weights();
+  internal::PieceBuffer buffer;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto row = static_cast<std::size_t>(rows[i]);
+    const internal::RunRows places = reader.RowOf(row % kPanelRows);
+    float* const out = y + i * row_stride;
+    for (std::size_t begin = 0; begin < w.k(); begin += step) {
+      const std::size_t end = std::min(begin + step, w.k());
+      reader.Read(row / kPanelRows, begin, end, &places, internal::OutOf(buffer, row % kPanelRows, 1));
+      const QuantizedView piece = RowIn(buffer, fields, reader.geometry().scheme, begin, end);
+      internal::DequantizeRow(piece, 0, fields.order != nullptr ? out : out + begin);
+    }
+  }
   return {};
 }
 

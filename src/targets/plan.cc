@@ -208,9 +208,9 @@ const Plan& Selected(const PlanCase& what, const Method* method) {
 
 }  // namespace
 
-PlanList Plans() { return {kPlans.data(), kPlans.size()}; }
+PlanList functions::Plans() { return {kPlans.data(), kPlans.size()}; }
 
-bool Serves(const Plan& plan, const PlanCase& what) {
+bool functions::Serves(const Plan& plan, const PlanCase& what) {
   const std::less<const Plan*> before;
   if (before(&plan, kPlans.data()) || !before(&plan, kPlans.data() + kPlans.size())) return false;
   const auto i = static_cast<std::size_t>(&plan - kPlans.data());
@@ -218,7 +218,7 @@ bool Serves(const Plan& plan, const PlanCase& what) {
          kRows[i].Serves(what.format, TargetOf(what)->info, what.n, BlockSize(Describe(what.format), what.group));
 }
 
-const Plan& SelectPlan(const PlanCase& what, Choice choice) {
+const Plan& functions::SelectPlan(const PlanCase& what, Choice choice) {
   if (!IsFormat(what.format)) return kPlans.back();
   return choice == Choice::kInvariant ? internal::SelectPlanFor(what, MethodOf(what.format).kind)
                                       : Selected(what, nullptr);
@@ -229,7 +229,7 @@ const Plan& internal::SelectPlanFor(const PlanCase& what, ActivationKind kind) {
   return Selected(what, &method);
 }
 
-MicroTile TileOf(const Plan& plan, const PlanCase& what) {
+MicroTile functions::TileOf(const Plan& plan, const PlanCase& what) {
   const Target target = TargetOf(what);
   const internal::MethodKernel& kernel =
       target->method(what.format, KindOf(plan.method, what.format), Precision::kInt8);

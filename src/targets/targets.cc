@@ -119,12 +119,12 @@ struct Runnable {
 
 }  // namespace
 
-TargetList RunnableTargets() {
+TargetList functions::RunnableTargets() {
   static const Runnable runnable;
   return {runnable.targets, runnable.count};
 }
 
-Target FindTarget(const char* name) {
+Target functions::FindTarget(const char* name) {
   if (name == nullptr) return nullptr;
   for (const Target target : RunnableTargets()) {
     if (std::strcmp(target->info.name, name) == 0) return target;
@@ -146,7 +146,7 @@ std::size_t internal::L2Bytes(const TargetInfo& target) {
   return target.l2_bytes;
 }
 
-const char* TargetName(Target target) { return target == nullptr ? "" : target->info.name; }
+const char* functions::TargetName(Target target) { return target == nullptr ? "" : target->info.name; }
 
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

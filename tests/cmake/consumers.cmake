@@ -29,7 +29,7 @@ lutra_consumer(add_subdirectory -DBUILD_SHARED_LIBS=ON ${few_targets})
 set_tests_properties(consumer_add_subdirectory PROPERTIES FIXTURES_SETUP shared)
 set(shared ${CMAKE_CURRENT_BINARY_DIR}/consumer/add_subdirectory/lutra/liblutra.so)
 add_test(NAME exports COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/support/exports.sh
-  ${shared} ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c.h)
+  ${shared} ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c.h ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c_engine.h)
 set_tests_properties(exports PROPERTIES LABELS consumer FIXTURES_REQUIRED shared)
 find_program(LUTRA_PYTHON python3)
 if(LUTRA_PYTHON AND NOT CMAKE_CROSSCOMPILING)

@@ -18,6 +18,7 @@ lutra_example(quickstart COMMAND quickstart)
 set_tests_properties(quickstart PROPERTIES PASS_REGULAR_EXPRESSION "^ok, y\\[0\\] = 256\n$")
 lutra_example(engine_threads COMMAND engine_threads)
 lutra_example(c_matmul COMMAND c_matmul)
+lutra_example(mixture_of_experts COMMAND mixture_of_experts)
 lutra_example(own_kernels COMMAND own_kernels)
 
 set(quickstart ${PROJECT_SOURCE_DIR}/examples/quickstart.cc)

@@ -90,6 +90,40 @@ class Ways {
     EXPECT_TRUE(y.SurroundingsIntact());
     EXPECT_TRUE(Same(y.Floats()));
   }
+  // All pieces of a split, the last first.
+  void CheckPieces(Input& input) const {
+    std::size_t count = 0;
+    EXPECT_TRUE(Ok(MatMulPieces(w_, x_, PickConcurrency(input), &count)));
+    if (input.Flag()) count = input.Size(100);
+    Output y(x_.n(), w_.m(), gap_, DataType::kF32);
+    for (std::size_t i = count; i-- > 0;) EXPECT_TRUE(Ok(MatMulPiece(w_, x_, y.view(), i, count)));
+    EXPECT_TRUE(Refused(MatMulPiece(w_, x_, y.view(), count, count), "i"));
+    EXPECT_TRUE(y.SurroundingsIntact());
+    if (count != 0) EXPECT_TRUE(Same(y.Floats()));
+  }
+  // Some rows of x to some rows of y, or zeros.
+  void CheckRows(Input& input) const {
+    if (x_.n() == 0) return;
+    const std::size_t count = input.Below(40);
+    std::vector<std::int32_t> rows(count);
+    for (std::int32_t& row : rows) row = static_cast<std::int32_t>(input.Below(x_.n()));
+    const std::int32_t offsets[] = {0, static_cast<std::int32_t>(input.Below(count + 1))};
+    std::vector<float> expected(count * w_.m());
+    for (std::size_t i = 0; i < static_cast<std::size_t>(offsets[1]); ++i) {
+      std::copy_n(y_.data() + static_cast<std::size_t>(rows[i]) * w_.m(), w_.m(), expected.data() + i * w_.m());
+    }
+    Output y(count, w_.m(), gap_, DataType::kF32);
+    GroupedProduct p;
+    p.w = {&w_, 1};
+    p.x = &x_;
+    p.rows = {offsets, count, rows.data(), nullptr};
+    p.y = y.view();
+    BackwardExecutor executor(PickConcurrency(input) % 5000);
+    Context context{&executor};
+    EXPECT_TRUE(Ok(MatMulGrouped(p, context)));
+    EXPECT_TRUE(y.SurroundingsIntact());
+    EXPECT_TRUE(SameBits(Canonical(y.Floats()), expected, w_.m()));
+  }
   // A plan of the table, or of none.
   void CheckPlan(Input& input) const {
     Plan plan = Plans().data[input.Below(Plans().size)];
@@ -229,7 +263,7 @@ void Check(Input& input, const Problem& problem) {
   const bool exact = problem->precision == Precision::kInt16;
   const std::vector<float> expected = exact ? reference.exact : Multiplied(best, best_x, DataType::kF32, 0);
   EXPECT_TRUE(SameBits(ways.y(), Canonical(expected), w.m()));
-  switch (ways_to_call / 8 % 4) {
+  switch (ways_to_call / 8 % 6) {
     case 0:
       ways.CheckType(problem->y_type);
       break;
@@ -239,8 +273,14 @@ void Check(Input& input, const Problem& problem) {
     case 2:
       ways.CheckPlan(input);
       break;
-    default:
+    case 3:
       ways.CheckRanges(input);
+      break;
+    case 4:
+      ways.CheckRows(input);
+      break;
+    default:
+      ways.CheckPieces(input);
   }
   EXPECT_TRUE(problem.Intact());
 }

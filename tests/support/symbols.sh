@@ -3,7 +3,7 @@
 # another library's namespace: symbols.sh LIBRARY VERSION [NAMESPACE], as in lutra::VERSION::Pack
 set -eu
 names=$(${NM:-nm} --extern-only --demangle "$1" | sed -nE 's/^[0-9a-f ]+ [A-Za-z] //p')
-echo "$names" | grep -q "^lutra::$2::Pack(" || { echo "lutra::$2::Pack is not defined"; exit 1; }
+echo "$names" | grep -q "^lutra::$2::functions::Pack(" || { echo "lutra::$2::functions::Pack is not defined"; exit 1; }
 if echo "$names" | grep -E '(^|[^:a-z_])lutra::' | grep -Ev "^([^(]*[^:a-z_])?lutra::$2::"; then
   echo "should hold the version"
   exit 1

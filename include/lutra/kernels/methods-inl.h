@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "lutra/kernels/gated-inl.h"
 #include "lutra/kernels/matrix_product-inl.h"
 #include "lutra/kernels/matrix_unit-inl.h"
 #include "lutra/kernels/prepare/group-inl.h"
@@ -195,7 +196,7 @@ constexpr void SetPrepare(TargetKernels& kernels, std::index_sequence<kKind...>)
 template <class Dot>
 constexpr TargetKernels KernelsWith(const TargetInfo& info, TileFunction tile = &Tile,
                                     const MatrixUnit& unit = kNoMatrixUnit) {
-  TargetKernels kernels = {info, {}, {}, tile, &StoreTile, unit};
+  TargetKernels kernels = {info, {}, {}, tile, &StoreTile, &CombineGated, &AddTile, unit};
   SetMethods<Dot>(kernels, std::make_index_sequence<kFormatCount>());
   SetPrepare(kernels, std::make_index_sequence<std::size(kActivationKinds)>());
   return kernels;

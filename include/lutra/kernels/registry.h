@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "lutra/format.h"
+#include "lutra/kernels/gated.h"
 #include "lutra/layout/panels.h"
 #include "lutra/matrix.h"
 
@@ -43,6 +44,13 @@ struct PreparedView {
   const BlockScale* scales;
   std::size_t row_group = kNR;  // rows
 };
+// A matrix unit reads up to so many rows and bytes beyond the last row of x, and ignores what it reads there: the tail
+// of the last 16 rows of a token block, and of the last step of 64 weights.
+inline constexpr std::size_t kOverrunRows = 15, kOverrunBytes = 48;
+// The bytes of the data of prepared rows, with what a matrix unit reads beyond them.
+constexpr std::size_t PreparedBytes(std::size_t rows, std::size_t row_bytes, std::size_t row_group) {
+  return row_group == 1 ? (rows + kOverrunRows) * row_bytes + kOverrunBytes : rows * row_bytes;
+}
 
 // --- Micro-kernels
 
@@ -122,9 +130,12 @@ struct TileArgs {
   const std::uint8_t* panels;  // where the interleaved panels begin
   std::size_t interleaved, first, panel_count;
   PreparedView x;
-  std::size_t rows;      // of x; the first begins a row group
+  std::size_t rows;      // of x
   bool unpack;           // unpack each K-block to memory
   std::size_t prefetch;  // distance in bytes; 0: none
+  // 0 if the rows begin row groups. Otherwise the rows are a part of one row group of so many, and x.data and x.scales
+  // are those of the first of them.
+  std::size_t stored_rows = 0;
   float matrix_scale = 1.0f;
   const std::uint8_t* own_values = nullptr;  // OwnValues::bytes, if the format has own_values
   float* tile;                               // [panel][row][kPanelRows], overwritten
@@ -149,8 +160,9 @@ constexpr std::size_t HadamardStride(std::size_t k) {
   return (k + kMaxHadamardPiece - 1) / kMaxHadamardPiece * kMaxHadamardPiece;
 }
 
-// Arguments of a prepare function: a row group of at most kNR rows of x. The function returns false if a value of x is
-// not finite.
+// Arguments of a prepare function: the K-blocks [first_block, end_block) of a row group of at most kNR rows of x. The
+// function returns false if a value of x is not finite, unless it propagates such values: then they make the scale of
+// their K-block NaN.
 struct PrepareArgs {
   const void* x;
   std::size_t x_stride;  // bytes
@@ -161,10 +173,12 @@ struct PrepareArgs {
   std::size_t scale_group;     // at least K if a row has one scale
   const std::uint32_t* order;  // column j of the tables is column order[j] of x; null: column j
   Transform transform;
+  bool propagate;      // values that are not finite
   float* transformed;  // for a Hadamard transform: kNR rows of HadamardStride(K) floats, aligned to 64 bytes
   const Geometry* geometry;
-  std::uint8_t* prepared;
-  BlockScale* block_scales;
+  std::size_t first_block, end_block;
+  std::uint8_t* prepared;    // of K-block first_block
+  BlockScale* block_scales;  // of K-block first_block
 };
 using PrepareFunction = bool (*)(const PrepareArgs& args);
 
@@ -190,10 +204,6 @@ struct MatrixUnit {
   constexpr bool exists() const { return rows != 0; }
 };
 inline constexpr MatrixUnit kNoMatrixUnit{0, 0};
-// A matrix unit reads up to so many rows and bytes beyond the last row of x, and ignores what it reads there: the tail
-// of the last 16 rows of a token block, and of the last step of 64 weights.
-inline constexpr std::size_t kOverrunRows = 15, kOverrunBytes = 48;
-
 // The activation kind of its encoding; integers; integers with a table for each group.
 inline constexpr std::size_t kMethodsPerFormat = 3;
 
@@ -204,6 +214,8 @@ struct TargetKernels {
   PrepareFunction prepare[std::size(kActivationKinds)][std::size(kPrecisions)];
   TileFunction tile;
   StoreFunction store;
+  GatedFunction gated;
+  AddFunction add;
   MatrixUnit unit;
 
   // The rows of a row group of N rows of x.

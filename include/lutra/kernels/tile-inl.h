@@ -187,11 +187,12 @@ class RowGroups {
     const auto limbs = static_cast<std::size_t>(Limbs(a_.kernel->precision)),
                most = static_cast<std::size_t>(micro_.rows);
     for (std::size_t row = 0; row < a_.rows; row += a_.x.row_group) {
-      const std::size_t rows = HWY_MIN(a_.x.row_group, a_.rows - row);
-      args.scale_stride = rows;
-      args.x_stride = rows * chunk_bytes;
+      const std::size_t rows = HWY_MIN(a_.x.row_group, a_.rows - row),
+                        stored = a_.stored_rows != 0 ? a_.stored_rows : rows;
+      args.scale_stride = stored;
+      args.x_stride = stored * chunk_bytes;
       args.x = a_.x.data + row * a_.x.row_bytes + g.x_chunks_before(block) * limbs * args.x_stride;
-      args.scales = a_.x.scales + row * g.blocks + block * rows;
+      args.scales = a_.x.scales + row * g.blocks + block * stored;
       args.tile = a_.tile + row * kPanelRows;
       for (std::size_t left = rows, taken; left != 0; left -= taken) {
         taken = HWY_MIN(left, most);

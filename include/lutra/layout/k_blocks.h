@@ -25,13 +25,20 @@ inline constexpr std::size_t kMaxChunksPerBlock = 16;
 inline constexpr std::size_t kMaxRunsPerBlock = kMaxChunksPerBlock / kChunksPerRun;
 inline constexpr std::size_t kMaxIntegerChunks = kMaxBlockWeights / Describe(ActivationKind::kIntegers).chunk_weights;
 
+namespace functions {
+
 constexpr bool BlocksFit() {
   for (const EncodingInfo& e : kEncodings) {
     if (e.k_block > kMaxBlockWeights || e.k_block > kMaxChunksPerBlock * e.chunk_weights) return false;
   }
   return true;
 }
+
+}  // namespace functions
+
 static_assert(BlocksFit());
+
+namespace functions {
 
 // Weights of a whole K-block.
 constexpr std::size_t BlockSize(const FormatInfo& f, std::size_t group) {
@@ -50,6 +57,8 @@ constexpr std::size_t BlockEnd(const FormatInfo& f, std::size_t group, std::size
   return size < k - begin ? begin + size : k;
 }
 
+}  // namespace functions
+
 namespace internal {
 
 constexpr std::size_t DivideUp(std::size_t value, std::size_t by) { return value / by + (value % by != 0); }
@@ -64,5 +73,6 @@ constexpr std::size_t HalfChunksIn(const EncodingInfo& e, std::size_t weights) {
 }
 
 }  // namespace internal
+
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

@@ -157,6 +157,15 @@ struct Geometry {
     return group_offset(super * groups_per_super) - super_bytes_in(super);
   }
 
+  // Where K-block b begins in a panel that stands alone, with the qparams before it if it is the first of its group.
+  constexpr std::size_t part_offset(std::size_t b) const {
+    const std::size_t groups_before = DivideUp(b, blocks_per_group);
+    const std::size_t supers_before = groups_per_super == 0 ? 0 : DivideUp(groups_before, groups_per_super);
+    const std::size_t last =
+        supers_before == 0 ? 0 : (supers_before - 1) * super_bytes + super_bytes_in(supers_before - 1);
+    return Before(b, &Extent::bytes) + groups_before * scheme.group_bytes + last;
+  }
+
   // K-block b has weights [begin(b), end(b)) of a row.
   constexpr std::size_t begin(std::size_t b) const {
     return blocks_per_cut == 1 ? b * block : b / blocks_per_cut * cut + b % blocks_per_cut * block;

@@ -52,18 +52,18 @@ bool PrepareRowGroup(const PrepareArgs& a) {
   }
   std::uint8_t* tables = a.prepared;
   BlockScale* scales = a.block_scales;
-  bool finite = true;
-  for (std::size_t first = 0; first < g.blocks && finite;) {
-    const std::size_t end = HWY_MIN(g.blocks, first + kNR / a.rows);
+  bool good = true;
+  for (std::size_t first = a.first_block; first < a.end_block && good;) {
+    const std::size_t end = HWY_MIN(a.end_block, first + kNR / a.rows);
     BlockOfX* block = blocks;
     for (std::size_t b = first, i = 0; b < end; ++b) {
       for (std::size_t n = 0; n < a.rows; ++n, ++i, ++block) {
         MeasureBlock<Traits>(row[n], b, *block, scales[i]);
-        finite = finite && block->finite;
+        good = good && (block->finite || a.propagate);
       }
     }
     block = blocks;
-    for (; first < end && finite; ++first) {
+    for (; first < end && good; ++first) {
       const std::size_t chunks = g.extent(first).x_chunks, stride = a.rows * kBytes;
       for (std::size_t n = 0; n < a.rows; ++n, ++block) {
         BuildBlock<Traits>(*block, {tables + n * kBytes, stride, chunks}, *scales++);
@@ -71,7 +71,7 @@ bool PrepareRowGroup(const PrepareArgs& a) {
       tables += chunks * Traits::kLimbs * stride;
     }
   }
-  return finite;
+  return good;
 }
 
 }  // namespace LUTRA_KERNELS_NAMESPACE

@@ -115,7 +115,8 @@ HWY_INLINE float Upper22Bits(float value) {
   return shifted - (shifted - value);
 }
 
-// Loads K-block b of a row of x, and sets the steps of its scale runs and the scale of its sums.
+// Loads K-block b of a row of x, and sets the steps of its scale runs and the scale of its sums. If an element is not
+// finite, all become 0 and the scale NaN, which makes all of the row's products NaN.
 template <class Traits>
 HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, BlockScale& out) {
   const Geometry& g = *x.geometry;
@@ -146,7 +147,8 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
     block.quads = LoadQuads<Traits>(x, begin, count, size, raw, true, block.buffer);
     const std::int32_t largest_x = LargestBits(block.quads, size);
     block.finite = largest_x < 0x7f800000;
-    restore = Normalize(largest_x, size, block.buffer);
+    if (!block.finite) std::memset(block.buffer, 0, size * sizeof(float));
+    restore = Normalize(block.finite ? largest_x : 0, size, block.buffer);
     bits = largest_bits(block.quads);
   }
   float largest;
@@ -170,6 +172,7 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
     out.scale = raw ? x.scales[begin / x.scale_group] : largest / Traits::kLimit * restore;
     out.offset = 0.0f;
   }
+  if (!block.finite) out.scale = out.offset = std::numeric_limits<float>::quiet_NaN();
 }
 
 }  // namespace LUTRA_KERNELS_NAMESPACE

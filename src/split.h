@@ -1,0 +1,48 @@
+// How calls are split into pieces: token blocks times ranges of columns of y.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+
+#include "lutra/kernels/registry.h"
+
+namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
+namespace internal {
+
+// Pieces of work per thread. Four even out threads that run at different speeds.
+inline constexpr std::size_t kPiecesPerThread = 4;
+
+// Pieces for a number of threads: one thread needs no more than one.
+constexpr std::size_t PiecesFor(std::size_t threads, std::size_t each = kPiecesPerThread) {
+  return threads == 1 ? 1 : each * threads;
+}
+
+// Splits the columns of y into equal ranges of panels, so that `blocks` token blocks times ranges are about `pieces`.
+// Ranges keep panels that alternate in memory, `together` of them, in one piece, unless there would be fewer pieces
+// than `least`. With the number of pieces that come out as `pieces` and `least`, the same ranges come out again.
+struct ColumnRanges {
+  std::size_t columns, count;  // of a range; ranges
+
+  ColumnRanges(std::size_t m, std::size_t together, std::size_t blocks, std::size_t pieces, std::size_t least) {
+    const std::size_t ranges = std::max<std::size_t>(1, DivideUp(pieces, blocks));
+    const std::size_t unit = kPanelRows * together, units = DivideUp(m, unit);
+    columns = RoundUp(DivideUp(m, ranges), blocks * units >= least ? unit : kPanelRows);
+    count = DivideUp(m, columns);
+  }
+};
+
+// More threads than tiles would have no work; there is at least one.
+inline std::size_t UsefulThreads(std::size_t threads, std::size_t m, std::size_t n) {
+  return std::clamp<std::size_t>(threads, 1, std::max<std::size_t>(1, PanelsIn(m) * DivideUp(n, kNR)));
+}
+
+// Calls run(part) for the parts i, i + count, i + 2 * count ... below `parts`: those of piece i of `count`.
+template <class Run>
+void ForPartsOf(std::size_t i, std::size_t count, std::size_t parts, const Run& run) {
+  for (std::size_t part = i; part < parts; part += std::min(count, parts - part)) run(part);
+}
+
+}  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
+}  // namespace lutra

@@ -1,0 +1,17 @@
+# ggml: the plug-in in llama.cpp's libraries, where cmake/setup.sh ggml has brought them.
+if(NOT TARGET ggml-lutra)
+  return()
+endif()
+get_target_property(base lutra_ggml INTERFACE_LINK_LIBRARIES)
+cmake_path(GET base PARENT_PATH libraries)
+file(GLOB llama ${libraries}/libllama.v*.so ${libraries}/libggml.v*.so)
+if(NOT llama)
+  return()
+endif()
+add_executable(plugin_test ggml/plugin_test.cc)
+target_compile_definitions(plugin_test PRIVATE
+  LUTRA_GGML_PLUGIN="$<TARGET_FILE:ggml-lutra>" LUTRA_GGML_LIBRARIES="${libraries}")
+target_link_libraries(plugin_test PRIVATE random_llama GTest::gtest ${llama} Threads::Threads)
+lutra_compile_options(plugin_test)
+add_dependencies(plugin_test ggml-lutra)
+lutra_discover_tests(plugin_test LABEL ggml)

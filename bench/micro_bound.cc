@@ -29,6 +29,8 @@ double MicroBoundGMacS(const PackedMatrix& w, std::size_t n, Precision precision
   const ActivationKind kind = KindOf(plan.method, w.format());
   const internal::MethodKernel& kernel = w.target()->method(w.format(), kind, precision, w.has_table_choices());
   const bool unpack = plan.unpack || !kernel.packed.exists();
+  const bool matrices = w.target()->info.extension == internal::Extension::kMatrix;
+  if (matrices && unpack && kind == ActivationKind::kIntegers) return 0;  // not by a micro-kernel of the registry
   const internal::MicroKernel& micro = unpack ? kernel.unpacked : kernel.packed;
   const internal::QparamScheme scheme =
       internal::SchemeOf(w.scale_type(), w.zero_kind(), w.zero_type(), w.has_table_choices());

@@ -112,7 +112,9 @@ void BenchmarkMatMul(benchmark::State& state, const Case& c) {
   }
   const PlanCase what{c.format, c.target, c.n, c.params.group};
   const Plan& plan = c.plan == nullptr ? SelectPlan(what) : *c.plan;
-  state.counters["of_bound"] = gmac_s / MicroBoundGMacS(w, c.n, c.precision, plan);
+  if (const double bound = MicroBoundGMacS(w, c.n, c.precision, plan); bound != 0) {
+    state.counters["of_bound"] = gmac_s / bound;
+  }
   state.counters["bits_per_weight"] = w.bits_per_weight();
   state.counters["nmse"] = nmse;
   const MicroTile tile = TileOf(plan, what);

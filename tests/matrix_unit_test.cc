@@ -8,6 +8,7 @@
 
 #include "lutra/lutra.h"
 #include "support/emulated_registers.h"
+#include "support/experts.h"
 #include "support/problem.h"
 #include "support/testing.h"
 
@@ -156,6 +157,46 @@ TEST_P(MatrixUnit, IsWhatFastestTakes) {
     ASSERT_TRUE(Ok(ReferenceMatMul(problem.w(), problem.x(), expected.data())));
     ASSERT_TRUE(Ok(ReferenceErrorBound(problem.w(), problem.x(), Precision::kInt8, x.kind(), bound.data())));
     EXPECT_TRUE(Within(y, expected, bound, w.m()));
+  }
+}
+
+// Rows of a list: where they stand, and gathered.
+TEST_P(MatrixUnit, TakesRowLists) {
+  Case c = NewCase({70, 1, 272}, 3);
+  c.target = target();
+  constexpr std::size_t kRows = 23;
+  const Experts one(c, 1, kRows);
+  std::vector<std::int32_t> many(100);
+  for (std::size_t i = 0; i < many.size(); ++i) many[i] = static_cast<std::int32_t>(i * 7 % kRows);
+  for (const std::vector<std::int32_t>& list : {std::vector<std::int32_t>{22}, {5, 6, 7}, {9, 9, 3}, many}) {
+    const std::int32_t offsets[] = {0, static_cast<std::int32_t>(list.size())};
+    GroupedProduct p;
+    p.w = one.list();
+    p.x = &one.x;
+    p.rows = {offsets, list.size(), list.data(), nullptr};
+    p.y = {nullptr, DataType::kF32, list.size(), c.m, c.m};
+    EXPECT_TRUE(SameBits(Grouped(p, list.size()), Loop(p, std::vector<float>(list.size() * c.m)), c.m)) << list.size();
+  }
+}
+
+// Joint K-blocks are stored for dots, and multiplied by them.
+TEST(MatrixUnitJoint, IsLeftToDots) {
+  for (const Target base : RunnableTargets()) {
+    for (const DataType scale_type : {DataType::kInt8, DataType::kUInt4}) {
+      Case c = SmallCase(70, 23, 530);
+      c.format = Format::kInt4;
+      c.group = 32;
+      c.scale_type = scale_type;
+      c.zeros = scale_type == DataType::kUInt4 ? Zeros::kOffset : Zeros::kNone;
+      const Problem problem(c);
+      const PackedMatrix dots = Packed(problem, base), unit = Packed(problem, WithUnit(base));
+      std::size_t bytes[2] = {};
+      ASSERT_TRUE(Ok(PreparedSize(dots, c.n, {}, &bytes[0])));
+      ASSERT_TRUE(Ok(PreparedSize(unit, c.n, {}, &bytes[1])));
+      EXPECT_EQ(bytes[0], bytes[1]);
+      EXPECT_TRUE(SameBits(Multiplied(unit, Prepared(problem, unit), DataType::kF32, 1),
+                           Multiplied(dots, Prepared(problem, dots), DataType::kF32, 1), c.m));
+    }
   }
 }
 

@@ -23,9 +23,9 @@
 // share an f16 scale, and precision is int8. x and y are f32. The counters gmac_s and weight_gb_s are 1e9 multiply-adds
 // and bytes of packed weights per second; of_stream, of_dot_peak and of_amx_peak relate them to what this machine can
 // read (with as many threads) and multiply (with one), see machine_limits.h; of_bound relates gmac_s to the method's
-// micro-kernel alone on operands in L1 (with one thread), where there is one, see micro_bound.h; block_gb_s and gweights_s are 1e9 bytes of blocks and
-// weights packed per second; nmse is the error against the double reference. Where
-// two ways are compared, `seconds` is the time of the first way, `apart_seconds` the time of the second way, and
+// micro-kernel alone on operands in L1 (with one thread), where there is one, see micro_bound.h; block_gb_s and
+// gweights_s are 1e9 bytes of blocks and weights packed per second; nmse is the error against the double reference.
+// Where two ways are compared, `seconds` is the time of the first way, `apart_seconds` the time of the second way, and
 // `saved` is 1 - seconds / apart_seconds. The label says which plan served the case (plan.h).
 #include <benchmark/benchmark.h>
 

@@ -142,7 +142,8 @@ struct JointOperands {
   using Operand = Operands<kFormat, Dot>;
   static constexpr FormatInfo kInfo = Describe(kFormat);
   static constexpr int kWeight = JointWeight(Operand::kMethod, false), kValue = JointWeight(Operand::kMethod, true);
-  static constexpr bool kOffsets = JointRatio(kInfo, SchemeOf(DataType::kUInt4, ZeroKind::kOffset, {}), 32) != 0;
+  static constexpr QparamScheme kScheme = SchemeOf(DataType::kUInt4, ZeroKind::kOffset, {});  // named for g++
+  static constexpr bool kOffsets = JointRatio(kInfo, kScheme, 32) != 0;
   static constexpr bool kPairs = Dot::kJoint == JointForm::kPairs &&
                                  Operand::kMethod.highest() - Operand::kMethod.lowest() <= 127 &&
                                  PairChunks(kWeight) != 0 && (!kOffsets || PairChunks(kValue) != 0);

@@ -105,7 +105,7 @@ const Plan& PlanFor(const PackedMatrix& w, const Activations& x) {
 bool Activations::Fits(const PackedMatrix& w) const {
   const bool integers = kind() == ActivationKind::kIntegers && key_.choice == Choice::kFastest;
   return (integers || kind() == MethodOf(w.format()).kind) &&
-         key_ == ActivationAccess::KeyFor(w, key_.kind, key_.precision);
+         key_ == ActivationAccess::KeyFor(PackedAccess::Fields(w), key_.kind, key_.precision, n_);
 }
 
 Status functions::MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView& y, std::size_t m_begin,

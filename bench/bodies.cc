@@ -110,7 +110,7 @@ void BenchmarkMatMul(benchmark::State& state, const Case& c) {
   if (const double peak = MatrixPeakGMacS(TargetName(c.target)); peak != 0) {
     state.counters["of_amx_peak"] = gmac_s / peak;
   }
-  const PlanCase what{c.format, c.target, c.n, c.params.group};
+  const PlanCase what = CaseOf(w, c.n, c.precision);
   const Plan& plan = c.plan == nullptr ? SelectPlan(what) : *c.plan;
   if (const double bound = MicroBoundGMacS(w, c.n, c.precision, plan); bound != 0) {
     state.counters["of_bound"] = gmac_s / bound;

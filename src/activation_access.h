@@ -23,7 +23,7 @@ struct ActivationAccess {
     key.kind = kind;
     key.precision = precision;
     key.order_checksum = w.order_checksum;
-    key.row_group = w.target == nullptr ? internal::kNR : w.target->row_group(kind, key.joint_ratio, n);
+    key.row_group = w.target == nullptr ? internal::kNR : w.target->row_group(kind, key.joint_ratio != 0, n);
     return key;
   }
   static const internal::ActivationKey& Key(const Activations& x) { return x.key_; }

@@ -97,7 +97,7 @@ class Split {
 
 // The plan for the activation kind of x.
 const Plan& PlanFor(const PackedMatrix& w, const Activations& x) {
-  return internal::SelectPlanFor({w.format(), w.target(), x.n(), w.group()}, x.kind());
+  return internal::SelectPlanFor(CaseOf(w, x.n(), x.precision()), x.kind());
 }
 
 }  // namespace

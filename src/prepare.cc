@@ -6,6 +6,7 @@
 #include "lutra/context.h"
 #include "lutra/plan.h"
 #include "lutra/prepare_parts.h"
+#include "targets/targets.h"
 #include "tasks.h"
 #include "validate.h"
 
@@ -13,34 +14,27 @@ namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
-using internal::kNR;
-
 // The work of a call: all row groups of x.
 struct Work {
   internal::PrepareArgs all;
   internal::PrepareFunction prepare;
   std::size_t row_bytes;
-  std::size_t row_group;  // rows of a row group, at most kNR
+  std::size_t row_group;  // rows of a row group
   std::atomic<bool> finite{true};
-  std::atomic<std::size_t> next{0};  // the piece that PrepareTransformed takes next
+  std::atomic<std::size_t> next{0};  // the row group that PrepareTransformed takes next
 
-  std::size_t pieces() const { return internal::DivideUp(all.rows, kNR); }
+  std::size_t row_groups() const { return internal::DivideUp(all.rows, row_group); }
 
-  // Prepares the K-blocks, or joint K-blocks, [first, end) of piece number `piece`, which is kNR rows: one row group or
-  // several.
-  void PreparePiece(std::size_t piece, std::size_t first, std::size_t end, float* transformed) {
-    const std::size_t end_row = std::min((piece + 1) * kNR, all.rows);
-    for (std::size_t row = piece * kNR; row < end_row; row += row_group) {
-      PrepareRowGroup(row, std::min(row + row_group, end_row), first, end, transformed);
-    }
+  void PrepareRowGroup(std::size_t number, float* transformed) {
+    PrepareBlocks(number, 0, all.geometry->x_blocks, transformed);
   }
-  void PreparePiece(std::size_t piece, float* transformed) {
-    PreparePiece(piece, 0, all.geometry->x_blocks, transformed);
-  }
-  void PrepareRowGroup(std::size_t begin, std::size_t end_row, std::size_t first, std::size_t end, float* transformed) {
+
+  // Prepares the K-blocks, or joint K-blocks, [first, end) of row group number `number`.
+  void PrepareBlocks(std::size_t number, std::size_t first, std::size_t end, float* transformed) {
+    const std::size_t begin = number * row_group;
     internal::PrepareArgs rows = all;
     rows.x = static_cast<const std::uint8_t*>(rows.x) + begin * rows.x_stride;
-    rows.rows = end_row - begin;
+    rows.rows = std::min(row_group, rows.rows - begin);
     if (rows.scales != nullptr) rows.scales += begin * rows.scale_stride;
     rows.first_block = first;
     rows.end_block = end;
@@ -55,20 +49,20 @@ struct Work {
     if (!prepare(rows)) finite.store(false, std::memory_order_relaxed);
   }
 
-  // Under a Hadamard transform there are as many tasks as threads, and each has memory for one row group. It takes
-  // pieces until none is left.
+  // Under a Hadamard transform there are as many tasks as threads, and each has memory for one row group. It takes row
+  // groups until none is left.
   void PrepareTransformed(std::size_t task) {
-    const std::size_t floats = TransformedFloats(all);
+    const std::size_t floats = transformed_floats();
     while (true) {
-      const std::size_t piece = next.fetch_add(1, std::memory_order_relaxed);
-      if (piece >= pieces()) return;
-      PreparePiece(piece, all.transformed + task * floats);
+      const std::size_t number = next.fetch_add(1, std::memory_order_relaxed);
+      if (number >= row_groups()) return;
+      PrepareRowGroup(number, all.transformed + task * floats);
     }
   }
 
-  // The floats of a transformed row group, at most.
-  static std::size_t TransformedFloats(const internal::PrepareArgs& all) {
-    return std::min(kNR, all.rows) * internal::HadamardStride(all.geometry->k);
+  // The floats of a transformed row group.
+  std::size_t transformed_floats() const {
+    return std::min(row_group, all.rows) * internal::HadamardStride(all.geometry->k);
   }
 };
 
@@ -105,7 +99,7 @@ struct Form {
   }
   // As the activation kind that the options choose.
   Form(const internal::PackedFields& w, std::size_t n_, const PrepareOptions& options)
-      : Form(w, n_, KindFor(w, n_, options.choice), options) {}
+      : Form(w, n_, KindFor(w, n_, options), options) {}
 
   // Sets *bytes to those of the prepared rows.
   Status Size(std::size_t* bytes) const {
@@ -127,8 +121,8 @@ struct Form {
   }
 
   // The activation kind of N rows of x.
-  static ActivationKind KindFor(const internal::PackedFields& w, std::size_t n, Choice choice) {
-    return KindOf(SelectPlan({w.format, w.target, n, w.group}, choice).method, w.format);
+  static ActivationKind KindFor(const internal::PackedFields& w, std::size_t n, const PrepareOptions& options) {
+    return KindOf(SelectPlan(internal::CaseOf(w, n, options.precision), options.choice).method, w.format);
   }
 };
 
@@ -160,13 +154,13 @@ Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transf
     work.all = ArgsOf(x, transform, w, form.geometry, options.non_finite);
     form.Place(w, activations->memory_.data(), &work);
     if (transform.hadamard == nullptr) {
-      internal::RunTasks<Work>(context.executor, work.pieces(), work,
-                               [](Work& w_, std::size_t piece) { w_.PreparePiece(piece, nullptr); });
+      internal::RunTasks<Work>(context.executor, work.row_groups(), work,
+                               [](Work& w_, std::size_t number) { w_.PrepareRowGroup(number, nullptr); });
     } else if (x.n != 0) {
-      // Concurrency() may return any number. More threads than pieces would have no work.
+      // Concurrency() may return any number. More threads than row groups would have no work.
       const std::size_t threads = context.executor != nullptr ? context.executor->Concurrency() : 1;
-      const std::size_t tasks = std::clamp<std::size_t>(threads, 1, work.pieces());
-      if (!activations->rows_.Reserve(tasks * Work::TransformedFloats(work.all) * sizeof(float))) {
+      const std::size_t tasks = std::clamp<std::size_t>(threads, 1, work.row_groups());
+      if (!activations->rows_.Reserve(tasks * work.transformed_floats() * sizeof(float))) {
         return Status::OutOfMemory("activations");
       }
       work.all.transformed = activations->rows_.as<float>();
@@ -188,8 +182,8 @@ Status PrepareBy(const ActivationView& x, const internal::Transform& transform, 
     if (activations != nullptr) *activations = {};
     return Status::Invalid("choice", "is not a Choice");
   }
-  return ActivationAccess::Prepare(x, transform, w, options,
-                                   Form::KindFor(PackedAccess::Fields(w), x.n, options.choice), context, activations);
+  return ActivationAccess::Prepare(x, transform, w, options, Form::KindFor(PackedAccess::Fields(w), x.n, options),
+                                   context, activations);
 }
 
 Status SizeOfPrepared(const internal::PackedFields& w, std::size_t n, const PrepareOptions& options,
@@ -246,23 +240,25 @@ Status CheckMemory(const Form& form, const void* memory, std::size_t size) {
   return {};
 }
 
-// The units of work that PreparePart divides among parts: pieces (Work), or ranges of their K-blocks where there are
-// fewer pieces than parts.
+// The units of work that PreparePart divides among parts: row groups, or ranges of their K-blocks where there are fewer
+// row groups than parts.
 struct Units {
-  std::size_t pieces, blocks, ranges;  // ranges: of a piece
+  std::size_t row_group;                   // rows
+  std::size_t row_groups, blocks, ranges;  // ranges: of a row group
 
-  Units(std::size_t n, std::size_t blocks_, std::size_t parts)
-      : pieces(internal::DivideUp(n, kNR)),
-        blocks(blocks_),
-        ranges(pieces == 0 || pieces >= parts ? 1 : std::min(internal::DivideUp(parts, pieces), blocks)) {}
+  Units(const Form& form, std::size_t parts)
+      : row_group(form.key.row_group),
+        row_groups(internal::DivideUp(form.n, row_group)),
+        blocks(form.geometry.x_blocks),
+        ranges(row_groups == 0 || row_groups >= parts ? 1 : std::min(internal::DivideUp(parts, row_groups), blocks)) {}
 
   // The first unit of a part: units * part / parts, which does not overflow this way.
   std::size_t BeginOf(std::size_t part, std::size_t parts) const {
-    const std::size_t units = pieces * ranges;
+    const std::size_t units = row_groups * ranges;
     return units / parts * part + units % parts * part / parts;
   }
   // The first row of a unit.
-  std::size_t RowOf(std::size_t unit) const { return unit / ranges * kNR; }
+  std::size_t RowOf(std::size_t unit) const { return unit / ranges * row_group; }
 };
 
 Status PreparePartBy(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
@@ -278,11 +274,11 @@ Status PreparePartBy(const ActivationView& x, const internal::Transform& transfo
   LUTRA_RETURN_IF_ERROR(CheckMemory(form, memory, size));
   if (x.k == 0 || x.n == 0 || w.target() == nullptr) return {};
 
-  const Units units(x.n, form.geometry.x_blocks, parts);
+  const Units units(form, parts);
   const std::size_t begin = units.BeginOf(part, parts), end = units.BeginOf(part + 1, parts);
   if (begin == end) return {};
   if (options.non_finite == NonFinite::kRefuse) {
-    const std::size_t end_row = std::min(units.RowOf(end - 1) + kNR, x.n);
+    const std::size_t end_row = std::min(units.RowOf(end - 1) + units.row_group, x.n);
     LUTRA_RETURN_IF_ERROR(internal::ValidateActivationScales(x, units.RowOf(begin), end_row));
   }
   Work work;
@@ -291,8 +287,8 @@ Status PreparePartBy(const ActivationView& x, const internal::Transform& transfo
   const internal::FloatMode mode;
   for (std::size_t unit = begin; unit < end; ++unit) {
     const std::size_t range = unit % units.ranges;
-    work.PreparePiece(unit / units.ranges, range * units.blocks / units.ranges,
-                      (range + 1) * units.blocks / units.ranges, nullptr);
+    work.PrepareBlocks(unit / units.ranges, range * units.blocks / units.ranges,
+                       (range + 1) * units.blocks / units.ranges, nullptr);
   }
   return work.finite.load(std::memory_order_relaxed) ? Status() : internal::NotFinite(transform, x.k);
 }

@@ -10,6 +10,7 @@
 #include "support/emulated_registers.h"
 #include "support/experts.h"
 #include "support/problem.h"
+#include "support/stack.h"
 #include "support/testing.h"
 
 // Not the library's names: see vectors-inl.h.
@@ -179,7 +180,7 @@ TEST_P(MatrixUnit, TakesRowLists) {
   }
 }
 
-// Joint K-blocks are stored for dots, and multiplied by them.
+// Joint K-blocks are stored for dots, and multiplied by them, as their plans say.
 TEST(MatrixUnitJoint, IsLeftToDots) {
   for (const Target base : RunnableTargets()) {
     for (const DataType scale_type : {DataType::kInt8, DataType::kUInt4}) {
@@ -194,6 +195,10 @@ TEST(MatrixUnitJoint, IsLeftToDots) {
       ASSERT_TRUE(Ok(PreparedSize(dots, c.n, {}, &bytes[0])));
       ASSERT_TRUE(Ok(PreparedSize(unit, c.n, {}, &bytes[1])));
       EXPECT_EQ(bytes[0], bytes[1]);
+      for (const Precision precision : kPrecisions) {
+        const PlanCase what = CaseOf(unit, c.n, precision);
+        EXPECT_EQ(TileOf(SelectPlan(what), what).rows, precision == Precision::kInt8 ? 4 : 16);
+      }
       EXPECT_TRUE(SameBits(Multiplied(unit, Prepared(problem, unit), DataType::kF32, 1),
                            Multiplied(dots, Prepared(problem, dots), DataType::kF32, 1), c.m));
     }
@@ -210,7 +215,7 @@ TEST(MatrixUnitMemory, HasRowsMore) {
     std::size_t bytes[2] = {};
     ASSERT_TRUE(Ok(PreparedSize(Packed(problem, base), n, {}, &bytes[0])));
     ASSERT_TRUE(Ok(PreparedSize(Packed(problem, WithUnit(base)), n, {}, &bytes[1])));
-    EXPECT_EQ(bytes[1] - bytes[0], n < 8 ? 0u : 15 * 256 + 64);  // 48, rounded up
+    EXPECT_EQ(bytes[1] - bytes[0], n < 8 ? 0u : 7 * 256 + 64);  // 48, rounded up
   }
 }
 
@@ -228,6 +233,30 @@ TEST_P(MatrixUnit, TakesTransformedRows) {
     y[w == &unit] = Multiplied(*w, x, DataType::kF32, 1);
   }
   EXPECT_TRUE(SameBits(y[1], y[0], 70));
+}
+
+// The emulated registers are not on the stack.
+TEST_P(MatrixUnit, TakesTheStackThatIsDocumented) {
+  if (!kMeasuresStack) GTEST_SKIP() << "only where functions are optimized and nothing is added to their stack";
+  Stack stack;
+  for (const std::size_t group : {std::size_t{16}, std::size_t{128}, kPerRow}) {
+    for (const Precision precision : kPrecisions) {
+      Case c = NewCase({130, 40, 300}, 1);
+      c.group = group;
+      c.bias = true;
+      c.precision = precision;
+      const Problem problem(c);
+      const PackedMatrix w = Packed(problem, target());
+      const Activations x = PreparedAsIntegers(problem, w);
+      std::vector<float> y(c.m * c.n);
+      const OutputView to(y.data(), c.n, c.m);
+      const Plan& plan = SelectPlan(CaseOf(w, c.n, precision), Choice::kFastest);
+      Context context;
+      Status status;
+      EXPECT_LE(stack.BytesOf([&] { status = MatMul(w, x, to, plan, context); }), kMaxStackBytes);
+      EXPECT_TRUE(Ok(status));
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Sweep, MatrixUnit, ::testing::ValuesIn(Kernels()), KernelName);

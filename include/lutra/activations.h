@@ -113,7 +113,7 @@ LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, const P
 // new Activations then own, and what PreparePart (prepare_parts.h) fills. Activations that hold less get this much
 // before their own is freed. The size depends on N, K, the K-blocks of w, the activation kind and the precision; int4
 // per 128 weights, for instance, takes (K + 64 * ceil(K / 128)) * N bytes under kInt8, int2 takes K * 4 instead of K.
-// For a matrix unit (AVX3_SPR_AMX, 8 rows of integers or more) 15 rows of K and 48 bytes are added. PrepareHadamard
+// For a matrix unit (AVX3_SPR_AMX, 8 rows of integers or more) 7 rows of K and 48 bytes are added. PrepareHadamard
 // adds the transformed rows. Thread-safe. Fails on invalid options, and on sizes that overflow ("n").
 LUTRA_API Status PreparedSize(const PackedMatrix& w, std::size_t n, const PrepareOptions& options, std::size_t* bytes);
 

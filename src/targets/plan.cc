@@ -7,6 +7,7 @@
 #include <functional>
 #include <iterator>
 
+#include "packed_access.h"
 #include "targets/list.h"
 #include "targets/targets.h"
 
@@ -200,13 +201,29 @@ constexpr std::array<Plan, std::size(kRows)> kPlans = [] {  // the plans of the 
 // The target of a case; the best one of this machine if the case names none.
 Target TargetOf(const PlanCase& what) { return what.target != nullptr ? what.target : RunnableTargets().data[0]; }
 
+// The target as rows see it. Joint K-blocks are not multiplied by instructions for matrices (TileWithMatrices), so that
+// rows for these do not serve them.
+TargetInfo InfoOf(const PlanCase& what) {
+  TargetInfo info = TargetOf(what)->info;
+  if (what.joint && info.extension == Extension::kMatrix) info.extension = Extension::kDot;
+  return info;
+}
+
 const Plan& Selected(const PlanCase& what, const Method* method) {
-  const Row* const row = Find(what.format, TargetOf(what)->info, what.n, BlockSize(Describe(what.format), what.group),
-                              method, internal::IsCpu);
+  const Row* const row =
+      Find(what.format, InfoOf(what), what.n, BlockSize(Describe(what.format), what.group), method, internal::IsCpu);
   return kPlans[static_cast<std::size_t>(row - kRows)];
 }
 
 }  // namespace
+
+PlanCase internal::CaseOf(const PackedFields& w, std::size_t n, Precision precision) {
+  return {w.format, w.target, n, w.group, JointRatioOf(w, ActivationKind::kIntegers, precision) != 0};
+}
+
+PlanCase functions::CaseOf(const PackedMatrix& w, std::size_t n, Precision precision) {
+  return internal::CaseOf(PackedAccess::Fields(w), n, precision);
+}
 
 PlanList functions::Plans() { return {kPlans.data(), kPlans.size()}; }
 
@@ -215,7 +232,7 @@ bool functions::Serves(const Plan& plan, const PlanCase& what) {
   if (before(&plan, kPlans.data()) || !before(&plan, kPlans.data() + kPlans.size())) return false;
   const auto i = static_cast<std::size_t>(&plan - kPlans.data());
   return IsFormat(what.format) && HasMethod(what.format, plan.method) && internal::IsCpu(kRows[i].cpu) &&
-         kRows[i].Serves(what.format, TargetOf(what)->info, what.n, BlockSize(Describe(what.format), what.group));
+         kRows[i].Serves(what.format, InfoOf(what), what.n, BlockSize(Describe(what.format), what.group));
 }
 
 const Plan& functions::SelectPlan(const PlanCase& what, Choice choice) {
@@ -233,10 +250,11 @@ MicroTile functions::TileOf(const Plan& plan, const PlanCase& what) {
   const Target target = TargetOf(what);
   const internal::MethodKernel& kernel =
       target->method(what.format, KindOf(plan.method, what.format), Precision::kInt8);
-  const internal::MicroKernel& micro = plan.unpack ? kernel.unpacked : kernel.packed;
+  const bool joint = what.joint && plan.method == Method::kDot;
+  const internal::MicroKernel& micro = kernel.micro(plan.unpack, joint);
   const int rows = static_cast<int>(std::min<std::size_t>(what.n, static_cast<std::size_t>(micro.rows)));
   if (rows == 0) return {0, 0};
-  if (plan.unpack && target->row_group(kernel.method.kind, 0, what.n) == 1) {
+  if (plan.unpack && target->row_group(kernel.method.kind, joint, what.n) == 1) {
     return {1, static_cast<int>(std::min<std::size_t>(what.n, static_cast<std::size_t>(target->unit.rows)))};
   }
   return {std::min(static_cast<int>(std::min(plan.panels, kernel.panels)), micro.panels_for(rows)), rows};

@@ -66,7 +66,9 @@ class EmulatedRegisters {
  private:
   const internal::MatrixShapes shapes_;
   const bool signed_codes_;
-  std::uint8_t bytes_[internal::kMatrixRegisters][internal::kMatrixRows][internal::kMatrixRowBytes] = {};
+  // Of the thread, as those of a CPU are: not on its stack.
+  static inline thread_local std::uint8_t bytes_[internal::kMatrixRegisters][internal::kMatrixRows]
+                                                [internal::kMatrixRowBytes];
 };
 
 }  // namespace lutra::test

@@ -26,6 +26,7 @@
 #include "lutra/kernels/dot-inl.h"
 #include "lutra/kernels/matrix_shapes.h"
 #include "lutra/kernels/tile-inl.h"
+#include "lutra/plan.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
@@ -83,6 +84,7 @@ class UnitRows {
   };
   static constexpr std::size_t kChunkBytes = Describe(ActivationKind::kIntegers).chunk_bytes;
   static constexpr std::size_t kMaxStepChunks = kMatrixRowBytes / kChunkBytes;
+  static_assert(kOverrunRows == kMaxTileRows / kMatrixRows - 1 && kOverrunBytes == kMatrixRowBytes - kChunkBytes);
   static constexpr std::size_t kSumsBytes = kMatrixRows * kMatrixRowBytes;  // of a register
   static constexpr int kX = 4, kCodes = 5;  // registers: 0 to 3 sums, 4 x, 5 to 7 codes in turns
 

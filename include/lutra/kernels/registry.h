@@ -128,6 +128,11 @@ struct MethodKernel {
   std::size_t run_chunks;      // MicroArgs
   const std::uint8_t* values;  // MicroArgs; null, too, if the matrix has its own
   JointKernels joint = {};     // for integers under kInt8
+
+  constexpr const MicroKernel& micro(bool unpack_codes, bool joint_blocks) const {
+    if (joint_blocks) return unpack_codes ? joint.unpacked : joint.packed;
+    return unpack_codes ? unpacked : packed;
+  }
 };
 
 // What kernels multiply for the codes of a matrix that has its own values: [table][code] L(q) + MethodKernel::bias.
@@ -218,9 +223,9 @@ struct MatrixUnit {
   constexpr bool exists() const { return rows != 0; }
 };
 inline constexpr MatrixUnit kNoMatrixUnit{0, 0};
-// A matrix unit reads up to so many rows and bytes beyond the last row of x, and ignores what it reads there: the tail
-// of the last 16 rows of a token block, and of the last step of 64 weights.
-inline constexpr std::size_t kOverrunRows = 15, kOverrunBytes = 48;
+// A matrix unit reads up to so many rows and bytes beyond the last row of x, and ignores what it reads there: a token
+// block of 128 rows is divided evenly into 8 lots of rows, and a K-block into steps of 64 weights.
+inline constexpr std::size_t kOverrunRows = 7, kOverrunBytes = 48;
 
 // The activation kind of its encoding; integers; integers with a table for each group.
 inline constexpr std::size_t kMethodsPerFormat = 3;
@@ -237,8 +242,8 @@ struct TargetKernels {
   MatrixUnit unit;
 
   // The rows of a row group of N rows of x. A matrix unit does not multiply joint K-blocks.
-  constexpr std::size_t row_group(ActivationKind kind, int joint_ratio, std::size_t n) const {
-    const bool takes = unit.exists() && kind == ActivationKind::kIntegers && joint_ratio == 0;
+  constexpr std::size_t row_group(ActivationKind kind, bool joint, std::size_t n) const {
+    const bool takes = unit.exists() && kind == ActivationKind::kIntegers && !joint;
     return takes && n >= static_cast<std::size_t>(unit.from) ? 1 : kNR;
   }
   const MethodKernel& method(Format format, ActivationKind kind, Precision precision, bool choices = false) const {

@@ -189,12 +189,6 @@ HWY_INLINE void UnpackBatch(const TileArgs& a, std::size_t stride, std::uint8_t*
 
 // --- Tiles
 
-// The micro-kernel that a tile calls.
-HWY_INLINE const MicroKernel& MicroOf(const TileArgs& a) {
-  if (a.geometry->joint_ratio != 0) return a.unpack ? a.kernel->joint.unpacked : a.kernel->joint.packed;
-  return a.unpack ? a.kernel->unpacked : a.kernel->packed;
-}
-
 // The arguments that joint K-blocks have instead.
 HWY_INLINE void SetJoint(const TileArgs& a, const QparamFloats& floats, MicroArgs& args) {
   const JointKernels& joint = a.kernel->joint;
@@ -206,7 +200,8 @@ HWY_INLINE void SetJoint(const TileArgs& a, const QparamFloats& floats, MicroArg
 // Multiplies batches with all rows of x, row group by row group, by a method's micro-kernels.
 class RowGroups {
  public:
-  explicit HWY_INLINE RowGroups(const TileArgs& a) : RowGroups(a, MicroOf(a)) {}
+  explicit HWY_INLINE RowGroups(const TileArgs& a)
+      : RowGroups(a, a.kernel->micro(a.unpack, a.geometry->joint_ratio != 0)) {}
   HWY_INLINE RowGroups(const TileArgs& a, const MicroKernel& micro) : a_(a), micro_(micro) {}
 
   // `block` is the first K-block of the batch.

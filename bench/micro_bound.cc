@@ -67,7 +67,8 @@ double MicroBoundGMacS(const PackedMatrix& w, std::size_t n, Precision precision
                     : args.center != 0 ? kernel.joint.run_chunks_with_offsets
                                        : kernel.joint.run_chunks;
   args.super_group = args.qparams;
-  args.offset_stride = args.qparams_stride * (g.block == internal::kJointSumWeights ? 2 : 1);
+  args.offset_stride = args.qparams_stride * internal::GroupsPerOffsetWord(g.block);
+  args.joint_sums = internal::JointSumsOf(g.block);
   args.values = args.choices = Zeros<std::uint8_t>(kMaxTables * kPanelRows, &values);
 
   constexpr int kCalls = 100;

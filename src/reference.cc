@@ -278,7 +278,7 @@ double BlockError(const QuantizedView& w, const MethodInfo& method, const Reach&
                                  std::fabs(WeightAt<double>(w, m, x.begin, reach.highest)));
   const double offset = w.zero_kind == ZeroKind::kOffset ? center : 0.0;
   const double rounding =
-      weight * count * unit / 2 + offset * std::ceil(count / internal::kJointSumWeights) * x.joint_step;
+      weight * count * unit / 2 + offset * std::ceil(count / internal::kCoarseJointSums.weights) * x.joint_step;
   const double moduli = x.sum + count * unit, terms = (scale * reach.largest + center) * moduli;
   // The integers of x are at most 2^14 per weight; they multiply the half bit by which a subnormal unit errs.
   const double underflow =

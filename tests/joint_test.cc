@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,6 @@ namespace lutra::test {
 namespace {
 
 using internal::kJointRunWeights;
-using internal::kJointSumWeights;
 using internal::kJointWeights;
 
 int RatioOf(const QuantizedView& w) { return internal::JointRatio(Describe(w.format), internal::SchemeOf(w), w.group); }
@@ -76,16 +76,19 @@ class Expected {
       const std::int64_t weight = Integer(m, k) + (offsets ? 0 : method_.start());
       total += x.ratio[i / kJointRunWeights] * GroupValue(w_.scales, m, k) * weight * x.q[i];
     }
-    for (std::size_t k = begin; k < end && offsets; k += kJointSumWeights) {
+    const std::size_t count = w_.group > 16 ? 32 : 16;
+    const bool halves = w_.group > 16 && *std::max_element(std::begin(x.ratio), std::end(x.ratio)) > 8;
+    for (std::size_t k = begin; k < end && offsets; k += count) {
       std::int64_t sum = 0;
-      for (std::size_t j = k; j < std::min(k + kJointSumWeights, end); ++j) sum += x.q[j - begin];
-      of_offsets += GroupValue(w_.zeros, m, k) * ((x.ratio[(k - begin) / kJointRunWeights] * sum + 1) >> 1);
+      for (std::size_t j = k; j < std::min(k + count, end); ++j) sum += x.q[j - begin];
+      sum *= x.ratio[(k - begin) / kJointRunWeights];
+      of_offsets += GroupValue(w_.zeros, m, k) * (halves ? (sum + 1) >> 1 : sum);
     }
     largest = std::max(largest, std::abs(total));
     const float scale = F16ToF32(w_.super_scales[super]) * method_.gain() * 16;
     y = internal::Fma(scale, static_cast<float>(static_cast<std::int32_t>(total)) * (x.step / 16), y);
     if (!offsets) return;
-    const float offset = static_cast<float>(static_cast<std::int32_t>(of_offsets)) * (x.step * 2);
+    const float offset = static_cast<float>(static_cast<std::int32_t>(of_offsets)) * (x.step * (halves ? 2.0f : 1.0f));
     y = internal::Fma(F16ToF32(w_.super_offsets[super]), offset, y);
   }
   std::int64_t largest = 0;  // |total|

@@ -352,6 +352,7 @@ TEST(PackedBytes, DoNotChangeWithinAVersion) {
           {0xa4c7adb5050f1e71},
           {0xa6dcd2a02f47aee6},  // with a table per group
           {0xc397b76f61e9d87c},
+          {0xdcf84198494e0fad},
       },
       {
           {0xc48d959b2e401dd3, 0xe571f35e3a362571, 0x8b518dcb8b9f874d, 0x261315bd479dd445},
@@ -371,6 +372,7 @@ TEST(PackedBytes, DoNotChangeWithinAVersion) {
           {0xbac95add004aa2ab},
           {0x1746f2c7c18f861f},
           {0xd23a5311c99172a8},
+          {0xffa28620fd83f198},
       },
   };
   constexpr ParamKind kKinds[] = {{DataType::kF16, Zeros::kFloat}, {DataType::kUInt4, Zeros::kOffset}};

@@ -99,7 +99,7 @@ constexpr int ExactLimit(const ActivationInfo& a) { return (127 * 128 + 63) / a.
 //   a
 //                       bit 0 the digit -1
 //   ternary indices     three codes are the digits of one balanced number in base 3: four bits of index and a sign
-//   codes of 3 to 8 bits  without padding: the fields of bits that layout/encodings.h lists
+//   codes of 2 to 8 bits  without padding: the fields of bits that layout/encodings.h lists
 //
 // Any encoding can be unpacked to one byte per code, for products with integers.
 enum class Encoding : std::uint8_t {
@@ -111,7 +111,8 @@ enum class Encoding : std::uint8_t {
   kCodes5,
   kCodes6,
   kCodes7,
-  kCodes8
+  kCodes8,
+  kCodes2
 };
 
 struct EncodingInfo {
@@ -141,6 +142,7 @@ inline constexpr EncodingInfo kEncodings[] = {
     {Encoding::kCodes6, "codes of 6 bits", ActivationKind::kIntegers, 6, 16, 0, 128},
     {Encoding::kCodes7, "codes of 7 bits", ActivationKind::kIntegers, 7, 16, 0, 128},
     {Encoding::kCodes8, "codes of 8 bits", ActivationKind::kIntegers, 8, 16, 0, 128},
+    {Encoding::kCodes2, "codes of 2 bits", ActivationKind::kIntegers, 2, 16, 0, 128},
 };
 
 namespace functions {
@@ -153,6 +155,7 @@ constexpr const EncodingInfo& Describe(Encoding encoding) { return kEncodings[st
 //
 //     w = scale * (value(q) - zero)          value(q) = unit * (first + step * q), or unit * values[q]
 //
+// int2_codes has the values of int2, but is multiplied as integers by default: it is faster where groups are small.
 // The values of codebook3 and codebook4 belong to the matrix: up to four tables of 8 or 16 int8 values, one of which
 // serves a group (QuantizedView::codebook).
 enum class Format : std::uint8_t {
@@ -172,7 +175,8 @@ enum class Format : std::uint8_t {
   kIq3xxs,
   kIq3s,
   kCodebook3,
-  kCodebook4
+  kCodebook4,
+  kInt2Codes
 };
 
 namespace internal {
@@ -226,6 +230,7 @@ inline constexpr FormatInfo kFormats[] = {
     {Format::kIq3s, "iq3s", 16, Encoding::kCodes4, 1.0f, 0, 0, internal::kIq3sValues, 0.0f},
     {Format::kCodebook3, "codebook3", 8, Encoding::kCodes3, 1.0f, 0, 0, nullptr, 0.0f, true},
     {Format::kCodebook4, "codebook4", 16, Encoding::kCodes4, 1.0f, 0, 0, nullptr, 0.0f, true},
+    {Format::kInt2Codes, "int2_codes", 4, Encoding::kCodes2, 1.0f, 0, 1, nullptr, 2.0f},
 };
 inline constexpr std::size_t kFormatCount = sizeof(kFormats) / sizeof(kFormats[0]);
 

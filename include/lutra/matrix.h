@@ -278,7 +278,7 @@ inline QuantizedView Rows(QuantizedView w, std::size_t begin, std::size_t end) {
   const std::size_t groups = w.group == kPerMatrix ? 0 : begin * GroupsPerRow(w.k, w.group);
   const std::size_t super_groups = begin * GroupsPerRow(w.k, kSuperGroup);
   w.m = end - begin;
-  if (w.codes != nullptr) w.codes += begin * w.code_stride;
+  if (w.codes != nullptr && w.k != 0) w.codes += begin * w.code_stride;  // without columns, any stride is valid
   w.scales = skip(w.scales, groups * SizeOf(w.scale_type));
   w.zeros = skip(w.zeros, groups * ZeroSize(w));
   if (w.table_choices != nullptr) w.table_choices += groups;

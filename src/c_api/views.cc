@@ -43,7 +43,8 @@ static_assert(Same(LUTRA_FORMAT_IQ3XXS, Format::kIq3xxs));
 static_assert(Same(LUTRA_FORMAT_IQ3S, Format::kIq3s));
 static_assert(Same(LUTRA_FORMAT_CODEBOOK3, Format::kCodebook3));
 static_assert(Same(LUTRA_FORMAT_CODEBOOK4, Format::kCodebook4));
-static_assert(IsLast<Format>(LUTRA_FORMAT_CODEBOOK4));
+static_assert(Same(LUTRA_FORMAT_INT2_CODES, Format::kInt2Codes));
+static_assert(IsLast<Format>(LUTRA_FORMAT_INT2_CODES));
 
 static_assert(Same(LUTRA_TYPE_F32, DataType::kF32));
 static_assert(Same(LUTRA_TYPE_F16, DataType::kF16));

@@ -73,7 +73,7 @@ constexpr GgufCodec kCodecs[] = {
     Restored(internal::EncodeQ8_0, Imported(8, "q8_0", 32, 34, Format::kInt8, 32, kF16, kNone, internal::DecodeQ8_0)),
     Refused(9, "q8_1", 32, 36, "is q8_1, which ggml has for activations"),
     Restored(internal::EncodeQ2_K,
-             Imported(10, "q2_K", 256, 84, Format::kInt2, 16, kUInt4, kOffset, internal::DecodeQ2_K)),
+             Imported(10, "q2_K", 256, 84, Format::kInt2Codes, 16, kUInt4, kOffset, internal::DecodeQ2_K)),
     Restored(internal::EncodeQ3_K,
              Imported(11, "q3_K", 256, 110, Format::kInt3, 16, kInt8, kNone, internal::DecodeQ3_K)),
     Restored(internal::EncodeQ4_K,

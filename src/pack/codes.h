@@ -145,12 +145,12 @@ constexpr CodeFunctions FunctionsOf(std::integer_sequence<int, kPlane...>) {
   return {Chunk::Pack, Chunk::Unpack, Chunk::UnpackRow};
 }
 // The functions of each number of planes, from kFewestPlanes on.
-inline constexpr int kFewestPlanes = 3;
+inline constexpr int kFewestPlanes = 2, kMostPlanes = 8;
 template <int... kMore>
 constexpr std::array<CodeFunctions, sizeof...(kMore)> AllFunctions(std::integer_sequence<int, kMore...>) {
   return {FunctionsOf<kFewestPlanes + kMore>(std::make_integer_sequence<int, kFewestPlanes + kMore>())...};
 }
-inline constexpr auto kCodeFunctions = AllFunctions(std::make_integer_sequence<int, 6>());
+inline constexpr auto kCodeFunctions = AllFunctions(std::make_integer_sequence<int, kMostPlanes - kFewestPlanes + 1>());
 constexpr const CodeFunctions& FunctionsOf(const EncodingInfo& e) {
   return kCodeFunctions[static_cast<std::size_t>(e.planes - kFewestPlanes)];
 }
@@ -158,7 +158,7 @@ constexpr const CodeFunctions& FunctionsOf(const EncodingInfo& e) {
 constexpr bool CodesHaveFunctions() {
   for (const EncodingInfo& e : kEncodings) {
     if (e.has_indices()) continue;
-    if (e.planes < kFewestPlanes || e.planes > 8 || e.chunk_weights != kCodesPerChunk) return false;
+    if (e.planes < kFewestPlanes || e.planes > kMostPlanes || e.chunk_weights != kCodesPerChunk) return false;
   }
   return true;
 }

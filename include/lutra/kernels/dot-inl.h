@@ -111,11 +111,16 @@ LUTRA_INLINE void AddPlane(const std::uint8_t* line, V8& low, V8& high) {
 template <Encoding kEncoding, int kQuad>
 LUTRA_INLINE void UnpackLines(const std::uint8_t* lines, V8& low, V8& high) {
   constexpr int kBits = Describe(kEncoding).planes;
-  static_assert(kBits >= 3 && kBits <= 8);
+  static_assert(kBits >= 2 && kBits <= 8);
   const D8 d8;
   if constexpr (kBits == 8) {
     low = hn::Load(d8, lines + 2 * kQuad * 64);
     high = hn::Load(d8, lines + (2 * kQuad + 1) * 64);
+  } else if constexpr (kBits == 2) {
+    constexpr int kFrom = kQuad % 2 * 2;
+    const V8 mask = hn::Set(d8, 0x03), nibbles = hn::Load(d8, lines + kQuad / 2 * 64);
+    low = hn::And(ShiftBytes<-kFrom>(nibbles), mask);
+    high = hn::And(ShiftBytes<-kFrom - 4>(nibbles), mask);
   } else if constexpr (kBits == 3 && kQuad == 3) {  // low and high nibbles at once
     V8 both = hn::And(ShiftBytes<-3>(hn::Load(d8, lines)), hn::Set(d8, 0x11));
     both = hn::OrAnd(both, ShiftBytes<-2>(hn::Load(d8, lines + 64)), hn::Set(d8, 0x22));

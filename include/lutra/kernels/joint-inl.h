@@ -116,7 +116,8 @@ LUTRA_INLINE void SetZero(V32 (&sums)[kSums]) {
   for (V32& sum : sums) sum = hn::Zero(D32());
 }
 
-// Flushes totals: tile += super-scale * (step * total), then, if there are offsets, super-offset * (step * their sum).
+// Flushes totals: tile += super-scale * (step * total), then, if there are offsets, super-offset * (sum scale * their
+// sum). kWords words of offsets are in registers at a time.
 template <int kVectors, int kRows, class RowOf>
 LUTRA_INLINE void FlushJoint(const MicroArgs& a, const V32* totals, const RowOf& row_of) {
   const DF df;
@@ -127,6 +128,7 @@ LUTRA_INLINE void FlushJoint(const MicroArgs& a, const V32* totals, const RowOf&
   float* const tile = a.tile;
   const std::size_t stride = a.offset_stride;
   const bool has_offsets = a.center != 0;
+  constexpr std::size_t kWords = kCoarseJointSums.words();
   LUTRA_UNROLL
   for (int v = 0; v < kVectors; ++v) {
     const VF scale = hn::Load(df, super_group + row_of(v));
@@ -137,22 +139,29 @@ LUTRA_INLINE void FlushJoint(const MicroArgs& a, const V32* totals, const RowOf&
       hn::Store(Fma(scale, sum, hn::Load(df, to)), df, to);
     }
     if (!has_offsets) continue;
-    const VF offset = hn::Load(df, super_group + kPanelRows + row_of(v));
-    V16 words[kJointSums / 2];
-    LUTRA_UNROLL
-    for (std::size_t i = 0; i < kJointSums / 2; ++i) {
-      words[i] = hn::BitCast(d16, hn::Load(df, offsets + i * stride + row_of(v)));
+    V32 sums[kRows];
+    SetZero(sums);
+    for (std::size_t first = 0; first < a.joint_sums.words(); first += kWords) {
+      V16 words[kWords];
+      LUTRA_UNROLL
+      for (std::size_t i = 0; i < kWords; ++i) {
+        words[i] = hn::BitCast(d16, hn::Load(df, offsets + (first + i) * stride + row_of(v)));
+      }
+      LUTRA_UNROLL
+      for (int n = 0; n < kRows; ++n) {
+        const std::int32_t* const of_x = scales[n].sums + a.joint_sums.first + first;
+        LUTRA_UNROLL
+        for (std::size_t i = 0; i < kWords; ++i) {
+          const V16 pair = hn::BitCast(d16, hn::Set(d32, of_x[i]));
+          sums[n] = hn::Add(sums[n], hn::WidenMulPairwiseAdd(d32, words[i], pair));
+        }
+      }
     }
+    const VF offset = hn::Load(df, super_group + kPanelRows + row_of(v));
     LUTRA_UNROLL
     for (int n = 0; n < kRows; ++n) {
-      V32 total = hn::Zero(d32);
-      LUTRA_UNROLL
-      for (std::size_t i = 0; i < kJointSums / 2; ++i) {
-        total =
-            hn::Add(total, hn::WidenMulPairwiseAdd(d32, words[i], hn::BitCast(d16, hn::Set(d32, scales[n].sums[i]))));
-      }
       float* to = tile + n * static_cast<int>(kPanelRows) + row_of(v);
-      const VF sum = hn::Mul(hn::ConvertTo(df, total), hn::Set(df, scales[n].sum));
+      const VF sum = hn::Mul(hn::ConvertTo(df, sums[n]), hn::Set(df, scales[n].sum_scales[a.joint_sums.index]));
       hn::Store(Fma(offset, sum, hn::Load(df, to)), df, to);
     }
   }

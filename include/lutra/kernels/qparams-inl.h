@@ -69,7 +69,8 @@ struct QparamArgs {
   float gain, center;       // of the method
   float factor;             // of scales: the gain, times matrix_scale if the type has it
   bool pairs;               // JointKernels::pairs
-  bool wide;                // joint K-blocks of 64 weights
+  JointSums sums;           // of joint K-blocks
+  std::size_t word_groups;  // GroupsPerOffsetWord
 };
 
 // The center of a zero point, in the arithmetic of internal::CenterAt (src/scales.h). (Products with the gain, a power
@@ -143,9 +144,8 @@ void LoadGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t group
   }
 }
 
-// --- Joint K-blocks: the integers of groups, in words. A scale fills its word, or stands in both halves. Two offsets
-// of 32 weights each share a word, in the place of the first group's centers; an offset of 64 weights stands in both
-// halves.
+// --- Joint K-blocks: the integers of groups, in words. A scale fills its word, or stands in both halves. The offsets
+// of two groups share a word, in the place of the first group's centers; an offset of 64 weights stands in both halves.
 
 template <DataType kType>
 HWY_INLINE V32 LoadInteger(const std::uint8_t* from, std::size_t row, [[maybe_unused]] bool high) {
@@ -176,18 +176,18 @@ void LoadJointGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t 
       hn::Store(hn::BitCast(df, a.pairs ? PairOf(scale, scale) : scale), df, scales + row);
     }
     if (a.zero == nullptr) continue;
-    const bool second = !a.wide && i % 2 != 0;
+    const bool alone = a.word_groups == 1, second = !alone && i % 2 != 0;
     float* const offsets = scales + kPanelRows - (second ? kStride : 0);
     for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
       const V32 offset = LoadInteger<kType>(from + a.zero->offset, row, a.zero->shift != 0);
       const V32 low = second ? hn::BitCast(D32(), hn::Load(df, offsets + row)) : offset;
-      const V32 high = second || a.wide ? offset : hn::Zero(D32());
+      const V32 high = second || alone ? offset : hn::Zero(D32());
       hn::Store(hn::BitCast(df, PairOf(low, high)), df, offsets + row);
     }
   }
   if (a.zero == nullptr) return;
-  const std::size_t step = a.wide ? 1 : 2;
-  for (std::size_t i = (groups + step - 1) / step * step; i < step * kJointSums / 2; i += step) {
+  const std::size_t step = a.word_groups;
+  for (std::size_t i = (groups + step - 1) / step * step; i < step * a.sums.words(); i += step) {
     std::memset(to + i * kStride + kPanelRows, 0, kPanelRows * sizeof(float));
   }
 }

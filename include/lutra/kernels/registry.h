@@ -36,9 +36,9 @@ struct alignas(64) BlockScale {
 // The same for joint K-blocks (layout/joint.h).
 struct alignas(64) JointScale {
   float scale;                        // step / kJointUnit
-  float sum;                          // the scale of `sums`
-  std::int32_t ratio[kJointRuns];     // of each joint run
-  std::int32_t sums[kJointSums / 2];  // of 32 weights: ratio * (sum of integers) / 2, rounded; two in 16 bits each
+  float sum_scales[2];                // of kCoarseJointSums and kFineJointSums
+  std::uint8_t ratio[kJointRuns];     // of each joint run
+  std::int32_t sums[kJointSumWords];  // two sums in 16 bits each
   // Of each chunk: the sum of the integers at 0 and 1 of its quads, the sum of the others. Aligned for whole vectors.
   alignas(64) std::int16_t chunk_sums[kJointChunks][2];
 };
@@ -73,6 +73,7 @@ struct MicroArgs {
   // Joint K-blocks: the qparams above are words of integers (qparams-inl.h), and these are the super-group's.
   const float* super_group;
   std::size_t offset_stride;  // from a word of offsets to the next
+  JointSums joint_sums;       // that offsets multiply
   // x
   const std::uint8_t* x;
   std::size_t x_stride;               // from a chunk to the next

@@ -74,7 +74,8 @@ class PanelReader {
                  a.kernel->method.center(),
                  a.kernel->method.gain() * a.matrix_scale,
                  a.kernel->joint.pairs,
-                 g_.block == kJointRunWeights},
+                 JointSumsOf(g_.block),
+                 GroupsPerOffsetWord(g_.block)},
         super_gain_(qparams_.gain * (g_.joint_ratio != 0 ? kJointUnit : 1.0f)),
         choice_(g_.scheme.table_choice()),
         load_groups_(LoaderOf(g_.scheme.fields[0].type, g_.joint_ratio != 0)),
@@ -194,7 +195,8 @@ HWY_INLINE void SetJoint(const TileArgs& a, const QparamFloats& floats, MicroArg
   const JointKernels& joint = a.kernel->joint;
   args.run_chunks = args.center != 0 ? joint.run_chunks_with_offsets : joint.run_chunks;
   args.super_group = floats.super_group;
-  args.offset_stride = (a.geometry->block == kJointSumWeights ? 2 : 1) * kPanelQparams;
+  args.offset_stride = GroupsPerOffsetWord(a.geometry->block) * kPanelQparams;
+  args.joint_sums = JointSumsOf(a.geometry->block);
 }
 
 // Multiplies batches with all rows of x, row group by row group, by a method's micro-kernels.

@@ -19,7 +19,7 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-// --- Codes of 3 to 8 bits.
+// --- Codes of 2 to 8 bits.
 
 // Unpacks quad kQuad of the rows of a part, or of each row, of a chunk.
 template <Encoding kEncoding, int kQuad, class Codes>

@@ -74,7 +74,7 @@ constexpr std::size_t SignBitAt(Layout layout, NibblePlace place, int byte) {
   return in * 8 + 7 - (chunk * 4 + static_cast<std::size_t>(place.index));
 }
 
-// --- Codes of 3 to 8 bits: what nibble i (0 to 3) of a row in each plane of a chunk holds.
+// --- Codes of 2 to 8 bits: what nibble i (0 to 3) of a row in each plane of a chunk holds.
 
 // `count` bits of the code 4 * quad + i, from bit `from` on, are the nibble's bits from `to` on.
 struct CodeField {
@@ -87,10 +87,12 @@ struct CodeFields {
   constexpr const CodeField* end() const { return fields + size; }
 };
 
-// The fields of a plane, for codes of `bits` bits. The first four planes have the low four bits of the four quads. The
-// upper bits of codes are in further planes: two bits of two quads each, then one bit of all four. In codes of 3 bits
-// the fourth quad stands in the top bits of the other three, so that one mask unpacks 12 of the 16 codes.
+// The fields of a plane, for codes of `bits` bits. Codes of 2 bits share nibbles by pairs of quads. The first four
+// planes have the low four bits of the four quads. The upper bits of codes are in further planes: two bits of two quads
+// each, then one bit of all four. In codes of 3 bits the fourth quad stands in the top bits of the other three, so that
+// one mask unpacks 12 of the 16 codes.
 constexpr CodeFields FieldsOf(int bits, int plane) {
+  if (bits == 2) return {{{2 * plane, 0, 2, 0}, {2 * plane + 1, 0, 2, 2}}, 2};
   if (bits == 3) return {{{plane, 0, 3, 0}, {3, plane, 1, 3}}, 2};
   if (plane < 4) return {{{plane, 0, 4, 0}}, 1};
   if (bits == 8) return {{{plane - 4, 4, 4, 0}}, 1};

@@ -9,6 +9,10 @@
 //     y += super-scale * step * sum over joint runs of ratio * (sum over their groups of scale * sum of L(q) * x)
 //        + super-offset * 2 * step * sum over 32 weights of offset * ((ratio * sum of x + 1) / 2)
 //
+// Where groups have 16 weights or all ratios are at most 8, offsets multiply sums that are not halved:
+//
+//        + super-offset * step * sum over 32 or 16 weights of offset * (ratio * sum of x)
+//
 // All sums are integers of 32 bits. They are the same on all targets, so results do not depend on the CPU.
 #pragma once
 
@@ -22,20 +26,38 @@ namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
-inline constexpr std::size_t kJointWeights = kSuperGroup, kJointRunWeights = 64, kJointSumWeights = 32;
+inline constexpr std::size_t kJointWeights = kSuperGroup, kJointRunWeights = 64;
 inline constexpr std::size_t kJointRuns = kJointWeights / kJointRunWeights;
-inline constexpr std::size_t kJointSums = kJointWeights / kJointSumWeights;
 inline constexpr std::size_t kIntegersPerChunk = Describe(ActivationKind::kIntegers).chunk_weights;
 inline constexpr std::size_t kJointChunks = kJointWeights / kIntegersPerChunk;
 inline constexpr std::size_t kJointRunChunks = kJointRunWeights / kIntegersPerChunk;
 inline constexpr std::size_t kJointScales = 2;  // BlockScales that take the memory of a JointScale
 inline constexpr int kMostJointRatio = 15, kLeastJointRatio = 4;
-// Sums of x that offsets multiply are halved, so that 16 bits hold them: 32 * 127 * 15 / 2 = 30480.
-inline constexpr int kJointSumShift = 1;
-static_assert(kJointSumWeights * 127 * kMostJointRatio >> kJointSumShift <= 32767);
+// The sums of ratio * x that offsets multiply, two in a word. Those of 32 weights are halved if a ratio is above 8, so
+// that 16 bits hold them: 32 * 127 * 8 = 32512. Int8 x that is not rounded has ratios of 1, so its sums are exact.
+struct JointSums {
+  std::size_t weights;  // of a sum
+  std::size_t index;    // of their scale in JointScale
+  std::size_t first;    // of their words in JointScale
+
+  constexpr std::size_t words() const { return kJointWeights / weights / 2; }
+  constexpr int shift(int largest_ratio) const {
+    return static_cast<int>(weights) * 127 * largest_ratio > 32767 ? 1 : 0;
+  }
+};
+inline constexpr JointSums kCoarseJointSums = {32, 0, 0}, kFineJointSums = {16, 1, kCoarseJointSums.words()};
+static_assert(kCoarseJointSums.weights * 127 * kMostJointRatio >> 1 <= 32767);
+static_assert(kFineJointSums.shift(kMostJointRatio) == 0);
+inline constexpr std::size_t kJointSumWords = kFineJointSums.first + kFineJointSums.words();
+// The sums for groups, which are K-blocks, of this size.
+constexpr const JointSums& JointSumsOf(std::size_t group) {
+  return group < kCoarseJointSums.weights ? kFineJointSums : kCoarseJointSums;
+}
 
 // Totals are multiplied with step / 16, and super-scales with 16: 2^31 * step may be infinite where y is not.
 inline constexpr float kJointUnit = 16.0f;
+// The groups of this size whose offsets share a word.
+constexpr std::size_t GroupsPerOffsetWord(std::size_t group) { return group == kJointRunWeights ? 1 : 2; }
 
 // The largest |L(q) + start| that joint sums multiply with x.
 constexpr int JointWeight(const MethodInfo& method, bool offsets) {
@@ -49,15 +71,15 @@ constexpr int JointWeight(const MethodInfo& method, bool offsets) {
 //
 //     256 * |L(q)| * 127 * |scale| * ratio < 2^31        scales of a byte: up to 128
 //
-// int6 has 32 * 15: 2.00e9 of 2.15e9; iq4nl has 127 * 4: 2.11e9. Offsets serve 32 weights or more. With offsets, codes
-// are not centered, and 16-bit sums of 8 products hold codes up to 31.
+// int6 has 32 * 15: 2.00e9 of 2.15e9; iq4nl has 127 * 4: 2.11e9. With offsets, codes are not centered, and 16-bit sums
+// of 8 products hold codes up to 31.
 constexpr int JointRatio(const FormatInfo& f, const QparamScheme& scheme, std::size_t group) {
   const DataType type = scheme.fields[0].type;
   if (!HasTwoLevels(type) || HasRowScales(group) || group > kJointRunWeights) return 0;
   if (f.stored().has_signs()) return 0;  // 16 unpacked groups of padded ternary indices take 24 KB
   const bool offsets = scheme.zero() != nullptr;
   const int weight = JointWeight({f.format, ActivationKind::kIntegers}, offsets);
-  if (offsets && (group < kJointSumWeights || (weight > 31 && !f.has_table()))) return 0;
+  if (offsets && weight > 31 && !f.has_table()) return 0;
   const std::int64_t scale = type == DataType::kUInt4 ? 15 : 128;
   for (const int ratio : {kMostJointRatio, kLeastJointRatio}) {
     if (std::int64_t{kJointWeights} * weight * 127 * scale * ratio < std::int64_t{1} << 31) return ratio;

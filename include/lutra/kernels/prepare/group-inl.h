@@ -28,9 +28,10 @@ HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockSc
     total = BuildIntegers<Traits>(block, to);
     if (block.joint) {
       auto& joint = reinterpret_cast<JointScale&>(out);
-      for (std::size_t run = 0; run < kJointRuns; ++run) joint.ratio[run] = block.ratio[run] & 0xffff;
+      for (std::size_t run = 0; run < kJointRuns; ++run) {
+        joint.ratio[run] = static_cast<std::uint8_t>(block.ratio[run] & 0xff);
+      }
       SetJointSums(to, joint);
-      joint.sum = joint.scale * (1 << kJointSumShift);
       joint.scale *= 1.0f / kJointUnit;
       return;
     }

@@ -6,6 +6,7 @@
 #define LUTRA_KERNELS_PREPARE_INTEGERS_INL_H_
 #endif
 
+#include <algorithm>
 #include <cstring>
 
 #include "lutra/kernels/prepare/traits-inl.h"
@@ -40,7 +41,7 @@ HWY_INLINE std::int32_t BuildIntegers(const BlockOfX& block, const Destination& 
   return hn::ReduceSum(d32, total);
 }
 
-// Sets the sums of joint K-blocks, whose integers BuildIntegers wrote and whose ratios are known.
+// Sets the sums of joint K-blocks, whose integers BuildIntegers wrote and whose ratios and step (`scale`) are known.
 HWY_INLINE void SetJointSums(const Destination& in, JointScale& out) {
   const hn::FixedTag<std::int8_t, 16> d8;
   const hn::Repartition<std::uint8_t, decltype(d8)> du8;
@@ -55,17 +56,21 @@ HWY_INLINE void SetJointSums(const Destination& in, JointScale& out) {
     const std::int32_t pair = hn::GetLane(hn::BitCast(d32, sums));
     std::memcpy(out.chunk_sums[chunk], &pair, sizeof(pair));
   }
-  std::int16_t sums[kJointSums];
-  constexpr std::size_t kChunks = kJointChunks / kJointSums;
-  for (std::size_t i = 0; i < kJointSums; ++i) {
-    int sum = 0;
-    for (std::size_t chunk = i * kChunks; chunk < (i + 1) * kChunks; ++chunk) {
-      sum += out.chunk_sums[chunk][0] + out.chunk_sums[chunk][1];
+  const int largest = *std::max_element(out.ratio, out.ratio + kJointRuns);
+  for (const JointSums& joint : {kCoarseJointSums, kFineJointSums}) {
+    std::int16_t sums[2 * kFineJointSums.words()];
+    const std::size_t count = 2 * joint.words(), chunks = joint.weights / kIntegersPerChunk;
+    const int shift = joint.shift(largest);
+    for (std::size_t i = 0; i < count; ++i) {
+      int sum = 0;
+      for (std::size_t chunk = i * chunks; chunk < (i + 1) * chunks; ++chunk) {
+        sum += out.chunk_sums[chunk][0] + out.chunk_sums[chunk][1];
+      }
+      sums[i] = static_cast<std::int16_t>((out.ratio[i * kJointRuns / count] * sum + shift) >> shift);
     }
-    constexpr int kHalf = 1 << (kJointSumShift - 1);
-    sums[i] = static_cast<std::int16_t>((out.ratio[i * kJointRuns / kJointSums] * sum + kHalf) >> kJointSumShift);
+    out.sum_scales[joint.index] = out.scale * static_cast<float>(1 << shift);
+    std::memcpy(out.sums + joint.first, sums, count * sizeof(sums[0]));
   }
-  std::memcpy(out.sums, sums, sizeof(sums));
 }
 
 }  // namespace LUTRA_KERNELS_NAMESPACE

@@ -17,7 +17,7 @@ double BestMs(Ort::Session& session, const onnx_model::Model& model, const std::
   const Clock::time_point end = Clock::now() + std::chrono::seconds(1);
   for (int run = 0; run < 5 || Clock::now() < end; ++run) {
     const Clock::time_point begin = Clock::now();
-    random_product::Run(session, model, x, n);
+    random_product::Outputs(session, model, x, n);
     best = std::min(best, std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
   }
   return best;
@@ -55,7 +55,7 @@ int main(int argc, char** argv) {
             std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
         for (const std::size_t n : {std::size_t{1}, std::size_t{128}}) {
           const std::vector<float> x = random_product::RandomRows(n, shape.k);
-          const std::vector<float> y = random_product::Run(session, model, x, n)[0];
+          const std::vector<float> y = random_product::Outputs(session, model, x, n)[0];
           lutra::Nmse nmse;
           const lutra::Status status =
               lutra::CompareWithReference(weights.view(), lutra::ActivationView(x.data(), n, shape.k), y.data(), &nmse);

@@ -119,7 +119,7 @@ std::vector<std::uint16_t> Halves(const std::vector<float>& values) {
 }
 
 Ort::Session SessionOf(const onnx_model::Model& model, int threads) {
-  static const Ort::Env env(ORT_LOGGING_LEVEL_ERROR, "lutra");
+  static const Ort::Env env(ORT_LOGGING_LEVEL_FATAL, "lutra");
   Ort::SessionOptions options;
   options.SetIntraOpNumThreads(threads);
   options.RegisterCustomOpsLibrary(LUTRA_ONNXRUNTIME_OP);
@@ -127,10 +127,10 @@ Ort::Session SessionOf(const onnx_model::Model& model, int threads) {
   return Ort::Session(env, bytes.data(), bytes.size(), options);
 }
 
-std::vector<std::vector<float>> Run(Ort::Session& session, const onnx_model::Model& model, const std::vector<float>& x,
-                                    std::size_t n) {
+std::vector<std::vector<float>> Outputs(Ort::Session& session, const onnx_model::Model& model,
+                                        const std::vector<float>& x, std::size_t n) {
   const onnx_model::Argument& input = model.inputs[0];
-  const std::int64_t shape[] = {Signed(n), Signed(n == 0 ? 0 : x.size() / n)};
+  const std::int64_t shape[] = {Signed(n), n == 0 ? input.shape[1] : Signed(x.size() / n)};
   std::vector<std::uint16_t> halves = Halves(x);
   const bool half = input.type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
   void* const data = half ? static_cast<void*>(halves.data()) : const_cast<float*>(x.data());

@@ -52,7 +52,7 @@ std::vector<std::uint16_t> Halves(const std::vector<float>& values);
 // A session of a model, with a number of threads. It knows Lutra's operator.
 Ort::Session SessionOf(const onnx_model::Model& model, int threads);
 // Runs a session of a model with x[n x K]; returns the outputs. y of f16 becomes float.
-std::vector<std::vector<float>> Run(Ort::Session& session, const onnx_model::Model& model, const std::vector<float>& x,
-                                    std::size_t n);
+std::vector<std::vector<float>> Outputs(Ort::Session& session, const onnx_model::Model& model,
+                                        const std::vector<float>& x, std::size_t n);
 
 }  // namespace random_product

@@ -2,6 +2,7 @@
 // results of com.microsoft.MatMulNBits, so a model uses it if its nodes get the domain "lutra".
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <exception>
 
 #include "kernel.h"
@@ -9,7 +10,8 @@
 namespace op {
 namespace {
 
-constexpr const char* kDomain = "lutra";
+constexpr const char *kDomain = "lutra", *kStockDomain = "com.microsoft";
+constexpr const char* kReplaces = "LUTRA_REPLACES_MATMULNBITS";
 constexpr std::uint32_t kFirstApi = 17;  // 1.17 was the first with threads for operators
 
 // Runs what may throw; errors become a status.
@@ -34,7 +36,8 @@ struct KernelWithStatus {
   const Kernel kernel;
 };
 
-// The operator for one type of A, scales, bias and Y. ONNX Runtime takes operators of one name for overloads.
+// The operator for one type of A, scales, bias and Y. ONNX Runtime takes operators of one name for overloads. There is
+// no function that infers shapes: ONNX Runtime 1.21 calls none safely where an optional input is not there.
 struct MatMulNBits : Ort::CustomOpBase<MatMulNBits, KernelWithStatus, /*WithStatus=*/true> {
   struct Argument {
     ONNXTensorElementDataType type;
@@ -67,6 +70,15 @@ struct MatMulNBits : Ort::CustomOpBase<MatMulNBits, KernelWithStatus, /*WithStat
   const Argument inputs[kInputs];
 };
 
+// A domain that holds the operator.
+Ort::CustomOpDomain DomainOf(const char* name) {
+  static const MatMulNBits operators[] = {MatMulNBits(ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT),
+                                          MatMulNBits(ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16)};
+  Ort::CustomOpDomain domain(name);
+  for (const MatMulNBits& each : operators) domain.Add(&each);
+  return domain;
+}
+
 }  // namespace
 }  // namespace op
 
@@ -76,14 +88,9 @@ extern "C" __attribute__((visibility("default"))) OrtStatus* RegisterCustomOps(O
   if (api == nullptr) return base->GetApi(1)->CreateStatus(ORT_FAIL, "lutra: needs ONNX Runtime 1.17 or newer");
   Ort::InitApi(api);
   return op::StatusOf([&] {
-    static const op::MatMulNBits operators[] = {op::MatMulNBits(ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT),
-                                                op::MatMulNBits(ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16)};
-    // Sessions use it as long as this library is loaded.
-    static const Ort::CustomOpDomain domain = [] {
-      Ort::CustomOpDomain made(op::kDomain);
-      for (const op::MatMulNBits& each : operators) made.Add(&each);
-      return made;
-    }();
-    Ort::ThrowOnError(Ort::GetApi().AddCustomOpDomain(options, domain));
+    // Sessions use them as long as this library is loaded.
+    static const Ort::CustomOpDomain own = op::DomainOf(op::kDomain), stock = op::DomainOf(op::kStockDomain);
+    Ort::ThrowOnError(api->AddCustomOpDomain(options, own));
+    if (std::getenv(op::kReplaces) != nullptr) Ort::ThrowOnError(api->AddCustomOpDomain(options, stock));
   });
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdlib>
 #include <functional>
 #include <limits>
 #include <string>
@@ -158,6 +159,30 @@ TEST(OperatorRows, AreTheirOwn) {
     EXPECT_TRUE(i / weights.shape().m == 1 ? std::isnan(with_nan[i]) : same) << i;
   }
   EXPECT_TRUE(Outputs(session, model, {}, 0)[0].empty());
+}
+
+// On request, the operator takes the place of ONNX Runtime's own; other operators of that domain stay.
+TEST(OperatorDomain, MayBeTheStockOne) {
+  const Weights weights(Shape{});
+  const std::vector<float> x = RandomRows(3, weights.shape().k);
+  const Model ours = weights.ModelOf({kOurs});
+  Model stock = weights.ModelOf({kStock});
+  stock.nodes.push_back({kStock, "Gelu", {kStock}, {"gelu"}, {}});
+  stock.outputs.push_back({"gelu", weights.type(), {-1, -1}});
+  Ort::Session own_session = SessionOf(ours, 2), stock_session = SessionOf(stock, 2);
+  const std::vector<float> y = Outputs(own_session, ours, x, 3)[0];
+  EXPECT_NE(Outputs(stock_session, stock, x, 3)[0], y);
+
+  setenv("LUTRA_REPLACES_MATMULNBITS", "1", 1);
+  Ort::Session session = SessionOf(stock, 2);
+  unsetenv("LUTRA_REPLACES_MATMULNBITS");
+  const std::vector<std::vector<float>> outputs = Outputs(session, stock, x, 3);
+  EXPECT_EQ(outputs[0], y);
+  ASSERT_EQ(outputs[1].size(), y.size());
+  for (std::size_t i = 0; i < y.size(); ++i) {
+    const double value = double{y[i]}, gelu = value * 0.5 * std::erfc(-value / std::sqrt(2.0));
+    EXPECT_NEAR(double{outputs[1][i]}, gelu, 1e-5 * (1 + std::abs(value))) << i;
+  }
 }
 
 // --- Faulty nodes

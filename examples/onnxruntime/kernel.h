@@ -16,7 +16,7 @@ class Kernel {
   // Packs the weights of a node, which must be constants. Both functions throw Ort::Exception on errors.
   explicit Kernel(const OrtKernelInfo* info);
   // Multiplies. Any number of threads may do so at the same time.
-  void Compute(OrtKernelContext* context) const;
+  void Compute(OrtKernelContext* ort) const;
 
  private:
   lutra::PackedMatrix w_;

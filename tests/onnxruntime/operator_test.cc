@@ -197,8 +197,8 @@ std::function<void(Model&)> Set(std::size_t attribute, std::int64_t value) {
 }
 
 // Makes constant i a tensor of another shape, type or contents.
-std::function<void(Model&)> Replace(std::size_t i, ONNXTensorElementDataType type, std::vector<std::int64_t> shape,
-                                    std::size_t bytes) {
+std::function<void(Model&)> Replace(std::size_t i, ONNXTensorElementDataType type,
+                                    const std::vector<std::int64_t>& shape, std::size_t bytes) {
   return [=](Model& model) { model.constants[i] = {model.constants[i].name, type, shape, std::string(bytes, '\0')}; };
 }
 

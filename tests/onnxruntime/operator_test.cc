@@ -274,6 +274,10 @@ TEST(OperatorFaults, AreErrorsOfTheRun) {
 
 }  // namespace
 
+// AddressSanitizer asks for it: what ONNX Runtime allocates once per process is no leak of ours.
+extern "C" const char* __lsan_default_suppressions();
+const char* __lsan_default_suppressions() { return "leak:libonnxruntime.so"; }
+
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();

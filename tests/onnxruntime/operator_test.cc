@@ -275,8 +275,10 @@ TEST(OperatorFaults, AreErrorsOfTheRun) {
 }  // namespace
 
 // AddressSanitizer asks for it: what ONNX Runtime allocates once per process is no leak of ours.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" const char* __lsan_default_suppressions();
-const char* __lsan_default_suppressions() { return "leak:libonnxruntime.so"; }
+extern "C" const char* __lsan_default_suppressions() { return "leak:libonnxruntime.so"; }
+// NOLINTEND(bugprone-reserved-identifier)
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);

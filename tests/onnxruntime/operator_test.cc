@@ -64,9 +64,15 @@ Sums SumsOf(const lutra::QuantizedView& w, const float* x, std::size_t m) {
 }
 
 // The error of a sum of K products in floats: each weight takes up to three roundings, each product one, each sum one.
-// x in 8 bits errs by half a step, of 127 to the largest of its block. f16 results are rounded once more.
+// (On arm64, f16 is summed in f16.) x in 8 bits errs by half a step, of 127 to the largest of its block. f16 results
+// are rounded once more.
 double StockBound(const Shape& shape, const Sums& sums, double y) {
-  const double floats = static_cast<double>(shape.k + 6) * 0x1p-24 * sums.terms;
+#if defined(__aarch64__)
+  const double rounding = shape.half ? 0x1p-11 : 0x1p-24;
+#else
+  const double rounding = 0x1p-24;
+#endif
+  const double floats = static_cast<double>(shape.k + 6) * rounding * sums.terms;
   const double rounded = shape.accuracy_level == 4 ? 1.01 / 254 * sums.rounded : 0;
   return 1.01 * (floats + rounded) + (shape.half ? 0x1p-11 * std::abs(y) + 0x1p-25 : 0);
 }

@@ -97,12 +97,18 @@ NBitsView ViewOf(const Ort::ConstKernelInfo& info) {
 
 // --- A call.
 
-// The threads of a call: those of the session. It does not tell how many they are, so work is split for all processors.
+// The threads of a call of some multiplications: those of the session. It does not tell how many they are, so work is
+// split for all processors, unless it is so little that others would wake up too late to help.
 class Threads final : public lutra::Executor {
  public:
-  explicit Threads(const OrtKernelContext* context) : context_(context) {}
+  Threads(const OrtKernelContext* context, std::size_t multiplications)
+      : context_(context), multiplications_(multiplications) {}
 
-  std::size_t Concurrency() const override { return std::max(1u, std::thread::hardware_concurrency()); }
+  std::size_t Concurrency() const override {
+    constexpr std::size_t kFewest = std::size_t{1} << 19;                                     // of a thread: 5 to 10 us
+    static const std::size_t processors = std::max(1u, std::thread::hardware_concurrency());  // reads a file
+    return std::clamp<std::size_t>(multiplications_ / kFewest, 1, processors);
+  }
   void ParallelFor(std::size_t count, Task task, void* context) override {
     OrtStatus* const status = Ort::GetApi().KernelContext_ParallelFor(context_, task, count, 0, context);
     if (status == nullptr) return;
@@ -112,6 +118,7 @@ class Threads final : public lutra::Executor {
 
  private:
   const OrtKernelContext* const context_;
+  const std::size_t multiplications_;
 };
 
 // Memory of the session, aligned to 64 bytes, as long as this object lives.
@@ -176,7 +183,7 @@ void Kernel::Compute(OrtKernelContext* ort) const {
   lutra::Activations x;
   ThrowIfFailed(lutra::ViewActivations(w_, n, options_, scratch.data(), size, &x));
 
-  Threads threads(ort);
+  Threads threads(ort, n * w_.m() * w_.k());
   const std::size_t parts = std::min(n, threads.Concurrency());
   std::vector<lutra::Status> results(parts);
   ForEach(threads, parts, [&](std::size_t part) {

@@ -127,23 +127,29 @@ Ort::Session SessionOf(const onnx_model::Model& model, int threads) {
   return Ort::Session(env, bytes.data(), bytes.size(), options);
 }
 
+Call::Call(Ort::Session& session, const onnx_model::Model& model, const std::vector<float>& x, std::size_t n)
+    : session_(session), input_(model.inputs[0].name.c_str()), x_(nullptr) {
+  const onnx_model::Argument& input = model.inputs[0];
+  const bool half = input.type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
+  if (half) halves_ = Halves(x);
+  void* const data = half ? static_cast<void*>(halves_.data()) : const_cast<float*>(x.data());
+  const std::int64_t shape[] = {Signed(n), n == 0 ? input.shape[1] : Signed(x.size() / n)};
+  const Ort::MemoryInfo memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
+  x_ = Ort::Value::CreateTensor(memory, data, x.size() * (half ? 2 : 4), shape, 2, input.type);
+  for (const onnx_model::Argument& output : model.outputs) outputs_.push_back(output.name.c_str());
+}
+
+std::vector<Ort::Value> Call::Run() {
+  return session_.Run(Ort::RunOptions(), &input_, &x_, 1, outputs_.data(), outputs_.size());
+}
+
 std::vector<std::vector<float>> Outputs(Ort::Session& session, const onnx_model::Model& model,
                                         const std::vector<float>& x, std::size_t n) {
-  const onnx_model::Argument& input = model.inputs[0];
-  const std::int64_t shape[] = {Signed(n), n == 0 ? input.shape[1] : Signed(x.size() / n)};
-  std::vector<std::uint16_t> halves = Halves(x);
-  const bool half = input.type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
-  void* const data = half ? static_cast<void*>(halves.data()) : const_cast<float*>(x.data());
-  const Ort::MemoryInfo memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
-  const Ort::Value value = Ort::Value::CreateTensor(memory, data, x.size() * (half ? 2 : 4), shape, 2, input.type);
-  std::vector<const char*> names;
-  for (const onnx_model::Argument& output : model.outputs) names.push_back(output.name.c_str());
-  const char* const name = input.name.c_str();
   std::vector<std::vector<float>> outputs;
-  for (const Ort::Value& y : session.Run(Ort::RunOptions(), &name, &value, 1, names.data(), names.size())) {
+  for (const Ort::Value& y : Call(session, model, x, n).Run()) {
     std::vector<float>& floats = outputs.emplace_back(y.GetTensorTypeAndShapeInfo().GetElementCount());
     const void* const from = y.GetTensorRawData();
-    if (half) {
+    if (model.inputs[0].type == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16) {
       const auto* const bits = static_cast<const std::uint16_t*>(from);
       std::transform(bits, bits + floats.size(), floats.begin(), lutra::F16ToF32);
     } else if (!floats.empty()) {

@@ -51,7 +51,21 @@ std::vector<std::uint16_t> Halves(const std::vector<float>& values);
 
 // A session of a model, with a number of threads. It knows Lutra's operator.
 Ort::Session SessionOf(const onnx_model::Model& model, int threads);
-// Runs a session of a model with x[n x K]; returns the outputs. y of f16 becomes float.
+
+// Runs a session of a model with x[n x K], again and again. Holds references to the session, the model and x.
+class Call {
+ public:
+  Call(Ort::Session& session, const onnx_model::Model& model, const std::vector<float>& x, std::size_t n);
+  std::vector<Ort::Value> Run();
+
+ private:
+  Ort::Session& session_;
+  std::vector<std::uint16_t> halves_;  // x, if the model has it in f16
+  const char* input_;
+  std::vector<const char*> outputs_;
+  Ort::Value x_;
+};
+// The outputs of one call. y of f16 becomes float.
 std::vector<std::vector<float>> Outputs(Ort::Session& session, const onnx_model::Model& model,
                                         const std::vector<float>& x, std::size_t n);
 

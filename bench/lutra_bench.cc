@@ -185,11 +185,16 @@ void RegisterTarget(Target target) {
   }
   for (const GgufType& type : GgufTypes()) {
     if (type.refusal != nullptr) continue;
-    for (const std::size_t n : {std::size_t{1}, std::size_t{8}, std::size_t{128}}) {
-      Case c{type.format, target, n, Residence::kDram};
-      c.params = {type.group, type.scale_type, type.zero_kind};
-      c.like = type.name;
-      n == 1 ? RegisterGemv(c) : RegisterGemm(c);
+    Case c{type.format, target, 1, Residence::kDram};
+    c.params = {type.group, type.scale_type, type.zero_kind};
+    c.like = type.name;
+    for (c.threads = 1; c.threads <= 2; ++c.threads) {
+      c.n = 1;
+      RegisterGemv(c);
+      for (const std::size_t n : kTokens) {
+        c.n = n;
+        RegisterGemm(c);
+      }
     }
     const std::string what = std::string(type.name) + "/M:" + std::to_string(kM) + "/K:" + std::to_string(kK) +
                              "/target:" + TargetName(target);

@@ -60,7 +60,7 @@ ONNXTensorElementDataType TypeOf(const Ort::ConstKernelInfo& info, Input input) 
   return info.GetInputTypeInfo(input).GetTensorTypeAndShapeInfo().GetElementType();
 }
 
-// The view of a node's weights, without checks that PackNBits makes.
+// The view of a node's weights. All sizes fit together.
 NBitsView ViewOf(const Ort::ConstKernelInfo& info) {
   NBitsView w;
   w.m = Attribute(info, "N");

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <random>
 
+#include "weights.h"
+
 namespace random_product {
 namespace {
 
@@ -50,10 +52,7 @@ Weights::Weights(const Shape& shape) : shape_(shape), blocks_(lutra::GroupsPerRo
   half_scales_ = Halves(scales_);
   half_zeros_ = Halves(float_zeros_);
 
-  constexpr lutra::Format kFormats[] = {lutra::Format::kInt2, lutra::Format::kInt3, lutra::Format::kInt4,
-                                        lutra::Format::kInt5, lutra::Format::kInt6, lutra::Format::kInt7,
-                                        lutra::Format::kInt8};
-  view_.format = kFormats[shape.bits - 2];
+  view_.format = op::FormatOf(shape.bits);
   view_.m = shape.m;
   view_.k = view_.code_stride = shape.k;
   view_.codes = codes_.data();

@@ -7,11 +7,6 @@
 namespace op {
 namespace {
 
-constexpr lutra::Format kFormats[] = {lutra::Format::kInt2, lutra::Format::kInt3, lutra::Format::kInt4,
-                                      lutra::Format::kInt5, lutra::Format::kInt6, lutra::Format::kInt7,
-                                      lutra::Format::kInt8};
-constexpr std::size_t kLeastBits = 2;
-
 // Reads `count` fields of a stream of bits.
 void ReadFields(const std::uint8_t* bytes, std::size_t bits, std::size_t count, std::uint8_t* fields) {
   unsigned held = 0;
@@ -48,11 +43,8 @@ void ReadBias(const NBitsView& nbits, float* bias) {
 }  // namespace
 
 lutra::Status PackNBits(const NBitsView& nbits, lutra::PackedMatrix* w) {
-  if (nbits.bits < kLeastBits || nbits.bits - kLeastBits >= std::size(kFormats)) {
-    return lutra::Status::Unsupported("bits", "is not from 2 to 8");
-  }
   lutra::QuantizedView shape;
-  shape.format = kFormats[nbits.bits - kLeastBits];
+  shape.format = FormatOf(nbits.bits);
   shape.m = nbits.m;
   shape.k = nbits.k;
   shape.group = nbits.block;

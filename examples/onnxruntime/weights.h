@@ -27,6 +27,14 @@ struct NBitsView {
 constexpr std::size_t BlockBytes(const NBitsView& w) { return w.block * w.bits / 8; }
 constexpr std::size_t ZeroBytes(const NBitsView& w) { return (lutra::GroupsPerRow(w.k, w.block) * w.bits + 7) / 8; }
 
+// The format whose codes are the numbers of 2 to 8 bits.
+constexpr lutra::Format FormatOf(std::size_t bits) {
+  for (const lutra::FormatInfo& info : lutra::kFormats) {
+    if (!info.has_table() && info.first == 0 && info.levels == 1 << bits) return info.format;
+  }
+  return lutra::Format::kInt8;
+}
+
 // Packs the weights for this CPU. Without loss: scales and zero points keep their type.
 lutra::Status PackNBits(const NBitsView& nbits, lutra::PackedMatrix* w);
 

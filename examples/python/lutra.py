@@ -123,13 +123,12 @@ class Matrix:
     """Packed weights W[M, K] with `shape`; made by the functions below. `y = x @ w.T` is `y = w.matmul(x)`."""
 
     __array_ufunc__ = None  # so that NumPy leaves `x @ w.T` to __rmatmul__
+    T = property(lambda self: _Transposed(self))
 
     def __init__(self, view):
         self.shape = (view.m, view.k)
         self._handle = _Handle("packed")
         _call("pack", byref(view), None, _threads, byref(self._handle._as_parameter_))
-
-    T = property(lambda self: _Transposed(self))
 
     def prepare(self, x, precision=INT8):
         """Prepares x for this and other matrices. INT16: sums are exact integers."""
@@ -221,7 +220,7 @@ def from_nbits(b, scales, k, bits=4, block_size=32, zero_points=None, bias=None)
     codes = fields(b.reshape(m, blocks, -1), block_size).reshape(m, -1)[:, :k]
     if zero_points is not None and zero_points.dtype == np.uint8:
         zero_points = fields(zero_points.reshape(m, -1), blocks)
-    return pack(codes, scales, f"int{bits}", block_size, zero_points, bias)
+    return pack(codes, scales, f"int{bits}", block_size, zero_points, None if bias is None else bias.astype(np.float32))
 
 
 def from_gptq(qweight, qzeros, scales, bits=4, group_size=128, g_idx=None, zeros=V1_WORDS):
@@ -236,12 +235,13 @@ def from_gptq(qweight, qzeros, scales, bits=4, group_size=128, g_idx=None, zeros
 def from_gguf(tensor, padding=32):
     """A gguf.Tensor, or any (type, shape, bytes) with ggml's number of the type and the shape (M, K). The bytes are
     blocks of that type and then less than `padding` others."""
-    kind, (m, k), data = tensor
+    kind, shape, data = tensor
+    if len(shape) != 2:
+        raise ValueError(f"a tensor of the shape {shape} is no matrix")
     data = np.frombuffer(data, np.uint8)
     for size in range(data.size, max(data.size - padding, -1), -1):  # the library takes the right size alone
         try:
-            return _imported("import_gguf", c_uint32(kind), c_void_p(_address(data)), c_size_t(size), c_size_t(m),
-                             c_size_t(k))
+            return _imported("import_gguf", c_uint32(kind), c_void_p(_address(data)), *map(c_size_t, (size, *shape)))
         except ValueError as error:
             refusal = error
             if not str(error).startswith("size:"):

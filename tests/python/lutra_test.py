@@ -140,6 +140,7 @@ class Products(unittest.TestCase):
                 ("options.group: is not", lambda: lutra.quantize(uniform(2, 64), group=33)),
                 ("weights: holds", lambda: lutra.quantize(np.full((2, 64), np.inf, np.float32))),
                 ("size: is not", lambda: lutra.from_gguf((8, (1, 64), bytes(10)))),
+                ("a tensor of the shape", lambda: lutra.from_gguf((8, (64,), bytes(68)))),
                 ("x has the shape", lambda: x[:, 1:] @ w.T),
                 ("x is no array", lambda: x.astype(np.float64) @ w.T),
                 ("out is no array", lambda: w.matmul(x, out=np.empty((1, M), np.float32))),

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "for_each.h"
 #include "weights.h"
 
 namespace op {
@@ -79,7 +80,7 @@ NBitsView ViewOf(const Ort::ConstKernelInfo& info) {
   const std::size_t blocks = w.m * lutra::GroupsPerRow(w.k, w.block);
   const ONNXTensorElementDataType type = TypeOf(info, kA);
   w.type = DataTypeOf(type);
-  w.codes = Constant(info, kB, "B", blocks * BlockBytes(w));
+  w.codes = static_cast<const std::uint8_t*>(Constant(info, kB, "B", blocks * BlockBytes(w)));
   w.scales = Constant(info, kScales, "scales", blocks);
   if (Has(info, kZeroPoints)) {
     const ONNXTensorElementDataType zero_type = TypeOf(info, kZeroPoints);
@@ -144,13 +145,6 @@ class Scratch {
   const std::unique_ptr<OrtAllocator, Release> allocator_;
   void* const memory_;
 };
-
-// Calls run(i) for each i below `count` on the threads of a call.
-template <class Run>
-void ForEach(Threads& threads, std::size_t count, Run run) {
-  threads.ParallelFor(
-      count, [](void* context, std::size_t i) { (*static_cast<Run*>(context))(i); }, &run);
-}
 
 }  // namespace
 

@@ -3,6 +3,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
+
+#include "for_each.h"
+#include "lutra/executors/thread_pool.h"
 
 namespace op {
 namespace {
@@ -22,13 +26,16 @@ void ReadFields(const std::uint8_t* bytes, std::size_t bits, std::size_t count, 
   }
 }
 
-void ReadCodes(const NBitsView& nbits, std::uint8_t* codes) {
-  const auto* bytes = static_cast<const std::uint8_t*>(nbits.codes);
-  for (std::size_t row = 0; row < nbits.m; ++row) {
-    for (std::size_t k = 0; k < nbits.k; k += nbits.block, bytes += BlockBytes(nbits)) {
-      ReadFields(bytes, nbits.bits, std::min(nbits.block, nbits.k - k), codes + row * nbits.k + k);
-    }
+// Reads the codes, and the packed zero points, of a row.
+void ReadRow(const NBitsView& nbits, std::size_t row, lutra::QuantizedMatrix& to) {
+  const std::size_t blocks = lutra::GroupsPerRow(nbits.k, nbits.block);
+  const std::uint8_t* bytes = nbits.codes + row * blocks * BlockBytes(nbits);
+  for (std::size_t k = 0; k < nbits.k; k += nbits.block, bytes += BlockBytes(nbits)) {
+    ReadFields(bytes, nbits.bits, std::min(nbits.block, nbits.k - k), to.codes() + row * nbits.k + k);
   }
+  if (nbits.packed_zeros == nullptr) return;
+  auto* const zeros = static_cast<std::uint8_t*>(to.zeros());
+  ReadFields(nbits.packed_zeros + row * ZeroBytes(nbits), nbits.bits, blocks, zeros + row * blocks);
 }
 
 void ReadBias(const NBitsView& nbits, float* bias) {
@@ -54,22 +61,21 @@ lutra::Status PackNBits(const NBitsView& nbits, lutra::PackedMatrix* w) {
     const lutra::DataType packed = nbits.bits <= 4 ? lutra::DataType::kUInt4 : lutra::DataType::kUInt8;
     shape.zero_type = nbits.packed_zeros != nullptr ? packed : nbits.type;
   }
-  lutra::QuantizedMatrix
-      memory;  // of codes, packed zero points and bias; scales and float zero points are read in place
-  if (lutra::Status status = memory.Allocate(shape, nbits.bias != nullptr); !status.ok()) return status;
-  ReadCodes(nbits, memory.codes());
-  lutra::QuantizedView view = memory.view();
+  // Codes, packed zero points and bias are copied; scales and float zero points are read in place.
+  lutra::QuantizedMatrix copies;
+  if (lutra::Status status = copies.Allocate(shape, nbits.bias != nullptr); !status.ok()) return status;
+  // The session's threads cannot be had yet, so threads start for it.
+  constexpr std::size_t kWeightsPerThread = std::size_t{1} << 20;
+  lutra::ThreadPool threads(std::clamp<std::size_t>(nbits.m * nbits.k / kWeightsPerThread, 1,
+                                                    std::max(1u, std::thread::hardware_concurrency())));
+  ForEach(threads, nbits.m, [&](std::size_t row) { ReadRow(nbits, row, copies); });
+  if (nbits.bias != nullptr) ReadBias(nbits, copies.bias());
+  lutra::QuantizedView view = copies.view();
   view.scales = nbits.scales;
   if (nbits.float_zeros != nullptr) view.zeros = nbits.float_zeros;
-  if (nbits.packed_zeros != nullptr) {
-    const std::size_t blocks = lutra::GroupsPerRow(nbits.k, nbits.block);
-    auto* const zeros = static_cast<std::uint8_t*>(memory.zeros());
-    for (std::size_t row = 0; row < nbits.m; ++row) {
-      ReadFields(nbits.packed_zeros + row * ZeroBytes(nbits), nbits.bits, blocks, zeros + row * blocks);
-    }
-  }
-  if (nbits.bias != nullptr) ReadBias(nbits, memory.bias());
-  return lutra::Pack(view, w);
+  lutra::PackOptions options;
+  options.executor = &threads;
+  return lutra::Pack(view, options, w);
 }
 
 }  // namespace op

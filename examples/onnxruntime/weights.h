@@ -16,7 +16,7 @@ struct NBitsView {
   std::size_t bits = 4;                        // 2 to 8
   std::size_t block = 32;                      // a power of two from 16 to 256
   lutra::DataType type = {};                   // of scales, float zero points and bias: kF32 or kF16
-  const void* codes = nullptr;                 // [M x blocks x block * bits / 8 bytes]
+  const std::uint8_t* codes = nullptr;         // [M x blocks x block * bits / 8 bytes]
   const void* scales = nullptr;                // [M x blocks]
   const std::uint8_t* packed_zeros = nullptr;  // [M x ceil(blocks * bits / 8) bytes] or null
   const void* float_zeros = nullptr;           // [M x blocks] or null; without zero points they are 2^(bits - 1)

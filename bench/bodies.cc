@@ -107,9 +107,14 @@ void BenchmarkMatMul(benchmark::State& state, const Case& c) {
   state.counters["weight_gb_s"] = weight_gb_s;
   state.counters["of_stream"] = weight_gb_s / StreamGBs(c.threads);
   state.counters["of_dot_peak"] = gmac_s / DotPeakGMacS(TargetName(c.target));
-  const PlanCase what{c.format, c.target, c.n, c.params.group};
+  if (const double peak = MatrixPeakGMacS(TargetName(c.target)); peak != 0) {
+    state.counters["of_amx_peak"] = gmac_s / peak;
+  }
+  const PlanCase what = CaseOf(w, c.n, c.precision);
   const Plan& plan = c.plan == nullptr ? SelectPlan(what) : *c.plan;
-  state.counters["of_bound"] = gmac_s / MicroBoundGMacS(w, c.n, c.precision, plan);
+  if (const double bound = MicroBoundGMacS(w, c.n, c.precision, plan); bound != 0) {
+    state.counters["of_bound"] = gmac_s / bound;
+  }
   state.counters["bits_per_weight"] = w.bits_per_weight();
   state.counters["nmse"] = nmse;
   const MicroTile tile = TileOf(plan, what);

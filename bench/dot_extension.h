@@ -1,5 +1,5 @@
-// The dot instructions of the targets AVX2_VNNI and NEON_DOT, which Highway does not know. Written for the assembler,
-// because nothing else is compiled for them.
+// The instructions of the targets AVX2_VNNI, NEON_DOT and AVX3_SPR_AMX which Highway does not know. Written for the
+// assembler, because nothing else is compiled for them.
 #pragma once
 
 #include <cstddef>
@@ -28,6 +28,31 @@ inline double RunDotExtension([[maybe_unused]] std::size_t steps) {
             : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11");
   }
   return 12 * 16 * static_cast<double>(steps);
+#else
+  return 0;
+#endif
+}
+
+// `steps` times six independent products of AMX, of 16 x 64 by 64 x 16 bytes each. Returns the number of multiply-adds.
+inline double RunAmx([[maybe_unused]] std::size_t steps) {
+#if defined(__x86_64__)
+  struct alignas(64) {  // as LDTILECFG reads it: all registers have 16 rows of 64 bytes
+    unsigned char palette, reserved[15];
+    unsigned short row_bytes[16];
+    unsigned char rows[16];
+  } configuration = {1, {}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+  asm volatile(
+      "ldtilecfg %0\n\t"
+      "tilezero %%tmm6\n\t"
+      "tilezero %%tmm7" ::"m"(configuration));
+  for (std::size_t i = 0; i < steps; ++i) {
+    asm volatile(
+        ".irp n, 0, 1, 2, 3, 4, 5\n\t"
+        "tdpbssd %tmm7, %tmm6, %tmm\\n\n\t"
+        ".endr");
+  }
+  asm volatile("tilerelease");
+  return 6 * 16 * 16 * 64 * static_cast<double>(steps);
 #else
   return 0;
 #endif

@@ -28,7 +28,7 @@ trap 'rm -rf "$loops"' EXIT
     # Units per instruction; a lookup takes precedence, as its adder may be a multiplication.
     lookup["vpermb"] = 64; lookup["tbl"] = 16; lookup["vpshufb"] = target ~ /AVX3/ ? 64 : 32
     multiply["vpdpbusd"] = target ~ /AVX3/ ? 64 : 32; multiply["vpmaddubsw"] = multiply["vpdpbusd"]
-    multiply["sdot"] = 16
+    multiply["sdot"] = 16; multiply["smmla"] = 32
     split("smull smull2 smlal smlal2 umull umull2 umlal umlal2", widening)
     for (i in widening) multiply[widening[i]] = 8
     limited = target == "AVX3_ZEN4"
@@ -90,7 +90,7 @@ trap 'rm -rf "$loops"' EXIT
       if (match($0, /Encoding\)[0-9]/)) encoding = encodings[substr($0, RSTART + 9, 1) + 1]
       if (/TableOfCodes/) encoding = encoding "-table"
       if (/TablesOfCodes/) encoding = encoding "-tables"
-      kernel = !/DotKernel/ ? "lookup" : /ExtensionDot/ ? "dot-extension" : /WideDot/ ? "dot-wide" : "dot"
+      kernel = /MatrixProductKernel/ ? "matrix" : !/DotKernel/ ? "lookup" : /ExtensionDot/ ? "dot-extension" : /WideDot/ ? "dot-wide" : "dot"
     }
     next
   }
@@ -120,7 +120,7 @@ printf '%s\n%s\n' "$header" "$line"
 
 # Cycles per 64 units of the code in a file.
 cycles() {
-  "$mca" -mtriple=aarch64 -mattr=+dotprod -mcpu="$1" "$2" 2>/dev/null |
+  "$mca" -mtriple=aarch64 -mattr=+dotprod,+i8mm -mcpu="$1" "$2" 2>/dev/null |
     awk -v units="$3" '/^Block RThroughput/ { printf "%.1f", $3 * 64 / units }'
 }
 while read -r encoding kernel units count moves stack verdict file; do

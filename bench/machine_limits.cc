@@ -233,5 +233,15 @@ double DotPeakGMacS(std::string_view target) {
   return rate;
 }
 
+double MatrixPeakGMacS(std::string_view target) {
+  if (target != "AVX3_SPR_AMX") return 0;
+  static const double rate = [] {
+    double macs = 0;
+    const double seconds = BestSeconds(3, [&] { macs = RunAmx(kDotSteps); });
+    return 1e-9 * macs / seconds;
+  }();
+  return rate;
+}
+
 }  // namespace lutra::bench
 #endif  // HWY_ONCE

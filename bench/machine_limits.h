@@ -14,4 +14,7 @@ double StreamGBs(std::size_t threads = 1);
 // they stand for the CPUs that have no better one.
 double DotPeakGMacS(std::string_view target);
 
+// The same for the matrix unit of a target; 0 if it has none.
+double MatrixPeakGMacS(std::string_view target);
+
 }  // namespace lutra::bench

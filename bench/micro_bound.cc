@@ -34,11 +34,11 @@ double MicroBoundGMacS(const PackedMatrix& w, std::size_t n, Precision precision
   const int joint_ratio = integers ? internal::JointRatio(Describe(w.format()), scheme, w.group()) : 0;
   const Geometry g(Describe(w.format()), Describe(kind), w.k(), w.group(), scheme, joint_ratio);
   const bool unpack = plan.unpack || !kernel.packed.exists(), joint = joint_ratio != 0;
-  const internal::MicroKernel& micro = joint    ? unpack ? kernel.joint.unpacked : kernel.joint.packed
-                                       : unpack ? kernel.unpacked
-                                                : kernel.packed;
+  const bool matrices = w.target()->info.extension == internal::Extension::kMatrix;
+  if (matrices && unpack && kind == ActivationKind::kIntegers && !joint) return 0;  // no micro-kernel of the registry
+  const internal::MicroKernel& micro = kernel.micro(unpack, joint);
 
-  const MicroTile tile = TileOf(plan, {w.format(), w.target(), n, w.group()});
+  const MicroTile tile = TileOf(plan, CaseOf(w, n, precision));
   const auto panels = static_cast<std::size_t>(tile.panels), rows = static_cast<std::size_t>(tile.rows);
   const std::size_t chunk_bytes = Describe(kind).chunk_bytes;
   const std::size_t stride = panels * (unpack ? kernel.unpacked_bytes(g.whole.half_chunks, g.whole.x_chunks)

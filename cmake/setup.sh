@@ -1,12 +1,12 @@
 #!/bin/sh
 # Installs from Debian what building and testing need, if it is missing:
-# setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy] [windows] [ggml]
-# ggml also brings ggml's and llama.cpp's libraries from npm to build/deps, where the presets look for them; with arm64
-# before it, also those for arm64.
+# setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy] [windows] [ggml] [onnxruntime]
+# ggml and onnxruntime also bring the libraries of ggml and llama.cpp, or of ONNX Runtime, from npm to build/deps, where
+# the presets look for them; with arm64 before them, also those for arm64.
 set -eu
 packages="ca-certificates clang clang-format cmake g++ git ninja-build pkg-config python3"
-packages="$packages libbenchmark-dev libfmt-dev libgtest-dev libomp-dev libtbb-dev nlohmann-json3-dev"
-foreign= ggml=
+packages="$packages libbenchmark-dev libfmt-dev libgtest-dev libomp-dev libtbb-dev nlohmann-json3-dev python3-numpy"
+foreign= fetched=
 for part; do
   case $part in
     arm64)
@@ -19,13 +19,14 @@ for part; do
     sanitizers) packages="$packages libclang-rt-dev" ;;
     docs) packages="$packages doxygen" ;;
     tidy) packages="$packages clang-tidy" ;;
-    ggml)
-      ggml=yes
+    ggml | onnxruntime)
+      fetched="$fetched $part"
       command -v npm >/dev/null || packages="$packages npm"
       ;;
     windows) packages="$packages g++-mingw-w64-x86-64-posix googletest wine wine64" ;;
     *)
-      echo "usage: cmake/setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy] [windows] [ggml]" >&2
+      echo "usage: cmake/setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy] [windows] [ggml]" \
+        "[onnxruntime]" >&2
       exit 2
       ;;
   esac
@@ -36,18 +37,19 @@ for package in $packages; do
   dpkg-query --show --showformat '${Status}\n' "$package" 2>/dev/null | grep -q 'ok installed' ||
     missing="$missing $package"
 done
-fetch_ggml() {
-  [ -n "$ggml" ] || return 0
+fetch() {
   here=$(dirname "$0")
-  case $(uname -m)$foreign in
-    x86_64*) "$here/fetch_ggml.sh" "$here/../build/deps/ggml-x86_64" x64 ;;
-  esac
-  case $(uname -m)$foreign in
-    aarch64* | *arm64) "$here/fetch_ggml.sh" "$here/../build/deps/ggml-aarch64" arm64 ;;
-  esac
+  for library in $fetched; do
+    case $(uname -m)$foreign in
+      x86_64*) "$here/fetch_$library.sh" "$here/../build/deps/$library-x86_64" x64 ;;
+    esac
+    case $(uname -m)$foreign in
+      aarch64* | *arm64) "$here/fetch_$library.sh" "$here/../build/deps/$library-aarch64" arm64 ;;
+    esac
+  done
 }
 if [ -z "$missing" ]; then
-  fetch_ggml
+  fetch
   exit
 fi
 
@@ -60,4 +62,4 @@ $as_root apt-get -qq update || true
 # shellcheck disable=SC2086  # a list of words
 $as_root env DEBIAN_FRONTEND=noninteractive \
   apt-get -qq -o Dpkg::Use-Pty=0 install --no-install-recommends $missing >/dev/null
-fetch_ggml
+fetch

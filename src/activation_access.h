@@ -9,18 +9,21 @@ namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 
 struct ActivationAccess {
-  static internal::ActivationKey KeyFor(const PackedMatrix& w, ActivationKind kind, Precision precision) {
-    const FormatInfo& f = Describe(w.format());
-    const bool tables = Describe(kind).has_tables() && w.target() != nullptr;
+  // The key of n rows.
+  static internal::ActivationKey KeyFor(const internal::PackedFields& w, ActivationKind kind, Precision precision,
+                                        std::size_t n) {
+    const FormatInfo& f = Describe(w.format);
+    const bool tables = Describe(kind).has_tables() && w.target != nullptr;
     internal::ActivationKey key;
-    key.scope = static_cast<int>(tables ? w.target()->info.layout.scope : internal::Scope::kBlock);
-    key.k = w.k();
-    key.joint_ratio = internal::JointRatioOf(PackedAccess::Fields(w), kind, precision);
-    key.block = key.joint_ratio != 0 ? internal::kJointWeights : BlockSize(f, w.group());
-    key.cut = key.joint_ratio != 0 ? internal::kJointWeights : CutSize(f, w.group());
+    key.scope = static_cast<int>(tables ? w.target->info.layout.scope : internal::Scope::kBlock);
+    key.k = w.k;
+    key.joint_ratio = internal::JointRatioOf(w, kind, precision);
+    key.block = key.joint_ratio != 0 ? internal::kJointWeights : BlockSize(f, w.group);
+    key.cut = key.joint_ratio != 0 ? internal::kJointWeights : CutSize(f, w.group);
     key.kind = kind;
     key.precision = precision;
-    key.order_checksum = PackedAccess::Fields(w).order_checksum;
+    key.order_checksum = w.order_checksum;
+    key.row_group = w.target == nullptr ? internal::kNR : w.target->row_group(kind, key.joint_ratio != 0, n);
     return key;
   }
   static const internal::ActivationKey& Key(const Activations& x) { return x.key_; }
@@ -32,10 +35,17 @@ struct ActivationAccess {
   static std::size_t ScalesAt(std::size_t n, std::size_t row_bytes) {
     return internal::RoundUp(n * row_bytes, Buffer::kAlignment);
   }
+  // The bytes of N prepared rows: the rows, their scales, and what a matrix unit reads beyond the last row.
+  static std::size_t PreparedBytes(std::size_t n, std::size_t row_bytes, const internal::Geometry& g,
+                                   std::size_t row_group) {
+    const std::size_t overrun = row_group == 1 ? internal::kOverrunRows * row_bytes + internal::kOverrunBytes : 0;
+    return ScalesAt(n, row_bytes) + n * g.x_scales * sizeof(internal::BlockScale) +
+           internal::RoundUp(overrun, Buffer::kAlignment);
+  }
   static internal::PreparedView View(const Activations& x, const internal::Geometry& g) {
     const std::size_t row_bytes = RowBytes(Describe(x.kind()), g, x.precision());
     const std::uint8_t* const scales = x.prepared_ + ScalesAt(x.n(), row_bytes);
-    return {x.prepared_, row_bytes, reinterpret_cast<const internal::BlockScale*>(scales)};
+    return {x.prepared_, row_bytes, reinterpret_cast<const internal::BlockScale*>(scales), x.key_.row_group};
   }
   // Makes *x prepared rows at `prepared`, which *x does not own.
   static void Set(const internal::ActivationKey& key, std::size_t n, const std::uint8_t* prepared, Activations* x) {

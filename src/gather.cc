@@ -9,11 +9,11 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace {
 
-// A row in a row group of `stored` rows, of which it is number `at`.
+// A row of n in a row group of `stored` rows, of which it is number `at`.
 struct RowPlace {
   std::size_t first, stored, at;  // the first row of the row group
-  RowPlace(std::size_t row, std::size_t n)
-      : first(row / kNR * kNR), stored(std::min(kNR, n - first)), at(row - first) {}
+  RowPlace(const Operands& o, std::size_t row, std::size_t n)
+      : first(row / o.x.row_group * o.x.row_group), stored(std::min(o.x.row_group, n - first)), at(row - first) {}
 };
 
 // Copies `count` pieces of kBytes bytes; strides are in pieces.
@@ -49,19 +49,19 @@ BlockRows GatherRows(const Operands& o, std::size_t n, const std::int32_t* list,
   const auto row = [&](std::size_t i) { return list == nullptr ? first + i : static_cast<std::size_t>(list[i]); };
   std::size_t consecutive = 1;
   while (consecutive < rows && row(consecutive) == row(0) + consecutive) ++consecutive;
-  const RowPlace begin(row(0), n);
+  const RowPlace begin(o, row(0), n);
   if (consecutive == rows) {
-    if (begin.at == 0 && (rows % kNR == 0 || begin.first + rows == n)) return RowsFrom(o, begin.first, rows);
+    if (begin.at == 0 && (rows % o.x.row_group == 0 || begin.first + rows == n)) return RowsFrom(o, begin.first, rows);
     if (begin.at + rows <= begin.stored) {
       return {o.x.data + begin.first * o.x.row_bytes + begin.at * o.kernel.method.activations().chunk_bytes,
               o.x.scales + begin.first * o.geometry.x_scales + begin.at * o.geometry.scale_units(), rows, begin.stored};
     }
   }
   auto* const data = static_cast<std::uint8_t*>(memory);
-  auto* const scales = reinterpret_cast<BlockScale*>(data + RoundUp(rows * o.x.row_bytes, 64));
+  auto* const scales = reinterpret_cast<BlockScale*>(data + ActivationAccess::ScalesAt(rows, o.x.row_bytes));
   for (std::size_t i = 0; i < rows; ++i) {
-    const RowPlace to(i, rows);
-    CopyRow(o, RowPlace(row(i), n), to.stored,
+    const RowPlace to(o, i, rows);
+    CopyRow(o, RowPlace(o, row(i), n), to.stored,
             data + to.first * o.x.row_bytes + to.at * o.kernel.method.activations().chunk_bytes,
             scales + to.first * o.geometry.x_scales + to.at * o.geometry.scale_units());
   }

@@ -158,7 +158,10 @@ class Columns {
       return;
     }
     const PackedMatrix& w = p_.w[block.matrix];
-    const Plan& plan = internal::SelectPlanFor({w.format(), w.target(), block.rows, w.group()}, p_.x->kind());
+    // Rows that are stored for a matrix unit are multiplied by it, however few they are.
+    const auto least = static_cast<std::size_t>(operands_.x.row_group == 1 ? w.target()->unit.from : 0);
+    const PlanCase what = CaseOf(w, std::max(block.rows, least), p_.x->precision());
+    const Plan& plan = internal::SelectPlanFor(what, p_.x->kind());
     const internal::Blocking blocking(w, operands_, plan, block.rows);
     for (std::size_t row = 0; row < block.rows; row += blocking.token_block) {
       const std::size_t rows = std::min(blocking.token_block, block.rows - row);

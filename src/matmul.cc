@@ -97,7 +97,7 @@ class Split {
 
 // The plan for the activation kind of x.
 const Plan& PlanFor(const PackedMatrix& w, const Activations& x) {
-  return internal::SelectPlanFor({w.format(), w.target(), x.n(), w.group()}, x.kind());
+  return internal::SelectPlanFor(CaseOf(w, x.n(), x.precision()), x.kind());
 }
 
 }  // namespace
@@ -105,7 +105,7 @@ const Plan& PlanFor(const PackedMatrix& w, const Activations& x) {
 bool Activations::Fits(const PackedMatrix& w) const {
   const bool integers = kind() == ActivationKind::kIntegers && key_.choice == Choice::kFastest;
   return (integers || kind() == MethodOf(w.format()).kind) &&
-         key_ == ActivationAccess::KeyFor(w, key_.kind, key_.precision);
+         key_ == ActivationAccess::KeyFor(PackedAccess::Fields(w), key_.kind, key_.precision, n_);
 }
 
 Status functions::MatMulRange(const PackedMatrix& w, const Activations& x, const OutputView& y, std::size_t m_begin,

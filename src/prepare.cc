@@ -6,6 +6,7 @@
 #include "lutra/context.h"
 #include "lutra/plan.h"
 #include "lutra/prepare_parts.h"
+#include "targets/targets.h"
 #include "tasks.h"
 #include "validate.h"
 
@@ -13,28 +14,27 @@ namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
-using internal::kNR;
-
 // The work of a call: all row groups of x.
 struct Work {
   internal::PrepareArgs all;
   internal::PrepareFunction prepare;
   std::size_t row_bytes;
+  std::size_t row_group;  // rows of a row group
   std::atomic<bool> finite{true};
   std::atomic<std::size_t> next{0};  // the row group that PrepareTransformed takes next
 
-  std::size_t row_groups() const { return internal::DivideUp(all.rows, kNR); }
+  std::size_t row_groups() const { return internal::DivideUp(all.rows, row_group); }
 
-  void PrepareRowGroup(std::size_t row_group, float* transformed) {
-    PrepareBlocks(row_group, 0, all.geometry->x_blocks, transformed);
+  void PrepareRowGroup(std::size_t number, float* transformed) {
+    PrepareBlocks(number, 0, all.geometry->x_blocks, transformed);
   }
 
-  // Prepares the K-blocks, or joint K-blocks, [first, end) of a row group.
-  void PrepareBlocks(std::size_t row_group, std::size_t first, std::size_t end, float* transformed) {
-    const std::size_t begin = row_group * kNR;
+  // Prepares the K-blocks, or joint K-blocks, [first, end) of row group number `number`.
+  void PrepareBlocks(std::size_t number, std::size_t first, std::size_t end, float* transformed) {
+    const std::size_t begin = number * row_group;
     internal::PrepareArgs rows = all;
     rows.x = static_cast<const std::uint8_t*>(rows.x) + begin * rows.x_stride;
-    rows.rows = std::min(kNR, rows.rows - begin);
+    rows.rows = std::min(row_group, rows.rows - begin);
     if (rows.scales != nullptr) rows.scales += begin * rows.scale_stride;
     rows.first_block = first;
     rows.end_block = end;
@@ -52,17 +52,17 @@ struct Work {
   // Under a Hadamard transform there are as many tasks as threads, and each has memory for one row group. It takes row
   // groups until none is left.
   void PrepareTransformed(std::size_t task) {
-    const std::size_t floats = TransformedFloats(all);
+    const std::size_t floats = transformed_floats();
     while (true) {
-      const std::size_t row_group = next.fetch_add(1, std::memory_order_relaxed);
-      if (row_group >= row_groups()) return;
-      PrepareRowGroup(row_group, all.transformed + task * floats);
+      const std::size_t number = next.fetch_add(1, std::memory_order_relaxed);
+      if (number >= row_groups()) return;
+      PrepareRowGroup(number, all.transformed + task * floats);
     }
   }
 
   // The floats of a transformed row group.
-  static std::size_t TransformedFloats(const internal::PrepareArgs& all) {
-    return std::min(kNR, all.rows) * internal::HadamardStride(all.geometry->k);
+  std::size_t transformed_floats() const {
+    return std::min(row_group, all.rows) * internal::HadamardStride(all.geometry->k);
   }
 };
 
@@ -83,40 +83,48 @@ internal::PrepareArgs ArgsOf(const ActivationView& x, const internal::Transform&
   return args;
 }
 
-// How rows of x are prepared for a matrix.
+// How N rows of x are prepared for a matrix.
 struct Form {
-  ActivationKind kind;
+  internal::ActivationKey key;
+  std::size_t n;
   internal::Geometry geometry;
   std::size_t row_bytes;
 
-  Form(const internal::PackedFields& w, ActivationKind kind_, Precision precision)
-      : kind(kind_),
-        geometry(internal::GeometryOf(w, kind, precision)),
-        row_bytes(ActivationAccess::RowBytes(Describe(kind), geometry, precision)) {}
+  Form(const internal::PackedFields& w, std::size_t n_, ActivationKind kind, const PrepareOptions& options)
+      : key(ActivationAccess::KeyFor(w, kind, options.precision, n_)),
+        n(n_),
+        geometry(internal::GeometryOf(w, kind, options.precision)),
+        row_bytes(ActivationAccess::RowBytes(Describe(kind), geometry, options.precision)) {
+    key.choice = options.choice;
+  }
+  // As the activation kind that the options choose.
+  Form(const internal::PackedFields& w, std::size_t n_, const PrepareOptions& options)
+      : Form(w, n_, KindFor(w, n_, options), options) {}
 
-  // Sets *bytes to those of N prepared rows.
-  Status Size(std::size_t n, std::size_t* bytes) const {
+  // Sets *bytes to those of the prepared rows.
+  Status Size(std::size_t* bytes) const {
     if (internal::Overflows(n, row_bytes) || internal::Overflows(n, geometry.x_scales, sizeof(internal::BlockScale))) {
       return Status::Invalid("n", "is too large: N * K overflows");
     }
-    *bytes = ActivationAccess::ScalesAt(n, row_bytes) + n * geometry.x_scales * sizeof(internal::BlockScale);
+    *bytes = ActivationAccess::PreparedBytes(n, row_bytes, geometry, key.row_group);
     return {};
   }
 
-  // Completes the work on N rows at `prepared`.
-  void Place(const PackedMatrix& w, Precision precision, std::uint8_t* prepared, Work* work) const {
+  // Completes the work on the rows at `prepared`.
+  void Place(const PackedMatrix& w, std::uint8_t* prepared, Work* work) const {
     work->all.prepared = prepared;
     work->all.block_scales =
-        reinterpret_cast<internal::BlockScale*>(prepared + ActivationAccess::ScalesAt(work->all.rows, row_bytes));
-    work->prepare = w.target()->prepare[static_cast<std::size_t>(kind)][static_cast<std::size_t>(precision)];
+        reinterpret_cast<internal::BlockScale*>(prepared + ActivationAccess::ScalesAt(n, row_bytes));
+    work->prepare = w.target()->prepare[static_cast<std::size_t>(key.kind)][static_cast<std::size_t>(key.precision)];
     work->row_bytes = row_bytes;
+    work->row_group = key.row_group;
+  }
+
+  // The activation kind of N rows of x.
+  static ActivationKind KindFor(const internal::PackedFields& w, std::size_t n, const PrepareOptions& options) {
+    return KindOf(SelectPlan(internal::CaseOf(w, n, options.precision), options.choice).method, w.format);
   }
 };
-
-// The activation kind of N rows of x.
-ActivationKind KindFor(const internal::PackedFields& w, std::size_t n, Choice choice) {
-  return KindOf(SelectPlan({w.format, w.target, n, w.group}, choice).method, w.format);
-}
 
 Status CheckOptions(const PrepareOptions& options) {
   if (options.precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
@@ -137,22 +145,22 @@ Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transf
   if (transform.norm != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(*transform.norm));
   if (transform.hadamard != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateHadamard(*transform.hadamard, x.k));
 
-  const Form form(PackedAccess::Fields(w), kind, options.precision);
+  const Form form(PackedAccess::Fields(w), x.n, kind, options);
   std::size_t bytes = 0;
-  if (!form.Size(x.n, &bytes).ok() || !activations->memory_.Reserve(bytes)) return Status::OutOfMemory("activations");
+  if (!form.Size(&bytes).ok() || !activations->memory_.Reserve(bytes)) return Status::OutOfMemory("activations");
 
   if (x.k != 0 && w.target() != nullptr) {
     Work work;
     work.all = ArgsOf(x, transform, w, form.geometry, options.non_finite);
-    form.Place(w, options.precision, activations->memory_.data(), &work);
+    form.Place(w, activations->memory_.data(), &work);
     if (transform.hadamard == nullptr) {
       internal::RunTasks<Work>(context.executor, work.row_groups(), work,
-                               [](Work& w_, std::size_t row_group) { w_.PrepareRowGroup(row_group, nullptr); });
+                               [](Work& w_, std::size_t number) { w_.PrepareRowGroup(number, nullptr); });
     } else if (x.n != 0) {
       // Concurrency() may return any number. More threads than row groups would have no work.
       const std::size_t threads = context.executor != nullptr ? context.executor->Concurrency() : 1;
       const std::size_t tasks = std::clamp<std::size_t>(threads, 1, work.row_groups());
-      if (!activations->rows_.Reserve(tasks * Work::TransformedFloats(work.all) * sizeof(float))) {
+      if (!activations->rows_.Reserve(tasks * work.transformed_floats() * sizeof(float))) {
         return Status::OutOfMemory("activations");
       }
       work.all.transformed = activations->rows_.as<float>();
@@ -161,9 +169,7 @@ Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transf
     }
     if (!work.finite.load(std::memory_order_relaxed)) return internal::NotFinite(transform, x.k);
   }
-  internal::ActivationKey key = KeyFor(w, kind, options.precision);
-  key.choice = options.choice;
-  Set(key, x.n, activations->memory_.data(), activations);
+  Set(form.key, x.n, activations->memory_.data(), activations);
   return {};
 }
 
@@ -176,7 +182,7 @@ Status PrepareBy(const ActivationView& x, const internal::Transform& transform, 
     if (activations != nullptr) *activations = {};
     return Status::Invalid("choice", "is not a Choice");
   }
-  return ActivationAccess::Prepare(x, transform, w, options, KindFor(PackedAccess::Fields(w), x.n, options.choice),
+  return ActivationAccess::Prepare(x, transform, w, options, Form::KindFor(PackedAccess::Fields(w), x.n, options),
                                    context, activations);
 }
 
@@ -184,7 +190,7 @@ Status SizeOfPrepared(const internal::PackedFields& w, std::size_t n, const Prep
                       std::size_t* bytes) {
   if (bytes == nullptr) return Status::Invalid("bytes", "is null");
   LUTRA_RETURN_IF_ERROR(CheckOptions(options));
-  return Form(w, KindFor(w, n, options.choice), options.precision).Size(n, bytes);
+  return Form(w, n, options).Size(bytes);
 }
 
 }  // namespace
@@ -222,10 +228,10 @@ Status functions::PrepareHadamard(const ActivationView& x, const RmsNorm& norm, 
 
 namespace {
 
-// Checks memory for N prepared rows.
-Status CheckMemory(const Form& form, std::size_t n, const void* memory, std::size_t size) {
+// Checks memory for prepared rows.
+Status CheckMemory(const Form& form, const void* memory, std::size_t size) {
   std::size_t bytes = 0;
-  LUTRA_RETURN_IF_ERROR(form.Size(n, &bytes));
+  LUTRA_RETURN_IF_ERROR(form.Size(&bytes));
   if (size < bytes) return Status::Invalid("size", "is below PreparedSize");
   if (bytes != 0 && memory == nullptr) return Status::Invalid("memory", "is null");
   if (reinterpret_cast<std::uintptr_t>(memory) % Buffer::kAlignment != 0) {
@@ -237,11 +243,13 @@ Status CheckMemory(const Form& form, std::size_t n, const void* memory, std::siz
 // The units of work that PreparePart divides among parts: row groups, or ranges of their K-blocks where there are fewer
 // row groups than parts.
 struct Units {
+  std::size_t row_group;                   // rows
   std::size_t row_groups, blocks, ranges;  // ranges: of a row group
 
-  Units(std::size_t n, std::size_t blocks_, std::size_t parts)
-      : row_groups(internal::DivideUp(n, kNR)),
-        blocks(blocks_),
+  Units(const Form& form, std::size_t parts)
+      : row_group(form.key.row_group),
+        row_groups(internal::DivideUp(form.n, row_group)),
+        blocks(form.geometry.x_blocks),
         ranges(row_groups == 0 || row_groups >= parts ? 1 : std::min(internal::DivideUp(parts, row_groups), blocks)) {}
 
   // The first unit of a part: units * part / parts, which does not overflow this way.
@@ -250,7 +258,7 @@ struct Units {
     return units / parts * part + units % parts * part / parts;
   }
   // The first row of a unit.
-  std::size_t RowOf(std::size_t unit) const { return unit / ranges * kNR; }
+  std::size_t RowOf(std::size_t unit) const { return unit / ranges * row_group; }
 };
 
 Status PreparePartBy(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
@@ -262,21 +270,20 @@ Status PreparePartBy(const ActivationView& x, const internal::Transform& transfo
   if (x.k != w.k()) return Status::Invalid("x.k", "differs from K of w");
   LUTRA_RETURN_IF_ERROR(internal::ValidateActivationShape(x));
   if (transform.norm != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(*transform.norm));
-  const internal::PackedFields& fields = PackedAccess::Fields(w);
-  const Form form(fields, KindFor(fields, x.n, options.choice), options.precision);
-  LUTRA_RETURN_IF_ERROR(CheckMemory(form, x.n, memory, size));
+  const Form form(PackedAccess::Fields(w), x.n, options);
+  LUTRA_RETURN_IF_ERROR(CheckMemory(form, memory, size));
   if (x.k == 0 || x.n == 0 || w.target() == nullptr) return {};
 
-  const Units units(x.n, form.geometry.x_blocks, parts);
+  const Units units(form, parts);
   const std::size_t begin = units.BeginOf(part, parts), end = units.BeginOf(part + 1, parts);
   if (begin == end) return {};
   if (options.non_finite == NonFinite::kRefuse) {
-    const std::size_t end_row = std::min(units.RowOf(end - 1) + kNR, x.n);
+    const std::size_t end_row = std::min(units.RowOf(end - 1) + units.row_group, x.n);
     LUTRA_RETURN_IF_ERROR(internal::ValidateActivationScales(x, units.RowOf(begin), end_row));
   }
   Work work;
   work.all = ArgsOf(x, transform, w, form.geometry, options.non_finite);
-  form.Place(w, options.precision, static_cast<std::uint8_t*>(memory), &work);
+  form.Place(w, static_cast<std::uint8_t*>(memory), &work);
   const internal::FloatMode mode;
   for (std::size_t unit = begin; unit < end; ++unit) {
     const std::size_t range = unit % units.ranges;
@@ -303,12 +310,9 @@ Status functions::ViewActivations(const PackedMatrix& w, std::size_t n, const Pr
                                   const void* memory, std::size_t size, Activations* activations) {
   if (activations == nullptr) return Status::Invalid("activations", "is null");
   LUTRA_RETURN_IF_ERROR(CheckOptions(options));
-  const internal::PackedFields& fields = PackedAccess::Fields(w);
-  const Form form(fields, KindFor(fields, n, options.choice), options.precision);
-  LUTRA_RETURN_IF_ERROR(CheckMemory(form, n, memory, size));
-  internal::ActivationKey key = ActivationAccess::KeyFor(w, form.kind, options.precision);
-  key.choice = options.choice;
-  ActivationAccess::Set(key, n, static_cast<const std::uint8_t*>(memory), activations);
+  const Form form(PackedAccess::Fields(w), n, options);
+  LUTRA_RETURN_IF_ERROR(CheckMemory(form, memory, size));
+  ActivationAccess::Set(form.key, n, static_cast<const std::uint8_t*>(memory), activations);
   return {};
 }
 

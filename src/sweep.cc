@@ -60,7 +60,9 @@ Sweep::Sweep(const PackedMatrix& w, const Operands& operands, const Blocking& bl
       args_() {
   args_.kernel = &operands.kernel;
   args_.geometry = &operands.geometry;
-  args_.x = {x.data, operands.x.row_bytes, x.scales};
+  args_.x = operands.x;
+  args_.x.data = x.data;
+  args_.x.scales = x.scales;
   args_.rows = x.rows;
   args_.stored_rows = x.stored;
   args_.unpack = blocking.unpack;

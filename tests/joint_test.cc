@@ -213,7 +213,7 @@ class Joint : public KernelTest {
   }
   static const Plan& SelectPlanOf(const PackedMatrix& w, std::size_t n) {
     for (const Plan& plan : Plans()) {
-      if (plan.method == Method::kDot && Serves(plan, {w.format(), w.target(), n, w.group()})) return plan;
+      if (plan.method == Method::kDot && Serves(plan, CaseOf(w, n, Precision::kInt8))) return plan;
     }
     return *(Plans().end() - 1);
   }

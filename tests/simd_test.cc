@@ -186,6 +186,30 @@ inline void CheckDots() {
   if constexpr (Dot::kHighest - Dot::kLowest < 255) CheckDots<typename Dot::Next>();
 }
 
+#ifdef LUTRA_MATRIX_PRODUCT
+// All bytes times all bytes, at all places; sums that are negative; the lowest bytes alone.
+inline void CheckAddProduct() {
+  const D8 d8;
+  const D32 d32;
+  HWY_ALIGN std::int8_t a[16], b[16];
+  HWY_ALIGN std::int32_t sums[4];
+  for (int first = 0; first <= 65536; ++first) {
+    for (int i = 0; i < 16; ++i) {
+      a[i] = static_cast<std::int8_t>(first == 65536 ? -128 : first + 77 * i);
+      b[i] = static_cast<std::int8_t>(first == 65536 ? -128 : first / 256 + 91 * i);
+    }
+    V32 sum = hn::Set(d32, -1000);
+    AddProduct(sum, hn::BitCast(d8, hn::Load(DI8(), a)), hn::BitCast(d8, hn::Load(DI8(), b)));
+    hn::Store(sum, d32, sums);
+    for (int lane = 0; lane < 4; ++lane) {
+      int expected = -1000;
+      for (int i = 0; i < 8; ++i) expected += a[lane / 2 * 8 + i] * b[lane % 2 * 8 + i];
+      ASSERT_EQ(sums[lane], expected) << first;
+    }
+  }
+}
+#endif
+
 // Products whose rounding shows whether there is one rounding or two.
 inline void CheckFma() {
   const DF d;
@@ -247,6 +271,9 @@ inline void CheckAll() {
   CheckDots<BaseDot>();
 #ifdef LUTRA_DOT_EXTENSION
   if (FindTarget(LUTRA_DOT_EXTENSION) != nullptr) CheckDots<ExtensionDot>();
+#endif
+#ifdef LUTRA_MATRIX_PRODUCT
+  if (FindTarget(LUTRA_MATRIX_PRODUCT) != nullptr) CheckAddProduct();
 #endif
   CheckFma();
   for (std::uint32_t first = 0; first < 65536; first += 256) {

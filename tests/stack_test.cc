@@ -1,7 +1,7 @@
 // Every call runs on a thread with a stack of 128 KB, and takes no more of it than is documented.
+#include "support/stack.h"
+
 #include <gtest/gtest.h>
-#include <pthread.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,74 +20,17 @@
 #include "support/sweep.h"
 #include "support/testing.h"
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define LUTRA_SANITIZED
-#endif
-#endif
-#if !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define LUTRA_SANITIZED
-#endif
-
 namespace lutra::test {
 namespace {
 
-constexpr std::size_t kMuslStack = std::size_t{128} << 10;  // what musl gives a thread by default
 // As executor.h has them.
 constexpr std::size_t kOfMatMul = kMaxStackBytes, kOfPack = std::size_t{48} << 10, kOfOthers = std::size_t{16} << 10;
-
-// The stack of a thread, above an unmapped page.
-class Stack {
- public:
-  Stack() {
-    // The thread library keeps its own data at the top, 4 KB or so.
-    bytes_ = (kMuslStack + kPage - 1) / kPage * kPage;
-    void* const map = mmap(nullptr, bytes_ + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (map == MAP_FAILED || mprotect(map, kPage, PROT_NONE) != 0) std::abort();
-    begin_ = static_cast<std::uint8_t*>(map) + kPage;
-  }
-  ~Stack() { munmap(begin_ - kPage, bytes_ + kPage); }
-  Stack(const Stack&) = delete;
-
-  // The bytes that call() takes.
-  template <class Call>
-  std::size_t BytesOf(const Call& call) {
-    return Run(call) - Run([] {});
-  }
-
- private:
-  static constexpr std::uint8_t kFill = 0xa5;
-  static inline const auto kPage = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-
-  template <class Call>
-  std::size_t Run(const Call& call) {
-    std::memset(begin_, kFill, bytes_);
-    pthread_attr_t attributes;
-    pthread_t thread;
-    pthread_attr_init(&attributes);
-    EXPECT_EQ(pthread_attr_setstack(&attributes, begin_, bytes_), 0);
-    const auto run = [](void* to_call) -> void* {
-      (*static_cast<const Call*>(to_call))();
-      return nullptr;
-    };
-    EXPECT_EQ(pthread_create(&thread, &attributes, run, const_cast<Call*>(&call)), 0);
-    EXPECT_EQ(pthread_join(thread, nullptr), 0);
-    pthread_attr_destroy(&attributes);
-    return static_cast<std::size_t>(begin_ + bytes_ -
-                                    std::find_if(begin_, begin_ + bytes_, [](auto byte) { return byte != kFill; }));
-  }
-
-  std::size_t bytes_;
-  std::uint8_t* begin_;
-};
 
 template <class Base>
 class WithStack : public Base {
  protected:
   void SetUp() override {
-#if defined(LUTRA_SANITIZED)
-    GTEST_SKIP() << "only where functions are optimized and nothing is added to their stack";
-#endif
+    if (!kMeasuresStack) GTEST_SKIP() << "only where functions are optimized and nothing is added to their stack";
   }
 
   // The call succeeds, and takes at most `most` bytes.

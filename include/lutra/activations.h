@@ -38,6 +38,7 @@ struct ActivationKey {
   ActivationKind kind = ActivationKind::kIntegers;
   Precision precision = Precision::kInt8;
   Choice choice = Choice::kInvariant;  // not compared
+  std::size_t row_group = 0;           // rows of a row group: by target and N; not compared
   int joint_ratio = 0;                 // internal::Geometry
   std::uint64_t order_checksum = 0;    // PackedFields::order_checksum
   bool operator==(const ActivationKey& o) const {
@@ -112,8 +113,8 @@ LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, const P
 // new Activations then own, and what PreparePart (prepare_parts.h) fills. Activations that hold less get this much
 // before their own is freed. The size depends on N, K, the K-blocks of w, the activation kind and the precision; int4
 // per 128 weights, for instance, takes (K + 64 * ceil(K / 128)) * N bytes under kInt8, int2 takes K * 4 instead of K.
-// PrepareHadamard adds the transformed rows. Thread-safe. Fails on invalid options, and on sizes that overflow
-// ("n").
+// For a matrix unit (AVX3_SPR_AMX, 8 rows of integers or more) 7 rows of K and 48 bytes are added. PrepareHadamard
+// adds the transformed rows. Thread-safe. Fails on invalid options, and on sizes that overflow ("n").
 LUTRA_API Status PreparedSize(const PackedMatrix& w, std::size_t n, const PrepareOptions& options, std::size_t* bytes);
 
 // Prepares x normalized by RMSNorm. The result has the same bits as Prepare of the output of ReferenceRmsNorm, but

@@ -63,9 +63,13 @@ struct PlanCase {
   Target target = nullptr;  // null: the best of RunnableTargets()
   std::size_t n = 1;
   std::size_t group = 128;
+  bool joint = false;  // products with integers have joint K-blocks: most scales of two levels, under kInt8
 };
 
 namespace functions {
+
+// The case of a matrix times N rows of x of this precision.
+LUTRA_API PlanCase CaseOf(const PackedMatrix& w, std::size_t n, Precision precision);
 
 // The first row of the table that serves the case; under kInvariant, the first that also has the format's own
 // activation kind. If `what.format` is not a Format, the last row.

@@ -18,10 +18,17 @@ namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
 constexpr TargetKernels kKernels[] = {
-#ifdef LUTRA_DOT_EXTENSION
-    KernelsWith<ExtensionDot>(FindTargetInfo(HWY_TARGET, kDotExtension)),
+#ifdef LUTRA_MATRIX_REGISTERS
+    KernelsWith<BaseDot>(FindTargetInfo(HWY_TARGET, Extension::kMatrix), &TileWithMatrices<UnitRows<AmxRegisters>>,
+                         kMatrixUnit),
 #endif
-    KernelsWith<BaseDot>(FindTargetInfo(HWY_TARGET, kBase)),
+#ifdef LUTRA_MATRIX_PRODUCT
+    KernelsWith<ExtensionDot>(FindTargetInfo(HWY_TARGET, Extension::kMatrix), &TileWithMatrices<ProductRows>),
+#endif
+#ifdef LUTRA_DOT_EXTENSION
+    KernelsWith<ExtensionDot>(FindTargetInfo(HWY_TARGET, Extension::kDot)),
+#endif
+    KernelsWith<BaseDot>(FindTargetInfo(HWY_TARGET, Extension::kNone)),
 };
 static_assert(kKernels[0].info.layout == kLayout);
 

@@ -1,4 +1,5 @@
-// The table of plans, measured on one core of AMD Zen 4 and Zen 5, and of an Intel Xeon (family 6, model 207).
+// The table of plans, measured on one core of AMD Zen 4 and Zen 5, and of an Intel Xeon (family 6, model 207). Rows for
+// AVX3_SPR_AMX and NEON_I8MM are counted, not measured.
 #include "lutra/plan.h"
 
 #include <algorithm>
@@ -6,6 +7,7 @@
 #include <functional>
 #include <iterator>
 
+#include "packed_access.h"
 #include "targets/list.h"
 #include "targets/targets.h"
 
@@ -14,6 +16,7 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
 using internal::Cpu;
+using internal::Extension;
 using internal::Scope;
 using internal::TargetInfo;
 
@@ -47,7 +50,15 @@ using Predicate = bool (*)(const TargetInfo&);
 constexpr bool AnyTarget(const TargetInfo&) { return true; }
 constexpr bool WideLookups(const TargetInfo& target) { return target.layout.scope == Scope::kVector; }
 constexpr bool WidePairs(const TargetInfo& target) { return target.hwy_target == HWY_AVX3; }
-constexpr bool Avx2Vnni(const TargetInfo& target) { return target.hwy_target == HWY_AVX2 && target.dot_extension; }
+constexpr bool Avx2Vnni(const TargetInfo& target) {
+  return target.hwy_target == HWY_AVX2 && target.extension == Extension::kDot;
+}
+constexpr bool Amx(const TargetInfo& target) {
+  return target.hwy_target == HWY_AVX3_SPR && target.extension == Extension::kMatrix;
+}
+constexpr bool I8mm(const TargetInfo& target) {
+  return target.hwy_target == HWY_NEON_WITHOUT_AES && target.extension == Extension::kMatrix;
+}
 constexpr bool Zen(const TargetInfo& target) { return target.hwy_target == HWY_AVX3_ZEN4; }
 constexpr Cpu kAnyCpu = Cpu::kAny, kZen4 = Cpu::kZen4;
 
@@ -89,10 +100,20 @@ struct Row {
 // kFastest: unpacked dot products against lookups on Zen 5 (lutra_bench --benchmark_filter=method:dot). AVX3: ternary
 // 1.02 times at N = 16, 1.14 at 32, 1.2 at 128; int2 0.98 at 32, 1.04 at 128. AVX2_VNNI: ternary 0.96 at 32, 1.04 at
 // 128; int2 0.99. All others: 0.4 (int1) to 0.94.
+// AMX (counted instructions and Intel's figures, not measured): for 16 rows of x and a K-block of 128 weights of a
+// panel the unit takes 128 cycles, 16 for each TDPBSUD. Around them the two ports for loads of 64 bytes are busy for
+// 144 cycles (10 register loads of 16 lines, 128 lines of sums and floats), the port for stores for 128, and the two
+// for vectors for 136. Unpacking int4 takes some 130 cycles per K-block and panel. In token blocks of 64 rows the tile,
+// the unpacked K-block, the sums and the rows of x that pass by fit an L1 of 48 KB. Per K-block, 8 rows of int4 take
+// 330 cycles, with packed dot products 770; 16 rows of int1 300, with lookups 680.
+// NEON_I8MM (llvm-mca 19, neoverse-v1 and v2; not measured): 4 rows of x and a K-block of 128 weights of a panel take
+// 369 cycles with smmla, 603 with sdot, 720 with lookups of int2, 510 of ternary, 400 of int1 (neoverse-n2 740 and
+// 1197, apple-m2 461 and 748, ampere1 1170 and 1121). Pairing the codes takes 350 cycles: what smmla saves with 6 rows.
 constexpr std::size_t kPrefetch = 8192;  // bytes; see above
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
 constexpr const char* kDotPorts = "dot products";
+constexpr const char* kUnit = "loads and stores around the products of the matrix unit";
 constexpr const char* kUnpack = "unpacking codes, and dot products";
 constexpr const char* kShuffleAdd = "byte shuffles and additions";
 constexpr bool kPacked = false, kUnpacked = true;
@@ -100,6 +121,10 @@ constexpr bool kPacked = false, kUnpacked = true;
 // clang-format off
 constexpr Row kRows[] = {
     // formats    targets      CPU      N above, to   group  method            unpack     tokens panels prefetch bound
+    {kCodes,     Amx,         kAnyCpu, 7,   kAnyN, 0,   {Method::kDot,    kUnpacked, 64,  1, kPrefetch, kUnit}},
+    {kIndices,   Amx,         kAnyCpu, 15,  kAnyN, 0,   {Method::kDot,    kUnpacked, 64,  1, kPrefetch, kUnit}},
+    {kTwoPlanes, I8mm,        kAnyCpu, 15,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
+    {kTernary,   I8mm,        kAnyCpu, 31,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
     {kOnePlane,  WideLookups, kAnyCpu, 0,   1,     0,   {Method::kLookup, kPacked,   4,   4, kPrefetch, kMemory}},
     {kOnePlane,  WideLookups, kAnyCpu, 0,   16,    0,   {Method::kLookup, kPacked,   16,  4, kPrefetch, kShuffle}},
     {kTwoPlanes, WideLookups, kAnyCpu, 0,   1,     0,   {Method::kLookup, kPacked,   4,   1, kPrefetch, kMemory}},
@@ -132,6 +157,24 @@ constexpr const Row* Find(Format format, const TargetInfo& target, std::size_t n
   return nullptr;
 }
 
+// The N from which on another row may serve: 0, above + 1 and to + 1 of the rows, each once.
+struct Tokens {
+  std::size_t n[2 * std::size(kRows) + 1] = {}, count = 1;
+  constexpr Tokens() {
+    for (const Row& row : kRows) {
+      Add(row.above + 1);
+      if (row.to != kAnyN) Add(row.to + 1);
+    }
+  }
+  constexpr void Add(std::size_t next) {
+    for (std::size_t i = 0; i < count; ++i) {
+      if (n[i] == next) return;
+    }
+    n[count++] = next;
+  }
+};
+constexpr Tokens kFirstTokens;
+
 // Checks that every format has each of its methods on every target, for every N and group.
 constexpr bool IsComplete() {
   const auto any = [](Cpu cpu) { return cpu == kAnyCpu; };
@@ -139,12 +182,8 @@ constexpr bool IsComplete() {
     for (const TargetInfo& target : internal::kTargets) {
       for (const Method method : {Method::kLookup, Method::kDot}) {
         if (!HasMethod(f.format, method)) continue;
-        if (Find(f.format, target, 0, 16, &method, any) == nullptr) return false;
-        for (const Row& row : kRows) {  // at these N another row may begin to serve
-          const std::size_t next = row.to == kAnyN ? kAnyN : row.to + 1;
-          for (const std::size_t n : {row.above + 1, next}) {
-            if (Find(f.format, target, n, 16, &method, any) == nullptr) return false;
-          }
+        for (std::size_t i = 0; i < kFirstTokens.count; ++i) {
+          if (Find(f.format, target, kFirstTokens.n[i], 16, &method, any) == nullptr) return false;
         }
       }
     }
@@ -162,13 +201,29 @@ constexpr std::array<Plan, std::size(kRows)> kPlans = [] {  // the plans of the 
 // The target of a case; the best one of this machine if the case names none.
 Target TargetOf(const PlanCase& what) { return what.target != nullptr ? what.target : RunnableTargets().data[0]; }
 
+// The target as rows see it. Joint K-blocks are not multiplied by instructions for matrices (TileWithMatrices), so that
+// rows for these do not serve them.
+TargetInfo InfoOf(const PlanCase& what) {
+  TargetInfo info = TargetOf(what)->info;
+  if (what.joint && info.extension == Extension::kMatrix) info.extension = Extension::kDot;
+  return info;
+}
+
 const Plan& Selected(const PlanCase& what, const Method* method) {
-  const Row* const row = Find(what.format, TargetOf(what)->info, what.n, BlockSize(Describe(what.format), what.group),
-                              method, internal::IsCpu);
+  const Row* const row =
+      Find(what.format, InfoOf(what), what.n, BlockSize(Describe(what.format), what.group), method, internal::IsCpu);
   return kPlans[static_cast<std::size_t>(row - kRows)];
 }
 
 }  // namespace
+
+PlanCase internal::CaseOf(const PackedFields& w, std::size_t n, Precision precision) {
+  return {w.format, w.target, n, w.group, JointRatioOf(w, ActivationKind::kIntegers, precision) != 0};
+}
+
+PlanCase functions::CaseOf(const PackedMatrix& w, std::size_t n, Precision precision) {
+  return internal::CaseOf(PackedAccess::Fields(w), n, precision);
+}
 
 PlanList functions::Plans() { return {kPlans.data(), kPlans.size()}; }
 
@@ -177,7 +232,7 @@ bool functions::Serves(const Plan& plan, const PlanCase& what) {
   if (before(&plan, kPlans.data()) || !before(&plan, kPlans.data() + kPlans.size())) return false;
   const auto i = static_cast<std::size_t>(&plan - kPlans.data());
   return IsFormat(what.format) && HasMethod(what.format, plan.method) && internal::IsCpu(kRows[i].cpu) &&
-         kRows[i].Serves(what.format, TargetOf(what)->info, what.n, BlockSize(Describe(what.format), what.group));
+         kRows[i].Serves(what.format, InfoOf(what), what.n, BlockSize(Describe(what.format), what.group));
 }
 
 const Plan& functions::SelectPlan(const PlanCase& what, Choice choice) {
@@ -192,11 +247,16 @@ const Plan& internal::SelectPlanFor(const PlanCase& what, ActivationKind kind) {
 }
 
 MicroTile functions::TileOf(const Plan& plan, const PlanCase& what) {
+  const Target target = TargetOf(what);
   const internal::MethodKernel& kernel =
-      TargetOf(what)->method(what.format, KindOf(plan.method, what.format), Precision::kInt8);
-  const internal::MicroKernel& micro = plan.unpack ? kernel.unpacked : kernel.packed;
+      target->method(what.format, KindOf(plan.method, what.format), Precision::kInt8);
+  const bool joint = what.joint && plan.method == Method::kDot;
+  const internal::MicroKernel& micro = kernel.micro(plan.unpack, joint);
   const int rows = static_cast<int>(std::min<std::size_t>(what.n, static_cast<std::size_t>(micro.rows)));
   if (rows == 0) return {0, 0};
+  if (plan.unpack && target->row_group(kernel.method.kind, joint, what.n) == 1) {
+    return {1, static_cast<int>(std::min<std::size_t>(what.n, static_cast<std::size_t>(target->unit.rows)))};
+  }
   return {std::min(static_cast<int>(std::min(plan.panels, kernel.panels)), micro.panels_for(rows)), rows};
 }
 

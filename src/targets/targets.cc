@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "hwy/targets.h"
+#include "lutra/kernels/matrix_shapes.h"
 #include "targets/list.h"
 #include "targets/targets.h"
 
@@ -17,13 +18,16 @@
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#endif
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace {
 
-// Whether this CPU has the instructions behind TargetInfo::dot_extension. (Highway has checked that the operating
-// system saves the registers.)
+// Whether this CPU has the instructions of Extension::kDot. (Highway has checked that the operating system saves the
+// registers.)
 bool HasDotExtension() {
 #if defined(__ARM_FEATURE_DOTPROD)
   return true;
@@ -35,6 +39,58 @@ bool HasDotExtension() {
 #else
   return false;
 #endif
+}
+
+// Whether this CPU has the instructions of Extension::kMatrix, and the system lets programs use them.
+#if defined(__aarch64__)
+bool MultipliesMatrices() {
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+  return HasDotExtension();
+#elif defined(__linux__)
+  constexpr unsigned long kInt8Matrices = 1u << 13;  // HWCAP2_I8MM
+  return HasDotExtension() && (getauxval(AT_HWCAP2) & kInt8Matrices) != 0;
+#else
+  return false;
+#endif
+}
+#elif defined(__x86_64__) && defined(__linux__)
+// The registers that the operating system saves, as bits of XCR0.
+std::uint64_t SavedRegisters() {
+  std::uint32_t low, high;
+  __asm__ __volatile__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return std::uint64_t{high} << 32 | low;
+}
+// AMX with int8, registers of the size that kernels assume, saved by the operating system. Linux must also be asked, by
+// each process, for the permission to use them.
+bool MultipliesMatrices() {
+  constexpr std::uint64_t kTileRegisters = 3u << 17;  // their configuration, and their data
+  constexpr unsigned kOsXsave = 1u << 27, kAmx = 3u << 24;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
+  unsigned eax, ebx, ecx, edx;
+  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0 || (ecx & kOsXsave) == 0) return false;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 || (edx & kAmx) != kAmx) return false;
+  if (__get_cpuid_count(0x1d, 1, &eax, &ebx, &ecx, &edx) == 0) return false;
+  const unsigned row_bytes = ebx & 0xffff, registers = ebx >> 16, rows = ecx & 0xffff;
+  if (row_bytes < internal::kMatrixRowBytes || rows < internal::kMatrixRows || registers < internal::kMatrixRegisters) {
+    return false;
+  }
+  return (SavedRegisters() & kTileRegisters) == kTileRegisters &&
+         syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+#else
+bool MultipliesMatrices() { return false; }
+#endif
+
+bool Has(internal::Extension extension) {
+  switch (extension) {
+    case internal::Extension::kNone:
+      return true;
+    case internal::Extension::kDot:
+      return HasDotExtension();
+    case internal::Extension::kMatrix:
+      return MultipliesMatrices();
+  }
+  return false;
 }
 
 // The targets that this CPU can run, the best first.
@@ -53,10 +109,10 @@ struct Runnable {
   template <std::size_t kIndex>
   void AddIf(std::int64_t supported) {
     constexpr internal::TargetInfo kInfo = internal::kTargets[kIndex];
-    if ((kInfo.hwy_target & supported) == 0 || (kInfo.dot_extension && !HasDotExtension())) return;
+    if ((kInfo.hwy_target & supported) == 0) return;
     const internal::TargetRows same = internal::KernelsOf<kInfo.hwy_target>();
     for (std::size_t i = 0; i < same.count; ++i) {
-      if (same.rows[i].info.dot_extension == kInfo.dot_extension) targets[count++] = &same.rows[i];
+      if (same.rows[i].info.extension == kInfo.extension && Has(kInfo.extension)) targets[count++] = &same.rows[i];
     }
   }
 };

@@ -20,6 +20,9 @@ struct TargetRows {
 template <std::int64_t kHwyTarget>
 TargetRows KernelsOf();
 
+// CaseOf (plan.h), also of a matrix that is not packed yet.
+PlanCase CaseOf(const PackedFields& w, std::size_t n, Precision precision);
+
 // The first row of the table of plans that serves a case with activations of this kind.
 const Plan& SelectPlanFor(const PlanCase& what, ActivationKind kind);
 

@@ -32,11 +32,27 @@ add_test(NAME exports COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/support/exports.sh
   ${shared} ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c.h ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c_engine.h
   ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c_grouped.h ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c_checkpoint.h)
 set_tests_properties(exports PROPERTIES LABELS consumer FIXTURES_REQUIRED shared)
-find_program(LUTRA_PYTHON python3)
-if(LUTRA_PYTHON AND NOT CMAKE_CROSSCOMPILING)
-  add_test(NAME ctypes COMMAND ${LUTRA_PYTHON} ${PROJECT_SOURCE_DIR}/examples/ctypes_matmul.py ${shared})
-  set_tests_properties(ctypes PROPERTIES LABELS consumer FIXTURES_REQUIRED shared)
+
+# Python, over the shared library: examples/python, in a Python that has NumPy (cmake/setup.sh).
+function(lutra_has_numpy result python)
+  execute_process(COMMAND ${python} -c "import numpy" RESULT_VARIABLE failed OUTPUT_QUIET ERROR_QUIET)
+  if(failed)
+    set(${result} FALSE PARENT_SCOPE)
+  endif()
+endfunction()
+find_program(LUTRA_PYTHON_WITH_NUMPY python3 HINTS /usr/bin VALIDATOR lutra_has_numpy)
+if(LUTRA_PYTHON_WITH_NUMPY AND LUTRA_BUILD_EXAMPLES AND NOT CMAKE_CROSSCOMPILING)
+  set(python ${PROJECT_SOURCE_DIR}/examples/python)
+  add_test(NAME python_usage COMMAND ${LUTRA_PYTHON_WITH_NUMPY} ${python}/usage.py)
+  add_test(NAME python_module
+    COMMAND ${LUTRA_PYTHON_WITH_NUMPY} ${CMAKE_CURRENT_SOURCE_DIR}/python/lutra_test.py ${model})
+  set_tests_properties(python_usage PROPERTIES PASS_REGULAR_EXPRESSION "with exact sums: [0-9.]+e-0")
+  set_tests_properties(python_usage python_module PROPERTIES LABELS consumer FIXTURES_REQUIRED "shared;model"
+    ENVIRONMENT "LUTRA_LIBRARY=${shared};PYTHONPATH=${python};PYTHONDONTWRITEBYTECODE=1")
+else()
+  message(STATUS "No tests of examples/python: they need NumPy, and to run here")
 endif()
+
 # Optimized, as only then flags change results.
 lutra_consumer(parent_flags "-DLUTRA_DISABLED_TARGETS=HWY_AVX3_SPR|HWY_AVX3_ZEN4|HWY_AVX3_DL|HWY_AVX3")
 

@@ -33,6 +33,7 @@ foreach(source IN LISTS sources)
 endforeach()
 
 lutra_use_highway(simd_test .)
+lutra_use_highway(matrix_unit_test .)
 foreach(name executors_test fork_test)
   target_link_libraries(${name} PRIVATE OpenMP::OpenMP_CXX TBB::tbb)
 endforeach()

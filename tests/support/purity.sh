@@ -30,7 +30,12 @@ ${OBJDUMP:-objdump} --disassemble --demangle --wide --show-raw-insn "$1" | awk -
   }
   # Why the instruction must not stand in the function; "" if it may.
   function fault(name, code) {
-    if (arm) return name ~ /^[su]dot$|^usdot$|mmla$/ && function_ !~ /ExtensionDot/ ? "without ExtensionDot" : ""
+    if (arm) {
+      if (name ~ /mmla$/) return function_ !~ /MatrixProductKernel/ ? "without MatrixProductKernel" : ""
+      return name ~ /^[su]dot$|^usdot$/ && function_ !~ /ExtensionDot/ ? "without ExtensionDot" : ""
+    }
+    # Of AMX, also in what is inlined: the tile kernel names its registers.
+    if (name ~ /^(ld|st)?tile|^tdp/ && function_ !~ /::N_AVX3_SPR::.*AmxRegisters/) return "without AmxRegisters"
     if (function_ !~ /::N_AVX/) return code != "" || name ~ later ? "without a target" : ""
     if (function_ ~ /::N_AVX2::/) {
       if (code == "EVEX" || name ~ /^k[a-z]+[bwdq]$/) return "of AVX2"

@@ -10,8 +10,9 @@
 #include <utility>
 
 #include "lutra/kernels/gated-inl.h"
+#include "lutra/kernels/matrix_product-inl.h"
+#include "lutra/kernels/matrix_unit-inl.h"
 #include "lutra/kernels/prepare/group-inl.h"
-#include "lutra/kernels/tile-inl.h"
 #include "lutra/kernels/unpack-inl.h"
 #include "lutra/kernels/unpacked_dot-inl.h"
 
@@ -235,10 +236,11 @@ constexpr void SetPrepare(TargetKernels& kernels, std::index_sequence<kKind...>)
   ((kernels.prepare[kKind][1] = &PrepareRowGroup<kActivationKinds[kKind].kind, Precision::kInt16>), ...);
 }
 
-// The kernels of a target whose CPUs have the instructions of Dot.
+// The kernels of a target whose CPUs have the instructions of Dot, and perhaps a matrix unit, with its tile kernel.
 template <class Dot>
-constexpr TargetKernels KernelsWith(const TargetInfo& info) {
-  TargetKernels kernels = {info, {}, {}, &Tile, &StoreTile, &CombineGated, &AddTile};
+constexpr TargetKernels KernelsWith(const TargetInfo& info, TileFunction tile = &Tile,
+                                    const MatrixUnit& unit = kNoMatrixUnit) {
+  TargetKernels kernels = {info, {}, {}, tile, &StoreTile, &CombineGated, &AddTile, unit};
   SetMethods<Dot>(kernels, std::make_index_sequence<kFormatCount>());
   SetPrepare(kernels, std::make_index_sequence<std::size(kActivationKinds)>());
   return kernels;

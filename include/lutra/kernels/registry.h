@@ -44,14 +44,15 @@ struct alignas(64) JointScale {
 };
 static_assert(sizeof(JointScale) == kJointScales * sizeof(BlockScale));
 
-// Prepared rows of x, as tables or integers. Row groups of kNR rows (fewer in the last) follow each other. A row group
-// is laid out as a micro-kernel reads it:
+// Prepared rows of x, as tables or integers. Row groups of kNR rows (fewer in the last), or of one row for a matrix
+// unit, follow each other. A row group is laid out as a micro-kernel reads it:
 //     data   [K-block][limb][chunk][row of the row group][chunk_bytes]   kInt8: one limb; kInt16: the upper, the lower
 //     scales [K-block][row of the row group]; of joint K-blocks, JointScale
 struct PreparedView {
   const std::uint8_t* data;
   std::size_t row_bytes;  // of one row
   const BlockScale* scales;
+  std::size_t row_group = kNR;  // rows: ActivationKey
 };
 
 // --- Micro-kernels
@@ -128,6 +129,11 @@ struct MethodKernel {
   std::size_t run_chunks;      // MicroArgs
   const std::uint8_t* values;  // MicroArgs; null, too, if the matrix has its own
   JointKernels joint = {};     // for integers under kInt8
+
+  constexpr const MicroKernel& micro(bool unpack_codes, bool joint_blocks) const {
+    if (joint_blocks) return unpack_codes ? joint.unpacked : joint.packed;
+    return unpack_codes ? unpacked : packed;
+  }
 };
 
 // What kernels multiply for the codes of a matrix that has its own values: [table][code] L(q) + MethodKernel::bias.
@@ -198,14 +204,29 @@ using PrepareFunction = bool (*)(const PrepareArgs& args);
 
 // --- Targets
 
+// Instructions that a CPU must have beside those of Highway's target: none; the dot instruction of ExtensionDot
+// (simd/*-inl.h); or instructions that multiply matrices, and that dot instruction where Highway's target lacks it.
+enum class Extension : std::uint8_t { kNone, kDot, kMatrix };
+
 // A row of the table of targets (src/targets/list.h).
 struct TargetInfo {
   const char* name;
   std::int64_t hwy_target;
-  bool dot_extension;  // also needs the dot instruction of ExtensionDot (simd/*-inl.h), which hwy_target lacks
+  Extension extension;
   Layout layout;
   std::size_t l2_bytes;  // of a core; used where the system does not tell the size
 };
+
+// The matrix unit of a target (matrix_unit-inl.h). It multiplies unpacked codes with up to `rows` rows of x at a time.
+// They are integers in row groups of one row, as Prepare stores x from `from` rows on.
+struct MatrixUnit {
+  int rows, from;
+  constexpr bool exists() const { return rows != 0; }
+};
+inline constexpr MatrixUnit kNoMatrixUnit{0, 0};
+// A matrix unit reads up to so many rows and bytes beyond the last row of x, and ignores what it reads there: a token
+// block of 128 rows is divided evenly into 8 lots of rows, and a K-block into steps of 64 weights.
+inline constexpr std::size_t kOverrunRows = 7, kOverrunBytes = 48;
 
 // The activation kind of its encoding; integers; integers with a table for each group.
 inline constexpr std::size_t kMethodsPerFormat = 3;
@@ -219,7 +240,13 @@ struct TargetKernels {
   StoreFunction store;
   GatedFunction gated;
   AddFunction add;
+  MatrixUnit unit;
 
+  // The rows of a row group of N rows of x. A matrix unit does not multiply joint K-blocks.
+  constexpr std::size_t row_group(ActivationKind kind, bool joint, std::size_t n) const {
+    const bool takes = unit.exists() && kind == ActivationKind::kIntegers && !joint;
+    return takes && n >= static_cast<std::size_t>(unit.from) ? 1 : kNR;
+  }
   const MethodKernel& method(Format format, ActivationKind kind, Precision precision, bool choices = false) const {
     const std::size_t which = choices ? 2 : kind == MethodOf(format).kind ? 0 : 1;
     return methods[static_cast<std::size_t>(format)][static_cast<std::size_t>(precision)][which];

@@ -34,6 +34,7 @@
 #include "lutra/matrix.h"
 
 // Each target includes all of these, but only the file of its own instruction set has content.
+#include "lutra/kernels/simd/amx-inl.h"
 #include "lutra/kernels/simd/arm-inl.h"
 #include "lutra/kernels/simd/emu-inl.h"
 #include "lutra/kernels/simd/x86-inl.h"

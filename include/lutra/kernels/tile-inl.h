@@ -17,33 +17,8 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-// --- A batch: the consecutive K-blocks of one call of a micro-kernel, described by MicroArgs. Batches share the cost
-// of a call among small K-blocks.
-
-// Multiplies a batch with all rows of x, row group by row group. `block` is the first K-block of the batch.
-HWY_INLINE void MultiplyRows(const TileArgs& a, const MicroKernel& micro, MicroArgs& args, std::size_t block) {
-  const Geometry& g = *a.geometry;
-  const std::size_t chunk_bytes = a.kernel->method.activations().chunk_bytes;
-  const auto limbs = static_cast<std::size_t>(Limbs(a.kernel->precision)), most = static_cast<std::size_t>(micro.rows);
-  const std::size_t scale_units = g.scale_units();
-  for (std::size_t row = 0; row < a.rows; row += kNR) {
-    const std::size_t rows = HWY_MIN(kNR, a.rows - row), stored = a.stored_rows != 0 ? a.stored_rows : rows;
-    args.scale_stride = stored;
-    args.x_stride = stored * chunk_bytes;
-    args.x = a.x.data + row * a.x.row_bytes + g.x_chunks_before(block) * limbs * args.x_stride;
-    args.scales = a.x.scales + row * g.x_scales + block / g.joint * stored * scale_units;
-    args.tile = a.tile + row * kPanelRows;
-    for (std::size_t left = rows, taken; left != 0; left -= taken) {
-      taken = HWY_MIN(left, most);
-      micro.functions[taken - 1](args);
-      args.x += taken * chunk_bytes;
-      args.scales += taken * scale_units;
-      args.tile += taken * kPanelRows;
-    }
-  }
-}
-
-// --- Reading packed panels
+// --- Reading packed panels. A batch is the consecutive K-blocks of one call of a micro-kernel, described by MicroArgs.
+// Batches share the cost of a call among small K-blocks.
 
 // The unpacked K-blocks of a batch take at most 8 KB, a quarter of an L1 of 32 KB, and leave the rest to the tables of
 // x and to the tile. (A single K-block may be larger.)
@@ -213,18 +188,56 @@ HWY_INLINE void UnpackBatch(const TileArgs& a, std::size_t stride, std::uint8_t*
   }
 }
 
-// The arguments and micro-kernels that joint K-blocks have instead.
-HWY_INLINE const MicroKernel& SetJoint(const TileArgs& a, const QparamFloats& floats, MicroArgs& args) {
+// --- Tiles
+
+// The arguments that joint K-blocks have instead.
+HWY_INLINE void SetJoint(const TileArgs& a, const QparamFloats& floats, MicroArgs& args) {
   const JointKernels& joint = a.kernel->joint;
   args.run_chunks = args.center != 0 ? joint.run_chunks_with_offsets : joint.run_chunks;
   args.super_group = floats.super_group;
   args.offset_stride = GroupsPerOffsetWord(a.geometry->block) * kPanelQparams;
   args.joint_sums = JointSumsOf(a.geometry->block);
-  return a.unpack ? joint.unpacked : joint.packed;
 }
 
-// TargetKernels::tile.
-inline void Tile(const TileArgs& a) {
+// Multiplies batches with all rows of x, row group by row group, by a method's micro-kernels.
+class RowGroups {
+ public:
+  explicit HWY_INLINE RowGroups(const TileArgs& a)
+      : RowGroups(a, a.kernel->micro(a.unpack, a.geometry->joint_ratio != 0)) {}
+  HWY_INLINE RowGroups(const TileArgs& a, const MicroKernel& micro) : a_(a), micro_(micro) {}
+
+  // `block` is the first K-block of the batch.
+  HWY_INLINE void Multiply(MicroArgs& args, std::size_t block, std::uint8_t*) const {
+    const Geometry& g = *a_.geometry;
+    const std::size_t chunk_bytes = a_.kernel->method.activations().chunk_bytes, scale_units = g.scale_units();
+    const auto limbs = static_cast<std::size_t>(Limbs(a_.kernel->precision)),
+               most = static_cast<std::size_t>(micro_.rows);
+    for (std::size_t row = 0; row < a_.rows; row += a_.x.row_group) {
+      const std::size_t rows = HWY_MIN(a_.x.row_group, a_.rows - row),
+                        stored = a_.stored_rows != 0 ? a_.stored_rows : rows;
+      args.scale_stride = stored;
+      args.x_stride = stored * chunk_bytes;
+      args.x = a_.x.data + row * a_.x.row_bytes + g.x_chunks_before(block) * limbs * args.x_stride;
+      args.scales = a_.x.scales + row * g.x_scales + block / g.joint * stored * scale_units;
+      args.tile = a_.tile + row * kPanelRows;
+      for (std::size_t left = rows, taken; left != 0; left -= taken) {
+        taken = HWY_MIN(left, most);
+        micro_.functions[taken - 1](args);
+        args.x += taken * chunk_bytes;
+        args.scales += taken * scale_units;
+        args.tile += taken * kPanelRows;
+      }
+    }
+  }
+
+ private:
+  const TileArgs& a_;
+  const MicroKernel& micro_;
+};
+
+// Computes a tile. A RowsOfX multiplies batches with all rows of x.
+template <class RowsOfX>
+HWY_INLINE void TileBy(const TileArgs& a) {
   const Geometry& g = *a.geometry;
   const MethodKernel& kernel = *a.kernel;
   const MethodInfo& method = kernel.method;
@@ -237,13 +250,12 @@ inline void Tile(const TileArgs& a) {
   args.tile_stride = a.rows * kPanelRows;
   args.panel_count = a.panel_count;
   QparamFloats floats;
-  const MicroKernel& micro = g.joint_ratio != 0 ? SetJoint(a, floats, args)
-                             : a.unpack         ? kernel.unpacked
-                                                : kernel.packed;
+  if (g.joint_ratio != 0) SetJoint(a, floats, args);
   const std::size_t stride =
       a.unpack ? a.panel_count * kernel.unpacked_bytes(g.whole.half_chunks, g.whole.x_chunks) : std::size_t{1};
   PanelReader reader(a, stride, floats);
   HWY_ALIGN std::uint8_t unpacked[kMaxUnpackedBytes];
+  RowsOfX rows(a);
   for (std::size_t block = 0; block < g.blocks; block += args.blocks) {
     args.interleaved = a.interleaved;
     args.first = a.first;
@@ -255,7 +267,22 @@ inline void Tile(const TileArgs& a) {
       args.interleaved = a.panel_count;
       args.first = 0;
     }
-    MultiplyRows(a, micro, args, block);
+    rows.Multiply(args, block, unpacked);
+  }
+}
+
+// TargetKernels::tile.
+inline void Tile(const TileArgs& a) { TileBy<RowGroups>(a); }
+
+// TargetKernels::tile of a target whose CPUs multiply matrices. A RowsOfX multiplies unpacked codes with integers, if
+// it takes x as it is stored; not those of joint K-blocks.
+template <class RowsOfX>
+void TileWithMatrices(const TileArgs& a) {
+  const bool integers = !a.kernel->method.activations().has_tables() && a.geometry->joint_ratio == 0;
+  if (a.unpack && integers && RowsOfX::Takes(a)) {
+    TileBy<RowsOfX>(a);
+  } else {
+    Tile(a);
   }
 }
 

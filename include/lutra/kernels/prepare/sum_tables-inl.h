@@ -95,12 +95,12 @@ LUTRA_INLINE void StoreTables(const V16 (&entry)[Traits::kColumns], std::size_t 
     at += kBytes;
     if (at % kChunkBytes == 0) to += out.stride;
   };
-  constexpr std::size_t kQuads = Traits::kColumns / 4;
+  constexpr std::size_t kTableQuads = Traits::kColumns / 4;
   auto sign = hn::Dup128VecFromValues(DI8(), 1, 1, 1, 1, 1, 1, 1, 1, -1, -1, -1, -1, -1, -1, -1, -1);
-  StayInRegister(sign);  // otherwise the compiler negates and then blends, instead of negating under a mask
-  V32 quads[2][kQuads];  // entries 4i .. 4i + 3, of the lower and of the upper four lanes of each 16-byte lane
+  StayInRegister(sign);       // otherwise the compiler negates and then blends, instead of negating under a mask
+  V32 quads[2][kTableQuads];  // entries 4i .. 4i + 3, of the lower and of the upper four lanes of each 16-byte lane
   LUTRA_UNROLL
-  for (std::size_t i = 0; i < kQuads; ++i) {
+  for (std::size_t i = 0; i < kTableQuads; ++i) {
     const V16 even = JoinEntries<Traits, kLimb>(entry[4 * i], entry[4 * i + 1]);
     const V16 odd = JoinEntries<Traits, kLimb>(entry[4 * i + 2], entry[4 * i + 3]);
     quads[0][i] = hn::BitCast(d32, hn::InterleaveLower(d16, even, odd));
@@ -110,7 +110,7 @@ LUTRA_INLINE void StoreTables(const V16 (&entry)[Traits::kColumns], std::size_t 
   for (const auto& quad : quads) {
     const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d32, quad[0], quad[1]));
     const auto low23 = hn::BitCast(d64, hn::InterleaveUpper(d32, quad[0], quad[1]));
-    if constexpr (kQuads == 4) {
+    if constexpr (kTableQuads == 4) {
       const auto high01 = hn::BitCast(d64, hn::InterleaveLower(d32, quad[2], quad[3]));
       const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d32, quad[2], quad[3]));
       store(hn::InterleaveLower(d64, low01, high01));

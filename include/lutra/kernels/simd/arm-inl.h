@@ -100,11 +100,20 @@ struct BaseDot : QuadLoad, HalfSums<1> {
   }
 };
 
-// Uses sdot, which Highway's target does not have; only for CPUs that have it (TargetInfo::dot_extension). It is
-// written in assembler, so that the compiler uses the instruction nowhere else.
+// Uses sdot, which Highway's target does not have; only for CPUs that have it (Extension::kDot). It is
+// written in assembler, so that the compiler uses the instruction nowhere else, and as a number, because assemblers
+// differ in how the extension is switched on.
 #undef LUTRA_DOT_EXTENSION
+#undef LUTRA_MATRIX_PRODUCT
 #if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
 #define LUTRA_DOT_EXTENSION "NEON_DOT"
+#define LUTRA_MATRIX_PRODUCT "NEON_I8MM"
+// Gives the assembler the numbers of registers: .Llutra_v7 is 7.
+#undef LUTRA_REGISTER_NUMBERS
+#define LUTRA_REGISTER_NUMBERS                                                                        \
+  ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n\t" \
+  ".set .Llutra_v\\n, \\n\n\t"                                                                        \
+  ".endr\n\t"
 struct ExtensionDot : WordSums {
   static constexpr int kMaxRows = 4, kVectors = 4, kLowest = -128, kHighest = 127;
   template <int kQuad>
@@ -113,16 +122,22 @@ struct ExtensionDot : WordSums {
   }
   template <int kQuad>
   static HWY_INLINE void Add(Sum& sum, V8 codes, VI8 x) {
-    // sdot %0.4s, %1.16b, %2.4b[kQuad] as a number: assemblers differ in how the extension is switched on.
-    __asm__ __inline__(
-        ".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n\t"
-        ".set .Llutra_v\\n, \\n\n\t"
-        ".endr\n\t"
-        ".inst 0x4f80e000 + %3 + .Llutra_%0 + (.Llutra_%1 << 5) + (.Llutra_%2 << 16)"
-        : "+w"(sum.raw)
-        : "w"(codes.raw), "w"(x.raw), "i"((kQuad % 2 << 21) + (kQuad / 2 << 11)));
+    // sdot %0.4s, %1.16b, %2.4b[kQuad]
+    __asm__ __inline__(LUTRA_REGISTER_NUMBERS
+                       ".inst 0x4f80e000 + %3 + .Llutra_%0 + (.Llutra_%1 << 5) + (.Llutra_%2 << 16)"
+                       : "+w"(sum.raw)
+                       : "w"(codes.raw), "w"(x.raw), "i"((kQuad % 2 << 21) + (kQuad / 2 << 11)));
   }
 };
+
+// smmla, in the same way, for CPUs that have it (Extension::kMatrix): lane 2i + j of the sums gets the sum of the
+// products of bytes 8i .. 8i + 7 of a with bytes 8j .. 8j + 7 of b, all signed.
+HWY_INLINE void AddProduct(V32& sums, V8 a, V8 b) {
+  // smmla %0.4s, %1.16b, %2.16b
+  __asm__ __inline__(LUTRA_REGISTER_NUMBERS ".inst 0x4e80a400 + .Llutra_%0 + (.Llutra_%1 << 5) + (.Llutra_%2 << 16)"
+                     : "+w"(sums.raw)
+                     : "w"(a.raw), "w"(b.raw));
+}
 #endif
 
 }  // namespace LUTRA_KERNELS_NAMESPACE

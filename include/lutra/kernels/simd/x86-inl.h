@@ -119,9 +119,10 @@ struct BaseDot : QuadLoad, HalfSums<2> {
 };
 #endif
 
-// Uses vpdpbusd of AVX-VNNI, which no Highway target has; only for CPUs that have it (TargetInfo::dot_extension). It is
+// Uses vpdpbusd of AVX-VNNI, which no Highway target has; only for CPUs that have it (Extension::kDot). It is
 // written in assembler, so that the compiler uses the instruction nowhere else.
 #undef LUTRA_DOT_EXTENSION
+#undef LUTRA_MATRIX_PRODUCT
 #if HWY_TARGET == HWY_AVX2 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
 #define LUTRA_DOT_EXTENSION "AVX2_VNNI"
 struct ExtensionDot : QuadLoad, WordSums {

@@ -1,0 +1,195 @@
+// The tile kernel of a matrix unit: 64 rows of W (a panel) times up to 16 rows of x in integers, over one K-block.
+//
+//     x        | 64 bytes of a row |                up to 16 rows of x: a register
+//     codes    | row 0: k  k+1 k+2 k+3 | row 1 ...  16 quads of 16 rows of W, as unpacked: a register
+//     product  | x times row 0 | x times row 1 ...  16 sums for each row of x, in 32 bits: a register
+//
+// Four registers hold the sums of a panel, so that a register of x is loaded once for 64 rows of W. Rows of x are read
+// as Prepare stores them for the unit: each row group is one row, whose integers follow each other.
+//
+// Registers is a class with the unit's instructions (simd/amx-inl.h):
+//
+//   Registers(kernel, shapes)   sets the shapes of all registers; codes are bytes as kernel multiplies them
+//   ~Registers()                leaves no state behind
+//   Clear<kRegister>()          sets a register to 0
+//   Load<kRegister>(from, stride), Store<kRegister>(to, stride)    rows of a register that are `stride` bytes apart
+//   Multiply<kSums, kX, kCodes>()   adds products: sums[n][m] += x[n][4 * q + i] * codes[q][4 * m + i], for all q, i
+#if defined(LUTRA_KERNELS_MATRIX_UNIT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_MATRIX_UNIT_INL_H_
+#undef LUTRA_KERNELS_MATRIX_UNIT_INL_H_
+#else
+#define LUTRA_KERNELS_MATRIX_UNIT_INL_H_
+#endif
+
+#include <cstring>
+
+#include "lutra/kernels/dot-inl.h"
+#include "lutra/kernels/matrix_shapes.h"
+#include "lutra/kernels/tile-inl.h"
+#include "lutra/plan.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra {
+inline namespace LUTRA_ABI_NAMESPACE {
+namespace internal {
+namespace LUTRA_KERNELS_NAMESPACE {
+
+// Multiplies batches with all rows of x of a tile, up to 16 rows at a time.
+template <class Registers>
+class UnitRows {
+ public:
+  static HWY_INLINE bool Takes(const TileArgs& a) { return a.x.row_group == 1; }
+
+  explicit HWY_INLINE UnitRows(const TileArgs& a)
+      : a_(a),
+        limbs_(static_cast<std::size_t>(Limbs(a.kernel->precision))),
+        step_chunks_(HWY_MIN(a.geometry->whole.x_chunks, kMaxStepChunks)),
+        rows_(DivideUp(a.rows, DivideUp(a.rows, kMatrixRows))),
+        registers_(*a.kernel, Shapes(rows_, step_chunks_)) {}
+  HWY_INLINE ~UnitRows() {
+  }  // compiled for the target, as an implicit one would not be. NOLINT(modernize-use-equals-default)
+
+  // Multiplies a batch, of which `block` is the first K-block; args.index are its codes, unpacked to `codes`. The sums
+  // of some rows of x become floats while the unit multiplies the next rows.
+  HWY_INLINE void Multiply(const MicroArgs& args, std::size_t block, std::uint8_t* codes) {
+    const Geometry& g = *a_.geometry;
+    const std::uint8_t* x = a_.x.data + g.x_chunks_before(block) * limbs_ * kChunkBytes;
+    Flushing flush = {};
+    for (std::size_t i = 0; i < args.blocks; ++i, codes += args.index_stride) {
+      const std::size_t chunks = i + 1 == args.blocks ? args.last_chunks : args.x_chunks;
+      Complete(codes, chunks);
+      for (std::size_t row = 0; row < a_.rows; row += rows_) {
+        MultiplyLimb(x + row * a_.x.row_bytes, codes, chunks);
+        Flush(args, flush);
+        StoreSums(0);
+        if (limbs_ == 2) {
+          MultiplyLimb(x + row * a_.x.row_bytes + chunks * kChunkBytes, codes, chunks);
+          StoreSums(1);
+        }
+        flush = {a_.tile + row * kPanelRows, args.qparams + i * args.qparams_stride,
+                 a_.x.scales + row * g.x_scales + block + i, HWY_MIN(rows_, a_.rows - row)};
+      }
+      x += chunks * limbs_ * kChunkBytes;
+    }
+    Flush(args, flush);
+  }
+
+ private:
+  // The sums that are to become floats: of `rows` rows of x.
+  struct Flushing {
+    float* tile;
+    const float* qparams;
+    const BlockScale* scales;
+    std::size_t rows;
+  };
+  static constexpr std::size_t kChunkBytes = Describe(ActivationKind::kIntegers).chunk_bytes;
+  static constexpr std::size_t kMaxStepChunks = kMatrixRowBytes / kChunkBytes;
+  static_assert(kOverrunRows == kMaxTileRows / kMatrixRows - 1 && kOverrunBytes == kMatrixRowBytes - kChunkBytes);
+  static constexpr std::size_t kSumsBytes = kMatrixRows * kMatrixRowBytes;  // of a register
+  static constexpr int kX = 4, kCodes = 5;  // registers: 0 to 3 sums, 4 x, 5 to 7 codes in turns
+
+  // A step is kMaxStepChunks chunks, or a K-block if that is shorter; it divides each whole K-block.
+  static HWY_INLINE MatrixShapes Shapes(std::size_t rows, std::size_t step_chunks) {
+    MatrixShapes shapes;
+    for (int i = 0; i < kMatrixRegisters; ++i) {
+      shapes.rows[i] = i < kCodes ? rows : step_chunks * kQuads;
+      shapes.row_bytes[i] = i == kX ? step_chunks * kChunkBytes : kMatrixRowBytes;
+    }
+    return shapes;
+  }
+  // Sets the codes between the end of a K-block and the end of its last step to 0. (Whatever stands there in x is
+  // multiplied with them.)
+  HWY_INLINE void Complete(std::uint8_t* codes, std::size_t chunks) const {
+    const std::size_t missing = RoundUp(chunks, step_chunks_) - chunks;
+    if (missing != 0) std::memset(codes + chunks * kChunkCodes, 0, missing * kChunkCodes);
+  }
+
+  // Sums the products of one limb of a K-block.
+  HWY_INLINE void MultiplyLimb(const std::uint8_t* x, const std::uint8_t* codes, std::size_t chunks) {
+    registers_.template Clear<0>();
+    registers_.template Clear<1>();
+    registers_.template Clear<2>();
+    registers_.template Clear<3>();
+    for (std::size_t chunk = 0; chunk < chunks; chunk += step_chunks_) {
+      registers_.template Load<kX>(x + chunk * kChunkBytes, a_.x.row_bytes);
+      const std::uint8_t* from = codes + chunk * kChunkCodes;
+      MultiplyCodes<0, kCodes>(from);
+      MultiplyCodes<1, kCodes + 1>(from);
+      MultiplyCodes<2, kCodes + 2>(from);
+      MultiplyCodes<3, kCodes>(from);
+    }
+  }
+  template <int kSums, int kRegister>
+  HWY_INLINE void MultiplyCodes(const std::uint8_t* codes) {
+    registers_.template Load<kRegister>(codes + kSums * kMatrixRowBytes, kQuadBytes);
+    registers_.template Multiply<kSums, kX, kRegister>();
+  }
+  HWY_INLINE void StoreSums(int limb) {
+    std::uint8_t* to = sums_[limb];
+    registers_.template Store<0>(to, kMatrixRowBytes);
+    registers_.template Store<1>(to + kSumsBytes, kMatrixRowBytes);
+    registers_.template Store<2>(to + 2 * kSumsBytes, kMatrixRowBytes);
+    registers_.template Store<3>(to + 3 * kSumsBytes, kMatrixRowBytes);
+  }
+
+  HWY_INLINE void Flush(const MicroArgs& args, const Flushing& flush) const {
+    limbs_ == 1 ? FlushRows<Precision::kInt8>(args, flush) : FlushRows<Precision::kInt16>(args, flush);
+  }
+  // Flushes sums as FlushPanels does.
+  template <Precision kPrecision>
+  HWY_INLINE void FlushRows(const MicroArgs& args, const Flushing& flush) const {
+    using Sums = SumTraits<ActivationKind::kIntegers, kPrecision>;
+    constexpr std::size_t kVectors = 4;  // at a time
+    if (flush.rows == 0) return;
+    const DF df;
+    const std::size_t scale_stride = a_.geometry->x_scales;
+    for (std::size_t m = 0; m < kPanelRows; m += kVectors * kPartRows) {
+      VF scale[kVectors], center[kVectors];
+      LUTRA_UNROLL
+      for (std::size_t v = 0; v < kVectors; ++v) {
+        scale[v] = hn::Load(df, flush.qparams + m + v * kPartRows);
+        center[v] = hn::Load(df, flush.qparams + args.center + m + v * kPartRows);
+      }
+      const BlockScale* units = flush.scales;
+      float* tile = flush.tile + m;
+      for (std::size_t n = 0; n < flush.rows; ++n, tile += kPanelRows, units += scale_stride) {
+        const V32 start = hn::Set(D32(), args.start * units->total);
+        VF floats[kVectors];
+        LUTRA_UNROLL
+        for (std::size_t v = 0; v < kVectors; ++v) {
+          const VF u = InUnits<Sums>(SumsOf<Sums>(m + v * kPartRows, n, start), *units);
+          floats[v] = Fma(scale[v], u, hn::Load(df, tile + v * kPartRows));
+        }
+        if (args.center != 0) {
+          LUTRA_UNROLL
+          for (std::size_t v = 0; v < kVectors; ++v) floats[v] = Fma(center[v], hn::Set(df, units->sum), floats[v]);
+        }
+        LUTRA_UNROLL
+        for (std::size_t v = 0; v < kVectors; ++v) hn::Store(floats[v], df, tile + v * kPartRows);
+      }
+    }
+  }
+  // The sums of rows of W from row m of the panel on with row n of x, from `start` on.
+  template <class Sums>
+  HWY_INLINE V32 SumsOf(std::size_t m, std::size_t n, V32 start) const {
+    const std::size_t at = m / kMatrixRows * kSumsBytes + n * kMatrixRowBytes + m % kMatrixRows * 4;
+    const V32 upper = hn::Load(D32(), reinterpret_cast<const std::int32_t*>(sums_[0] + at));
+    if constexpr (Sums::kLimbs == 1) return hn::Add(start, upper);
+    const V32 lower = hn::Load(D32(), reinterpret_cast<const std::int32_t*>(sums_[Sums::kLimbs - 1] + at));
+    return hn::Add(hn::Add(hn::ShiftLeft<7>(upper), start), lower);
+  }
+
+  const TileArgs& a_;
+  const std::size_t limbs_, step_chunks_;
+  const std::size_t rows_;  // of x at a time
+  Registers registers_;
+  HWY_ALIGN std::uint8_t sums_[2][4 * kSumsBytes];  // for each limb four registers
+};
+
+}  // namespace LUTRA_KERNELS_NAMESPACE
+}  // namespace internal
+}  // namespace LUTRA_ABI_NAMESPACE
+}  // namespace lutra
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard

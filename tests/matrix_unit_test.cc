@@ -1,0 +1,272 @@
+// The matrix unit's tile kernel, on emulated registers: targets that have everything else from this CPU compute the
+// same bits as the CPU's own dot products. On a CPU with AMX, its registers do what the emulated ones do.
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <random>
+#include <vector>
+
+#include "lutra/lutra.h"
+#include "support/emulated_registers.h"
+#include "support/experts.h"
+#include "support/problem.h"
+#include "support/stack.h"
+#include "support/testing.h"
+
+// Not the library's names: see vectors-inl.h.
+#define LUTRA_KERNELS_NAMESPACE HWY_CONCAT(Emulated, HWY_NAMESPACE)
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "matrix_unit_test.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+#include "lutra/kernels/matrix_unit-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace lutra::test {
+namespace HWY_NAMESPACE {
+namespace kernels = internal::LUTRA_KERNELS_NAMESPACE;
+
+internal::TileFunction EmulatedTile() { return &kernels::TileWithMatrices<kernels::UnitRows<EmulatedRegisters>>; }
+
+#ifdef LUTRA_MATRIX_REGISTERS
+// Adds products of bytes to sums, for `rows` rows of x of 4 * `quads` bytes.
+template <class Registers>
+HWY_NOINLINE void MultiplyOnce(std::size_t rows, std::size_t quads, const std::uint8_t* x, const std::uint8_t* codes,
+                               std::uint8_t* sums) {
+  internal::MethodKernel kernel = {};
+  kernel.bias = -kernel.method.lowest();  // unsigned codes
+  internal::MatrixShapes shapes = {};
+  for (int i = 0; i < internal::kMatrixRegisters; ++i) {
+    shapes.rows[i] = i == 7 ? quads : rows;
+    shapes.row_bytes[i] = i == 4 ? 4 * quads : 64;
+  }
+  Registers registers(kernel, shapes);
+  registers.template Load<0>(sums, 64);
+  registers.template Load<4>(x, 128);
+  registers.template Load<7>(codes, 256);
+  registers.template Multiply<0, 4, 7>();
+  registers.template Store<0>(sums, 64);
+}
+
+void CheckRegisters() {
+  HWY_ALIGN std::uint8_t x[16 * 128], codes[16 * 256], sums[2][16 * 64] = {};
+  std::uint32_t random = 1;
+  const auto next = [&] { return static_cast<std::uint8_t>((random = random * 1664525 + 1013904223) >> 24); };
+  for (std::size_t rows = 1; rows <= 16; ++rows) {
+    for (const std::size_t quads : {std::size_t{4}, std::size_t{8}, std::size_t{16}}) {
+      for (auto& byte : x) byte = next();
+      for (auto& byte : codes) byte = next();
+      MultiplyOnce<EmulatedRegisters>(rows, quads, x, codes, sums[0]);
+      MultiplyOnce<kernels::AmxRegisters>(rows, quads, x, codes, sums[1]);
+      EXPECT_EQ(std::memcmp(sums[0], sums[1], sizeof(sums[0])), 0) << rows << " rows, " << quads << " quads";
+    }
+  }
+}
+#else
+void CheckRegisters() {}
+#endif
+
+}  // namespace HWY_NAMESPACE
+}  // namespace lutra::test
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace lutra::test {
+namespace {
+HWY_EXPORT(EmulatedTile);
+HWY_EXPORT(CheckRegisters);
+
+// What a function of the target is.
+#define LUTRA_OF_TARGET(target, function) \
+  (hwy::GetChosenTarget().Update((target)->info.hwy_target), HWY_DYNAMIC_POINTER(function))
+
+// A target's kernels with an emulated matrix unit, for which plans are those of AVX3_SPR_AMX.
+Target WithUnit(Target base) {
+  static std::map<Target, internal::TargetKernels> targets;
+  const auto [entry, is_new] = targets.emplace(base, *base);
+  if (is_new) {
+    internal::TargetKernels& kernels = entry->second;
+    kernels.info.hwy_target = HWY_AVX3_SPR;
+    kernels.info.extension = internal::Extension::kMatrix;
+    kernels.unit = internal::kMatrixUnit;
+    kernels.tile = LUTRA_OF_TARGET(base, EmulatedTile)();
+  }
+  return &entry->second;
+}
+
+class MatrixUnit : public KernelTest {
+ protected:
+  Target base() const { return GetParam().target; }
+  Target target() const { return WithUnit(base()); }
+};
+
+// One and several lots of 16 rows of x, even and uneven; K-blocks that are whole steps, and that are not.
+TEST_P(MatrixUnit, ComputesTheBitsOfDots) {
+  constexpr std::size_t kRows[] = {8, 9, 15, 16, 17, 31, 32, 33, 47, 64, 65, 100},
+                        kK[] = {1, 16, 17, 100, 272, 400, 513};
+  std::uint64_t seed = 0;
+  for (const std::size_t n : kRows) {
+    for (const Precision precision : kPrecisions) {
+      ++seed;
+      Case c = NewCase({1 + 37 * seed % 150, n, kK[seed % std::size(kK)]}, seed);
+      c.group = kGroups[seed % std::size(kGroups)];
+      c.zeros = kZeros[seed % std::size(kZeros)];
+      c.order = seed % 4 == 0;
+      c.data = kDataKinds[seed % std::size(kDataKinds)];
+      c.precision = precision;
+      SCOPED_TRACE(c);
+      const Problem problem(c);
+      const PackedMatrix dots = Packed(problem, base()), unit = Packed(problem, target());
+      const std::vector<float> expected =
+          Canonical(Multiplied(dots, PreparedAsIntegers(problem, dots), DataType::kF32, 1));
+      const Activations x = PreparedAsIntegers(problem, unit);
+      EXPECT_TRUE(SameBits(Canonical(Multiplied(unit, x, DataType::kF32, 1)), expected, c.m));
+      EXPECT_TRUE(SameBits(Canonical(Multiplied(dots, x, DataType::kF32, 1)), expected, c.m)) << "dots of its rows";
+      BackwardExecutor executor(3);
+      EXPECT_TRUE(SameBits(Canonical(Multiplied(unit, x, DataType::kF32, 1, &executor)), expected, c.m)) << "tasks";
+    }
+  }
+}
+
+// Rows of x that were prepared for another target are multiplied, too, without the unit.
+TEST_P(MatrixUnit, SharesActivations) {
+  const Problem problem(NewCase({70, 20, 300}, 1));
+  const PackedMatrix dots = Packed(problem, base()), unit = Packed(problem, target());
+  const Activations x = PreparedAsIntegers(problem, dots);
+  EXPECT_TRUE(x.Fits(unit));
+  EXPECT_TRUE(SameBits(Multiplied(unit, x, DataType::kF32, 1), Multiplied(dots, x, DataType::kF32, 1), 70));
+}
+
+// From 16 rows of x on, kFastest takes the unit for every format; the memory is about what PreparedSize says.
+TEST_P(MatrixUnit, IsWhatFastestTakes) {
+  const PlanCase what{GetParam().format, target(), 16, 128};
+  EXPECT_EQ(TileOf(SelectPlan(what, Choice::kFastest), what).rows, 16);
+  for (const std::size_t n : {std::size_t{1}, std::size_t{16}, std::size_t{40}}) {
+    const Problem problem(NewCase({70, n, 300}, n));
+    const PackedMatrix w = Packed(problem, target());
+    const PrepareOptions options(Precision::kInt8, Choice::kFastest);
+    Context context;
+    Activations x;
+    std::size_t bytes = 0;
+    ASSERT_TRUE(Ok(PreparedSize(w, n, options, &bytes)));
+    ASSERT_TRUE(Ok(Prepare(problem.x(), w, options, context, &x)));
+    EXPECT_LE(x.bytes(), bytes);
+    EXPECT_LT(bytes - x.bytes(), 128u);  // the tests' allocator does not round sizes up
+    EXPECT_TRUE(n == 1 || x.kind() == ActivationKind::kIntegers);
+    std::vector<float> y = Multiplied(w, x, DataType::kF32, 0);
+    std::vector<double> expected(y.size()), bound(y.size());
+    ASSERT_TRUE(Ok(ReferenceMatMul(problem.w(), problem.x(), expected.data())));
+    ASSERT_TRUE(Ok(ReferenceErrorBound(problem.w(), problem.x(), Precision::kInt8, x.kind(), bound.data())));
+    EXPECT_TRUE(Within(y, expected, bound, w.m()));
+  }
+}
+
+// Rows of a list: where they stand, and gathered.
+TEST_P(MatrixUnit, TakesRowLists) {
+  Case c = NewCase({70, 1, 272}, 3);
+  c.target = target();
+  constexpr std::size_t kRows = 23;
+  const Experts one(c, 1, kRows);
+  std::vector<std::int32_t> many(100);
+  for (std::size_t i = 0; i < many.size(); ++i) many[i] = static_cast<std::int32_t>(i * 7 % kRows);
+  for (const std::vector<std::int32_t>& list : {std::vector<std::int32_t>{22}, {5, 6, 7}, {9, 9, 3}, many}) {
+    const std::int32_t offsets[] = {0, static_cast<std::int32_t>(list.size())};
+    GroupedProduct p;
+    p.w = one.list();
+    p.x = &one.x;
+    p.rows = {offsets, list.size(), list.data(), nullptr};
+    p.y = {nullptr, DataType::kF32, list.size(), c.m, c.m};
+    EXPECT_TRUE(SameBits(Grouped(p, list.size()), Loop(p, std::vector<float>(list.size() * c.m)), c.m)) << list.size();
+  }
+}
+
+// Joint K-blocks are stored for dots, and multiplied by them, as their plans say.
+TEST(MatrixUnitJoint, IsLeftToDots) {
+  for (const Target base : RunnableTargets()) {
+    for (const DataType scale_type : {DataType::kInt8, DataType::kUInt4}) {
+      Case c = SmallCase(70, 23, 530);
+      c.format = Format::kInt4;
+      c.group = 32;
+      c.scale_type = scale_type;
+      c.zeros = scale_type == DataType::kUInt4 ? Zeros::kOffset : Zeros::kNone;
+      const Problem problem(c);
+      const PackedMatrix dots = Packed(problem, base), unit = Packed(problem, WithUnit(base));
+      std::size_t bytes[2] = {};
+      ASSERT_TRUE(Ok(PreparedSize(dots, c.n, {}, &bytes[0])));
+      ASSERT_TRUE(Ok(PreparedSize(unit, c.n, {}, &bytes[1])));
+      EXPECT_EQ(bytes[0], bytes[1]);
+      for (const Precision precision : kPrecisions) {
+        const PlanCase what = CaseOf(unit, c.n, precision);
+        EXPECT_EQ(TileOf(SelectPlan(what), what).rows, precision == Precision::kInt8 ? 4 : 16);
+      }
+      EXPECT_TRUE(SameBits(Multiplied(unit, Prepared(problem, unit), DataType::kF32, 1),
+                           Multiplied(dots, Prepared(problem, dots), DataType::kF32, 1), c.m));
+    }
+  }
+}
+
+// The unit reads beyond the last row of x: see PreparedSize.
+TEST(MatrixUnitMemory, HasRowsMore) {
+  Case c = SmallCase(70, 16, 256);
+  c.format = Format::kInt4;
+  const Problem problem(c);
+  const Target base = RunnableTargets().end()[-1];
+  for (const std::size_t n : {std::size_t{7}, std::size_t{8}}) {
+    std::size_t bytes[2] = {};
+    ASSERT_TRUE(Ok(PreparedSize(Packed(problem, base), n, {}, &bytes[0])));
+    ASSERT_TRUE(Ok(PreparedSize(Packed(problem, WithUnit(base)), n, {}, &bytes[1])));
+    EXPECT_EQ(bytes[1] - bytes[0], n < 8 ? 0u : 7 * 256 + 64);  // 48, rounded up
+  }
+}
+
+// Rows that Hadamard transforms are stored for the unit, too.
+TEST_P(MatrixUnit, TakesTransformedRows) {
+  const Problem problem(NewCase({70, 19, 256}, 5));
+  const PackedMatrix dots = Packed(problem, base()), unit = Packed(problem, target());
+  Hadamard hadamard;
+  hadamard.block = 128;
+  std::vector<float> y[2];
+  for (const PackedMatrix* w : {&dots, &unit}) {
+    Context context;
+    Activations x;
+    ASSERT_TRUE(Ok(PrepareHadamard(problem.x(), hadamard, *w, {}, context, &x)));
+    y[w == &unit] = Multiplied(*w, x, DataType::kF32, 1);
+  }
+  EXPECT_TRUE(SameBits(y[1], y[0], 70));
+}
+
+// The emulated registers are not on the stack.
+TEST_P(MatrixUnit, TakesTheStackThatIsDocumented) {
+  if (!kMeasuresStack) GTEST_SKIP() << "only where functions are optimized and nothing is added to their stack";
+  Stack stack;
+  for (const std::size_t group : {std::size_t{16}, std::size_t{128}, kPerRow}) {
+    for (const Precision precision : kPrecisions) {
+      Case c = NewCase({130, 40, 300}, 1);
+      c.group = group;
+      c.bias = true;
+      c.precision = precision;
+      const Problem problem(c);
+      const PackedMatrix w = Packed(problem, target());
+      const Activations x = PreparedAsIntegers(problem, w);
+      std::vector<float> y(c.m * c.n);
+      const OutputView to(y.data(), c.n, c.m);
+      const Plan& plan = SelectPlan(CaseOf(w, c.n, precision), Choice::kFastest);
+      Context context;
+      Status status;
+      EXPECT_LE(stack.BytesOf([&] { status = MatMul(w, x, to, plan, context); }), kMaxStackBytes);
+      EXPECT_TRUE(Ok(status));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sweep, MatrixUnit, ::testing::ValuesIn(Kernels()), KernelName);
+
+TEST(MatrixRegisters, DoWhatTheEmulatedOnesDo) {
+  for (const Target target : RunnableTargets()) {
+    if (target->unit.exists()) LUTRA_OF_TARGET(target, CheckRegisters)();
+  }
+}
+
+}  // namespace
+}  // namespace lutra::test
+#endif  // HWY_ONCE

@@ -21,7 +21,8 @@ from ctypes import byref, c_char_p, c_float, c_int32, c_size_t, c_uint32, c_void
 import numpy as np
 
 FORMATS = {name: i for i, name in enumerate(
-    "int1 int2 int3 int4 ternary iq4nl fp4 int5 int6 int7 int8 iq1 iq2 iq3xxs iq3s".split())}
+    "int1 int2 int3 int4 ternary iq4nl fp4 int5 int6 int7 int8 iq1 iq2 iq3xxs iq3s "
+    "codebook3 codebook4 int2_codes".split())}
 PER_ROW, PER_MATRIX = 0, c_size_t(-1).value  # groups beside 16, 32, 64, 128 and 256
 INT8, INT16 = 0, 1  # precisions: of x, before it is multiplied
 V1_WORDS, V2, V1_FIELDS, V1_MASKED = range(4)  # readings of GPTQ's zeros: see lutra::GptqZeros in lutra/import.h

@@ -147,18 +147,28 @@ void LoadGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t group
 // --- Joint K-blocks: the integers of groups, in words. A scale fills its word, or stands in both halves. The offsets
 // of two groups share a word, in the place of the first group's centers; an offset of 64 weights stands in both halves.
 
+// The scale, and the offset, of a group for one vector of rows.
 template <DataType kType>
-HWY_INLINE V32 LoadInteger(const std::uint8_t* from, std::size_t row, [[maybe_unused]] bool high) {
+HWY_INLINE V32 LoadJointScale(const std::uint8_t* from, std::size_t row) {
   if constexpr (kType == DataType::kInt8) {
-    const hn::Rebind<std::int8_t, DF> d8;
-    return hn::PromoteTo(D32(), hn::LoadU(d8, reinterpret_cast<const std::int8_t*>(from) + row));
-  } else {
-    const V32 both = hn::PromoteTo(D32(), hn::LoadU(hn::Rebind<std::uint8_t, DF>(), from + row));
-    return high ? hn::ShiftRight<4>(both) : hn::And(both, hn::Set(D32(), 15));
+    return hn::PromoteTo(D32(),
+                         hn::LoadU(hn::Rebind<std::int8_t, DF>(), reinterpret_cast<const std::int8_t*>(from) + row));
+  } else {  // the lower half of a byte
+    return hn::And(hn::PromoteTo(D32(), hn::LoadU(hn::Rebind<std::uint8_t, DF>(), from + row)), hn::Set(D32(), 15));
   }
 }
+template <DataType kType>
+HWY_INLINE V32 LoadJointOffset(const QparamArgs& a, const std::uint8_t* from, std::size_t row) {
+  if constexpr (kType == DataType::kInt8) {
+    return LoadJointScale<kType>(from + a.zero->offset, row);
+  } else {  // the upper half
+    return hn::ShiftRight<4>(hn::PromoteTo(D32(), hn::LoadU(hn::Rebind<std::uint8_t, DF>(), from + row)));
+  }
+}
+template <DataType kType>
 HWY_INLINE V32 PairOf(V32 low, V32 high) {
-  return hn::Or(hn::And(low, hn::Set(D32(), 0xffff)), hn::ShiftLeft<16>(high));
+  if constexpr (kType == DataType::kInt8) low = hn::And(low, hn::Set(D32(), 0xffff));
+  return hn::Or(low, hn::ShiftLeft<16>(high));
 }
 
 // LoadGroups for joint K-blocks of one panel; the group at `from` is the first of them. Words of missing offsets are 0.
@@ -167,28 +177,31 @@ void LoadJointGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t 
                      float* to) {
   const DF df;
   constexpr std::size_t kStride = kPanelQparams;
-  for (std::size_t i = 0; i < groups; ++i, from += a.stride) {
-    for (std::size_t at = 0; at < a.group_bytes; at += 64) PrefetchInTwoSteps(from + at, a.prefetch);
+  for (std::size_t i = 0; i < groups; ++i) {
+    const std::uint8_t* const group = from + i * a.stride;
+    for (std::size_t at = 0; at < a.group_bytes; at += 64) PrefetchInTwoSteps(group + at, a.prefetch);
     float* const scales = to + i * kStride;
     LUTRA_UNROLL
     for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
-      const V32 scale = LoadInteger<kType>(from, row, false);
-      hn::Store(hn::BitCast(df, a.pairs ? PairOf(scale, scale) : scale), df, scales + row);
-    }
-    if (a.zero == nullptr) continue;
-    const bool alone = a.word_groups == 1, second = !alone && i % 2 != 0;
-    float* const offsets = scales + kPanelRows - (second ? kStride : 0);
-    for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
-      const V32 offset = LoadInteger<kType>(from + a.zero->offset, row, a.zero->shift != 0);
-      const V32 low = second ? hn::BitCast(D32(), hn::Load(df, offsets + row)) : offset;
-      const V32 high = second || alone ? offset : hn::Zero(D32());
-      hn::Store(hn::BitCast(df, PairOf(low, high)), df, offsets + row);
+      const V32 scale = LoadJointScale<kType>(group, row);
+      hn::Store(hn::BitCast(df, a.pairs ? PairOf<kType>(scale, scale) : scale), df, scales + row);
     }
   }
   if (a.zero == nullptr) return;
   const std::size_t step = a.word_groups;
-  for (std::size_t i = (groups + step - 1) / step * step; i < step * a.sums.words(); i += step) {
-    std::memset(to + i * kStride + kPanelRows, 0, kPanelRows * sizeof(float));
+  for (std::size_t i = 0; i < step * a.sums.words(); i += step) {
+    const std::uint8_t* const group = from + i * a.stride;
+    float* const offsets = to + i * kStride + kPanelRows;
+    if (i >= groups) {
+      std::memset(offsets, 0, kPanelRows * sizeof(float));
+      continue;
+    }
+    const bool two = step == 2 && i + 1 < groups;
+    for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
+      const V32 first = LoadJointOffset<kType>(a, group, row);
+      const V32 second = two ? LoadJointOffset<kType>(a, group + a.stride, row) : step == 1 ? first : hn::Zero(D32());
+      hn::Store(hn::BitCast(df, PairOf<kType>(first, second)), df, offsets + row);
+    }
   }
 }
 using LoadGroupsFunction = void (*)(const QparamArgs& a, const std::uint8_t* from, std::size_t groups,

@@ -105,7 +105,7 @@ int main(int argc, char** argv) {
   }
   try {
     return Run(argv[1], argc == 3 ? argv[2] : "");
-  } catch (const std::exception& error) {  // of short memory, or of the JSON library
+  } catch (const std::exception& error) {  // memory is short, or the JSON library throws
     return Fail(kFailed, error.what());
   }
 }

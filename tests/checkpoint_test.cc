@@ -1,4 +1,4 @@
-// Checkpoints of every scheme: the imported weights are those that the tool makes of the same tensors, panels have the
+// Checkpoints of every scheme: the imported weights equal what the tool unpacks from the same tensors, panels have the
 // bytes of Pack, and faulty tensors are refused.
 #include <gtest/gtest.h>
 

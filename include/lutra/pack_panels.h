@@ -64,7 +64,7 @@ namespace functions {
 LUTRA_API Status PackPanels(const PackedLayout& layout, const FloatRows& weights, std::size_t first, std::size_t last,
                             void* memory, std::size_t size);
 
-// Sets *layout to that of the matrix that ImportCheckpoint, ImportGptq or ImportAwq makes of a checkpoint. Reads g_idx
+// Sets *layout to the layout of the matrix that ImportCheckpoint, ImportGptq or ImportAwq imports. Reads g_idx
 // and all integer zero points, because a symmetric checkpoint needs none; of codes and scales only the sizes. Fails as
 // they do, and on a count other than 1. The scale of the matrix is that of the checkpoint, whatever the options say.
 LUTRA_API Status LayoutOf(const CheckpointView& checkpoint, const LayoutOptions& options, PackedLayout* layout);

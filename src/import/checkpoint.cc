@@ -48,7 +48,7 @@ Status FillQparams(const CheckpointWeights& weights, QuantizedMatrix* w) {
   return {};
 }
 
-// Whether the format has all codes; checkpoints of some schemes can have more.
+// Whether the format has all codes of w. A code of `bits` bits may be one that the format does not have.
 bool HasAllCodes(const QuantizedView& w, int bits) {
   const auto levels = static_cast<std::size_t>(Describe(w.format).levels);
   return levels >= std::size_t{1} << bits || internal::AllBelow(w.codes, w.m * w.k, levels);

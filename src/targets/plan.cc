@@ -157,7 +157,7 @@ constexpr const Row* Find(Format format, const TargetInfo& target, std::size_t n
   return nullptr;
 }
 
-// The N from which on another row may serve: 0, above + 1 and to + 1 of the rows, each once.
+// Each N where another row may begin to serve: 0, and above + 1 and to + 1 of every row, without repeats.
 struct Tokens {
   std::size_t n[2 * std::size(kRows) + 1] = {}, count = 1;
   constexpr Tokens() {
@@ -201,8 +201,8 @@ constexpr std::array<Plan, std::size(kRows)> kPlans = [] {  // the plans of the 
 // The target of a case; the best one of this machine if the case names none.
 Target TargetOf(const PlanCase& what) { return what.target != nullptr ? what.target : RunnableTargets().data[0]; }
 
-// The target as rows see it. Joint K-blocks are not multiplied by instructions for matrices (TileWithMatrices), so that
-// rows for these do not serve them.
+// The target by which rows of the table are chosen. Instructions for matrices do not multiply joint K-blocks
+// (TileWithMatrices), so for joint K-blocks it is the target without them.
 TargetInfo InfoOf(const PlanCase& what) {
   TargetInfo info = TargetOf(what)->info;
   if (what.joint && info.extension == Extension::kMatrix) info.extension = Extension::kDot;

@@ -270,6 +270,14 @@ TEST(Checkpoint, RefusesOtherLayouts) {
   ASSERT_TRUE(Ok(LayoutOf(nf4.view(), {}, &layout)));
   LayoutMemory table(layout);
   EXPECT_TRUE(Refused(PackPanels(layout, fp4.view(), 0, 1, table.data(), table.size()), "layout"));
+  c.scheme = CheckpointScheme::kNvfp4;
+  const CheckpointTensors nvfp4(c);
+  ASSERT_TRUE(Ok(LayoutOf(nvfp4.view(), {}, &layout)));
+  LayoutMemory scaled(layout);
+  other = nvfp4.view();
+  other.matrix_scale *= 2;
+  const Status status = PackPanels(layout, other, 0, 1, scaled.data(), scaled.size());
+  EXPECT_TRUE(Refused(status, "checkpoint.matrix_scale"));
 }
 
 }  // namespace

@@ -71,7 +71,9 @@ LUTRA_API Status LayoutOf(const CheckpointView& checkpoint, const LayoutOptions&
 LUTRA_API Status LayoutOf(const GptqView& gptq, const LayoutOptions& options, PackedLayout* layout);
 LUTRA_API Status LayoutOf(const AwqView& awq, const LayoutOptions& options, PackedLayout* layout);
 
-// PackPanels from the tensors of a checkpoint. A call checks g_idx, for which it takes G numbers of memory.
+// PackPanels from the tensors of a checkpoint. Each call checks g_idx, for which it allocates G numbers. Also fails on
+// a matrix_scale that is not the layout's ("checkpoint.matrix_scale"): experts of kNvfp4 whose scales differ need a
+// layout each.
 LUTRA_API Status PackPanels(const PackedLayout& layout, const CheckpointView& checkpoint, std::size_t first,
                             std::size_t last, void* memory, std::size_t size);
 LUTRA_API Status PackPanels(const PackedLayout& layout, const GptqView& gptq, std::size_t first, std::size_t last,

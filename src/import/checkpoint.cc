@@ -145,6 +145,9 @@ Status functions::PackPanels(const PackedLayout& layout, const CheckpointView& c
   if (!Fits(weights, fields) || layout.count() != 1 || layout.has_order() != (weights.sorted() && fields.k != 0)) {
     return Status::Invalid("layout", "is not that of the weights: see LayoutOf");
   }
+  if (HasMatrixScale(fields.scale_type) && weights.shape().matrix_scale != fields.matrix_scale) {
+    return Status::Invalid("checkpoint.matrix_scale", "is not the layout's");
+  }
   if (first == last || fields.k == 0) return {};
   auto* const to = static_cast<std::uint8_t*>(memory);
   if (first == 0 && layout.has_order()) {

@@ -16,7 +16,7 @@
 
 namespace lutra::examples {
 
-// A sound kernel stays far below.
+// The largest relative error that passes. A kernel without faults stays far below.
 inline constexpr double kMaxError = 0.05;
 
 // One line of the table: w, which was packed from q, times n tokens. Sets *error, relative to the double reference.
@@ -45,7 +45,8 @@ inline Status Multiply(const QuantizedView& q, const PackedMatrix& w, std::size_
   return {};
 }
 
-// Packs a matrix, which takes `bytes` in a file as `type`, and multiplies it. Returns what is wrong; empty if nothing.
+// Packs and multiplies a matrix that takes `bytes` bytes in a file, where its type is `type`. Returns what is wrong, or
+// an empty string.
 inline std::string MultiplyAndPrint(const std::string& name, const std::string& type, std::size_t bytes,
                                     const QuantizedView& q) {
   PackedMatrix w;

@@ -15,7 +15,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kMaxHeader = 100 << 20;  // as the format's own library
+constexpr std::size_t kMaxHeader = 100'000'000;  // bytes; the limit of the format's own library
 constexpr std::size_t kMaxRank = 8;
 
 json ParseJson(const char* text, std::size_t size) { return json::parse(text, text + size, nullptr, false); }
@@ -28,7 +28,7 @@ std::string OpenFile(const std::string& path, MappedFile* file) {
                      errno != 0 ? std::strerror(errno) : "");
 }
 
-// Sets *value to a number of a file.
+// Sets *value. False if `number` is not an integer from 0 on.
 bool GetSize(const json& number, std::size_t* value) {
   if (!number.is_number_unsigned()) return false;
   *value = number.get<std::size_t>();

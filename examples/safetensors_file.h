@@ -1,5 +1,5 @@
-// The tensors of a .safetensors file (https://github.com/huggingface/safetensors): eight bytes of a length, a JSON
-// object with the tensors, and their data.
+// Reads .safetensors files (https://github.com/huggingface/safetensors): eight bytes with the length of the header, the
+// header, which is a JSON object that describes the tensors, and their data.
 #pragma once
 
 #include <cstddef>
@@ -27,17 +27,18 @@ struct SafeTensor {
   }
 };
 
-// A member of an object; null if there is none. (Copies of deep values would take as deep a stack.)
+// A member of an object; null if there is none. (It is a reference, because the copy of a deeply nested value would
+// need a deep stack.)
 const nlohmann::json& Member(const nlohmann::json& object, const char* key);
 
-// Bits of an element of a dtype of safetensors; 0 if it is none.
+// Bits of an element of this dtype; 0 if safetensors have no such dtype.
 std::size_t BitsOf(std::string_view dtype);
 
-// A file that is open, and the config.json beside it. Input is untrusted: what is malformed is refused, and every
-// tensor lies within the bytes. Functions return what is wrong; nothing if it is empty.
+// A file that is open, and the config.json beside it. Input is untrusted: malformed files are refused, and every tensor
+// lies within the bytes of the file. Functions return what is wrong, or an empty string.
 class SafetensorsFile {
  public:
-  SafetensorsFile() noexcept(false) = default;  // as the JSON library
+  SafetensorsFile() noexcept(false) = default;  // the JSON library may throw
   SafetensorsFile(const SafetensorsFile&) = delete;
   // Also takes quantization_config from config.json, or all of quantize_config.json, in the same folder.
   std::string Open(const std::string& path);
@@ -47,7 +48,7 @@ class SafetensorsFile {
 
   const std::vector<SafeTensor>& tensors() const { return tensors_; }  // by name
   const SafeTensor* Find(const std::string& name) const;
-  // quantization_config; no object if there is none.
+  // quantization_config; a JSON null if there is none.
   const nlohmann::json& config() const { return config_; }
 
  private:

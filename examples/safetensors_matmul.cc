@@ -55,7 +55,8 @@ void PrintTensors(const SafetensorsFile& file, const std::vector<FoundMatrix>& m
   for (const SafeTensor& tensor : file.tensors()) {
     const auto found = verdicts.find(tensor.name);
     const bool floats = tensor.dtype == "F32" || tensor.dtype == "F16" || tensor.dtype == "BF16";
-    const std::string other = floats ? fmt::format("no: {} stays the engine's", tensor.dtype) : "no: of no scheme";
+    const std::string other =
+        floats ? fmt::format("no: {} stays the engine's", tensor.dtype) : "no: belongs to no known scheme";
     print(Printable(tensor.name), tensor.dtype, fmt::format("{}", fmt::join(tensor.shape, " x ")),
           fmt::format("{:.2f}", 1e-6 * static_cast<double>(tensor.size)),
           found != verdicts.end() ? found->second : other);
@@ -105,7 +106,7 @@ int main(int argc, char** argv) {
   }
   try {
     return Run(argv[1], argc == 3 ? argv[2] : "");
-  } catch (const std::exception& error) {  // of short memory, or of the JSON library
+  } catch (const std::exception& error) {  // memory is short, or the JSON library throws
     return Fail(kFailed, error.what());
   }
 }

@@ -1,4 +1,5 @@
-// Finds matrices by the names, dtypes and shapes of tensors, and by quantization_config: a row of kRules for each form.
+// Finds matrices by the names, dtypes and shapes of tensors, and by quantization_config. kRules has a row for each way
+// in which tools name the tensors of a matrix.
 #include "safetensors_schemes.h"
 
 #include <fmt/format.h>
@@ -16,13 +17,13 @@ namespace {
 
 using nlohmann::json;
 
-// The tensors beside the one with the codes.
+// The tensor with the codes of a matrix, and the tensors that belong to it.
 class Layer {
  public:
   Layer(const SafetensorsFile& file, const SafeTensor& codes_, std::size_t suffix, FoundMatrix* found)
       : codes(codes_), file_(file), base_(codes_.name.substr(0, codes_.name.size() - suffix)), found_(found) {}
 
-  // The tensor with this suffix, if it has this dtype ("": any); it belongs to the matrix.
+  // The tensor with this suffix, if it has this dtype ("": any); null if there is none. Adds it to the matrix's parts.
   const SafeTensor* Get(const std::string& suffix, std::string_view dtype = "") const {
     const SafeTensor* const tensor = file_.Find(base_ + suffix);
     if (tensor == nullptr || (!dtype.empty() && tensor->dtype != dtype)) return nullptr;
@@ -37,7 +38,7 @@ class Layer {
     return tensor != nullptr && (dtype.empty() || tensor->dtype == dtype);
   }
   const json& config() const { return file_.config(); }
-  // A string or number of quantization_config.
+  // A string of quantization_config, empty if there is none; a number from -1 to 2^31 - 1, 0 if there is none.
   std::string Text(const char* key) const {
     const json& value = Member(config(), key);
     return value.is_string() ? value.get<std::string>() : "";
@@ -89,7 +90,8 @@ bool GetScalar(const SafeTensor* tensor, float* value) {
   return true;
 }
 
-// The size of `groups` groups of a row: the one of the configuration, if it gives as many; 0 if none does.
+// The group size with which a row of K weights has `groups` groups: `configured`, if it fits; else another one that
+// fits; 0 if none does. -1: one group.
 std::ptrdiff_t GroupSize(std::size_t k, std::size_t groups, std::ptrdiff_t configured) {
   if (groups <= 1) return -1;
   if (k > std::numeric_limits<std::uint32_t>::max()) return 0;
@@ -98,6 +100,14 @@ std::ptrdiff_t GroupSize(std::size_t k, std::size_t groups, std::ptrdiff_t confi
     if (GroupsPerRow(k, size) == groups) return static_cast<std::ptrdiff_t>(size);
   }
   return k % groups == 0 ? static_cast<std::ptrdiff_t>(k / groups) : 0;
+}
+
+// Whether all bytes of a tensor are 0.
+bool IsZero(const SafeTensor& tensor) {
+  for (std::size_t i = 0; i < tensor.size; ++i) {
+    if (tensor.data[i] != 0) return false;
+  }
+  return true;
 }
 
 constexpr const char* kShapes = "its tensors do not have shapes that fit together";
@@ -140,7 +150,7 @@ std::string FillGptqOrAwq(const Layer& layer, FoundMatrix* found) {
   return "";
 }
 
-// Whether a row of K codes takes so many words.
+// Whether a row of K codes takes this number of words, without padding bits or with them.
 bool FillsWords(std::size_t k, std::size_t bits, std::size_t words) {
   const std::size_t per_word = 32 / bits;
   return k / 32 * bits + (k % 32 * bits + 31) / 32 == words || (k + per_word - 1) / per_word == words;
@@ -173,8 +183,13 @@ std::string FillPackQuantized(const Layer& layer, FoundMatrix* found) {
   v.group_size = GroupSize(v.k, scales.shape[1], group);
   v.codes = BytesOf(layer.codes);
   v.scales = BytesOf(scales);
-  if (const SafeTensor* const zeros = layer.Get(".weight_zero_point", "I32"); zeros != nullptr)
-    v.zeros = BytesOf(*zeros);
+  if (const SafeTensor* const zeros = layer.Get(".weight_zero_point"); zeros != nullptr) {
+    if (zeros->dtype == "I32") {
+      v.zeros = BytesOf(*zeros);
+    } else if (!IsZero(*zeros)) {
+      return "its zero points are not packed";
+    }
+  }
   if (const SafeTensor* const g_idx = layer.Get(".weight_g_idx", "I32"); g_idx != nullptr) {
     v.g_idx = {reinterpret_cast<const std::int32_t*>(g_idx->data), g_idx->Elements()};
   }
@@ -192,6 +207,8 @@ std::string FillIntQuantized(const Layer& layer, FoundMatrix* found) {
   v.m = layer.codes.shape[0];
   v.k = layer.codes.shape[1];
   v.group_size = GroupSize(v.k, scales.shape[1], 0);
+  const SafeTensor* const zeros = layer.Get(".weight_zero_point");
+  if (zeros != nullptr && !IsZero(*zeros)) return "it has zero points other than 0";
   v.codes = BytesOf(layer.codes);
   v.scales = BytesOf(scales);
   return "";
@@ -228,7 +245,7 @@ std::string FillBitsAndBytes(const Layer& layer, FoundMatrix* found) {
   return "";
 }
 
-// gpt-oss: experts of [M x K / 32 x 16] bytes.
+// gpt-oss: experts, each of which has [M x K / 32 x 16] bytes.
 std::string FillBlocks(const Layer& layer, FoundMatrix* found) {
   CheckpointView& v = found->view;
   v.scheme = CheckpointScheme::kMxfp4;
@@ -245,7 +262,7 @@ std::string FillBlocks(const Layer& layer, FoundMatrix* found) {
   return "";
 }
 
-// Rows of E2M1, of MXFP4 or NVFP4.
+// MXFP4 or NVFP4: the type of the scales tells which.
 std::string FillFloat4(const Layer& layer, FoundMatrix* found) {
   CheckpointView& v = found->view;
   const SafeTensor& scales = *layer.Get(".weight_scale");
@@ -303,7 +320,7 @@ std::string FillFp8(const Layer& layer, FoundMatrix* found) {
   return "";
 }
 
-// Codes with this suffix and dtype, and the tensors beside them.
+// A rule fits a tensor whose name has this suffix and that has this dtype, if the needed tensors are in the file.
 struct Rule {
   const char *codes, *dtype;
   struct Needed {

@@ -9,7 +9,7 @@
 
 namespace lutra::examples {
 
-// Text from a file, fit for a terminal.
+// Text from a file, with a '?' for each character that a terminal may not print.
 inline std::string Printable(std::string_view text) {
   std::string printable(text);
   for (char& c : printable) {

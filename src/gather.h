@@ -15,10 +15,10 @@ inline std::size_t GatheredBytes(const Operands& operands, std::size_t rows) {
   return ActivationAccess::PreparedBytes(rows, operands.x.row_bytes, operands.geometry, operands.x.row_group);
 }
 
-// The rows list[0 .. rows) of x, which has n rows; null: the rows `first`, first + 1 and so on. Consecutive rows that
-// begin row groups and end with one, and consecutive rows of one row group, which tokens that are alone with an expert
-// are, are multiplied where they stand. Others are copied to `memory`, as row groups as large as those of x: the
-// kernels read the four rows of a group in turn, which is why weights that are unpacked once serve all four.
+// The rows list[0 .. rows) of x, which has n rows; null: the rows `first`, first + 1 and so on. Consecutive rows are
+// multiplied where they stand if they are whole row groups, or if one row group holds them all (a token that is alone
+// with an expert). Other rows are copied to `memory`, in row groups of the same size as in x, because kernels read the
+// rows of a group in turn: weights that are unpacked once then serve all of them.
 BlockRows GatherRows(const Operands& operands, std::size_t n, const std::int32_t* list, std::size_t first,
                      std::size_t rows, void* memory);
 

@@ -101,7 +101,7 @@ struct Form {
   Form(const internal::PackedFields& w, std::size_t n_, const PrepareOptions& options)
       : Form(w, n_, KindFor(w, n_, options), options) {}
 
-  // Sets *bytes to those of the prepared rows.
+  // Sets *bytes to the size of the prepared rows. Fails if it overflows.
   Status Size(std::size_t* bytes) const {
     if (internal::Overflows(n, row_bytes) || internal::Overflows(n, geometry.x_scales, sizeof(internal::BlockScale))) {
       return Status::Invalid("n", "is too large: N * K overflows");

@@ -1,4 +1,4 @@
-// Checkpoints of every scheme: the imported weights are those that the tool makes of the same tensors, panels have the
+// Checkpoints of every scheme: the imported weights equal what the tool unpacks from the same tensors, panels have the
 // bytes of Pack, and faulty tensors are refused.
 #include <gtest/gtest.h>
 
@@ -270,6 +270,14 @@ TEST(Checkpoint, RefusesOtherLayouts) {
   ASSERT_TRUE(Ok(LayoutOf(nf4.view(), {}, &layout)));
   LayoutMemory table(layout);
   EXPECT_TRUE(Refused(PackPanels(layout, fp4.view(), 0, 1, table.data(), table.size()), "layout"));
+  c.scheme = CheckpointScheme::kNvfp4;
+  const CheckpointTensors nvfp4(c);
+  ASSERT_TRUE(Ok(LayoutOf(nvfp4.view(), {}, &layout)));
+  LayoutMemory scaled(layout);
+  other = nvfp4.view();
+  other.matrix_scale *= 2;
+  const Status status = PackPanels(layout, other, 0, 1, scaled.data(), scaled.size());
+  EXPECT_TRUE(Refused(status, "checkpoint.matrix_scale"));
 }
 
 }  // namespace

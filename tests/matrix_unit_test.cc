@@ -80,7 +80,7 @@ HWY_EXPORT(CheckRegisters);
 #define LUTRA_OF_TARGET(target, function) \
   (hwy::GetChosenTarget().Update((target)->info.hwy_target), HWY_DYNAMIC_POINTER(function))
 
-// A target's kernels with an emulated matrix unit, for which plans are those of AVX3_SPR_AMX.
+// A target's kernels with an emulated matrix unit, and with the plans of AVX3_SPR_AMX.
 Target WithUnit(Target base) {
   static std::map<Target, internal::TargetKernels> targets;
   const auto [entry, is_new] = targets.emplace(base, *base);
@@ -100,7 +100,7 @@ class MatrixUnit : public KernelTest {
   Target target() const { return WithUnit(base()); }
 };
 
-// One and several lots of 16 rows of x, even and uneven; K-blocks that are whole steps, and that are not.
+// One and several parts of at most 16 rows of x, even and uneven; K-blocks that are whole steps, and that are not.
 TEST_P(MatrixUnit, ComputesTheBitsOfDots) {
   constexpr std::size_t kRows[] = {8, 9, 15, 16, 17, 31, 32, 33, 47, 64, 65, 100},
                         kK[] = {1, 16, 17, 100, 272, 400, 513};

@@ -35,7 +35,7 @@ bool Has(const Ort::ConstKernelInfo& info, Input input) {
   return info.GetInputCount() > input && !info.GetInputName(input).empty();
 }
 
-// The elements of a constant; `size` is how many there must be.
+// The elements of a constant, which must have `size` of them.
 const void* Constant(const Ort::ConstKernelInfo& info, Input input, const char* name, std::size_t size) {
   int constant = 0;
   const Ort::ConstValue value = info.GetTensorConstantInput(input, &constant);
@@ -47,7 +47,7 @@ const void* Constant(const Ort::ConstKernelInfo& info, Input input, const char* 
   return value.GetTensorRawData();
 }
 
-// What the attribute accuracy_level says; 0 if there is none.
+// The attribute accuracy_level; 0 if there is none.
 std::int64_t AccuracyLevel(const OrtKernelInfo* info) {
   std::int64_t level = 0;
   const Ort::Status status(Ort::GetApi().KernelInfoGetAttribute_int64(info, "accuracy_level", &level));
@@ -61,7 +61,7 @@ ONNXTensorElementDataType TypeOf(const Ort::ConstKernelInfo& info, Input input) 
   return info.GetInputTypeInfo(input).GetTensorTypeAndShapeInfo().GetElementType();
 }
 
-// The view of a node's weights. All sizes fit together.
+// The view of a node's weights. Checks that the sizes of all tensors match.
 NBitsView ViewOf(const Ort::ConstKernelInfo& info) {
   NBitsView w;
   w.m = Attribute(info, "N");
@@ -98,15 +98,15 @@ NBitsView ViewOf(const Ort::ConstKernelInfo& info) {
 
 // --- A call.
 
-// The threads of a call of some multiplications: those of the session. It does not tell how many they are, so work is
-// split for all processors, unless it is so little that others would wake up too late to help.
+// The threads of the session, for a call of this number of multiplications. The session does not tell how many threads
+// it has, so work is split for all processors, unless there is so little that other threads would wake up too late.
 class Threads final : public lutra::Executor {
  public:
   Threads(const OrtKernelContext* context, std::size_t multiplications)
       : context_(context), multiplications_(multiplications) {}
 
   std::size_t Concurrency() const override {
-    constexpr std::size_t kFewest = std::size_t{1} << 19;                                     // of a thread: 5 to 10 us
+    constexpr std::size_t kFewest = std::size_t{1} << 19;                                     // per thread: 5 to 10 us
     static const std::size_t processors = std::max(1u, std::thread::hardware_concurrency());  // reads a file
     return std::clamp<std::size_t>(multiplications_ / kFewest, 1, processors);
   }
@@ -122,7 +122,7 @@ class Threads final : public lutra::Executor {
   const std::size_t multiplications_;
 };
 
-// Memory of the session, aligned to 64 bytes, as long as this object lives.
+// Memory from the session's allocator, aligned to 64 bytes; freed with this object.
 class Scratch {
  public:
   Scratch(const Ort::KernelContext& context, const OrtMemoryInfo& kind, std::size_t size)
@@ -151,7 +151,7 @@ class Scratch {
 Kernel::Kernel(const OrtKernelInfo* info) {
   const Ort::ConstKernelInfo node(info);
   ThrowIfFailed(PackNBits(ViewOf(node), &w_));
-  options_.non_finite = lutra::NonFinite::kPropagate;  // NaN flows, as in other operators
+  options_.non_finite = lutra::NonFinite::kPropagate;  // NaN in x gives NaN in y, as other operators do
   // Only level 4 allows x in 8 bits.
   options_.precision = AccuracyLevel(info) == 4 ? lutra::Precision::kInt8 : lutra::Precision::kInt16;
 }

@@ -13,9 +13,9 @@ enum Input : std::size_t { kA, kB, kScales, kZeroPoints, kGroupIndex, kBias };
 
 class Kernel {
  public:
-  // Packs the weights of a node, which must be constants. Both functions throw Ort::Exception on errors.
+  // Packs the weights of a node, which must be constants. Throws Ort::Exception on errors, as Compute does.
   explicit Kernel(const OrtKernelInfo* info);
-  // Multiplies. Any number of threads may do so at the same time.
+  // Computes y[N x M] = x[N x K] * W^T + bias, of the type of x. Any number of threads may call it at the same time.
   void Compute(OrtKernelContext* ort) const;
 
  private:

@@ -1,4 +1,4 @@
-// ONNX models in memory, in the form of their protobuf messages: just what a model of a few nodes needs.
+// ONNX models as bytes of a file, with the few kinds of protobuf messages that a model of a few nodes needs.
 #pragma once
 
 #include <cstddef>

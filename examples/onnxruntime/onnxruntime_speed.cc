@@ -1,8 +1,9 @@
-// Lutra's MatMulNBits beside ONNX Runtime's own: onnxruntime_speed [M K BITS BLOCK THREADS [f16]]
+// Measures Lutra's MatMulNBits and ONNX Runtime's own: onnxruntime_speed [M K BITS BLOCK THREADS [f16]]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <string>
 
 #include "lutra/sampled_error.h"
@@ -40,6 +41,12 @@ int main(int argc, char** argv) {
   shape.block = number(4, 32);
   const int threads = static_cast<int>(number(5, 2));
   shape.half = argc == 7;
+  const bool power_of_two = (shape.block & (shape.block - 1)) == 0;
+  if (shape.m == 0 || shape.k == 0 || shape.bits < 2 || shape.bits > 8 || shape.block < 16 || shape.block > 256 ||
+      !power_of_two) {
+    std::fprintf(stderr, "onnxruntime_speed: M or K is 0, BITS is not 2 to 8, or BLOCK not 16, 32, 64, 128 or 256\n");
+    return 2;
+  }
   std::printf("W[%zu x %zu], %zu bits, blocks of %zu, %s, %d threads\n", shape.m, shape.k, shape.bits, shape.block,
               shape.half ? "f16" : "f32", threads);
   std::printf("%-15s %14s %12s %10s %10s %10s\n", "domain", "accuracy_level", "session, ms", "N", "ms", "NMSE");
@@ -65,7 +72,7 @@ int main(int argc, char** argv) {
         }
       }
     }
-  } catch (const Ort::Exception& error) {
+  } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;
   }

@@ -52,7 +52,7 @@ std::vector<std::uint16_t> Halves(const std::vector<float>& values);
 // A session of a model, with a number of threads. It knows Lutra's operator.
 Ort::Session SessionOf(const onnx_model::Model& model, int threads);
 
-// Runs a session of a model with x[n x K], again and again. Holds references to the session, the model and x.
+// Runs a session of a model with x[n x K] as often as Run is called. The session, the model and x must outlive it.
 class Call {
  public:
   Call(Ort::Session& session, const onnx_model::Model& model, const std::vector<float>& x, std::size_t n);

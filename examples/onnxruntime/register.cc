@@ -36,8 +36,8 @@ struct KernelWithStatus {
   const Kernel kernel;
 };
 
-// The operator for one type of A, scales, bias and Y. ONNX Runtime takes operators of one name for overloads. There is
-// no function that infers shapes: ONNX Runtime 1.21 calls none safely where an optional input is not there.
+// The operator for one type of A, scales, bias and Y. To ONNX Runtime, operators of the same name are overloads. There
+// is no function that infers shapes: ONNX Runtime 1.21 cannot call one safely if a node leaves out an optional input.
 struct MatMulNBits : Ort::CustomOpBase<MatMulNBits, KernelWithStatus, /*WithStatus=*/true> {
   struct Argument {
     ONNXTensorElementDataType type;

@@ -1,4 +1,4 @@
-// Turns streams of bits into codes of a byte each, and packs them.
+// Unpacks the codes and zero points of a MatMulNBits node to a byte each, then packs them for Lutra's kernels.
 #include "weights.h"
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 namespace op {
 namespace {
 
-// Reads `count` fields of a stream of bits.
+// Reads `count` fields of `bits` bits each, the lowest first, to a byte each.
 void ReadFields(const std::uint8_t* bytes, std::size_t bits, std::size_t count, std::uint8_t* fields) {
   unsigned held = 0;
   std::size_t available = 0;  // bits in `held`
@@ -64,7 +64,7 @@ lutra::Status PackNBits(const NBitsView& nbits, lutra::PackedMatrix* w) {
   // Codes, packed zero points and bias are copied; scales and float zero points are read in place.
   lutra::QuantizedMatrix copies;
   if (lutra::Status status = copies.Allocate(shape, nbits.bias != nullptr); !status.ok()) return status;
-  // The session's threads cannot be had yet, so threads start for it.
+  // A session has no threads for operators while it is made, so this function starts its own.
   constexpr std::size_t kWeightsPerThread = std::size_t{1} << 20;
   lutra::ThreadPool threads(std::clamp<std::size_t>(nbits.m * nbits.k / kWeightsPerThread, 1,
                                                     std::max(1u, std::thread::hardware_concurrency())));

@@ -8,7 +8,7 @@
 
 namespace op {
 
-// The tensors of a MatMulNBits node in their order, without x. Rows of W are output features; each row has
+// The tensors of a MatMulNBits node but x, and its attributes. Rows of W are output features; each row has
 // GroupsPerRow(K, block) blocks. Codes and zero points of a row are a stream of bits, the lowest first; each block, and
 // the zero points of each row, begin at a byte.
 struct NBitsView {
@@ -19,7 +19,7 @@ struct NBitsView {
   const std::uint8_t* codes = nullptr;         // [M x blocks x block * bits / 8 bytes]
   const void* scales = nullptr;                // [M x blocks]
   const std::uint8_t* packed_zeros = nullptr;  // [M x ceil(blocks * bits / 8) bytes] or null
-  const void* float_zeros = nullptr;           // [M x blocks] or null; without zero points they are 2^(bits - 1)
+  const void* float_zeros = nullptr;           // [M x blocks] or null. If both are null, zero points are 2^(bits - 1)
   const void* bias = nullptr;                  // [M] or null
 };
 
@@ -27,7 +27,7 @@ struct NBitsView {
 constexpr std::size_t BlockBytes(const NBitsView& w) { return w.block * w.bits / 8; }
 constexpr std::size_t ZeroBytes(const NBitsView& w) { return (lutra::GroupsPerRow(w.k, w.block) * w.bits + 7) / 8; }
 
-// The format whose codes are the numbers of 2 to 8 bits.
+// The integer format of this number of bits, 2 to 8.
 constexpr lutra::Format FormatOf(std::size_t bits) {
   for (const lutra::FormatInfo& info : lutra::kFormats) {
     if (!info.has_table() && info.first == 0 && info.levels == 1 << bits) return info.format;
@@ -35,7 +35,8 @@ constexpr lutra::Format FormatOf(std::size_t bits) {
   return lutra::Format::kInt8;
 }
 
-// Packs the weights for this CPU. Without loss: scales and zero points keep their type.
+// Packs the weights for this CPU, without loss: scales and zero points keep their type. Starts threads for it. May
+// throw std::exception, if no thread can be started.
 lutra::Status PackNBits(const NBitsView& nbits, lutra::PackedMatrix* w);
 
 }  // namespace op

@@ -54,6 +54,8 @@ def tensors(file):
     except (struct.error, KeyError) as error:
         raise ValueError("a GGUF file that is damaged, or ends early") from error
     alignment = metadata.get("general.alignment", 32)
+    if not isinstance(alignment, int) or alignment < 1:
+        raise ValueError("a GGUF file whose alignment is not a positive number")
     data = reader.data[-(-reader.at // alignment) * alignment:]
     offsets = sorted(offset for *_, offset in found) + [len(data)]
     ends = dict(zip(offsets, offsets[1:]))

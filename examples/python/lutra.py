@@ -136,7 +136,7 @@ class Matrix:
         return Prepared()._fill(x, self, precision)
 
     def matmul(self, x, out=None, precision=INT8):
-        """Returns x @ W.T, where x is an array or Prepared; in `out`, if that is given, else in the type of x."""
+        """Returns x @ W.T, in `out` if it is given, else in an array of the type of x. x is an array or Prepared."""
         if not isinstance(x, Prepared):
             if not hasattr(_local, "prepared"):
                 _local.prepared = Prepared()  # its memory serves all calls of this thread
@@ -169,7 +169,7 @@ class _Transposed:
 
 
 def _imported(function, *arguments):
-    """The matrix that a function of the library makes of another form."""
+    """Calls a function of the library that creates a quantized matrix, and packs the result."""
     quantized, view = _Handle("quantized"), _QuantizedView()
     _call(function, *arguments, byref(quantized._as_parameter_))
     _call("quantized_get", quantized, byref(view))
@@ -225,7 +225,7 @@ def from_nbits(b, scales, k, bits=4, block_size=32, zero_points=None, bias=None)
 
 
 def from_gptq(qweight, qzeros, scales, bits=4, group_size=128, g_idx=None, zeros=V1_WORDS):
-    """The tensors of a GPTQ checkpoint, 2, 3 or 4 bits; g_idx: of act-order."""
+    """The tensors of a GPTQ checkpoint, 2, 3, 4 or 8 bits. g_idx: the group of each column; None: no act-order."""
     tensors = [np.ascontiguousarray(tensor, kind) for tensor, kind in (
         (qweight, np.int32), (qzeros, np.int32), (scales, np.float16), ([] if g_idx is None else g_idx, np.int32))]
     m, k = qweight.shape[1], qweight.shape[0] * 32 // bits

@@ -34,12 +34,13 @@ enum class CheckpointScheme : std::uint8_t {
   // lowest bits on. Words hold whole codes, or codes without padding: the number of words tells. scales: weight_scale
   // [M x G]; zeros: weight_zero_point, words [. x G], packed along M in the same way, or none; g_idx: weight_g_idx.
   kPackQuantized,
-  // compressed-tensors "int-quantized": codes: weight, int8 [M x K]; scales: weight_scale [M x G]; W = scale * code.
+  // compressed-tensors "int-quantized", symmetric: codes: weight, int8 [M x K]; scales: weight_scale [M x G];
+  // W = scale * code.
   kIntQuantized,
-  // bitsandbytes: codes: weight, bytes of two codes, the first one in the high bits, of all rows in one sequence.
-  // scales: weight.absmax, f32, one for group_size weights of the sequence; or bytes, with `nested`. Values of NF4 and
-  // FP4 are no integers: their int8 tables differ from them by up to 0.0039 * absmax (NF4; 0.0018 RMS over the codes)
-  // and 0.0032 * absmax (FP4: the codes 1 and 9 alone).
+  // bitsandbytes: codes: weight, M * K / 2 bytes of two codes, the first one in the high bits, of all rows in one
+  // sequence; K is even. scales: weight.absmax, f32, one for each group_size weights of the sequence; a byte each with
+  // `nested`. Values of NF4 and FP4 are not integers: the int8 tables of the imported matrix differ from them by up to
+  // 0.0039 * absmax (NF4; 0.0018 RMS over the codes) and 0.0032 * absmax (FP4: only the codes 1 and 9).
   kNf4,
   kFp4,
   // gpt-oss, and compressed-tensors "mxfp4-pack-quantized": codes: *_blocks or weight_packed, bytes [M x K / 2] of two
@@ -48,13 +49,14 @@ enum class CheckpointScheme : std::uint8_t {
   // compressed-tensors "nvfp4-pack-quantized" and ModelOpt: codes as kMxfp4; scales: weight_scale, E4M3 [M x K / 16];
   // matrix_scale: weight_scale_2 of ModelOpt, or weight_global_scale, which divides.
   kNvfp4,
-  // HQQ with axis 1: codes: W_q, bytes; the first half (quarter, eighth) of the sequence of all weights is in the
-  // highest bits. scales: scale, zeros: zero, floats of scale_type, one for group_size weights of the sequence.
+  // HQQ with axis 1: codes: W_q, ceil(M * K * bits / 8) bytes; the first half (4 bits; 2: quarter, 1: eighth) of the
+  // sequence of all weights is in the highest bits. scales: scale, zeros: zero, floats of scale_type, one for each
+  // group_size weights of the sequence.
   kHqq,
   // BitNet of transformers: codes: weight, bytes [ceil(M / 4) x K], whose lowest two bits have the first quarter of the
   // rows; matrix_scale: weight_scale, which divides (BitLinear) or multiplies (AutoBitLinear). W = scale * (code - 1).
   kBitnet,
-  kFp8,  // weights of 8-bit floats
+  kFp8,  // weights of 8-bit floats: refused
 };
 
 struct CheckpointInfo {
@@ -62,7 +64,7 @@ struct CheckpointInfo {
   const char* name;
   const char* refusal;   // why no format holds the scheme; null if one does
   std::uint32_t widths;  // the bit 1 << b is set if codes may have b bits
-  std::size_t group;     // weights that share a scale: kPerMatrix; or 0: CheckpointView::group_size says
+  std::size_t group;     // weights that share a scale, or kPerMatrix; 0: CheckpointView::group_size says
 
   constexpr bool has_width(int bits) const { return bits > 0 && bits < 32 && (widths >> bits & 1) != 0; }
 };
@@ -85,9 +87,11 @@ inline constexpr std::size_t kCheckpointSchemeCount = sizeof(kCheckpointSchemes)
 namespace functions {
 
 constexpr bool IsScheme(CheckpointScheme scheme) { return static_cast<std::size_t>(scheme) < kCheckpointSchemeCount; }
+// The row of a scheme; only if IsScheme(scheme).
 constexpr const CheckpointInfo& Describe(CheckpointScheme scheme) {
   return kCheckpointSchemes[static_cast<std::size_t>(scheme)];
 }
+// "?" for a value that is no scheme.
 constexpr const char* Name(CheckpointScheme scheme) noexcept { return IsScheme(scheme) ? Describe(scheme).name : "?"; }
 
 }  // namespace functions
@@ -98,11 +102,11 @@ struct TensorBytes {
   std::size_t size = 0;  // bytes
 };
 
-// bitsandbytes' double quantization: absmax number i is map[byte i] * absmax[i / block] + offset. All are finite.
+// bitsandbytes' double quantization: absmax number i is map[byte i] * absmax[i / block] + offset. It must be finite.
 struct NestedAbsmax {
-  TensorView<float> absmax = {};  // weight.nested_absmax; no elements: scales are not nested
+  TensorView<float> absmax = {};  // weight.nested_absmax, one for each `block` scales; empty: scales are not nested
   TensorView<float> map = {};     // weight.nested_quant_map, 256 values
-  std::size_t block = 256;        // nested_blocksize of the quant_state
+  std::size_t block = 256;        // nested_blocksize of the quant_state; not 0
   float offset = 0.0f;            // nested_offset of the quant_state
 };
 
@@ -111,16 +115,16 @@ struct CheckpointView {
   CheckpointScheme scheme = CheckpointScheme::kPackQuantized;
   int bits = 4;  // of a code: CheckpointInfo::widths
   std::size_t m = 0, k = 0;
-  // -1: a scale for each row. kGptq, kAwq, kPackQuantized, kIntQuantized: a multiple of 16, or at least K. kNf4, kFp4,
-  // kHqq: groups of 16 or more weights must lie in one group and one row.
+  // Weights that share a scale; -1: a scale for each row. kGptq, kAwq, kPackQuantized, kIntQuantized: a multiple of 16,
+  // or at least K. kNf4, kFp4, kHqq: a multiple of K, or 16 divides both group_size and K.
   std::ptrdiff_t group_size = 128;
   TensorBytes codes = {}, scales = {}, zeros = {};
-  DataType scale_type = DataType::kF16;  // kPackQuantized, kIntQuantized, kHqq: or kBF16, kF32
+  DataType scale_type = DataType::kF16;  // kPackQuantized, kIntQuantized, kHqq: kF16, kBF16 or kF32
   TensorView<std::int32_t> g_idx = {};   // as GptqView::g_idx
   GptqZeros gptq_zeros = GptqZeros::kV1Words;
   float matrix_scale = 1.0f;  // kNvfp4, kBitnet: finite, and not 0
-  // Whether matrix_scale divides. Its reciprocal is rounded to float: weights differ by up to two units in the last
-  // place from a division.
+  // Whether weights are divided by matrix_scale. They are multiplied by its reciprocal in float, so they differ by up
+  // to two units in the last place from a division.
   bool matrix_scale_divides = false;
   NestedAbsmax nested = {};  // kNf4, kFp4
 };
@@ -129,8 +133,8 @@ namespace functions {
 
 // Imports a matrix. Every W(m, k) equals the definition of the scheme in float, bit for bit, except as said above.
 // Columns are sorted by group if those of g_idx do not ascend; *w then has an order. Codes of one bit become int2.
-// Fails as the head of import.h says, and with kUnsupported on a scheme with a refusal and on groups that no format
-// has.
+// Fails as the head of import.h says, and with kUnsupported on a scheme with a refusal, on a group_size that is not
+// listed above, on a g_idx whose groups have uneven sizes, and on an odd K of kNf4 and kFp4.
 LUTRA_API Status ImportCheckpoint(const CheckpointView& checkpoint, QuantizedMatrix* w);
 
 }  // namespace functions

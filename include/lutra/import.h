@@ -90,7 +90,7 @@ struct TensorView {
 // "gptq_v2". The readings of version 1 differ only where a field of qzeros has its largest number, 2^bits - 1, which a
 // zero point of 0 leaves there: never in symmetric checkpoints.
 enum class GptqZeros : std::uint8_t {
-  // Version 1 of GPTQModel, which maintains the format: it subtracts 0x11111111 (4 bits; the like for 2 and 8) from
+  // Version 1 of GPTQModel, which maintains the format: it subtracts a 1 in each field (4 bits: 0x11111111) from
   // whole words, and adds them again, so a zero point of 0 borrows from its neighbour. 3 bits: as kV1Masked.
   kV1Words,
   kV2,        // z: version 2, of GPTQModel

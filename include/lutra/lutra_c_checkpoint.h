@@ -59,19 +59,20 @@ typedef struct lutra_checkpoint_view {
   float nested_offset;
 } lutra_checkpoint_view;
 
-// "pack-quantized", ... NULL if there is no such scheme.
+// The name of a scheme, such as "pack-quantized"; NULL if there is no such scheme.
 LUTRA_C_API const char* lutra_checkpoint_name(lutra_checkpoint_scheme scheme) LUTRA_C_NOEXCEPT;
 
-// Imports a matrix. Fails as lutra::ImportCheckpoint does.
+// Imports a matrix; destroy it by lutra_quantized_destroy. Fails as lutra::ImportCheckpoint does.
 LUTRA_C_API lutra_status lutra_import_checkpoint(const lutra_checkpoint_view* checkpoint,
                                                  lutra_quantized** w) LUTRA_C_NOEXCEPT;
 
-// Creates the layout of the matrix. Reads g_idx and integer zero points.
+// Creates the layout of the matrix. Reads g_idx and integer zero points. Fails as lutra::LayoutOf does.
 LUTRA_C_API lutra_status lutra_layout_create_checkpoint(const lutra_checkpoint_view* checkpoint,
                                                         const lutra_layout_options* options,
                                                         lutra_layout** layout) LUTRA_C_NOEXCEPT;
 
-// Packs the panels [first, last) into `memory`; `size` is at least the layout's bytes.
+// Packs the panels [first, last) into `memory`; `size` is at least the layout's bytes. Fails as
+// lutra::PackPanels does.
 LUTRA_C_API lutra_status lutra_pack_panels_checkpoint(const lutra_layout* layout,
                                                       const lutra_checkpoint_view* checkpoint, size_t first,
                                                       size_t last, void* memory, size_t size) LUTRA_C_NOEXCEPT;

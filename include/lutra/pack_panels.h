@@ -64,14 +64,16 @@ namespace functions {
 LUTRA_API Status PackPanels(const PackedLayout& layout, const FloatRows& weights, std::size_t first, std::size_t last,
                             void* memory, std::size_t size);
 
-// Sets *layout to that of the matrix that ImportCheckpoint, ImportGptq or ImportAwq makes of a checkpoint. Reads g_idx
+// Sets *layout to the layout of the matrix that ImportCheckpoint, ImportGptq or ImportAwq imports. Reads g_idx
 // and all integer zero points, because a symmetric checkpoint needs none; of codes and scales only the sizes. Fails as
 // they do, and on a count other than 1. The scale of the matrix is that of the checkpoint, whatever the options say.
 LUTRA_API Status LayoutOf(const CheckpointView& checkpoint, const LayoutOptions& options, PackedLayout* layout);
 LUTRA_API Status LayoutOf(const GptqView& gptq, const LayoutOptions& options, PackedLayout* layout);
 LUTRA_API Status LayoutOf(const AwqView& awq, const LayoutOptions& options, PackedLayout* layout);
 
-// PackPanels from the tensors of a checkpoint. A call checks g_idx, for which it takes G numbers of memory.
+// PackPanels from the tensors of a checkpoint. Each call checks g_idx, for which it allocates G numbers. Also fails on
+// a matrix_scale that is not the layout's ("checkpoint.matrix_scale"): experts of kNvfp4 whose scales differ need a
+// layout each.
 LUTRA_API Status PackPanels(const PackedLayout& layout, const CheckpointView& checkpoint, std::size_t first,
                             std::size_t last, void* memory, std::size_t size);
 LUTRA_API Status PackPanels(const PackedLayout& layout, const GptqView& gptq, std::size_t first, std::size_t last,

@@ -48,7 +48,7 @@ Status FillQparams(const CheckpointWeights& weights, QuantizedMatrix* w) {
   return {};
 }
 
-// Whether the format has all codes; checkpoints of some schemes can have more.
+// Whether the format has all codes of w. A code of `bits` bits may be one that the format does not have.
 bool HasAllCodes(const QuantizedView& w, int bits) {
   const auto levels = static_cast<std::size_t>(Describe(w.format).levels);
   return levels >= std::size_t{1} << bits || internal::AllBelow(w.codes, w.m * w.k, levels);
@@ -144,6 +144,9 @@ Status functions::PackPanels(const PackedLayout& layout, const CheckpointView& c
   const internal::PackedFields& fields = PackedAccess::Fields(layout);
   if (!Fits(weights, fields) || layout.count() != 1 || layout.has_order() != (weights.sorted() && fields.k != 0)) {
     return Status::Invalid("layout", "is not that of the weights: see LayoutOf");
+  }
+  if (HasMatrixScale(fields.scale_type) && weights.shape().matrix_scale != fields.matrix_scale) {
+    return Status::Invalid("checkpoint.matrix_scale", "is not the layout's");
   }
   if (first == last || fields.k == 0) return {};
   auto* const to = static_cast<std::uint8_t*>(memory);

@@ -15,7 +15,7 @@ namespace internal {
 // What codes stand for.
 enum class CodeValues : std::uint8_t {
   kIntegers,  // an integer format of as many bits
-  kSigned,    // the same; the highest bit is flipped
+  kSigned,    // a signed integer: flipping its highest bit gives the code of the integer format
   kE2m1,
   kTernary,
   kTable,  // CodeRow::table
@@ -24,26 +24,26 @@ struct CodeRow {
   FieldLayout fields;
   CodeValues values;
   const std::int8_t* table = nullptr;
-  float unit = 0.0f;  // not 0: scales are absmax / unit, where the value 1 of the scheme is `unit` in the table
+  float unit = 0.0f;  // what the table has for the scheme's value 1: scales are absmax / unit; 0: scales are as stored
 };
 
 enum class ScaleOrder : std::uint8_t {
   kGroups,  // [G x M]
   kRows,    // [M x G]
-  kAll,     // one for group_size weights of the sequence of all rows
+  kAll,     // one for each group_size weights of the sequence of all rows
   kMatrix,  // none: matrix_scale is the only one
 };
 struct ScaleRow {
   ScaleOrder order;
   DataType type;           // of the imported scales
-  bool of_view = false;    // or CheckpointView::scale_type, if that is a float
-  bool of_matrix = false;  // CheckpointView::matrix_scale is one more, or the only one
+  bool of_view = false;    // CheckpointView::scale_type, which must be a float type, replaces `type`
+  bool of_matrix = false;  // there is CheckpointView::matrix_scale, beside the scales or alone
 };
 
 enum class ZeroStorage : std::uint8_t {
   kNone,
   kFields,    // fields of an [M x G] array, of as many bits as the codes
-  kOptional,  // the same, or none
+  kOptional,  // as kFields, but a checkpoint may have none
   kFloats,    // in the order and type of the scales
 };
 struct ZeroRow {

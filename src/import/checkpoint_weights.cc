@@ -30,13 +30,13 @@ Status CheckTensor(const TensorView<T>& tensor, std::size_t size, const char* na
   return size != 0 && tensor.data == nullptr ? Status::Invalid(name, "is null") : Status();
 }
 
-// Whether a tensor that has `padded` fields, or dense ones, has the size of the former alone.
+// Whether a tensor of `bytes` bytes has padding bits in its words: whether its size fits only with them.
 bool IsPadded(const FieldLayout& layout, unsigned bits, std::size_t m, std::size_t k, std::size_t bytes) {
   return layout.fill == Fill::kRounded && bytes != Fields(layout, bits, m, k, false).bytes() &&
          bytes == Fields(layout, bits, m, k, true).bytes();
 }
 
-// Sets *fields to those of a tensor, whose size CheckTensor compares with theirs.
+// Sets *fields to the fields of a tensor. Does not check the size of the tensor: CheckTensor does.
 Status SetFields(const FieldLayout& layout, unsigned bits, std::size_t m, std::size_t k, bool padded,
                  const TensorBytes& tensor, Fields* fields) {
   *fields = Fields(layout, bits, m, k, padded);

@@ -14,18 +14,18 @@ namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
-// A checkpoint's matrix. Rows and groups are in the file's order; columns are columns of x.
+// The matrix of a checkpoint. Rows and groups have the order of the file. Columns are numbered as columns of x.
 class CheckpointWeights {
  public:
   // Columns that CodesOf takes at a time.
   static constexpr std::size_t kMaxColumns = 768;
 
-  // Sets *w after all checks but of the values of codes, scales and zeros. Allocates to check g_idx.
+  // Checks everything but the values of codes, scales and zeros; then sets *w. Allocates memory to check g_idx.
   static Status Of(const CheckpointView& checkpoint, CheckpointWeights* w);
 
   // The shape of the imported matrix, without an order.
   const QuantizedView& shape() const { return shape_; }
-  // Whether columns are sorted by group, because those of g_idx do not ascend.
+  // Whether columns are sorted by group, because the groups in g_idx do not ascend.
   bool sorted() const { return g_idx_ != nullptr; }
 
   // Sets the kind and type of integer zero points of the shape: none if all are the default of the format; kUInt4 or
@@ -40,8 +40,8 @@ class CheckpointWeights {
                std::uint8_t* codes, std::size_t stride) const;
   // Writes the scale of a group of the shape. Fails if it is not finite.
   Status ScaleOf(std::size_t row, std::size_t group, std::uint8_t* to) const;
-  // Writes its zero point, in a type that MayHaveZeros allows. Fails if the type does not hold it. Of kNone nothing is
-  // written; it holds the default zero point alone.
+  // Writes the zero point of a group, of a kind and type that MayHaveZeros allows. Fails if the type does not hold it.
+  // kNone: writes nothing, and fails if the zero point is not the default of the format.
   Status ZeroOf(std::size_t row, std::size_t group, ZeroKind kind, DataType type, std::uint8_t* to) const;
 
   // columns[j - begin] = the column of x that column j of the codes multiplies, for j in [begin, end).

@@ -1,4 +1,4 @@
-// Fields: codes and zero points as fields of words, wherever a checkpoint's layout puts them.
+// Reads codes and zero points, which are fields of bits in words, as the layout of a checkpoint places them.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +22,7 @@ enum class StreamStep : std::uint8_t {
 };
 enum class Fill : std::uint8_t {
   kDense,    // without padding: some fields lie in two words; a stream has whole words
-  kRounded,  // the last word of a stream may have fewer fields; words have padding bits or not, as the size tells
+  kRounded,  // the last word of a stream may have fewer fields; the size tells whether words have padding bits
   kPlanes,   // field 0 of all words of the stream, then field 1, and so on
 };
 enum class FieldOrder : std::uint8_t {
@@ -39,7 +39,7 @@ struct FieldLayout {
   FieldOrder order;  // other than kLowFirst: fields divide words
 };
 
-// A field, or the part of its place that a row or a column gives: these are added.
+// The place of a field: its word and its lowest bit. It is the sum of what the row and the column of the field give.
 struct FieldPlace {
   std::size_t word;
   unsigned shift;
@@ -58,13 +58,13 @@ class Fields {
   bool fills_words() const;
   void SetData(const void* data) { data_ = data; }
 
-  // Only if the place is the sum of both: not for planes of kAll.
+  // What row m and column k add to a place. Not for planes of kAll, where the place is no sum.
   FieldPlace RowPlace(std::size_t m) const;
   FieldPlace ColumnPlace(std::size_t k) const;
-  // The field of (m, k), after `addend` was added to its word.
+  // The field of (m, k), read after `addend` is added to its word.
   unsigned At(std::size_t m, std::size_t k, std::uint32_t addend = 0) const;
-  // Writes the fields of row m in `count` columns, whose places are given, or, for planes of kAll, which begin at
-  // `begin`.
+  // Writes the fields of row m in `count` columns. `columns` has the ColumnPlace of each; for planes of kAll it is not
+  // read, and the columns follow each other from `begin` on.
   void ReadRow(std::size_t m, const FieldPlace* columns, std::size_t begin, std::size_t count,
                std::uint8_t* fields) const;
 

@@ -1,4 +1,4 @@
-// Views of GPTQ and AWQ as checkpoints: their import, layouts and panels; and the readings of GPTQ's zero points.
+// Imports, layouts and panels of GptqView and AwqView, by way of CheckpointView; PlausibleGptqZeros.
 #include <cstddef>
 #include <cstdint>
 

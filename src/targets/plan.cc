@@ -104,11 +104,11 @@ struct Row {
 // panel the unit takes 128 cycles, 16 for each TDPBSUD. Around them the two ports for loads of 64 bytes are busy for
 // 144 cycles (10 register loads of 16 lines, 128 lines of sums and floats), the port for stores for 128, and the two
 // for vectors for 136. Unpacking int4 takes some 130 cycles per K-block and panel. In token blocks of 64 rows the tile,
-// the unpacked K-block, the sums and the rows of x that pass by fit an L1 of 48 KB. Per K-block, 8 rows of int4 take
-// 330 cycles, with packed dot products 770; 16 rows of int1 300, with lookups 680.
-// NEON_I8MM (llvm-mca 19, neoverse-v1 and v2; not measured): 4 rows of x and a K-block of 128 weights of a panel take
-// 369 cycles with smmla, 603 with sdot, 720 with lookups of int2, 510 of ternary, 400 of int1 (neoverse-n2 740 and
-// 1197, apple-m2 461 and 748, ampere1 1170 and 1121). Pairing the codes takes 350 cycles: what smmla saves with 6 rows.
+// the unpacked K-block, the sums and the rows of x that are read meanwhile fit an L1 of 48 KB. Per K-block, 8 rows of
+// int4 take 330 cycles, with packed dot products 770; 16 rows of int1 300, with lookups 680. NEON_I8MM (llvm-mca 19,
+// neoverse-v1 and v2; not measured): 4 rows of x and a K-block of 128 weights of a panel take 369 cycles with smmla,
+// 603 with sdot, 720 with lookups of int2, 510 of ternary, 400 of int1 (neoverse-n2 740 and 1197, apple-m2 461 and 748,
+// ampere1 1170 and 1121). Pairing the codes takes 350 cycles: what smmla saves with 6 rows.
 constexpr std::size_t kPrefetch = 8192;  // bytes; see above
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
@@ -157,7 +157,7 @@ constexpr const Row* Find(Format format, const TargetInfo& target, std::size_t n
   return nullptr;
 }
 
-// The N from which on another row may serve: 0, above + 1 and to + 1 of the rows, each once.
+// Each N where another row may begin to serve: 0, and above + 1 and to + 1 of every row, without repeats.
 struct Tokens {
   std::size_t n[2 * std::size(kRows) + 1] = {}, count = 1;
   constexpr Tokens() {
@@ -201,8 +201,8 @@ constexpr std::array<Plan, std::size(kRows)> kPlans = [] {  // the plans of the 
 // The target of a case; the best one of this machine if the case names none.
 Target TargetOf(const PlanCase& what) { return what.target != nullptr ? what.target : RunnableTargets().data[0]; }
 
-// The target as rows see it. Joint K-blocks are not multiplied by instructions for matrices (TileWithMatrices), so that
-// rows for these do not serve them.
+// The target by which rows of the table are chosen. Instructions for matrices do not multiply joint K-blocks
+// (TileWithMatrices), so for joint K-blocks it is the target without them.
 TargetInfo InfoOf(const PlanCase& what) {
   TargetInfo info = TargetOf(what)->info;
   if (what.joint && info.extension == Extension::kMatrix) info.extension = Extension::kDot;

@@ -149,7 +149,7 @@ void CheckAwq(Input& input) {
   CheckImported(input, ImportAwq(awq, &w), w, awq.m, awq.k);
 }
 
-// A case whose tensors CheckpointTensors makes.
+// A random case, for CheckpointTensors.
 CheckpointCase PickCheckpoint(Input& input) {
   constexpr std::ptrdiff_t kSizes[] = {16, 32, 64, 128, 512, -1};
   const CheckpointInfo& info = input.Pick(kCheckpointSchemes);
@@ -226,7 +226,7 @@ void CheckCheckpoint(Input& input) {
   ExpectSameMatrix(actual, expected);
 }
 
-// Any bytes as a file; its tensors lie in them, have their names, and are imported or refused.
+// Opens any bytes as a file. Its tensors lie within the bytes, are found by name, and are imported or refused.
 void CheckFile(Input& input) {
   const Array<std::uint8_t> bytes(input.Rest());
   GgufFile file;

@@ -31,7 +31,7 @@ def bits_of(codes, bits):
 
 class Products(unittest.TestCase):
     def assert_product(self, y, x, weights, share):
-        """The error is at most a share of what it is if all |x| are the largest, as x is rounded relative to that."""
+        """The error is at most a share of sum |w| * max |x|, because x is rounded relative to its largest element."""
         x, weights = x.astype(np.float64), weights.astype(np.float64)
         bound = share * np.abs(weights).sum(axis=-1) * np.abs(x).max(initial=0)
         self.assertTrue((np.abs(y - x @ weights.T) <= bound).all())

@@ -1,5 +1,5 @@
 // Random tensors of every checkpoint scheme, packed step by step as each tool's own code packs them, and the weights
-// that the tool makes of them.
+// that the tool unpacks from them.
 #pragma once
 
 #include <gtest/gtest.h>

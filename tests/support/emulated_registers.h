@@ -66,7 +66,7 @@ class EmulatedRegisters {
  private:
   const internal::MatrixShapes shapes_;
   const bool signed_codes_;
-  // Of the thread, as those of a CPU are: not on its stack.
+  // Each thread has its own registers, as on a CPU; they are not on its stack.
   static inline thread_local std::uint8_t bytes_[internal::kMatrixRegisters][internal::kMatrixRows]
                                                 [internal::kMatrixRowBytes];
 };

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Multiplies every tensor of a file that gguf_matmul or safetensors_matmul lists as imported; it must refuse the others with status 2:
-# multiply_all.sh FILE PROGRAM...
+# Multiplies every tensor of a file that gguf_matmul or safetensors_matmul lists as imported. The program must refuse
+# the others with status 2: multiply_all.sh FILE PROGRAM...
 set -eu
 file=$1
 shift

@@ -1,4 +1,4 @@
-// Writes .safetensors files: tensors of any kind, and those of a checkpoint under the names that its tool gives them.
+// Writes .safetensors files: any tensors, and the tensors of a checkpoint under the names that its tool gives them.
 #pragma once
 
 #include <algorithm>

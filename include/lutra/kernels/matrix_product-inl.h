@@ -4,7 +4,7 @@
 //     codes    | row 0: k .. k+7 | row 1 |      a pair of rows of W
 //     product  | 0 with 0 | 0 with 1 | 1 with 0 | 1 with 1 |      four sums in 32 bits
 //
-// Codes are unpacked as for dot products, then paired where they are. Rows of x are paired for each K-block.
+// Codes are unpacked as for dot products, then paired in place. Rows of x are paired for each K-block.
 #if defined(LUTRA_KERNELS_MATRIX_PRODUCT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_MATRIX_PRODUCT_INL_H_
 #undef LUTRA_KERNELS_MATRIX_PRODUCT_INL_H_
@@ -25,7 +25,7 @@ namespace LUTRA_KERNELS_NAMESPACE {
 
 inline constexpr std::size_t kHalfBytes = 2 * kQuadBytes;  // two quads of all rows of W: eight codes of each
 
-// The lower, or the upper, eight bytes of a, then those of b.
+// The lower eight bytes of a and of b in one vector, or the upper eight.
 template <class V>
 HWY_INLINE V PairLower(V a, V b) {
   const hn::Repartition<std::uint64_t, D8> d64;
@@ -37,8 +37,8 @@ HWY_INLINE V PairUpper(V a, V b) {
   return hn::BitCast(hn::DFromV<V>(), hn::InterleaveUpper(d64, hn::BitCast(d64, a), hn::BitCast(d64, b)));
 }
 
-// Pairs the rows of unpacked codes, [quad][row][4], where they are: of two quads of four rows, the first vector gets
-// the eight codes of rows 0 and 1, the second one those of rows 2 and 3.
+// Pairs the rows of unpacked codes, [quad][row][4], in place: of two quads of four rows, the first vector gets the
+// eight codes of rows 0 and 1, the second vector the eight codes of rows 2 and 3.
 inline void PairCodes(std::uint8_t* codes, std::size_t chunks) {
   for (std::uint8_t* const end = codes + chunks * kChunkCodes; codes != end; codes += kHalfBytes) {
     LUTRA_UNROLL
@@ -103,7 +103,7 @@ struct MatrixProductKernel {
     }
   }
 
-  // The same sums for the rows of W as StartSums and NextLimb have.
+  // What each sum starts from, as in StartSums and NextLimb: the same for all rows of W.
   template <int kRows>
   static HWY_INLINE V32 StartOf(const KBlock& b, int pair) {
     const V32 first = hn::Set(D32(), internal::LUTRA_KERNELS_NAMESPACE::Start<Sums>(b, 2 * pair)),

@@ -13,7 +13,7 @@ namespace internal {
 inline constexpr int kMatrixRegisters = 8;
 inline constexpr std::size_t kMatrixRows = 16, kMatrixRowBytes = 64;
 
-// With fewer rows of x, plans do not name the unit.
+// 16 rows of x at a time, from 8 rows on: with fewer rows, no plan names the unit.
 inline constexpr MatrixUnit kMatrixUnit{static_cast<int>(kMatrixRows), 8};
 
 struct MatrixShapes {

@@ -97,8 +97,8 @@ class UnitRows {
     }
     return shapes;
   }
-  // Sets the codes between the end of a K-block and the end of its last step to 0. (Whatever stands there in x is
-  // multiplied with them.)
+  // Sets the codes between the end of a K-block and the end of its last step to 0, because the unit multiplies them
+  // with whatever is behind the K-block in x.
   HWY_INLINE void Complete(std::uint8_t* codes, std::size_t chunks) const {
     const std::size_t missing = RoundUp(chunks, step_chunks_) - chunks;
     if (missing != 0) std::memset(codes + chunks * kChunkCodes, 0, missing * kChunkCodes);

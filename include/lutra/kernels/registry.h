@@ -204,8 +204,9 @@ using PrepareFunction = bool (*)(const PrepareArgs& args);
 
 // --- Targets
 
-// Instructions that a CPU must have beside those of Highway's target: none; the dot instruction of ExtensionDot
-// (simd/*-inl.h); or instructions that multiply matrices, and that dot instruction where Highway's target lacks it.
+// Instructions that a CPU must have beside the instructions of Highway's target. kDot: the dot instruction of
+// ExtensionDot (simd/*-inl.h). kMatrix: instructions that multiply matrices, and kDot's where Highway's target lacks
+// it.
 enum class Extension : std::uint8_t { kNone, kDot, kMatrix };
 
 // A row of the table of targets (src/targets/list.h).
@@ -224,8 +225,8 @@ struct MatrixUnit {
   constexpr bool exists() const { return rows != 0; }
 };
 inline constexpr MatrixUnit kNoMatrixUnit{0, 0};
-// A matrix unit reads up to so many rows and bytes beyond the last row of x, and ignores what it reads there: a token
-// block of 128 rows is divided evenly into 8 lots of rows, and a K-block into steps of 64 weights.
+// A matrix unit reads up to this number of rows and bytes beyond the last row of x, and ignores what it reads there: it
+// divides a token block of 128 rows evenly into 8 parts, and a K-block into steps of 64 weights.
 inline constexpr std::size_t kOverrunRows = 7, kOverrunBytes = 48;
 
 // The activation kind of its encoding; integers; integers with a table for each group.

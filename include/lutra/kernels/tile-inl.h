@@ -190,7 +190,7 @@ HWY_INLINE void UnpackBatch(const TileArgs& a, std::size_t stride, std::uint8_t*
 
 // --- Tiles
 
-// The arguments that joint K-blocks have instead.
+// Sets the arguments that differ for joint K-blocks.
 HWY_INLINE void SetJoint(const TileArgs& a, const QparamFloats& floats, MicroArgs& args) {
   const JointKernels& joint = a.kernel->joint;
   args.run_chunks = args.center != 0 ? joint.run_chunks_with_offsets : joint.run_chunks;
@@ -274,8 +274,8 @@ HWY_INLINE void TileBy(const TileArgs& a) {
 // TargetKernels::tile.
 inline void Tile(const TileArgs& a) { TileBy<RowGroups>(a); }
 
-// TargetKernels::tile of a target whose CPUs multiply matrices. A RowsOfX multiplies unpacked codes with integers, if
-// it takes x as it is stored; not those of joint K-blocks.
+// TargetKernels::tile of a target whose CPUs multiply matrices. RowsOfX multiplies unpacked codes with integers, if it
+// takes x as it is stored and K-blocks are not joint. Tile does all else.
 template <class RowsOfX>
 void TileWithMatrices(const TileArgs& a) {
   const bool integers = !a.kernel->method.activations().has_tables() && a.geometry->joint_ratio == 0;

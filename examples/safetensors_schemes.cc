@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
@@ -110,7 +111,16 @@ bool IsZero(const SafeTensor& tensor) {
   return true;
 }
 
+// Sets g_idx, if the layer has one; false if its elements are not int32.
+bool SetGroupIndex(const Layer& layer, const char* suffix, CheckpointView* view) {
+  const SafeTensor* const g_idx = layer.Get(suffix);
+  if (g_idx == nullptr) return true;
+  view->g_idx = {reinterpret_cast<const std::int32_t*>(g_idx->data), g_idx->Elements()};
+  return g_idx->dtype == "I32";
+}
+
 constexpr const char* kShapes = "its tensors do not have shapes that fit together";
+constexpr const char* kGroupIndex = "its g_idx is not of type I32";
 
 // --- Each function fills in a view, or returns why it cannot.
 
@@ -131,9 +141,7 @@ std::string FillGptqOrAwq(const Layer& layer, FoundMatrix* found) {
     if (!Describe(v.scheme).has_width(v.bits)) return fmt::format("it has codes of {} bits", bits);
     v.k = rows * 32 / bits;
     if (layer.Text("checkpoint_format") == "gptq_v2") v.gptq_zeros = GptqZeros::kV2;
-    if (const SafeTensor* const g_idx = layer.Get(".g_idx", "I32"); g_idx != nullptr) {
-      v.g_idx = {reinterpret_cast<const std::int32_t*>(g_idx->data), g_idx->Elements()};
-    }
+    if (!SetGroupIndex(layer, ".g_idx", &v)) return kGroupIndex;
   } else if (columns * 8 == v.m && bits == 4) {
     v.scheme = CheckpointScheme::kAwq;
     v.k = rows;
@@ -190,10 +198,7 @@ std::string FillPackQuantized(const Layer& layer, FoundMatrix* found) {
       return "its zero points are not packed";
     }
   }
-  if (const SafeTensor* const g_idx = layer.Get(".weight_g_idx", "I32"); g_idx != nullptr) {
-    v.g_idx = {reinterpret_cast<const std::int32_t*>(g_idx->data), g_idx->Elements()};
-  }
-  return "";
+  return SetGroupIndex(layer, ".weight_g_idx", &v) ? "" : kGroupIndex;
 }
 
 std::string FillIntQuantized(const Layer& layer, FoundMatrix* found) {
@@ -241,7 +246,9 @@ std::string FillBitsAndBytes(const Layer& layer, FoundMatrix* found) {
   v.nested.block = static_cast<std::size_t>(Layer::NumberIn(values, "nested_blocksize"));
   const json& offset = Member(values, "nested_offset");
   if (!offset.is_number()) return "its quant_state has no nested_offset";
-  v.nested.offset = offset.get<float>();
+  const auto value = offset.get<double>();
+  if (std::abs(value) > static_cast<double>(std::numeric_limits<float>::max())) return "its nested_offset is no float";
+  v.nested.offset = static_cast<float>(value);
   return "";
 }
 

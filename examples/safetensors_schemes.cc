@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -105,10 +106,7 @@ std::ptrdiff_t GroupSize(std::size_t k, std::size_t groups, std::ptrdiff_t confi
 
 // Whether all bytes of a tensor are 0.
 bool IsZero(const SafeTensor& tensor) {
-  for (std::size_t i = 0; i < tensor.size; ++i) {
-    if (tensor.data[i] != 0) return false;
-  }
-  return true;
+  return std::all_of(tensor.data, tensor.data + tensor.size, [](std::uint8_t byte) { return byte == 0; });
 }
 
 // Sets g_idx, if the layer has one; false if its elements are not int32.

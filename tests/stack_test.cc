@@ -20,6 +20,8 @@
 #include "support/sweep.h"
 #include "support/testing.h"
 
+#if LUTRA_MEASURES_STACK
+
 namespace lutra::test {
 namespace {
 
@@ -29,10 +31,6 @@ constexpr std::size_t kOfMatMul = kMaxStackBytes, kOfPack = std::size_t{48} << 1
 template <class Base>
 class WithStack : public Base {
  protected:
-  void SetUp() override {
-    if (!kMeasuresStack) GTEST_SKIP() << "only where functions are optimized and nothing is added to their stack";
-  }
-
   // The call succeeds, and takes at most `most` bytes.
   template <class Call>
   void Expect(const char* name, std::size_t most, const Call& call) {
@@ -185,3 +183,5 @@ TEST_F(StackOfOthers, IsAsDocumented) {
 
 }  // namespace
 }  // namespace lutra::test
+
+#endif  // LUTRA_MEASURES_STACK

@@ -12,23 +12,19 @@
 #include <cstdlib>
 #include <cstring>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define LUTRA_SANITIZED
-#endif
-#endif
+// 1 where functions take the stack that users' builds take: they are optimized, and no sanitizer adds to it. Tests of the
+// stack are compiled there alone.
 #if !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define LUTRA_SANITIZED
+#define LUTRA_MEASURES_STACK 0
+#elif !defined(__has_feature)
+#define LUTRA_MEASURES_STACK 1
+#elif __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define LUTRA_MEASURES_STACK 0
+#else
+#define LUTRA_MEASURES_STACK 1
 #endif
 
 namespace lutra::test {
-
-// Whether functions are optimized and nothing is added to their stack.
-#if defined(LUTRA_SANITIZED)
-inline constexpr bool kMeasuresStack = false;
-#else
-inline constexpr bool kMeasuresStack = true;
-#endif
 
 inline constexpr std::size_t kMuslStack = std::size_t{128} << 10;  // what musl gives a thread by default
 

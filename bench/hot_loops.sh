@@ -20,7 +20,7 @@ encodings=$(sed -n 's/^ *{Encoding::k\([A-Za-z0-9]*\), ".*/\1/p' "$(dirname "$0"
 loops=$(mktemp -d)
 trap 'rm -rf "$loops"' EXIT
 
-# One line per loop: encoding (any: unpacked to bytes), kernel, units (lookups or multiply-adds), instructions, moves, stack, verdict, and the file
+# One line per loop: encoding (any: unpacked to bytes; -joint: in joint K-blocks), kernel, units (lookups or multiply-adds), instructions, moves, stack, verdict, and the file
 # that holds its code; beside it FILE.work, the lookups or multiply-adds alone.
 "$objdump" --disassemble --demangle --no-show-raw-insn "$library" | awk -v target="$target" -v folder="$loops" -v list="$encodings" '
   BEGIN {
@@ -83,13 +83,14 @@ trap 'rm -rf "$loops"' EXIT
   }
   /^[0-9a-f]+ <.*>:$/ {
     if (inside) report()
-    inside = index($0, "N_" target "::MultiplyPanels<") && /Precision\)0/
+    inside = match($0, "N_" target "::Multiply(Panels|Joint)<") && /Precision\)0/
     count = loops = 0
     if (inside) {
       encoding = "any"
       if (match($0, /Encoding\)[0-9]/)) encoding = encodings[substr($0, RSTART + 9, 1) + 1]
       if (/TableOfCodes/) encoding = encoding "-table"
       if (/TablesOfCodes/) encoding = encoding "-tables"
+      if (/MultiplyJoint</) encoding = encoding "-joint"
       kernel = /MatrixProductKernel/ ? "matrix" : !/DotKernel/ ? "lookup" : /ExtensionDot/ ? "dot-extension" : /WideDot/ ? "dot-wide" : "dot"
     }
     next

@@ -18,16 +18,23 @@ TensorBytes BytesOf(const TensorView<T>& tensor) {
   return {tensor.data, tensor.size > kMost / sizeof(T) ? kMost : tensor.size * sizeof(T)};
 }
 
-CheckpointView CheckpointOf(const GptqView& gptq) {
+// The fields that views of GPTQ and AWQ have in common.
+template <class View>
+CheckpointView CheckpointOf(CheckpointScheme scheme, const View& words) {
   CheckpointView view;
-  view.scheme = CheckpointScheme::kGptq;
+  view.scheme = scheme;
+  view.m = words.m;
+  view.k = words.k;
+  view.group_size = words.group_size;
+  view.codes = BytesOf(words.qweight);
+  view.zeros = BytesOf(words.qzeros);
+  view.scales = BytesOf(words.scales);
+  return view;
+}
+
+CheckpointView CheckpointOf(const GptqView& gptq) {
+  CheckpointView view = CheckpointOf(CheckpointScheme::kGptq, gptq);
   view.bits = gptq.bits;
-  view.m = gptq.m;
-  view.k = gptq.k;
-  view.group_size = gptq.group_size;
-  view.codes = BytesOf(gptq.qweight);
-  view.zeros = BytesOf(gptq.qzeros);
-  view.scales = BytesOf(gptq.scales);
   view.g_idx = gptq.g_idx;
   view.gptq_zeros = gptq.zeros;
   return view;
@@ -45,17 +52,7 @@ Status Named(const Status& status, const GptqView*) {
   return internal::Renamed(status, kNames);
 }
 
-CheckpointView CheckpointOf(const AwqView& awq) {
-  CheckpointView view;
-  view.scheme = CheckpointScheme::kAwq;
-  view.m = awq.m;
-  view.k = awq.k;
-  view.group_size = awq.group_size;
-  view.codes = BytesOf(awq.qweight);
-  view.zeros = BytesOf(awq.qzeros);
-  view.scales = BytesOf(awq.scales);
-  return view;
-}
+CheckpointView CheckpointOf(const AwqView& awq) { return CheckpointOf(CheckpointScheme::kAwq, awq); }
 Status Named(const Status& status, const AwqView*) {
   constexpr const char* kNames[][2] = {{"checkpoint.m", "awq.m"},
                                        {"checkpoint.k", "awq.k"},

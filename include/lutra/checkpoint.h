@@ -132,7 +132,7 @@ struct CheckpointView {
 namespace functions {
 
 // Imports a matrix. Every W(m, k) equals the definition of the scheme in float, bit for bit, except as said above.
-// Columns are sorted by group if those of g_idx do not ascend; *w then has an order. Codes of one bit become int2.
+// If g_idx does not ascend, the import sorts columns by group, and *w has an order. Codes of one bit become int2.
 // Fails as the head of import.h says, and with kUnsupported on a scheme with a refusal, on a group_size that is not
 // listed above, on a g_idx whose groups have uneven sizes, and on an odd K of kNf4 and kFp4.
 LUTRA_API Status ImportCheckpoint(const CheckpointView& checkpoint, QuantizedMatrix* w);

@@ -155,7 +155,7 @@ constexpr const EncodingInfo& Describe(Encoding encoding) { return kEncodings[st
 //
 //     w = scale * (value(q) - zero)          value(q) = unit * (first + step * q), or unit * values[q]
 //
-// int2_codes has the values of int2, but is always multiplied as integers: it is faster where groups are small.
+// int2_codes has the values of int2, but is always multiplied as integers: it is faster with scales of two levels.
 // The values of codebook3 and codebook4 belong to the matrix: up to four tables of 8 or 16 int8 values, one of which
 // serves a group (QuantizedView::codebook).
 enum class Format : std::uint8_t {

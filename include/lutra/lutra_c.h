@@ -149,7 +149,7 @@ enum {
   LUTRA_FORMAT_IQ3S = 14,
   LUTRA_FORMAT_CODEBOOK3 = 15,  // tables of 8 or 16 values of the matrix's own
   LUTRA_FORMAT_CODEBOOK4 = 16,
-  LUTRA_FORMAT_INT2_CODES = 17  // as INT2, multiplied as integers: for small groups
+  LUTRA_FORMAT_INT2_CODES = 17  // as INT2, multiplied as integers: for scales of two levels
 };
 
 // The type of array elements.

@@ -196,7 +196,7 @@ TEST_P(PluginProducts, OfExperts) {
   }
 }
 
-// Rows of embeddings are those that ggml dequantizes.
+// GET_ROWS, which reads embeddings, equals what ggml dequantizes.
 TEST_P(PluginProducts, RowsAreDequantized) {
   constexpr std::int64_t kM = 130, kK = 512;
   ggml_tensor* const w = Weights(kK, kM, 1);

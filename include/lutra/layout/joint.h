@@ -33,8 +33,9 @@ inline constexpr std::size_t kJointChunks = kJointWeights / kIntegersPerChunk;
 inline constexpr std::size_t kJointRunChunks = kJointRunWeights / kIntegersPerChunk;
 inline constexpr std::size_t kJointScales = 2;  // BlockScales that take the memory of a JointScale
 inline constexpr int kMostJointRatio = 15, kLeastJointRatio = 4;
-// The sums of ratio * x that offsets multiply, two in a word. Those of 32 weights are halved if a ratio is above 8, so
-// that 16 bits hold them: 32 * 127 * 8 = 32512. Int8 x that is not rounded has ratios of 1, so its sums are exact.
+// Offsets multiply sums of ratio * x. Two sums share a word. 16 bits hold a sum of 32 weights up to a ratio of 8: 32 *
+// 127 * 8 = 32512; if a ratio is above 8, the sums are halved. Int8 x that is not rounded has ratios of 1 and exact
+// sums.
 struct JointSums {
   std::size_t weights;  // of a sum
   std::size_t index;    // of their scale in JointScale

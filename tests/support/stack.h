@@ -12,8 +12,8 @@
 #include <cstdlib>
 #include <cstring>
 
-// 1 where functions take the stack that users' builds take: they are optimized, and no sanitizer adds to it. Tests of the
-// stack are compiled there alone.
+// 1 if functions take as much stack as in users' builds: they are optimized, and no sanitizer adds to it. Tests of the
+// stack are compiled only then.
 #if !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define LUTRA_MEASURES_STACK 0
 #elif !defined(__has_feature)

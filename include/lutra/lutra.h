@@ -21,6 +21,7 @@
 
 #include "lutra/activations.h"
 #include "lutra/checkpoint.h"
+#include "lutra/composite.h"
 #include "lutra/context.h"
 #include "lutra/executor.h"
 #include "lutra/float16.h"
@@ -42,6 +43,7 @@
 #include "lutra/quantize.h"
 #include "lutra/quantized_matrix.h"
 #include "lutra/reference.h"
+#include "lutra/sparse.h"
 #include "lutra/status.h"
 #include "lutra/targets.h"
 #include "lutra/version.h"

@@ -122,6 +122,30 @@ LUTRA_API Status Compose(const CompositeParts& parts, CompositeMatrix* w);
 LUTRA_API Status MatMul(const CompositeMatrix& w, const ActivationView& x, const OutputView& y,
                         const CompositeOptions& options, Context& context);
 
+// --- Files: a composite in one file, or in memory
+//
+//     head       128 bytes: magic, byte order, version, shape, which parts there are, checksums
+//     sizes      a std::uint64_t for each matrix: rows, then down and up
+//     order, offsets, columns and values of sparse weights, where there are some; then padding to 64 bytes
+//     matrices   as SavePacked writes them, each padded to 64 bytes
+//
+// What packed_file.h says of byte orders, targets, threads and mapped files holds here, too.
+
+// The number of bytes that SaveComposite writes.
+LUTRA_API std::size_t CompositeFileSize(const CompositeMatrix& w);
+// Writes w to bytes[0 .. size). Fails with kInvalidArgument if `bytes` is null or `size` is not CompositeFileSize(w).
+LUTRA_API Status SaveComposite(const CompositeMatrix& w, void* bytes, std::size_t size);
+// Writes w to a file, as SavePacked does. Takes as much memory as the file has bytes.
+LUTRA_API Status SaveComposite(const CompositeMatrix& w, const char* path);
+
+// Loads the `size` bytes that SaveComposite wrote. *w owns its matrices, which stay in `bytes`, if these are aligned to
+// 64 and are packed for options.target: they must then stay unchanged as long as *w, or a matrix that it is moved to,
+// exists. Fails, with *w unchanged, as LoadPacked does.
+LUTRA_API Status LoadComposite(const void* bytes, std::size_t size, const PackOptions& options, CompositeMatrix* w);
+// Loads a file: maps it and keeps the mapping in *w, or reads it.
+LUTRA_API Status LoadComposite(const char* path, const PackOptions& options, CompositeMatrix* w,
+                               FileAccess access = FileAccess::kMap);
+
 }  // namespace functions
 
 }  // namespace LUTRA_ABI_NAMESPACE

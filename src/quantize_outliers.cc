@@ -234,6 +234,7 @@ Status functions::QuantizeWithOutliers(const float* weights, std::size_t m, std:
   if (outliers == nullptr) return Status::Invalid("outliers", "is null");
   if (!(share >= 0 && share <= 1)) return Status::Invalid("share", "is not in [0, 1]");
   if (options.group == kPerMatrix) return Status::Invalid("options.group", "is kPerMatrix");
+  if (options.order != nullptr) return Status::Invalid("options.order", "is not null");
   QuantizedMatrix result;
   LUTRA_RETURN_IF_ERROR(Quantize(weights, m, k, row_stride, options, &result));  // checks all arguments, too
   const Groups groups(weights, m, k, row_stride, options.group);

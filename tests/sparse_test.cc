@@ -18,7 +18,7 @@
 namespace lutra::test {
 namespace {
 
-constexpr std::size_t kM = 7, kK = 300;
+constexpr std::size_t kM = 5, kK = 160;
 
 // Gaussian weights, of which a share of `planted` is ten times as large.
 std::vector<float> Weights(std::size_t m, std::size_t k, double planted, std::uint64_t seed = 1) {

@@ -20,6 +20,7 @@
 #pragma once
 
 #include "lutra/activations.h"
+#include "lutra/block_float.h"
 #include "lutra/checkpoint.h"
 #include "lutra/composite.h"
 #include "lutra/context.h"

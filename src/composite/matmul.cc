@@ -169,8 +169,7 @@ class Product {
 
   // Reads columns of all rows of x: into lanes, and divided into outliers and others.
   void ReadColumns(std::size_t begin, std::size_t end) const {
-    float row[kTaskColumns];
-    if (splits_) std::fill(flags_ + begin, flags_ + end, std::uint8_t{0});
+    float row[kTaskColumns], found[kTaskColumns] = {};
     for (std::size_t n = 0; n < (has_sparse_ ? RoundUp(x_.n, lanes_) : x_.n); ++n) {
       if (n < x_.n) {
         internal::LoadRow(x_, n, begin, end, row);
@@ -181,14 +180,12 @@ class Product {
         float* const to = lane_x_ + n / lanes_ * lanes_ * x_.k + n % lanes_;
         for (std::size_t k = begin; k < end; ++k) to[k * lanes_] = row[k - begin];
       }
-      for (std::size_t k = begin; splits_ && n < x_.n && k < end; ++k) {
-        const float value = row[k - begin];
-        const bool outlier = internal::IsOutlier(value, options_.outliers);
-        main_x_[n * x_.k + k] = outlier ? 0.0f : value;
-        outliers_[n * x_.k + k] = outlier ? value : 0.0f;
-        flags_[k] = static_cast<std::uint8_t>(flags_[k] | (outlier ? 1 : 0));
+      if (splits_ && n < x_.n) {
+        const std::size_t at = n * x_.k + begin;
+        internal::SplitOutliers(row, end - begin, options_.outliers, main_x_ + at, outliers_ + at, found);
       }
     }
+    for (std::size_t k = begin; splits_ && k < end; ++k) flags_[k] = found[k - begin] != 0.0f;
   }
 
   // --- Outliers

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "composite/composite_access.h"
 
@@ -22,6 +23,18 @@ inline bool IsOutlier(float x, float threshold) {
 
 // Writes the elements [begin, end) of row n of x in float.
 void LoadRow(const ActivationView& x, std::size_t n, std::size_t begin, std::size_t end, float* to);
+
+// Divides `count` elements into outliers and others, each with zeros in the place of the others. Makes found[i] other
+// than 0 if element i is an outlier.
+inline void SplitOutliers(const float* x, std::size_t count, float threshold, float* others, float* outliers,
+                          float* found) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const bool outlier = IsOutlier(x[i], threshold);
+    others[i] = outlier ? 0.0f : x[i];
+    outliers[i] = outlier ? x[i] : 0.0f;
+    found[i] = outlier ? 1.0f : found[i];
+  }
+}
 
 // --- Sparse weights. Rows of x stand side by side, [K][lanes], so that an entry multiplies all lanes at once.
 

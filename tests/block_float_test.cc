@@ -63,7 +63,9 @@ TEST(BlockFloat, ErrorIsAtMostAStep) {
           }
           const float value = ElementOf(problem.x(), n, k), step = std::ldexp(1.0f, std::ilogb(largest) - (bits - 2));
           EXPECT_LE(std::abs(out[i] - value), largest == 0 ? 0.0f : step);
-          if (bits == 25 && block == 1) EXPECT_EQ(out[i], value);
+          if (bits == 25 && block == 1) {
+            EXPECT_EQ(out[i], value);
+          }
         }
       }
     }

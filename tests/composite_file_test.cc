@@ -44,7 +44,9 @@ TEST(CompositeFile, LoadsForEveryTarget) {
         CompositeMatrix w;
         ASSERT_TRUE(Ok(LoadComposite(path.c_str(), {target, nullptr}, &w, access)));
         EXPECT_TRUE(SameBits(Composite::Multiply(w, composite.x(), {}), expected, composite.rows));
-        if (target == composite.matrices[0]->target()) EXPECT_EQ(Saved(w), bytes);
+        if (target == composite.matrices[0]->target()) {
+          EXPECT_EQ(Saved(w), bytes);
+        }
       }
     }
   }

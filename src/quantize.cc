@@ -2,6 +2,7 @@
 #include "lutra/quantize.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "fit_group.h"
 #include "float_mode.h"
@@ -64,6 +65,19 @@ bool AllRowsFinite(const internal::Elements<float>& weights, std::size_t m, std:
   return true;
 }
 
+// Copies the weights with their columns in the order of the shape, which it checks.
+Status InOrder(const internal::Elements<float>& weights, const QuantizedView& shape, std::size_t row_stride,
+               Buffer* ordered) {
+  LUTRA_RETURN_IF_ERROR(internal::ValidateOrder(shape.order, shape.k, "options.order"));
+  if (!ordered->Reserve(shape.m * shape.k * sizeof(float) + 1)) return Status::OutOfMemory("w");
+  for (std::size_t m = 0; m < shape.m; ++m) {
+    for (std::size_t j = 0; j < shape.k; ++j) {
+      ordered->as<float>()[m * shape.k + j] = weights[m * row_stride + ColumnOfX(shape, j)];
+    }
+  }
+  return {};
+}
+
 bool AllCodesExist(const QuantizedView& w) {
   for (std::size_t m = 0; m < w.m; ++m) {
     const auto levels = static_cast<std::size_t>(Describe(w.format).levels);
@@ -82,11 +96,17 @@ Status functions::Quantize(const float* weights, std::size_t m, std::size_t k, s
   LUTRA_RETURN_IF_ERROR(ValidateRows(weights, m, k, row_stride, "weights"));
   const internal::Elements<float> elements(weights);
   if (!AllRowsFinite(elements, m, k, row_stride)) return Status::Invalid("weights", "holds a value that is not finite");
+  Buffer ordered;
+  if (shape.order != nullptr) LUTRA_RETURN_IF_ERROR(InOrder(elements, shape, row_stride, &ordered));
   QuantizedMatrix result;
   LUTRA_RETURN_IF_ERROR(result.Allocate(shape));
   std::copy_n(shape.codebook, CodebookSize(shape), result.codebook());
+  if (shape.order != nullptr) std::memcpy(result.order(), shape.order, k * sizeof(std::uint32_t));
   const internal::FloatMode mode;
-  if (m != 0 && k != 0) QuantizeGroups(elements, row_stride, result);
+  if (m != 0 && k != 0) {
+    const bool copied = shape.order != nullptr;
+    QuantizeGroups(copied ? internal::Elements<float>(ordered.data()) : elements, copied ? k : row_stride, result);
+  }
   *w = std::move(result);
   return {};
 }

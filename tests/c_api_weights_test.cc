@@ -38,7 +38,8 @@ TEST_P(LutraCWeights, QuantizesAndUnpacksTheSame) {
                                               static_cast<lutra_zero_kind>(options.zero_kind),
                                               static_cast<lutra_data_type>(options.zero_type),
                                               options.codebook,
-                                              options.codebook_tables};
+                                              options.codebook_tables,
+                                              nullptr};
     CQuantized quantized, unpacked;
     CPacked packed;
     lutra_quantized_view view;

@@ -125,6 +125,28 @@ TEST_P(StackOfKernels, IsAsDocumented) {
   }
 }
 
+TEST_P(StackOfKernels, OfCompositesIsAsDocumented) {
+  Case c = NewCase({130, 9, 300}, 1);
+  c.bias = true;
+  const Problem problem(c);
+  const PackedMatrix w = Packed(problem, c.target);
+  const PackedMatrix* const rows[] = {&w, &w};
+  CompositeParts parts;
+  parts.rows = {rows, 2};
+  CompositeMatrix composite;
+  Context context;
+  std::vector<float> y(2 * c.m * c.n), rounded(c.n * c.k);
+  Expect("Compose", kOfOthers, [&] { return Compose(parts, &composite); });
+  Expect("MatMul of a composite", kOfMatMul, [&] {
+    return MatMul(composite, problem.x(), {y.data(), c.n, 2 * c.m}, {Precision::kInt8, 1.0f}, context);
+  });
+  std::vector<std::uint8_t> bytes(CompositeFileSize(composite));
+  Expect("SaveComposite", kOfOthers, [&] { return SaveComposite(composite, bytes.data(), bytes.size()); });
+  Expect("LoadComposite", kOfPack, [&] { return LoadComposite(bytes.data(), bytes.size(), {}, &composite); });
+  Expect("RoundToBlockFloat", kOfOthers,
+         [&] { return RoundToBlockFloat(problem.x(), {}, nullptr, context, rounded.data()); });
+}
+
 INSTANTIATE_TEST_SUITE_P(Sweep, StackOfKernels, ::testing::ValuesIn(Kernels()), KernelName);
 
 TEST_F(StackOfOthers, IsAsDocumented) {
@@ -140,6 +162,9 @@ TEST_F(StackOfOthers, IsAsDocumented) {
     QuantizeOptions options;
     options.format = f.format;
     SetCodebook(&options);
+    SparseMatrix outliers;
+    Expect("QuantizeWithOutliers", kOfOthers,
+           [&] { return QuantizeWithOutliers(weights.data(), kM, kK, kK, options, 0.01, &w, &outliers); });
     Expect("Quantize", kOfOthers, [&] { return Quantize(weights.data(), kM, kK, kK, options, &w); });
     Expect("ReferenceMatMul", kOfOthers, [&] { return ReferenceMatMul(w.view(), x, sums.data()); });
     Expect("ReferenceExactMatMul", kOfOthers, [&] { return ReferenceExactMatMul(w.view(), x, y.data()); });

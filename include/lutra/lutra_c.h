@@ -208,6 +208,7 @@ typedef struct lutra_quantize_options {
   lutra_data_type zero_type;  // of zeros: see QuantizedView::zero_type in lutra/matrix.h
   const int8_t* codebook;     // as in lutra_quantized_view; copied
   size_t codebook_tables;     // 1 to 4; 0 means 1
+  const uint32_t* order;      // [k] or NULL: a permutation, as in lutra_quantized_view; copied
 } lutra_quantize_options;
 
 // A quantized matrix that owns its memory.

@@ -23,6 +23,9 @@ struct QuantizeOptions {
   // Formats with own_values: the tables, as in QuantizedView. They are copied.
   const std::int8_t* codebook = nullptr;
   std::size_t codebook_tables = 1;
+  // [K] or null: a permutation, as QuantizedView::order, such as OrderByMagnitude gives (block_float.h). Column j of
+  // the codes is column order[j] of the weights. It is copied.
+  const std::uint32_t* order = nullptr;
 };
 
 namespace functions {
@@ -39,6 +42,7 @@ inline QuantizedView ShapeOf(std::size_t m, std::size_t k, const QuantizeOptions
   shape.zero_type = options.zero_type;
   shape.codebook = options.codebook;
   shape.codebook_tables = options.codebook_tables;
+  shape.order = options.order;
   return shape;
 }
 

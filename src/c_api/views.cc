@@ -153,7 +153,7 @@ lutra_quantized_view ToC(const QuantizedView& w) {
 
 QuantizeOptions FromC(const lutra_quantize_options& o) {
   QuantizeOptions options;
-  auto& [format, group, scale_type, zero_kind, zero_type, codebook, codebook_tables] = options;
+  auto& [format, group, scale_type, zero_kind, zero_type, codebook, codebook_tables, order] = options;
   format = FromC<Format>(o.format);
   group = o.group;
   scale_type = FromC<DataType>(o.scale_type);
@@ -161,6 +161,7 @@ QuantizeOptions FromC(const lutra_quantize_options& o) {
   zero_type = FromC<DataType>(o.zero_type);
   codebook = o.codebook;
   codebook_tables = o.codebook_tables == 0 ? 1 : o.codebook_tables;
+  order = o.order;
   return options;
 }
 

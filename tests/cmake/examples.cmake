@@ -19,6 +19,8 @@ set_tests_properties(quickstart PROPERTIES PASS_REGULAR_EXPRESSION "^ok, y\\[0\\
 lutra_example(engine_threads COMMAND engine_threads)
 lutra_example(c_matmul COMMAND c_matmul)
 lutra_example(mixture_of_experts COMMAND mixture_of_experts)
+lutra_example(composite_matrix COMMAND composite_matrix 256 512 2)
+lutra_refused(composite_matrix no_number many)
 lutra_example(own_kernels COMMAND own_kernels)
 
 set(quickstart ${PROJECT_SOURCE_DIR}/examples/quickstart.cc)

@@ -105,7 +105,8 @@ class Learner {
       }
       double means[kMostLevels];
       if (!histogram_.Means(Levels(), means)) continue;  // no group has chosen the table
-      const double largest = std::max(-means[0], means[Levels() - 1]);
+      double largest = 0;
+      for (std::size_t i = 0; i < Levels(); ++i) largest = std::max(largest, std::fabs(means[i]));
       for (std::size_t i = 0; i < Levels() && largest > 0; ++i) {  // scales adapt to the factor
         tables_[table * Levels() + i] = static_cast<std::int8_t>(std::nearbyint(means[i] * 127 / largest));
       }

@@ -117,13 +117,10 @@ Qparams Stored(std::size_t at, const GroupArrays& arrays) {
 }
 
 double ErrorOf(const Group& group, const QuantizedView& shape, const std::int8_t* table, const Qparams& q) {
-  const FormatInfo& f = Describe(shape.format);
-  const double scale = q.scale, zero = q.zero, offset = q.offset;
-  const bool has_offset = shape.zero_kind == ZeroKind::kOffset;
+  const Coder coder(shape, table, q);
   double error = 0;
   group.ForEach([&](float weight, std::size_t, std::size_t i) {
-    const double value = ValueOf(f, table, NearestCode(f, table, weight, q.scale, q.zero));
-    const double difference = weight - (has_offset ? scale * value + offset : scale * (value - zero));
+    const double difference = double{weight} - coder.WeightOf(coder.Nearest(weight));
     error += difference * difference * (group.importance == nullptr ? 1.0 : group.importance[i]);
   });
   return error;
@@ -134,10 +131,7 @@ double StoredError(const Group& group, std::size_t at, const GroupArrays& arrays
 }
 
 Coder::Coder(std::size_t at, const GroupArrays& arrays)
-    : f_(&Describe(arrays.shape.format)),
-      table_(StoredTable(at, arrays)),
-      q_(Stored(at, arrays)),
-      offset_(arrays.shape.zero_kind == ZeroKind::kOffset) {}
+    : Coder(arrays.shape, StoredTable(at, arrays), Stored(at, arrays)) {}
 
 std::uint8_t Coder::Nearest(float weight) const { return NearestCode(*f_, table_, weight, q_.scale, q_.zero); }
 

@@ -79,10 +79,12 @@ double ErrorOf(const Group& group, const QuantizedView& shape, const std::int8_t
 // The same with the qparams and the table that are stored as number `at`.
 double StoredError(const Group& group, std::size_t at, const GroupArrays& arrays);
 
-// Codes with qparams that are stored.
+// Codes with rounded qparams.
 class Coder {
  public:
-  // Of group number `at`.
+  Coder(const QuantizedView& shape, const std::int8_t* table, const Qparams& q)
+      : f_(&Describe(shape.format)), table_(table), q_(q), offset_(shape.zero_kind == ZeroKind::kOffset) {}
+  // With what is stored for group number `at`.
   Coder(std::size_t at, const GroupArrays& arrays);
   // The code whose value is nearest to the weight.
   std::uint8_t Nearest(float weight) const;

@@ -34,7 +34,7 @@ bool Histogram::Means(std::size_t count, double* means) {
     const std::size_t begin = from_[c][end];
     const double one = bins_[end].one - bins_[begin].one;
     if (one > 0) mean = (bins_[end].z - bins_[begin].z) / one;
-    means[c] = mean;  // an empty cluster repeats the one after it
+    means[c] = mean;  // an empty cluster repeats the one after it, or is 0
     end = begin;
   }
   return true;

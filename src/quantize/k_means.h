@@ -24,7 +24,7 @@ class Histogram {
     of_number.z += weight * number;
     of_number.zz += weight * number * number;
   }
-  // Writes the means of `count` clusters, at most kMostLevels, in ascending order: those with the least sum of weighted
+  // Writes the means of `count` clusters, at most kMostLevels: those with the least sum of weighted
   // squared distances from their means, where all numbers of a step belong to one cluster. Returns false if all weights
   // are 0. Clear the histogram before the next Add.
   bool Means(std::size_t count, double* means);

@@ -14,7 +14,7 @@ constexpr int kSteps = 6;             // improvements of a start, at most
 
 // Factors of a scale, about 0.92 apart: with few bits, the best scale leaves the largest weights out.
 constexpr float kFactors[] = {1.1f,  1.01f, 0.93f, 0.86f, 0.79f, 0.72f, 0.67f, 0.61f, 0.56f,
-                              0.52f, 0.48f, 0.44f, 0.4f,  0.37f, 0.34f, 0.31f, 0.28f};
+                              0.52f, 0.48f, 0.44f, 0.4f,  0.37f, 0.34f, 0.31f, 0.28f, 0.26f};
 
 float ToFloat(double value) {
   constexpr double kLargest = std::numeric_limits<float>::max();
@@ -33,7 +33,7 @@ class GroupSearch {
   Found Run(const Qparams& start) {
     Consider(start);
     if (FreedomOf(shape_) == ZeroFreedom::kFixed) {
-      ConsiderScales(start.scale);
+      ConsiderScales();
     } else {
       ConsiderRanges();
     }
@@ -59,12 +59,17 @@ class GroupSearch {
       if (found.error < start.error) std::swap(found, start);
     }
   }
-  void ConsiderScales(float scale) {
+  // Scales that give the largest weight the value that is the largest on one side of 0, and smaller ones.
+  void ConsiderScales() {
     const float zero = Describe(shape_.format).default_zero;
-    const bool mirrored = values_.lowest() - zero == -(values_.highest() - zero);
+    const float low = std::fabs(values_.lowest() - zero), high = std::fabs(values_.highest() - zero);
+    const float bound = std::min(low, high) > 0 ? std::min(low, high) : std::max(low, high);
+    if (bound == 0) return;
+    float largest = 0;
+    group_.ForEach([&](float w, std::size_t, std::size_t) { largest = std::max(largest, std::fabs(w)); });
     for (const float factor : kFactors) {
-      Consider({scale * factor, zero, 0.0f});
-      if (!mirrored) Consider({-scale * factor, zero, 0.0f});
+      Consider({largest / bound * factor, zero, 0.0f});
+      if (low != high) Consider({-largest / bound * factor, zero, 0.0f});
     }
   }
   // Ranges around the middle of the weights, and around 0.

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "lutra/executors/thread_pool.h"
-#include "lutra/gptq.h"
+#include "lutra/eigen/gptq.h"
 #include "lutra/lutra.h"
 #include "support/problem.h"
 #include "support/testing.h"

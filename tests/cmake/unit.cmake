@@ -32,7 +32,7 @@ foreach(source IN LISTS sources)
   lutra_discover_tests(${name} LABEL ${label})
 endforeach()
 
-find_package(Eigen3 3.3 REQUIRED)  # lutra/gptq.h includes it
+find_package(Eigen3 3.3 REQUIRED)  # lutra/eigen/gptq.h includes it
 target_link_libraries(gptq_quantizer_test PRIVATE Eigen3::Eigen)
 lutra_use_highway(simd_test .)
 lutra_use_highway(matrix_unit_test .)

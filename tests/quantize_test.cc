@@ -249,7 +249,7 @@ TEST(Quantize, RefusesFaultyArguments) {
       {"row_stride", [](Call& call) { call.row_stride = kMax / 2; }},
       {"options.format", [](Call& call) { call.options.format = static_cast<Format>(kFormatCount); }},
       {"options.group", [](Call& call) { call.options.group = 100; }},
-      {"options.scale_type", [](Call& call) { call.options.scale_type = DataType::kInt8; }},
+      {"options.scale_type", [](Call& call) { call.options.scale_type = DataType::kE8M0; }},
       {"options.scale_type", [](Call& call) { call.options.scale_type = static_cast<DataType>(8); }},
       {"options.zero_kind", [](Call& call) { call.options.zero_kind = static_cast<ZeroKind>(8); }},
       {"options.zero_type",

@@ -166,6 +166,20 @@ TEST_F(StackOfOthers, IsAsDocumented) {
     Expect("QuantizeWithOutliers", kOfOthers,
            [&] { return QuantizeWithOutliers(weights.data(), kM, kK, kK, options, 0.01, &w, &outliers); });
     Expect("Quantize", kOfOthers, [&] { return Quantize(weights.data(), kM, kK, kK, options, &w); });
+    QuantizeOptions search = options;
+    search.fit = Fit::kLeastError;
+    Expect("Quantize with a search", kOfOthers, [&] { return Quantize(weights.data(), kM, kK, kK, search, &w); });
+    search.scale_type = search.zero_type = DataType::kUInt4;
+    search.zero_kind = ZeroKind::kOffset;
+    Expect("Quantize with two levels", kOfOthers, [&] { return Quantize(weights.data(), kM, kK, kK, search, &w); });
+    const std::vector<float> ones(kK * kK, 1.0f);  // stands for a Hessian and a factor
+    Expect("QuantizeWithFeedback", kOfOthers, [&] {
+      return QuantizeWithFeedback(weights.data(), kM, kK, kK, options, {ones.data(), ones.data(), nullptr}, &w);
+    });
+    std::int8_t tables[kMaxTables * 16];
+    if (f.own_values) {
+      Expect("LearnCodebook", kOfOthers, [&] { return LearnCodebook(weights.data(), kM, kK, kK, options, tables); });
+    }
     Expect("ReferenceMatMul", kOfOthers, [&] { return ReferenceMatMul(w.view(), x, sums.data()); });
     Expect("ReferenceExactMatMul", kOfOthers, [&] { return ReferenceExactMatMul(w.view(), x, y.data()); });
     Expect("ReferenceErrorBound", kOfOthers,

@@ -153,7 +153,9 @@ lutra_quantized_view ToC(const QuantizedView& w) {
 
 QuantizeOptions FromC(const lutra_quantize_options& o) {
   QuantizeOptions options;
-  auto& [format, group, scale_type, zero_kind, zero_type, codebook, codebook_tables, order] = options;
+  // The last three come from a lutra_fit_options.
+  auto& [format, group, scale_type, zero_kind, zero_type, codebook, codebook_tables, order, fit, importance, executor] =
+      options;
   format = FromC<Format>(o.format);
   group = o.group;
   scale_type = FromC<DataType>(o.scale_type);

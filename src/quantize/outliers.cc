@@ -5,11 +5,12 @@
 #include <utility>
 
 #include "composite/composite_access.h"
-#include "fit_group.h"
 #include "float_mode.h"
 #include "lutra/float16.h"
 #include "lutra/sparse.h"
 #include "memory/elements.h"
+#include "quantize/checks.h"
+#include "quantize/fit_group.h"
 #include "scales.h"
 #include "validate.h"
 
@@ -45,17 +46,18 @@ class GroupTrial {
     return reserved ? Status() : Status::OutOfMemory("w");
   }
 
-  // Begins a group of `count` weights: orders them by their distance from the mean.
-  void Begin(const internal::Elements<float>& weights, std::size_t count) {
-    weights_ = weights;
-    count_ = count;
+  // Begins a group of one row: orders its weights by their distance from the mean.
+  void Begin(const internal::Group& group) {
+    weights_ = group.weights;
+    count_ = group.count;
+    importance_ = group.importance;
     double sum = 0;
-    for (std::size_t i = 0; i < count; ++i) sum += weights[i];
-    const double mean = sum / static_cast<double>(count);
+    for (std::size_t i = 0; i < count_; ++i) sum += weights_[i];
+    const double mean = sum / static_cast<double>(count_);
     std::uint32_t* const order = order_.as<std::uint32_t>();
-    for (std::size_t i = 0; i < count; ++i) order[i] = static_cast<std::uint32_t>(i);
-    std::sort(order, order + count, [&](std::uint32_t a, std::uint32_t b) {
-      const double of_a = std::fabs(weights[a] - mean), of_b = std::fabs(weights[b] - mean);
+    for (std::size_t i = 0; i < count_; ++i) order[i] = static_cast<std::uint32_t>(i);
+    std::sort(order, order + count_, [&](std::uint32_t a, std::uint32_t b) {
+      const double of_a = std::fabs(weights_[a] - mean), of_b = std::fabs(weights_[b] - mean);
       return of_a != of_b ? of_a > of_b : a < b;
     });
   }
@@ -78,13 +80,12 @@ class GroupTrial {
     return rest;
   }
 
-  // The sum of squared errors of the weights that are not taken out.
+  // The sum of squared errors of the weights that are not taken out, each times the importance of its column.
   double ErrorWithout(std::size_t out) {
-    const internal::Group group{internal::Elements<float>(Without(out)), 1, count_, count_};
-    const internal::GroupArrays arrays{quantized_.view(), quantized_.scales(), quantized_.zeros(),
-                                       quantized_.table_choices()};
-    internal::FitGroup(group, 0, arrays);
-    internal::EncodeGroup(group, 0, arrays, quantized_.codes(), count_);
+    const internal::Group group{internal::Elements<float>(Without(out)), 1, count_, count_, importance_};
+    const internal::GroupArrays arrays = internal::ArraysOf(quantized_);
+    internal::FitGroups(group, 0, arrays);
+    internal::EncodeGroups(group, 0, arrays, quantized_.codes(), count_);
     QuantizedView view = quantized_.view();
     view.k = count_;
     view.code_stride = count_;
@@ -94,7 +95,7 @@ class GroupTrial {
     double error = 0;
     for (std::size_t i = out; i < count_; ++i) {
       const double difference = static_cast<double>(weights_[order[i]]) - values[order[i]];
-      error += difference * difference;
+      error += difference * difference * (importance_ == nullptr ? 1.0 : importance_[order[i]]);
     }
     return error;
   }
@@ -103,6 +104,7 @@ class GroupTrial {
   QuantizedMatrix quantized_;
   internal::Elements<float> weights_{nullptr};
   std::size_t count_ = 0;
+  const float* importance_ = nullptr;
   Buffer order_, rest_, values_;
 };
 
@@ -110,17 +112,22 @@ class GroupTrial {
 struct Groups {
   const internal::Elements<float> weights;
   const std::size_t row_stride, k, size, per_row, count;
+  const float* const importance;
 
-  Groups(const float* data, std::size_t m, std::size_t k_, std::size_t row_stride_, std::size_t group)
+  Groups(const float* data, std::size_t m, std::size_t k_, std::size_t row_stride_, const QuantizeOptions& options)
       : weights(data),
         row_stride(row_stride_),
         k(k_),
-        size(HasRowScales(group) ? k_ : group),
-        per_row(GroupsPerRow(k_, group)),
-        count(m * per_row) {}
+        size(HasRowScales(options.group) ? k_ : options.group),
+        per_row(GroupsPerRow(k_, options.group)),
+        count(m * per_row),
+        importance(options.importance) {}
   std::size_t begin(std::size_t g) const { return g % per_row * size; }
   std::size_t size_of(std::size_t g) const { return std::min(size, k - begin(g)); }
-  internal::Elements<float> At(std::size_t g) const { return weights.From(g / per_row * row_stride + begin(g)); }
+  internal::Group At(std::size_t g) const {
+    const internal::Group row{weights.From(g / per_row * row_stride), 1, row_stride, k, importance};
+    return row.Part(begin(g), size);
+  }
 };
 
 // Appends the steps of a group: each gains less than the one before, because steps that do not are joined.
@@ -182,7 +189,7 @@ Status ChooseOutliers(const Groups& groups, double share, GroupTrial& trial, Cho
   std::size_t size = 0;
   for (std::size_t g = 0; g < groups.count; ++g) {
     const std::size_t count = groups.size_of(g);
-    trial.Begin(groups.At(g), count);
+    trial.Begin(groups.At(g));
     AddSteps(trial, g, count, std::min(most, count), steps.as<Step>(), &size);
   }
   std::uint32_t* const out = choice->out.as<std::uint32_t>();
@@ -190,7 +197,7 @@ Status ChooseOutliers(const Groups& groups, double share, GroupTrial& trial, Cho
   Choose(steps.as<Step>(), size, static_cast<std::size_t>(share * static_cast<double>(weights)), out);
   for (std::size_t g = 0; g < groups.count; ++g) {
     const std::size_t count = groups.size_of(g);
-    trial.Begin(groups.At(g), count);
+    trial.Begin(groups.At(g));
     std::memcpy(choice->rest.as<float>() + g / groups.per_row * groups.k + groups.begin(g), trial.Without(out[g]),
                 count * sizeof(float));
     choice->entries += out[g];
@@ -211,12 +218,12 @@ Status WriteEntries(const Groups& groups, const QuantizedView& w, const Chosen& 
     offsets[m] = static_cast<std::uint32_t>(at);
     internal::DequantizeRow(w, m, row.as<float>());
     for (std::size_t g = m * groups.per_row; w.k != 0 && g < (m + 1) * groups.per_row; ++g) {
-      trial.Begin(groups.At(g), groups.size_of(g));
+      trial.Begin(groups.At(g));
       const std::uint32_t* const taken = trial.Ascending(out[g]);
       for (std::size_t i = 0; i < out[g]; ++i, ++at) {
         const std::size_t column = groups.begin(g) + taken[i];
         internal::SetColumn(w.k, outliers->columns(), at, column);
-        outliers->values()[at] = F32ToF16(groups.At(g)[taken[i]] - row.as<float>()[column]);
+        outliers->values()[at] = F32ToF16(groups.At(g).weights[taken[i]] - row.as<float>()[column]);
       }
     }
   }
@@ -237,7 +244,7 @@ Status functions::QuantizeWithOutliers(const float* weights, std::size_t m, std:
   if (options.order != nullptr) return Status::Invalid("options.order", "is not null");
   QuantizedMatrix result;
   LUTRA_RETURN_IF_ERROR(Quantize(weights, m, k, row_stride, options, &result));  // checks all arguments, too
-  const Groups groups(weights, m, k, row_stride, options.group);
+  const Groups groups(weights, m, k, row_stride, options);
   if (groups.count > 0xffffffffu || k > 0xffffffffu) return Status::Invalid("m", "is too large: there are 2^32 groups");
   GroupTrial trial;
   LUTRA_RETURN_IF_ERROR(trial.Allocate(result.view()));

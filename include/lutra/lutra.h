@@ -42,6 +42,7 @@
 #include "lutra/quantize.h"
 #include "lutra/quantized_matrix.h"
 #include "lutra/reference.h"
+#include "lutra/row_ranges.h"
 #include "lutra/status.h"
 #include "lutra/targets.h"
 #include "lutra/version.h"

@@ -127,6 +127,20 @@ set_tests_properties(gguf_matmul_lists gguf_matmul_lists_floats gguf_matmul_list
   mlp_block_two_levels mlp_block_refuses_no_block mlp_block_refuses_norm mlp_block_refuses_two_tensors
   PROPERTIES FIXTURES_REQUIRED model)
 
+# --- larger_than_memory: the limit holds where this program alone takes memory, not an emulator or a sanitizer.
+set(large ${CMAKE_CURRENT_BINARY_DIR}/large.lutra)
+lutra_example(larger_than_memory_make COMMAND larger_than_memory make ${large} 100)
+set_tests_properties(larger_than_memory_make PROPERTIES FIXTURES_SETUP large)
+set(limit 40)
+if(CMAKE_CROSSCOMPILING OR NOT CMAKE_BUILD_TYPE STREQUAL Release)
+  set(limit 100000)
+endif()
+lutra_example(larger_than_memory COMMAND larger_than_memory multiply ${large} ${limit})
+set_tests_properties(larger_than_memory PROPERTIES
+  FIXTURES_REQUIRED large PASS_REGULAR_EXPRESSION "the same, bit for bit; .* memory stayed below")
+lutra_refused(larger_than_memory no_number multiply ${large} 4k)
+lutra_refused(larger_than_memory nothing)
+
 # --- The demo: real weights where there are some, and options it must refuse.
 set(LUTRA_REAL_DATA ${PROJECT_SOURCE_DIR}/../shared/data/real CACHE PATH "A folder of matrices: <name>_<M>x<K>.f32")
 file(GLOB matrices CONFIGURE_DEPENDS ${LUTRA_REAL_DATA}/*.f32)

@@ -1,4 +1,4 @@
-// The C API of row ranges: the same products and refusals as the C++ functions.
+// The C API of row ranges and shards: the same products and refusals as the C++ functions.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -53,6 +53,24 @@ TEST_F(LutraCRows, RefuseAsTheRows) {
   EXPECT_TRUE(CRefused(lutra_load_unchecked("no-such-file", nullptr, nullptr, nullptr, nullptr), "w"));
   EXPECT_EQ(lutra_row_unit(nullptr), 0u);
   EXPECT_EQ(lutra_row_bytes(nullptr, 0, 0), 0u);
+}
+
+TEST_F(LutraCRows, CopyColumns) {
+  CQuantized columns;
+  const std::size_t unit = lutra_column_unit(&w_view_);
+  EXPECT_EQ(unit, 128u);
+  ASSERT_TRUE(COk(lutra_copy_columns(&w_view_, unit, problem_->k, &columns)));
+  lutra_quantized_view view;
+  ASSERT_TRUE(COk(lutra_quantized_get(columns, &view)));
+  EXPECT_EQ(view.k, problem_->k - unit);
+  EXPECT_EQ(std::memcmp(view.codes, w_view_.codes + unit, view.k), 0);
+
+  EXPECT_TRUE(CRefused(lutra_copy_columns(&w_view_, 1, problem_->k, &columns), "begin"));
+  EXPECT_TRUE(CRefused(lutra_copy_columns(nullptr, 0, 0, &columns), "w"));
+  EXPECT_TRUE(CRefused(lutra_copy_columns(&w_view_, 0, unit, nullptr), "columns"));
+  view.group = 7;
+  EXPECT_EQ(lutra_column_unit(&view), 0u);
+  EXPECT_EQ(lutra_column_unit(nullptr), 0u);
 }
 
 }  // namespace

@@ -43,6 +43,7 @@
 #include "lutra/quantized_matrix.h"
 #include "lutra/reference.h"
 #include "lutra/row_ranges.h"
+#include "lutra/shards.h"
 #include "lutra/status.h"
 #include "lutra/targets.h"
 #include "lutra/version.h"

@@ -1,4 +1,5 @@
-// The C API of row ranges: lutra/row_ranges.h says what they are. For matrices that are larger than memory, and shards.
+// The C API of row ranges and shards, for matrices that are larger than memory, or than one machine:
+// lutra/row_ranges.h and lutra/shards.h say what they are.
 //
 // What lutra_c.h says of handles, threads and structures holds here, too.
 #pragma once
@@ -27,6 +28,13 @@ LUTRA_C_API lutra_status lutra_view_rows(const lutra_packed* w, size_t begin, si
 // Hints about the memory of the rows [begin, end) of a mapped matrix: see lutra::PrefetchRows and lutra::ReleaseRows.
 LUTRA_C_API lutra_status lutra_prefetch_rows(const lutra_packed* w, size_t begin, size_t end) LUTRA_C_NOEXCEPT;
 LUTRA_C_API lutra_status lutra_release_rows(const lutra_packed* w, size_t begin, size_t end) LUTRA_C_NOEXCEPT;
+
+// The columns at whose multiples K can be cut; 0 for a shape that is not valid.
+LUTRA_C_API size_t lutra_column_unit(const lutra_quantized_view* w) LUTRA_C_NOEXCEPT;
+
+// Creates the columns [begin, end) of w as weights of their own, to be packed and saved: see lutra::CopyColumns.
+LUTRA_C_API lutra_status lutra_copy_columns(const lutra_quantized_view* w, size_t begin, size_t end,
+                                            lutra_quantized** columns) LUTRA_C_NOEXCEPT;
 
 #if defined(__cplusplus)
 }  // extern "C"

@@ -1,6 +1,8 @@
-// The C API: row ranges.
+// The C API: row ranges and shards.
 #include "c_api/c_api.h"
 #include "lutra/row_ranges.h"
+#include "lutra/shards.h"
+#include "validate.h"
 
 using lutra::Status;
 using namespace lutra::c_api;
@@ -30,5 +32,20 @@ lutra_status lutra_prefetch_rows(const lutra_packed* w, size_t begin, size_t end
 lutra_status lutra_release_rows(const lutra_packed* w, size_t begin, size_t end) noexcept {
   Status status = CheckHandle(w, "w");
   if (status.ok()) status = lutra::ReleaseRows(w->value, begin, end);
+  return ToC(status);
+}
+
+size_t lutra_column_unit(const lutra_quantized_view* w) noexcept {
+  if (w == nullptr) return 0;
+  const lutra::QuantizedView view = FromC(*w);
+  return lutra::internal::ValidateShape(view).ok() ? lutra::ColumnUnit(view) : 0;
+}
+
+lutra_status lutra_copy_columns(const lutra_quantized_view* w, size_t begin, size_t end,
+                                lutra_quantized** columns) noexcept {
+  lutra::QuantizedMatrix result;
+  Status status = FirstError({CheckNotNull(w, "w"), CheckNotNull(columns, "columns")});
+  if (status.ok()) status = lutra::CopyColumns(FromC(*w), begin, end, &result);
+  if (status.ok()) status = Give(std::move(result), "columns", columns);
   return ToC(status);
 }

@@ -141,6 +141,18 @@ set_tests_properties(larger_than_memory PROPERTIES
 lutra_refused(larger_than_memory no_number multiply ${large} 4k)
 lutra_refused(larger_than_memory nothing)
 
+# --- mpi_shards. (MPI's libraries leak memory, which sanitizers report.)
+if(TARGET mpi_shards AND CMAKE_BUILD_TYPE STREQUAL Release)
+  set(mpirun ${MPIEXEC_EXECUTABLE} --allow-run-as-root --oversubscribe -n)
+  foreach(processes IN ITEMS 1 2 3)  # three: more than there are shards of 256 columns
+    set(folder ${CMAKE_CURRENT_BINARY_DIR}/shards-${processes})
+    file(MAKE_DIRECTORY ${folder})
+    add_test(NAME mpi_shards_${processes} COMMAND ${mpirun} ${processes} $<TARGET_FILE:mpi_shards> ${folder} 600 512 3)
+    set_tests_properties(mpi_shards_${processes} PROPERTIES
+      LABELS mpi PASS_REGULAR_EXPRESSION "rows equal .*; columns equal" FAIL_REGULAR_EXPRESSION DIFFER)
+  endforeach()
+endif()
+
 # --- The demo: real weights where there are some, and options it must refuse.
 set(LUTRA_REAL_DATA ${PROJECT_SOURCE_DIR}/../shared/data/real CACHE PATH "A folder of matrices: <name>_<M>x<K>.f32")
 file(GLOB matrices CONFIGURE_DEPENDS ${LUTRA_REAL_DATA}/*.f32)

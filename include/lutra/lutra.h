@@ -20,6 +20,7 @@
 #pragma once
 
 #include "lutra/activations.h"
+#include "lutra/block_sparse.h"
 #include "lutra/checkpoint.h"
 #include "lutra/context.h"
 #include "lutra/executor.h"

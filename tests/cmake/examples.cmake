@@ -127,6 +127,10 @@ set_tests_properties(gguf_matmul_lists gguf_matmul_lists_floats gguf_matmul_list
   mlp_block_two_levels mlp_block_refuses_no_block mlp_block_refuses_norm mlp_block_refuses_two_tensors
   PROPERTIES FIXTURES_REQUIRED model)
 
+lutra_example(block_sparse COMMAND block_sparse)
+set_tests_properties(block_sparse PROPERTIES PASS_REGULAR_EXPRESSION "are the same, bit for bit")
+lutra_refused(block_sparse unknown_format 64 128 int9)
+
 # --- larger_than_memory: the limit holds where this program alone takes memory, not an emulator or a sanitizer.
 set(large ${CMAKE_CURRENT_BINARY_DIR}/large.lutra)
 lutra_example(larger_than_memory_make COMMAND larger_than_memory make ${large} 100)

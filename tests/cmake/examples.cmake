@@ -157,6 +157,14 @@ if(TARGET mpi_shards AND CMAKE_BUILD_TYPE STREQUAL Release)
   endforeach()
 endif()
 
+# --- compressed_experts: fails above 1 bit per weight where 90 % are zero, and if an expert is not what it was.
+if(TARGET compressed_experts)
+  add_test(NAME compressed_experts COMMAND compressed_experts)
+  add_test(NAME compressed_experts_odd COMMAND compressed_experts 3 77 203 50)
+  set_tests_properties(compressed_experts compressed_experts_odd PROPERTIES
+    LABELS zstd PASS_REGULAR_EXPRESSION "few matches .*few matches .*what they were, byte for byte")
+endif()
+
 # --- The demo: real weights where there are some, and options it must refuse.
 set(LUTRA_REAL_DATA ${PROJECT_SOURCE_DIR}/../shared/data/real CACHE PATH "A folder of matrices: <name>_<M>x<K>.f32")
 file(GLOB matrices CONFIGURE_DEPENDS ${LUTRA_REAL_DATA}/*.f32)

@@ -31,7 +31,7 @@ set(shared ${CMAKE_CURRENT_BINARY_DIR}/consumer/add_subdirectory/lutra/liblutra.
 add_test(NAME exports COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/support/exports.sh
   ${shared} ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c.h ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c_engine.h
   ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c_grouped.h ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c_checkpoint.h
-  ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c_rows.h)
+  ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c_rows.h ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c_sparse.h)
 set_tests_properties(exports PROPERTIES LABELS consumer FIXTURES_REQUIRED shared)
 
 # Python, over the shared library: examples/python, in a Python that has NumPy (cmake/setup.sh).

@@ -45,7 +45,8 @@ struct ActivationAccess {
   static internal::PreparedView View(const Activations& x, const internal::Geometry& g) {
     const std::size_t row_bytes = RowBytes(Describe(x.kind()), g, x.precision());
     const std::uint8_t* const scales = x.prepared_ + ScalesAt(x.n(), row_bytes);
-    return {x.prepared_, row_bytes, reinterpret_cast<const internal::BlockScale*>(scales), x.key_.row_group};
+    return {x.prepared_, row_bytes, reinterpret_cast<const internal::BlockScale*>(scales), g.x_scales,
+            x.key_.row_group};
   }
   // Makes *x prepared rows at `prepared`, which *x does not own.
   static void Set(const internal::ActivationKey& key, std::size_t n, const std::uint8_t* prepared, Activations* x) {

@@ -21,6 +21,7 @@
 
 #include "lutra/activations.h"
 #include "lutra/block_float.h"
+#include "lutra/block_sparse.h"
 #include "lutra/checkpoint.h"
 #include "lutra/composite.h"
 #include "lutra/context.h"
@@ -44,6 +45,8 @@
 #include "lutra/quantize.h"
 #include "lutra/quantized_matrix.h"
 #include "lutra/reference.h"
+#include "lutra/row_ranges.h"
+#include "lutra/shards.h"
 #include "lutra/sparse.h"
 #include "lutra/status.h"
 #include "lutra/targets.h"

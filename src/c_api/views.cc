@@ -288,7 +288,8 @@ Status OptionsOf(const lutra_layout_options& o, LayoutOptions* options) {
 
 Status MakeOptions(const char* name, const lutra_context* context, PackOptions* options) {
   if (const Status status = CheckContext(context); !status.ok()) return status;
-  auto& [target, executor] = *options;
+  auto& [target, executor, check_data] = *options;
+  check_data = true;
   executor = ContextOf(context).executor;
   return TargetOf(name, &target);
 }

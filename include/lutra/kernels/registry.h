@@ -52,6 +52,7 @@ struct PreparedView {
   const std::uint8_t* data;
   std::size_t row_bytes;  // of one row
   const BlockScale* scales;
+  std::size_t row_scales;       // of one row
   std::size_t row_group = kNR;  // rows: ActivationKey
 };
 
@@ -158,6 +159,9 @@ struct TileArgs {
   std::size_t stored_rows = 0;
   float matrix_scale = 1.0f;
   const std::uint8_t* own_values = nullptr;  // OwnValues::bytes, if the format has own_values
+  // The K-block of x that each K-block of the panels multiplies, ascending, where panels leave some out; null: that of
+  // the same number.
+  const std::uint32_t* x_blocks = nullptr;
   float* tile;                               // [panel][row][kPanelRows], overwritten
 };
 using TileFunction = void (*)(const TileArgs& args);

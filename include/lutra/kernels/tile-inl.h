@@ -116,10 +116,17 @@ class PanelReader {
     if (a_.unpack) return kUnpackedBatchBytes / unpacked_stride;
     return a_.interleaved > 1 ? 1 : 1 + kPackedBatchBytes / stride_;
   }
+  // The K-blocks, at most `most`, from `block` on that multiply consecutive K-blocks of x.
+  HWY_INLINE std::size_t Consecutive(std::size_t block, std::size_t most) const {
+    if (a_.x_blocks == nullptr) return most;
+    std::size_t blocks = 1;
+    while (blocks < most && a_.x_blocks[block + blocks] == a_.x_blocks[block] + blocks) ++blocks;
+    return blocks;
+  }
   // The K-blocks of the batch from `block` on: at most most_; all but the last are whole; all are in one group, or in
   // groups of one super-group.
   HWY_INLINE std::size_t BlocksFrom(std::size_t block) const {
-    std::size_t blocks = HWY_MIN(most_, g_.blocks - block);
+    std::size_t blocks = Consecutive(block, HWY_MIN(most_, g_.blocks - block));
     if (g_.blocks_per_cut != 1) blocks = HWY_MIN(blocks, g_.blocks_per_cut - block % g_.blocks_per_cut);
     if (!own_group_) return HWY_MIN(blocks, blocks_left_ != 0 ? blocks_left_ : g_.blocks_per_group);
     return g_.groups_per_super == 0 ? blocks : HWY_MIN(blocks, g_.groups_per_super - block % g_.groups_per_super);
@@ -206,7 +213,7 @@ class RowGroups {
       : RowGroups(a, a.kernel->micro(a.unpack, a.geometry->joint_ratio != 0)) {}
   HWY_INLINE RowGroups(const TileArgs& a, const MicroKernel& micro) : a_(a), micro_(micro) {}
 
-  // `block` is the first K-block of the batch.
+  // `block` is the first K-block of x in the batch.
   HWY_INLINE void Multiply(MicroArgs& args, std::size_t block, std::uint8_t*) const {
     const Geometry& g = *a_.geometry;
     const std::size_t chunk_bytes = a_.kernel->method.activations().chunk_bytes, scale_units = g.scale_units();
@@ -218,7 +225,7 @@ class RowGroups {
       args.scale_stride = stored;
       args.x_stride = stored * chunk_bytes;
       args.x = a_.x.data + row * a_.x.row_bytes + g.x_chunks_before(block) * limbs * args.x_stride;
-      args.scales = a_.x.scales + row * g.x_scales + block / g.joint * stored * scale_units;
+      args.scales = a_.x.scales + row * a_.x.row_scales + block / g.joint * stored * scale_units;
       args.tile = a_.tile + row * kPanelRows;
       for (std::size_t left = rows, taken; left != 0; left -= taken) {
         taken = HWY_MIN(left, most);
@@ -267,7 +274,7 @@ HWY_INLINE void TileBy(const TileArgs& a) {
       args.interleaved = a.panel_count;
       args.first = 0;
     }
-    rows.Multiply(args, block, unpacked);
+    rows.Multiply(args, a.x_blocks != nullptr ? a.x_blocks[block] : block, unpacked);
   }
 }
 

@@ -81,26 +81,33 @@ class Best {
 class Corpus {
  public:
   lutra::Status Pack(std::size_t vectors, lutra::Target target) {
-    vectors_ = vectors;
-    parts_.resize((vectors + kPart - 1) / kPart);
-    std::vector<std::uint8_t> codes(std::min(kPart, vectors) * kBits);
+    const std::size_t part_vectors = std::min(kPart, vectors);
+    std::vector<std::uint8_t> codes(part_vectors * kBits);
     const float scale = 1.0f;
     lutra::QuantizedView view;
     view.format = lutra::Format::kInt1;
+    view.m = part_vectors;
     view.k = view.code_stride = kBits;
     view.codes = codes.data();
     view.group = lutra::kPerMatrix;
     view.scales = &scale;
     view.scale_type = lutra::DataType::kF32;
-    for (std::size_t part = 0; part < parts_.size(); ++part) {
-      view.m = std::min(kPart, vectors - part * kPart);
-      for (std::size_t i = 0; i < view.m * kBits; ++i) {
+    parts_.resize((vectors + kPart - 1) / kPart);
+    lutra::PackedLayout layout;
+    lutra::Status status = lutra::LayoutOf(view, {target}, &layout);
+    if (!status.ok()) return status;
+    vectors_ = vectors;
+    part_bytes_ = layout.bytes();
+    if (!memory_.Reserve(parts_.size() * part_bytes_)) return lutra::Status::OutOfMemory("vectors");
+    for (std::size_t part = 0; part < parts_.size() && status.ok(); ++part) {  // the last one is filled up
+      for (std::size_t i = 0; i < codes.size(); ++i) {
         codes[i] = Word(part * kPart + i / kBits, i % kBits / 64) >> (i % 64) & 1;
       }
-      const lutra::Status status = lutra::Pack(view, {target, nullptr}, &parts_[part]);
-      if (!status.ok()) return status;
+      std::uint8_t* const to = memory_.data() + part * part_bytes_;
+      status = lutra::PackPanels(layout, view, 0, layout.panels(), to, part_bytes_);
+      if (status.ok()) status = lutra::View(layout, to, part_bytes_, 0, &parts_[part]);
     }
-    return {};
+    return status;
   }
 
   // Prepares the queries once and ranks all vectors, part by part.
@@ -112,22 +119,21 @@ class Corpus {
     for (std::size_t part = 0; part < parts_.size() && status.ok(); ++part) {
       const std::size_t m = parts_[part].m();
       status = lutra::MatMul(parts_[part], prepared_, lutra::OutputView(scores_.data(), queries.n(), m), context_);
-      for (std::size_t i = 0; i < queries.n(); ++i) (*best)[i].Take(scores_.data() + i * m, m, part * kPart);
+      const std::size_t first = part * kPart, count = std::min(m, vectors_ - first);
+      for (std::size_t i = 0; i < queries.n(); ++i) (*best)[i].Take(scores_.data() + i * m, count, first);
     }
     return status;
   }
 
-  // Reads all packed bytes, each part as some streams of addresses.
+  // Reads all packed bytes, as some streams of addresses.
   std::uint64_t Read(std::size_t streams) const {
     constexpr std::size_t kSums = 16;
     std::uint64_t sums[kSums] = {};
-    for (const lutra::PackedMatrix& part : parts_) {
-      const auto* words = reinterpret_cast<const std::uint64_t*>(part.data());
-      const std::size_t length = part.bytes() / sizeof(std::uint64_t) / streams / kSums * kSums;
-      for (std::size_t at = 0; at < length; at += kSums) {
-        for (std::size_t stream = 0; stream < streams; ++stream) {
-          for (std::size_t i = 0; i < kSums; ++i) sums[i] += words[stream * length + at + i];
-        }
+    const auto* const words = memory_.as<const std::uint64_t>();
+    const std::size_t length = parts_.size() * part_bytes_ / sizeof(std::uint64_t) / streams / kSums * kSums;
+    for (std::size_t at = 0; at < length; at += kSums) {
+      for (std::size_t stream = 0; stream < streams; ++stream) {
+        for (std::size_t i = 0; i < kSums; ++i) sums[i] += words[stream * length + at + i];
       }
     }
     std::uint64_t sum = 0;
@@ -135,15 +141,11 @@ class Corpus {
     return sum;
   }
 
-  double bytes() const {
-    double sum = 0;
-    for (const lutra::PackedMatrix& part : parts_) sum += static_cast<double>(part.bytes());
-    return sum;
-  }
-  std::size_t vectors() const { return vectors_; }
+  double bytes() const { return static_cast<double>(parts_.size() * part_bytes_); }
 
  private:
-  std::size_t vectors_ = 0;
+  std::size_t vectors_ = 0, part_bytes_ = 0;
+  lutra::Buffer memory_;
   std::vector<lutra::PackedMatrix> parts_;
   lutra::Context context_;
   lutra::Activations prepared_;
@@ -193,7 +195,7 @@ int main(int argc, char** argv) {
   const auto gb_s = [&](double ms) { return corpus.bytes() / ms * 1e-6; };
   std::uint64_t sum = 0;
   double reading = 0;
-  for (const std::size_t streams : {1u, 2u, 4u}) {
+  for (const std::size_t streams : {1u, 2u, 4u, 8u}) {
     reading = std::max(reading, gb_s(lutra::examples::BestMs([] {}, [&] { sum += corpus.Read(streams); })));
   }
   std::printf("%zu vectors of %zu bits, %.0f MB, on %s; one thread reads %.1f GB/s (sum %u)\n", vectors, kBits,

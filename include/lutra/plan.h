@@ -57,10 +57,12 @@ struct Plan {
 
 namespace functions {
 
-// "lookup", "unpacked lookup", "dot", "unpacked dot" or "popcount", which always unpacks.
+// "lookup", "unpacked lookup", "dot", "unpacked dot", "popcount" or "unpacked popcount".
 constexpr const char* Name(const Plan& plan) noexcept {
-  if (!plan.unpack || plan.method == Method::kPopcount) return Name(plan.method);
-  return plan.method == Method::kLookup ? "unpacked lookup" : "unpacked dot";
+  if (!plan.unpack) return Name(plan.method);
+  return plan.method == Method::kLookup     ? "unpacked lookup"
+         : plan.method == Method::kPopcount ? "unpacked popcount"
+                                            : "unpacked dot";
 }
 
 }  // namespace functions
@@ -121,8 +123,8 @@ namespace functions {
 
 // MatMul by a plan of the caller. The result depends on plan.method only. Fails as MatMul does, and
 //   - if the format does not have plan.method, or x was not prepared for it;
-//   - if plan.unpack is false and the method has no kernel on packed codes (kDot with an encoding that has indices,
-//     kPopcount); but matrices whose groups choose among several tables are then unpacked;
+//   - if plan.unpack is false and the method has no kernel on packed codes (kDot with an encoding that has indices);
+//     but matrices whose groups choose among several tables are then unpacked;
 //   - if plan.token_block is not a positive multiple of 4, plan.panels is 0, or token_block * panels is above
 //     kMaxTileRows.
 LUTRA_API Status MatMul(const PackedMatrix& w, const Activations& x, const OutputView& y, const Plan& plan,

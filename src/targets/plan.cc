@@ -123,7 +123,8 @@ constexpr bool kPacked = false, kUnpacked = true;
 // clang-format off
 constexpr Row kRows[] = {
     // formats    targets      CPU      N above, to   group  method            unpack     tokens panels prefetch bound
-    {kBits,      AnyTarget,   kAnyCpu, 0,   1,     0,   {Method::kPopcount, kUnpacked, 4, 4, kPrefetch, kMemory}},
+    {kBits,      WideLookups, kAnyCpu, 0,   4,     0,   {Method::kPopcount, kPacked, 4,   4, kPrefetch, kMemory}},
+    {kBits,      AnyTarget,   kAnyCpu, 0,   1,     0,   {Method::kPopcount, kPacked, 4,   4, kPrefetch, kMemory}},
     {kBits,      AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kPopcount, kUnpacked, 32, 4, kPrefetch, kCount}},
     {kCodes,     Amx,         kAnyCpu, 7,   kAnyN, 0,   {Method::kDot,    kUnpacked, 64,  1, kPrefetch, kUnit}},
     {kIndices,   Amx,         kAnyCpu, 15,  kAnyN, 0,   {Method::kDot,    kUnpacked, 64,  1, kPrefetch, kUnit}},

@@ -38,17 +38,131 @@ constexpr std::uint32_t ArrangeBits(std::uint32_t bits) {
   return word;
 }
 
+using BitsSums = SumTraits<ActivationKind::kBits, Precision::kInt8>;
+// Counts are bytes: of up to 8 bits for each word.
+static_assert(kMaxBlockWeights / kWordWeights * 8 <= 255);
+
+// The words of 4 * kPartRows rows of W, from the lines of two chunks on.
+LUTRA_INLINE void WordsOf(const std::uint8_t* first, const std::uint8_t* second, V8 (&words)[4]) {
+  const D8 d8;
+  if constexpr (kVectorScope) {
+    const V8 low = hn::Set(d8, 0x0f);
+    LUTRA_UNROLL
+    for (std::size_t line = 0; line < 2; ++line) {
+      const V8 a = hn::Load(d8, first + line * 64), b = hn::Load(d8, second + line * 64);
+      words[2 * line] = hn::BitwiseIfThenElse(low, a, ShiftBytes<4>(b));
+      words[2 * line + 1] = hn::BitwiseIfThenElse(low, ShiftBytes<-4>(a), b);
+    }
+  } else {
+    const hn::Repartition<std::uint16_t, D8> d16;
+    const V8 byte0 = hn::Load(d8, first), byte1 = hn::Load(d8, first + 64);
+    const V8 byte2 = hn::Load(d8, second), byte3 = hn::Load(d8, second + 64);
+    const auto low01 = hn::BitCast(d16, hn::InterleaveLower(d8, byte0, byte1));
+    const auto low23 = hn::BitCast(d16, hn::InterleaveLower(d8, byte2, byte3));
+    const auto high01 = hn::BitCast(d16, hn::InterleaveUpper(d8, byte0, byte1));
+    const auto high23 = hn::BitCast(d16, hn::InterleaveUpper(d8, byte2, byte3));
+    words[0] = hn::BitCast(d8, hn::InterleaveLower(d16, low01, low23));
+    words[1] = hn::BitCast(d8, hn::InterleaveUpper(d16, low01, low23));
+    words[2] = hn::BitCast(d8, hn::InterleaveLower(d16, high01, high23));
+    words[3] = hn::BitCast(d8, hn::InterleaveUpper(d16, high01, high23));
+  }
+}
+// What the second chunk of a word has where there is none.
+alignas(64) inline constexpr std::uint8_t kNoWeights[kMaxInterleavedPanels * kPlaneBytes] = {};
+
+// Counts the bits in which words of kVectors vectors of rows differ from kRows rows of x: [vector][row of x].
+template <int kRows, std::size_t kVectors>
+HWY_INLINE void CountBits(const V8 (&words)[kVectors], const std::uint8_t* x, V8* counts) {
+  LUTRA_UNROLL
+  for (std::size_t n = 0; n < kRows; ++n) {
+    std::int32_t word;
+    std::memcpy(&word, x + n * 4, sizeof(word));
+    const V8 bits = hn::BitCast(D8(), hn::Set(D32(), word));
+    LUTRA_UNROLL
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      V8& count = counts[v * kRows + n];
+      count = hn::Add(count, hn::PopulationCount(hn::Xor(words[v], bits)));
+      StayInRegister(count);
+    }
+  }
+}
+
+// weights - 2 * (the sum of the four bytes of a lane).
+HWY_INLINE V32 SumOfBits(V8 counts, std::int32_t weights) {
+  const V32 start = hn::Set(D32(), weights);
+  if constexpr (kVectorScope) {
+    return hn::SumOfMulQuadAccumulate(D32(), counts, hn::Set(DI8(), -2), start);
+  } else {
+    return hn::Sub(start, hn::ShiftLeft<1>(hn::BitCast(D32(), hn::SumsOf2(hn::SumsOf2(counts)))));
+  }
+}
+// Flushes counts, [panel][vector][row of x], of consecutive rows of W from `row` on.
+template <int kPanels, int kVectors, int kRows>
+HWY_INLINE void FlushCounts(const KBlock& b, const V8* counts, std::size_t row) {
+  constexpr int kCounts = kPanels * kVectors * kRows;
+  V32 sums[kCounts];
+  LUTRA_UNROLL
+  for (int i = 0; i < kCounts; ++i) sums[i] = SumOfBits(counts[i], b.scales[i % kRows].total);
+  const int begin = static_cast<int>(row);
+  FlushPanels<BitsSums, kPanels, kVectors, kRows>(
+      b, sums, [begin](int vector) { return begin + vector * static_cast<int>(kPartRows); });
+}
+
+// The micro-kernel on packed indices, which it turns into words in registers.
+struct PackedBitsKernel {
+  using Sums = BitsSums;
+  static constexpr int kMaxRows = kVectorScope ? 4 : 1, kMaxPanels = kVectorScope ? 4 : 1, kTile = kMaxRows;
+  static constexpr std::size_t kPanelBytes = kVectorScope ? kPlaneBytes : 0;
+
+  template <int kPanels, int kRows>
+  static HWY_INLINE void Run(const KBlock& b) {
+    static_assert(kPanels == 1 || kParts == 1);
+    const std::size_t stride = (kVectorScope ? b.interleaved : 1) * kPlaneBytes;  // from a chunk to the next
+    for (std::size_t at = 0; at < 64; at += kPartBytes) {
+      V8 counts[kPanels * 4 * kRows];
+      LUTRA_UNROLL
+      for (V8& count : counts) count = hn::Zero(D8());
+      const std::uint8_t *first = b.index + at, *x = b.x;
+      std::size_t left = b.half_chunks / 2;
+      LUTRA_KEEP_LOOP
+      for (; left >= 2; left -= 2, first += 2 * stride, x += b.x_stride) {
+        if (at == 0) PrefetchWord<kPanels>(b, first, stride);
+        AddWord<kPanels, kRows>(first, first + stride, x, counts);
+      }
+      if (left != 0) AddWord<kPanels, kRows>(first, kNoWeights, x, counts);
+      FlushCounts<kPanels, 4, kRows>(b, counts, at);
+    }
+  }
+
+ private:
+  template <int kPanels>
+  static HWY_INLINE void PrefetchWord(const KBlock& b, const std::uint8_t* first, std::size_t stride) {
+    LUTRA_UNROLL
+    for (std::size_t line = 0; line < kPanels * kPlaneBytes; line += 64) {
+      b.Prefetch(first + line);
+      b.Prefetch(first + stride + line);
+    }
+  }
+  template <int kPanels, int kRows>
+  static HWY_INLINE void AddWord(const std::uint8_t* first, const std::uint8_t* second, const std::uint8_t* x,
+                                 V8* counts) {
+    LUTRA_UNROLL
+    for (std::size_t panel = 0; panel < kPanels; ++panel, first += kPlaneBytes, second += kPlaneBytes) {
+      V8 words[4];
+      WordsOf(first, second, words);
+      CountBits<kRows>(words, x, counts + panel * 4 * kRows);
+    }
+  }
+};
+
 // The micro-kernel on unpacked words.
 struct BitsKernel {
-  using Sums = SumTraits<ActivationKind::kBits, Precision::kInt8>;
+  using Sums = BitsSums;
   static constexpr int kMaxRows = 4, kMaxPanels = kVectorScope ? 4 : 1, kTile = kMaxRows;
   static constexpr std::size_t kPanelBytes = kWordBytes;
   // Vectors of rows of a panel at a time: with four rows of x, or four panels, their counts take half of the registers.
   static constexpr int kVectors = HWY_TARGET <= HWY_AVX3 || !HWY_ARCH_X86 ? 4 : 2;
-  // Counts are bytes: of up to 8 bits for each word.
-  static_assert(kMaxBlockWeights / kWordWeights * 8 <= 255);
 
-  // counts: [panel][vector][row of x]
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const KBlock& b) {
     static_assert(kPanels == 1 || kVectors == 4 * kParts);
@@ -60,46 +174,14 @@ struct BitsKernel {
       LUTRA_KEEP_LOOP
       for (std::size_t left = b.chunks; left != 0; --left, words += b.interleaved * kWordBytes, x += b.x_stride) {
         LUTRA_UNROLL
-        for (int panel = 0; panel < kPanels; ++panel) {
-          CountWord<kRows>(words + static_cast<std::size_t>(panel) * kWordBytes, x, counts + panel * kVectors * kRows);
+        for (std::size_t panel = 0; panel < kPanels; ++panel) {
+          V8 w[kVectors];
+          LUTRA_UNROLL
+          for (std::size_t v = 0; v < kVectors; ++v) w[v] = hn::Load(D8(), words + panel * kWordBytes + v * kPartBytes);
+          CountBits<kRows>(w, x, counts + panel * kVectors * kRows);
         }
       }
-      V32 sums[kPanels * kVectors * kRows];
-      LUTRA_UNROLL
-      for (int i = 0; i < kPanels * kVectors * kRows; ++i) sums[i] = SumOf(counts[i], b.scales[i % kRows].total);
-      const int row = static_cast<int>(first * kPartRows);
-      FlushPanels<Sums, kPanels, kVectors, kRows>(
-          b, sums, [row](int vector) { return row + vector * static_cast<int>(kPartRows); });
-    }
-  }
-
- private:
-  template <int kRows>
-  static HWY_INLINE void CountWord(const std::uint8_t* words, const std::uint8_t* x, V8* counts) {
-    const D8 d8;
-    V8 w[kVectors];
-    LUTRA_UNROLL
-    for (std::size_t v = 0; v < kVectors; ++v) w[v] = hn::Load(d8, words + v * kPartBytes);
-    LUTRA_UNROLL
-    for (int n = 0; n < kRows; ++n) {
-      std::int32_t word;
-      std::memcpy(&word, x + n * 4, sizeof(word));
-      const V8 bits = hn::BitCast(d8, hn::Set(D32(), word));
-      LUTRA_UNROLL
-      for (int v = 0; v < kVectors; ++v) {
-        V8& count = counts[v * kRows + n];
-        count = hn::Add(count, hn::PopulationCount(hn::Xor(w[v], bits)));
-      }
-    }
-  }
-
-  // weights - 2 * (the sum of the four bytes of a lane).
-  static HWY_INLINE V32 SumOf(V8 counts, std::int32_t weights) {
-    const V32 start = hn::Set(D32(), weights);
-    if constexpr (kVectorScope) {
-      return hn::SumOfMulQuadAccumulate(D32(), counts, hn::Set(DI8(), -2), start);
-    } else {
-      return hn::Sub(start, hn::ShiftLeft<1>(hn::BitCast(D32(), hn::SumsOf2(hn::SumsOf2(counts)))));
+      FlushCounts<kPanels, kVectors, kRows>(b, counts, first * kPartRows);
     }
   }
 };
@@ -113,47 +195,22 @@ struct BitsUnpacker {
   static void Unpack(const MicroArgs& args, std::size_t panels, std::uint8_t* to) {
     const KBlock b(args);
     const std::size_t stride = (kVectorScope ? b.interleaved : 1) * kPlaneBytes;  // from a chunk to the next
-    alignas(64) static constexpr std::uint8_t kNoWeights[kMaxInterleavedPanels * kPlaneBytes] = {};
     const std::uint8_t* first = b.index;
-    for (std::size_t left = b.half_chunks / 2; left != 0; first += 2 * stride) {
+    for (std::size_t left = b.half_chunks / 2; left != 0; left -= HWY_MIN(left, std::size_t{2})) {
       const std::uint8_t* second = left > 1 ? first + stride : kNoWeights;
-      for (std::size_t at = 0; at < panels * kPlaneBytes; at += kPlaneBytes, to += kWordBytes) {
-        for (const std::size_t line : {std::size_t{0}, std::size_t{64}}) {
-          b.Prefetch(first + at + line);
-          if (left > 1) b.Prefetch(second + at + line);
+      for (std::size_t begin = 0; begin < panels * kPlaneBytes; begin += kPlaneBytes, to += kWordBytes) {
+        for (std::size_t line = begin; line < begin + kPlaneBytes; line += 64) {
+          b.Prefetch(first + line);
+          b.Prefetch(second + line);
         }
-        UnpackWord(first + at, second + at, to);
+        for (std::size_t at = 0; at < 64; at += kPartBytes) {
+          V8 words[4];
+          WordsOf(first + begin + at, second + begin + at, words);
+          LUTRA_UNROLL
+          for (std::size_t v = 0; v < 4; ++v) hn::Store(words[v], D8(), to + 4 * at + v * kPartBytes);
+        }
       }
-      left -= HWY_MIN(left, std::size_t{2});
-    }
-  }
-
- private:
-  static HWY_INLINE void UnpackWord(const std::uint8_t* first, const std::uint8_t* second, std::uint8_t* to) {
-    const D8 d8;
-    if constexpr (kVectorScope) {
-      const V8 low = hn::Set(d8, 0x0f);
-      LUTRA_UNROLL
-      for (std::size_t line = 0; line < kPlaneBytes; line += 64) {
-        const V8 a = hn::Load(d8, first + line), b = hn::Load(d8, second + line);
-        hn::Store(hn::BitwiseIfThenElse(low, a, ShiftBytes<4>(b)), d8, to + 2 * line);
-        hn::Store(hn::BitwiseIfThenElse(low, ShiftBytes<-4>(a), b), d8, to + 2 * line + 64);
-      }
-    } else {
-      const hn::Repartition<std::uint16_t, D8> d16;
-      LUTRA_UNROLL
-      for (std::size_t at = 0; at < 64; at += kPartBytes, to += 4 * kPartBytes) {
-        const V8 byte0 = hn::Load(d8, first + at), byte1 = hn::Load(d8, first + at + 64);
-        const V8 byte2 = hn::Load(d8, second + at), byte3 = hn::Load(d8, second + at + 64);
-        const auto low01 = hn::BitCast(d16, hn::InterleaveLower(d8, byte0, byte1));
-        const auto low23 = hn::BitCast(d16, hn::InterleaveLower(d8, byte2, byte3));
-        const auto high01 = hn::BitCast(d16, hn::InterleaveUpper(d8, byte0, byte1));
-        const auto high23 = hn::BitCast(d16, hn::InterleaveUpper(d8, byte2, byte3));
-        hn::Store(hn::BitCast(d8, hn::InterleaveLower(d16, low01, low23)), d8, to);
-        hn::Store(hn::BitCast(d8, hn::InterleaveUpper(d16, low01, low23)), d8, to + kPartBytes);
-        hn::Store(hn::BitCast(d8, hn::InterleaveLower(d16, high01, high23)), d8, to + 2 * kPartBytes);
-        hn::Store(hn::BitCast(d8, hn::InterleaveUpper(d16, high01, high23)), d8, to + 3 * kPartBytes);
-      }
+      first += 2 * stride;
     }
   }
 };

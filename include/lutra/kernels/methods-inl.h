@@ -219,10 +219,18 @@ constexpr MethodKernel BitsMethod() {
   constexpr MethodInfo kMethod{kFormat, ActivationKind::kBits};
   using Unpacker = BitsUnpacker<kMethod.info().encoding>;
   constexpr std::size_t kPanels = InterleavedPanels(kLayout, kMethod.info().stored());
-  static_assert(BitsKernel::Sums::Fit(kMethod, 0));
+  static_assert(BitsSums::Fit(kMethod, 0));
   static_assert(UnpackedBatchesFit(kMethod, kPanels, &Unpacker::Bytes));
-  return {kMethod, Precision::kInt8, {}, MicroKernelOf<BitsKernel>(), &Unpacker::Unpack, &Unpacker::Bytes, kPanels, 0,
-          0,       nullptr};
+  return {kMethod,
+          Precision::kInt8,
+          MicroKernelOf<PackedBitsKernel>(),
+          MicroKernelOf<BitsKernel>(),
+          &Unpacker::Unpack,
+          &Unpacker::Bytes,
+          kPanels,
+          0,
+          0,
+          nullptr};
 }
 
 // --- The table of kernels.

@@ -109,6 +109,9 @@ HWY_INLINE void FlushCounts(const KBlock& b, const V8* counts, std::size_t row) 
 }
 
 // The micro-kernel on packed indices, which it turns into words in registers.
+//
+// Panels that alternate are read in another order than they stand in. Prefetches go in the order of addresses, four
+// lines with each word of a panel: as these lines' own prefetches, one row of x takes 1.5 times as long on Zen 5.
 struct PackedBitsKernel {
   using Sums = BitsSums;
   static constexpr int kMaxRows = kVectorScope ? 4 : 1, kMaxPanels = kVectorScope ? 4 : 1, kTile = kMaxRows;
@@ -124,32 +127,28 @@ struct PackedBitsKernel {
       for (V8& count : counts) count = hn::Zero(D8());
       const std::uint8_t *first = b.index + at, *x = b.x;
       std::size_t left = b.half_chunks / 2;
+      // The lines of the panels before this one are prefetched with these panels.
+      const std::uint8_t* ahead = kVectorScope ? b.index + b.first * (left - 1) * kPlaneBytes : b.index;
       LUTRA_KEEP_LOOP
       for (; left >= 2; left -= 2, first += 2 * stride, x += b.x_stride) {
-        if (at == 0) PrefetchWord<kPanels>(b, first, stride);
-        AddWord<kPanels, kRows>(first, first + stride, x, counts);
+        AddWord<kPanels, kRows>(b, ahead, first, first + stride, x, counts);
+        ahead += kPanels * kWordBytes;
       }
-      if (left != 0) AddWord<kPanels, kRows>(first, kNoWeights, x, counts);
+      if (left != 0) AddWord<kPanels, kRows>(b, ahead, first, kNoWeights, x, counts);
       FlushCounts<kPanels, 4, kRows>(b, counts, at);
     }
   }
 
  private:
-  template <int kPanels>
-  static HWY_INLINE void PrefetchWord(const KBlock& b, const std::uint8_t* first, std::size_t stride) {
-    LUTRA_UNROLL
-    for (std::size_t line = 0; line < kPanels * kPlaneBytes; line += 64) {
-      b.Prefetch(first + line);
-      b.Prefetch(first + stride + line);
-    }
-  }
   template <int kPanels, int kRows>
-  static HWY_INLINE void AddWord(const std::uint8_t* first, const std::uint8_t* second, const std::uint8_t* x,
-                                 V8* counts) {
+  static HWY_INLINE void AddWord(const KBlock& b, const std::uint8_t* ahead, const std::uint8_t* first,
+                                 const std::uint8_t* second, const std::uint8_t* x, V8* counts) {
     LUTRA_UNROLL
-    for (std::size_t panel = 0; panel < kPanels; ++panel, first += kPlaneBytes, second += kPlaneBytes) {
+    for (std::size_t panel = 0; panel < kPanels; ++panel) {
+      LUTRA_UNROLL
+      for (std::size_t line = 0; line < kWordBytes; line += 64) b.Prefetch(ahead + panel * kWordBytes + line);
       V8 words[4];
-      WordsOf(first, second, words);
+      WordsOf(first + panel * kPlaneBytes, second + panel * kPlaneBytes, words);
       CountBits<kRows>(words, x, counts + panel * 4 * kRows);
     }
   }

@@ -13,15 +13,15 @@ struct ActivationAccess {
   static internal::ActivationKey KeyFor(const internal::PackedFields& w, ActivationKind kind, Precision precision,
                                         std::size_t n) {
     const FormatInfo& f = Describe(w.format);
-    const bool tables = Describe(kind).has_tables() && w.target != nullptr;
+    const bool scoped = kind != ActivationKind::kIntegers && w.target != nullptr;
     internal::ActivationKey key;
-    key.scope = static_cast<int>(tables ? w.target->info.layout.scope : internal::Scope::kBlock);
+    key.scope = static_cast<int>(scoped ? w.target->info.layout.scope : internal::Scope::kBlock);
     key.k = w.k;
     key.joint_ratio = internal::JointRatioOf(w, kind, precision);
     key.block = key.joint_ratio != 0 ? internal::kJointWeights : BlockSize(f, w.group);
     key.cut = key.joint_ratio != 0 ? internal::kJointWeights : CutSize(f, w.group);
     key.kind = kind;
-    key.precision = precision;
+    key.precision = kind == ActivationKind::kBits ? Precision::kInt8 : precision;  // bits have one limb
     key.order_checksum = w.order_checksum;
     key.row_group = w.target == nullptr ? internal::kNR : w.target->row_group(kind, key.joint_ratio != 0, n);
     return key;

@@ -104,7 +104,8 @@ const Plan& PlanFor(const PackedMatrix& w, const Activations& x) {
 
 bool Activations::Fits(const PackedMatrix& w) const {
   const bool integers = kind() == ActivationKind::kIntegers && key_.choice == Choice::kFastest;
-  return (integers || kind() == MethodOf(w.format()).kind) &&
+  const bool bits = kind() == ActivationKind::kBits && HasBits(w.format());
+  return (integers || bits || kind() == MethodOf(w.format()).kind) &&
          key_ == ActivationAccess::KeyFor(PackedAccess::Fields(w), key_.kind, key_.precision, n_);
 }
 

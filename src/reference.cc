@@ -30,10 +30,18 @@ float ScaleOfX(const ActivationView& x, std::size_t n, std::size_t k) {
   return x.scales[n * groups + (x.scale_group == kPerRow ? 0 : k / x.scale_group)];
 }
 
-float X(const ActivationView& x, std::size_t n, std::size_t k) {
+// Element (n, k) of integers.
+int IntegerOfX(const ActivationView& x, std::size_t n, std::size_t k) {
   const std::size_t i = n * x.row_stride + k;
-  if (x.type != DataType::kInt8) return LoadFloat(x.data, x.type, i);
-  return static_cast<float>(static_cast<const std::int8_t*>(x.data)[i]) * ScaleOfX(x, n, k);
+  const int byte = static_cast<const std::uint8_t*>(x.data)[i / PerByte(x.type)];
+  if (x.type == DataType::kBits) return (byte >> (i % 8) & 1) != 0 ? 1 : -1;
+  if (x.type == DataType::kInt4) return ((byte >> (i % 2 * 4) & 15) ^ 8) - 8;
+  return (byte ^ 128) - 128;
+}
+
+float X(const ActivationView& x, std::size_t n, std::size_t k) {
+  if (!HasScales(x.type)) return LoadFloat(x.data, x.type, n * x.row_stride + k);
+  return static_cast<float>(IntegerOfX(x, n, k)) * ScaleOfX(x, n, k);
 }
 
 Status Validate(const QuantizedView& w, const ActivationView& x, const void* out, const char* name) {
@@ -72,7 +80,7 @@ ExactBlock RoundBlock(const QuantizedView& w, const ActivationView& x, const Act
   ExactBlock block;
   const bool one_scale = GroupsPerRow(x.k, x.scale_group) == 1 ||
                          (w.order == nullptr && begin / x.scale_group == (end - 1) / x.scale_group);
-  const bool raw = x.type == DataType::kInt8 && one_scale;
+  const bool raw = HasScales(x.type) && one_scale;
   float largest = 0;
   for (std::size_t k = begin; k < end; ++k) largest = std::max(largest, std::fabs(X(w, x, n, k)));
   // Very small and very large x are scaled by a power of two first, so that steps and their inverses are normal floats
@@ -86,7 +94,7 @@ ExactBlock RoundBlock(const QuantizedView& w, const ActivationView& x, const Act
   block.unit = raw ? ScaleOfX(x, n, begin) : largest * shift / limit * (1.0f / shift);
   for (std::size_t k = begin; k < end; ++k) {
     std::int32_t& q = block.x[k - begin];
-    q = raw ? static_cast<const std::int8_t*>(x.data)[n * x.row_stride + ColumnOfX(w, k)]
+    q = raw ? IntegerOfX(x, n, ColumnOfX(w, k))
             : static_cast<std::int32_t>(std::nearbyint(double{X(w, x, n, k) * shift} * inverse));
     block.sum += q;
   }

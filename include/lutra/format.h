@@ -19,18 +19,21 @@ inline namespace LUTRA_ABI_NAMESPACE {
 //               negates all digits. So only indices >= 0 have an entry (a mirrored table); a sign bit beside the index
 //               negates the entry.
 //   integers    x is rounded to integers, and each product is computed.
+//   bits        x is -1 and 1, times a scale, and stored as bits. The product with weights that are -1 and 1 is the
+//               number of weights minus twice the number of bits that differ. (XNOR-Net,
+//               https://arxiv.org/abs/1603.05279.)
 //
 // Entries of tables and integers have 8 bits, or 16 bits as two 7-bit limbs (Precision).
-enum class ActivationKind : std::uint8_t { kBinarySums, kTernarySums, kIntegers };
+enum class ActivationKind : std::uint8_t { kBinarySums, kTernarySums, kIntegers, kBits };
 
 struct ActivationInfo {
   ActivationKind kind;
   const char* name;
-  int base;                   // of the digits of an index; 0 for integers
+  int base;                   // of the digits of an index; 0 for integers and bits
   int g;                      // elements of x per table
   int entries;                // entries of a table
   std::size_t chunk_weights;  // elements of x in a chunk
-  std::size_t chunk_bytes;    // bytes of a chunk of one row of x, for each limb: four tables of 16, or 16 integers
+  std::size_t chunk_bytes;    // of one row of x, for each limb: four tables of 16, 16 integers, or 32 bits
 
   constexpr bool has_tables() const { return base != 0; }
 };
@@ -39,6 +42,7 @@ inline constexpr ActivationInfo kActivationKinds[] = {
     {ActivationKind::kBinarySums, "sums in base 2", 2, 4, 16, 16, 64},
     {ActivationKind::kTernarySums, "sums in base 3", 3, 3, 14, 12, 64},
     {ActivationKind::kIntegers, "integers", 0, 1, 0, 16, 16},
+    {ActivationKind::kBits, "bits", 0, 1, 0, 32, 4},
 };
 
 namespace functions {
@@ -247,12 +251,12 @@ constexpr const char* Name(Format format) noexcept { return IsFormat(format) ? D
 
 }  // namespace functions
 
-// --- Methods: a format multiplied with an activation kind: the kind of its encoding, or kIntegers. Kernels sum L(q) *
-// x in integers, where
+// --- Methods: a format multiplied with an activation kind: the kind of its encoding, kIntegers, or kBits if its codes
+// are bits (HasBits). Kernels sum L(q) * x in integers, where
 //
 //     value(q) = gain * L(q) + center
 //
-// Sum tables: L(q) = sum_p 2^p * digit_p(q), with the digit of each plane p. Integers: L(q) = value(q) / unit.
+// Sum tables: L(q) = sum_p 2^p * digit_p(q), with the digit of each plane p. Integers, bits: L(q) = value(q) / unit.
 struct MethodInfo {
   Format format;
   ActivationKind kind;
@@ -290,6 +294,12 @@ struct MethodInfo {
 
 namespace functions {
 
+// Whether codes are bits 0 and 1 for -1 and 1: those of int1.
+constexpr bool HasBits(Format format) {
+  const FormatInfo& f = Describe(format);
+  return f.stored().kind == ActivationKind::kBinarySums && f.stored().planes == 1 && f.integer(0) == -1 &&
+         f.integer(1) == 1;
+}
 // The method of a format under Choice::kInvariant: lookups if its encoding has indices, otherwise dot products.
 constexpr MethodInfo MethodOf(Format format) { return {format, Describe(format).stored().kind}; }
 

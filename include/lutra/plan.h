@@ -18,21 +18,28 @@ namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 
 // kLookup: stored indices select entries of the sum tables of x. kDot: codes are unpacked to bytes and multiplied with
-// x in integers.
-enum class Method : std::uint8_t { kLookup, kDot };
+// x in integers. kPopcount: bits in which codes and x differ are counted; only under Choice::kBits.
+enum class Method : std::uint8_t { kLookup, kDot, kPopcount };
 
 namespace functions {
 
 constexpr const char* Name(Method method) noexcept {
-  return method == Method::kLookup ? "lookup" : method == Method::kDot ? "dot" : "?";
+  return method == Method::kLookup     ? "lookup"
+         : method == Method::kDot      ? "dot"
+         : method == Method::kPopcount ? "popcount"
+                                       : "?";
 }
 // The activation kind that a method multiplies.
 constexpr ActivationKind KindOf(Method method, Format format) {
-  return method == Method::kLookup ? Describe(format).stored().kind : ActivationKind::kIntegers;
+  return method == Method::kLookup     ? Describe(format).stored().kind
+         : method == Method::kPopcount ? ActivationKind::kBits
+                                       : ActivationKind::kIntegers;
 }
-// Formats whose encoding has indices have both methods; the others have kDot only. This holds on all targets.
+// Formats whose encoding has indices have kLookup and kDot; the others have kDot only. int1 has kPopcount, too. This
+// holds on all targets.
 constexpr bool HasMethod(Format format, Method method) {
-  return method == Method::kDot || (method == Method::kLookup && Describe(format).stored().has_indices());
+  return method == Method::kDot || (method == Method::kLookup && Describe(format).stored().has_indices()) ||
+         (method == Method::kPopcount && HasBits(format));
 }
 
 }  // namespace functions
@@ -50,9 +57,12 @@ struct Plan {
 
 namespace functions {
 
-// "lookup", "unpacked lookup", "dot" or "unpacked dot".
+// "lookup", "unpacked lookup", "dot", "unpacked dot", "popcount" or "unpacked popcount".
 constexpr const char* Name(const Plan& plan) noexcept {
-  return !plan.unpack ? Name(plan.method) : plan.method == Method::kLookup ? "unpacked lookup" : "unpacked dot";
+  if (!plan.unpack) return Name(plan.method);
+  return plan.method == Method::kLookup     ? "unpacked lookup"
+         : plan.method == Method::kPopcount ? "unpacked popcount"
+                                            : "unpacked dot";
 }
 
 }  // namespace functions
@@ -71,8 +81,9 @@ namespace functions {
 // The case of a matrix times N rows of x of this precision.
 LUTRA_API PlanCase CaseOf(const PackedMatrix& w, std::size_t n, Precision precision);
 
-// The first row of the table that serves the case; under kInvariant, the first that also has the format's own
-// activation kind. If `what.format` is not a Format, the last row.
+// The first row of the table that serves the case: under kInvariant with the format's own activation kind, under kBits
+// with kPopcount, if the format has it, and under kFastest with any other method. If `what.format` is not a Format, the
+// last row.
 LUTRA_API const Plan& SelectPlan(const PlanCase& what, Choice choice = Choice::kInvariant);
 
 }  // namespace functions

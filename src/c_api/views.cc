@@ -54,7 +54,9 @@ static_assert(Same(LUTRA_TYPE_UINT4, DataType::kUInt4));
 static_assert(Same(LUTRA_TYPE_UINT8, DataType::kUInt8));
 static_assert(Same(LUTRA_TYPE_E8M0, DataType::kE8M0));
 static_assert(Same(LUTRA_TYPE_E4M3, DataType::kE4M3));
-static_assert(IsLast<DataType>(LUTRA_TYPE_E4M3));
+static_assert(Same(LUTRA_TYPE_INT4, DataType::kInt4));
+static_assert(Same(LUTRA_TYPE_BITS, DataType::kBits));
+static_assert(IsLast<DataType>(LUTRA_TYPE_BITS));
 
 static_assert(Same(LUTRA_ZERO_NONE, ZeroKind::kNone));
 static_assert(Same(LUTRA_ZERO_POINT, ZeroKind::kPoint));

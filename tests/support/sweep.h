@@ -161,7 +161,7 @@ struct XPart {
 };
 inline std::string PartName(const XKind& x) {
   std::string type = std::string("x_") + Name(x.type);
-  if (x.type != DataType::kInt8) return type;
+  if (!HasScales(x.type)) return type;
   return type + "_per_" + (x.scale_group == kPerMatrix - 1 ? "huge_group" : GroupName(x.scale_group));
 }
 inline std::string PartName(const XPart& part) { return PartName(part.x); }

@@ -27,7 +27,7 @@ static_assert(kMaxRatio * 8 <= 255);
 struct alignas(64) BlockScale {
   float scale;
   float sum;           // the sum of x over the K-block, for zero points
-  std::int32_t total;  // the same sum in units of scale
+  std::int32_t total;  // the same sum in units of scale; of bits, the number of weights
   float offset;        // for sums that start from kMagicBits: -kMagic * scale, which is exact
   // Of each scale run the ratio r (1 to kMaxRatio) in four bytes: r * scale is the step of its tables.
   std::uint32_t quad[kMaxRunsPerBlock];
@@ -44,8 +44,8 @@ struct alignas(64) JointScale {
 };
 static_assert(sizeof(JointScale) == kJointScales * sizeof(BlockScale));
 
-// Prepared rows of x, as tables or integers. Row groups of kNR rows (fewer in the last), or of one row for a matrix
-// unit, follow each other. A row group is laid out as a micro-kernel reads it:
+// Prepared rows of x, as tables, integers or bits. Row groups of kNR rows (fewer in the last), or of one row for a
+// matrix unit, follow each other. A row group is laid out as a micro-kernel reads it:
 //     data   [K-block][limb][chunk][row of the row group][chunk_bytes]   kInt8: one limb; kInt16: the upper, the lower
 //     scales [K-block][row of the row group]; of joint K-blocks, JointScale
 struct PreparedView {
@@ -233,7 +233,7 @@ inline constexpr MatrixUnit kNoMatrixUnit{0, 0};
 // divides a token block of 128 rows evenly into 8 parts, and a K-block into steps of 64 weights.
 inline constexpr std::size_t kOverrunRows = 7, kOverrunBytes = 48;
 
-// The activation kind of its encoding; integers; integers with a table for each group.
+// The activation kind of its encoding; integers; integers with a table for each group, or bits (no format has both).
 inline constexpr std::size_t kMethodsPerFormat = 3;
 
 // The kernels of a target: one method for each format, precision and activation kind.
@@ -253,7 +253,7 @@ struct TargetKernels {
     return takes && n >= static_cast<std::size_t>(unit.from) ? 1 : kNR;
   }
   const MethodKernel& method(Format format, ActivationKind kind, Precision precision, bool choices = false) const {
-    const std::size_t which = choices ? 2 : kind == MethodOf(format).kind ? 0 : 1;
+    const std::size_t which = choices || kind == ActivationKind::kBits ? 2 : kind == MethodOf(format).kind ? 0 : 1;
     return methods[static_cast<std::size_t>(format)][static_cast<std::size_t>(precision)][which];
   }
 };

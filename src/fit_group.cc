@@ -66,6 +66,7 @@ ScaleAndZero Fit(const FormatInfo& f, const std::int8_t* table, const Group& gro
     return {scale, scale > 0 ? static_cast<float>(-mean / scale) : 0.0f, static_cast<float>(mean)};
   }
   const float extreme = -low > high ? low : high;
+  if (f.is_float()) return {extreme / f.value(f.floats.magnitudes - 1), 0.0f, 0.0f};
   if (table != nullptr) return FitTable(f, table, extreme, std::min(low, 0.0f), std::max(high, 0.0f), free_mean);
   if (zero_kind == ZeroKind::kNone) {  // the extreme is code 0, exactly
     return {-extreme / f.default_zero, f.default_zero, extreme};
@@ -83,10 +84,22 @@ ScaleAndZero Fit(const FormatInfo& f, const std::int8_t* table, const Group& gro
   return {scale, scale > 0 ? -low / scale : 0.0f, low};
 }
 
+// The code of the float that is nearest to the value; of two, the one whose mantissa is even.
+std::uint8_t NearestFloat(const FloatCode& code, float value) {
+  const float magnitude = std::min(std::fabs(value), code.value(code.magnitudes - 1));
+  const int exponent = magnitude == 0.0f ? 0 : std::max(std::ilogb(magnitude) + code.bias, 1);
+  // Numbers up to 2^(exponent + 1) are multiples of a step. As their code, the exponent continues the mantissa.
+  const float steps = std::nearbyint(std::ldexp(magnitude, code.bias + code.mantissa_bits - exponent));
+  const float of_exponent = static_cast<float>(std::max(exponent - 1, 0) << code.mantissa_bits);
+  const int q = static_cast<int>(of_exponent + steps);
+  return static_cast<std::uint8_t>(value < 0.0f && q != 0 ? q | 1 << (code.bits() - 1) : q);
+}
+
 // The code whose value is nearest to w / scale + zero.
 std::uint8_t Nearest(const FormatInfo& f, const std::int8_t* table, float w, float scale, float zero) {
   if (scale == 0.0f) w = 0.0f, scale = 1.0f;
   const float value = w / scale + zero;
+  if (f.is_float()) return NearestFloat(f.floats, value);
   if (f.levels == 2) return value >= 0.0f ? 1 : 0;
   if (table != nullptr) {
     const auto distance = [&](int q) { return std::fabs(f.unit * static_cast<float>(table[q]) - value); };

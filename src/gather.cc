@@ -33,6 +33,7 @@ void CopyRow(const Operands& o, const RowPlace& from, std::size_t to_stored, std
   constexpr std::size_t kIntegers = Describe(ActivationKind::kIntegers).chunk_bytes;
   constexpr std::size_t kTables = Describe(ActivationKind::kBinarySums).chunk_bytes;
   static_assert(kTables == Describe(ActivationKind::kTernarySums).chunk_bytes);
+  static_assert(kTables == Describe(ActivationKind::kFloats).chunk_bytes);
   const auto copy = chunk_bytes == kIntegers ? &CopyPieces<kIntegers> : &CopyPieces<kTables>;
   copy(data, from.stored, o.x.row_bytes / chunk_bytes, to_stored, to);
   const auto copy_scales =

@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "lutra/kernels/floats-inl.h"
 #include "lutra/kernels/gated-inl.h"
 #include "lutra/kernels/matrix_product-inl.h"
 #include "lutra/kernels/matrix_unit-inl.h"
@@ -212,17 +213,40 @@ constexpr MethodKernel ChoiceMethod() {
   return kernel;
 }
 
+// --- Products with floats.
+template <Format kFormat, Precision kPrecision>
+constexpr MethodKernel FloatMethod() {
+  constexpr MethodInfo kMethod = MethodOf(kFormat);
+  using Unpacker = FloatUnpacker<kFormat>;
+  static_assert(kMethod.center() == 0 && kMethod.start() == 0);
+  static_assert(UnpackedBatchesFit(kMethod, 1, &Unpacker::Bytes));
+  MethodKernel kernel{};
+  kernel.method = kMethod;
+  kernel.precision = kPrecision;
+  kernel.packed = MicroKernelOf<PackedFloatKernel<kFormat>>();
+  kernel.unpacked = MicroKernelOf<UnpackedFloatKernel>();
+  kernel.unpack = &Unpacker::Unpack;
+  kernel.unpacked_bytes = &Unpacker::Bytes;
+  kernel.panels = 1;
+  kernel.unpacked_rows = kHalfPanel;
+  return kernel;
+}
+
 // --- The table of kernels.
 
 template <Format kFormat, Precision kPrecision, class Dot>
 constexpr void SetMethods(TargetKernels& kernels) {
   auto& methods = kernels.methods[static_cast<std::size_t>(kFormat)][static_cast<std::size_t>(kPrecision)];
-  methods[1] = DotMethod<kFormat, kPrecision, Dot>();
-  if constexpr (Describe(kFormat).own_values) methods[2] = ChoiceMethod<kFormat, kPrecision, Dot>();
-  if constexpr (Describe(kFormat).stored().has_indices()) {
-    methods[0] = LookupMethod<kFormat, kPrecision>();
+  if constexpr (Describe(kFormat).is_float()) {
+    methods[0] = FloatMethod<kFormat, kPrecision>();
   } else {
-    methods[0] = methods[1];
+    methods[1] = DotMethod<kFormat, kPrecision, Dot>();
+    if constexpr (Describe(kFormat).own_values) methods[2] = ChoiceMethod<kFormat, kPrecision, Dot>();
+    if constexpr (Describe(kFormat).stored().has_indices()) {
+      methods[0] = LookupMethod<kFormat, kPrecision>();
+    } else {
+      methods[0] = methods[1];
+    }
   }
 }
 template <class Dot, std::size_t... kFormat>

@@ -91,6 +91,13 @@ ExactBlock RoundBlock(const QuantizedView& w, const ActivationView& x, const Act
   return block;
 }
 
+// The scale times the gain, as kernels round it: a product that is subnormal without a gain above 1 loses bits.
+float ScaleTimesGain(QuantizedView w, std::size_t m, std::size_t k) {
+  const float gain = MethodOf(w.format).gain();
+  w.matrix_scale *= gain;
+  return HasMatrixScale(w.scale_type) ? ScaleAt(w, m, k) : ScaleAt(w, m, k) * gain;
+}
+
 // The sum of L(q) * x over a K-block in the floats of the kernels (kernels/floats-inl.h): elements 0 and 1 of each four
 // add to one sum, elements 2 and 3 to another.
 float SumOfFloats(const QuantizedView& w, const ActivationView& x, std::size_t n, std::size_t m, std::size_t begin,
@@ -177,7 +184,7 @@ Status functions::ReferenceExactMatMul(const QuantizedView& w, const ActivationV
       if (f.is_float()) {
         for (std::size_t m = 0; m < w.m; ++m) {
           float& to = y[n * w.m + m];
-          to = internal::Fma(ScaleAt(w, m, begin) * method.gain(), SumOfFloats(w, x, n, m, begin, end), to);
+          to = internal::Fma(ScaleTimesGain(w, m, begin), SumOfFloats(w, x, n, m, begin, end), to);
         }
         continue;
       }

@@ -72,6 +72,13 @@ inline std::vector<Kernel> Kernels(std::size_t best = std::numeric_limits<std::s
   }
   return kernels;
 }
+// Every format that has the method, on every target.
+inline std::vector<Kernel> KernelsWith(Method method) {
+  std::vector<Kernel> kernels = Kernels();
+  const auto lacks = [method](const Kernel& kernel) { return !HasMethod(kernel.format, method); };
+  kernels.erase(std::remove_if(kernels.begin(), kernels.end(), lacks), kernels.end());
+  return kernels;
+}
 inline Target BestTarget() { return *RunnableTargets().begin(); }
 
 inline Case CaseFor(const Kernel& kernel, const Shape& shape, std::uint64_t seed) {

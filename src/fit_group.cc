@@ -66,7 +66,7 @@ ScaleAndZero Fit(const FormatInfo& f, const std::int8_t* table, const Group& gro
     return {scale, scale > 0 ? static_cast<float>(-mean / scale) : 0.0f, static_cast<float>(mean)};
   }
   const float extreme = -low > high ? low : high;
-  if (f.is_float()) return {extreme / f.value(f.floats.magnitudes - 1), 0.0f, 0.0f};
+  if (f.is_float()) return {std::fabs(extreme) / f.value(f.floats.magnitudes - 1), 0.0f, 0.0f};
   if (table != nullptr) return FitTable(f, table, extreme, std::min(low, 0.0f), std::max(high, 0.0f), free_mean);
   if (zero_kind == ZeroKind::kNone) {  // the extreme is code 0, exactly
     return {-extreme / f.default_zero, f.default_zero, extreme};

@@ -32,7 +32,7 @@ struct ActivationInfo {
   int g;                      // elements of x per table
   int entries;                // entries of a table
   std::size_t chunk_weights;  // elements of x in a chunk
-  std::size_t chunk_bytes;  // of one row of x, for each limb: four tables of 16, 16 integers, or 16 floats
+  std::size_t chunk_bytes;    // of one row of x, for each limb: four tables of 16, 16 integers, or 16 floats
 
   constexpr bool has_tables() const { return base != 0; }
 };
@@ -243,9 +243,7 @@ struct FormatInfo {
   constexpr int code_end() const { return is_float() ? floats.magnitudes : levels; }
   constexpr bool has(int q) const { return (q & code_mask()) < code_end(); }
   constexpr int integer(int q) const { return values != nullptr ? values[q] : first + step * q; }
-  constexpr float value(int q) const {
-    return is_float() ? floats.value(q) : unit * static_cast<float>(integer(q));
-  }
+  constexpr float value(int q) const { return is_float() ? floats.value(q) : unit * static_cast<float>(integer(q)); }
   constexpr const EncodingInfo& stored() const { return Describe(encoding); }
 };
 
@@ -288,8 +286,8 @@ constexpr const char* Name(Format format) noexcept { return IsFormat(format) ? D
 
 inline constexpr int kF16Bias = 15;  // of the exponents of f16
 
-// --- Methods: a format multiplied with an activation kind: the kind of its encoding, kIntegers, or kFloats. Kernels sum
-// L(q) * x in integers, or in floats, where
+// --- Methods: a format multiplied with an activation kind: the kind of its encoding, kIntegers, or kFloats. Kernels
+// sum L(q) * x in integers, or in floats, where
 //
 //     value(q) = gain * L(q) + center
 //
@@ -333,8 +331,8 @@ struct MethodInfo {
 
 namespace functions {
 
-// The method of a format under Choice::kInvariant: lookups if its encoding has indices, products of floats if its values
-// are floats, otherwise dot products.
+// The method of a format under Choice::kInvariant: lookups if its encoding has indices, products of floats if its
+// values are floats, otherwise dot products.
 constexpr MethodInfo MethodOf(Format format) {
   const FormatInfo& f = Describe(format);
   return {format, f.is_float() ? ActivationKind::kFloats : f.stored().kind};

@@ -70,9 +70,7 @@ inline constexpr ParamKind kParamKinds[] = {
     {DataType::kE8M0, Zeros::kUInt4},   {DataType::kE4M3, Zeros::kNone},   {DataType::kE4M3, Zeros::kInteger},
     {DataType::kE4M3, Zeros::kUInt4}};
 // Formats whose values are floats have no zeros.
-constexpr bool HasZeros(Format format, Zeros zeros) {
-  return zeros == Zeros::kNone || !Describe(format).is_float();
-}
+constexpr bool HasZeros(Format format, Zeros zeros) { return zeros == Zeros::kNone || !Describe(format).is_float(); }
 // Scales per row or matrix have one level.
 constexpr bool Exists(std::size_t group, ParamKind kind) {
   return !HasTwoLevels(kind.scale_type) || !HasRowScales(group);

@@ -30,11 +30,11 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-inline constexpr std::size_t kLanesOfFloats = 4 * kLayout.blocks;    // of a vector
-inline constexpr std::size_t kFloatRows = kLanesOfFloats / 2;        // rows of a vector
-inline constexpr std::size_t kHalfPanel = kPanelRows / 2;            // rows that are unpacked at a time
-inline constexpr std::size_t kHalfFloats = 2 * kHalfPanel;           // floats of two codes of these rows
-inline constexpr std::size_t kFloatChunk = kQuads * 2 * kHalfFloats; // floats of an unpacked chunk
+inline constexpr std::size_t kLanesOfFloats = 4 * kLayout.blocks;     // of a vector
+inline constexpr std::size_t kFloatRows = kLanesOfFloats / 2;         // rows of a vector
+inline constexpr std::size_t kHalfPanel = kPanelRows / 2;             // rows that are unpacked at a time
+inline constexpr std::size_t kHalfFloats = 2 * kHalfPanel;            // floats of two codes of these rows
+inline constexpr std::size_t kFloatChunk = kQuads * 2 * kHalfFloats;  // floats of an unpacked chunk
 
 // The f16 that codes of the format stand for: sign and mantissa of the code, and its exponent with the bias of f16.
 // (Subnormal codes become subnormal f16, whose conversion to f32 is exact and takes no longer than that of others.)

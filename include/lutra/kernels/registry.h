@@ -44,8 +44,8 @@ struct alignas(64) JointScale {
 };
 static_assert(sizeof(JointScale) == kJointScales * sizeof(BlockScale));
 
-// Prepared rows of x, as tables, integers or floats. Row groups of kNR rows (fewer in the last), or of one row for a matrix
-// unit, follow each other. A row group is laid out as a micro-kernel reads it:
+// Prepared rows of x, as tables, integers or floats. Row groups of kNR rows (fewer in the last), or of one row for a
+// matrix unit, follow each other. A row group is laid out as a micro-kernel reads it:
 //     data   [K-block][limb][chunk][row of the row group][chunk_bytes]   kInt8: one limb; kInt16: the upper, the lower;
 //                                                                        floats: one
 //     scales [K-block][row of the row group]; of joint K-blocks, JointScale
@@ -106,8 +106,8 @@ struct MicroKernel {
   constexpr int panels_for(int rows_) const { return panels < tile / rows_ ? panels : tile / rows_; }
 };
 
-// Unpacks the codes of the K-block at args.index, of `panels` panels, to memory, for a micro-kernel. If a method unpacks
-// a part of the rows of a panel at a time, args.first_row is the first of them.
+// Unpacks the codes of the K-block at args.index, of `panels` panels, to memory, for a micro-kernel. If a method
+// unpacks a part of the rows of a panel at a time, args.first_row is the first of them.
 using UnpackFunction = void (*)(const MicroArgs& args, std::size_t panels, std::uint8_t* to);
 // Bytes of an unpacked K-block of one panel, or of the rows that are unpacked at a time.
 using UnpackedBytesFunction = std::size_t (*)(std::size_t half_chunks, std::size_t x_chunks);
@@ -127,11 +127,11 @@ struct MethodKernel {
   MicroKernel unpacked;  // reads codes that `unpack` wrote to L1 once for all rows of x
   UnpackFunction unpack;
   UnpackedBytesFunction unpacked_bytes;
-  std::size_t panels;          // interleaved panels that a tile takes side by side, at most
-  std::int32_t bias;           // kernels multiply L(q) + bias for a code q
-  std::size_t run_chunks;      // MicroArgs
-  const std::uint8_t* values;  // MicroArgs; null, too, if the matrix has its own
-  JointKernels joint = {};     // for integers under kInt8
+  std::size_t panels;                      // interleaved panels that a tile takes side by side, at most
+  std::int32_t bias;                       // kernels multiply L(q) + bias for a code q
+  std::size_t run_chunks;                  // MicroArgs
+  const std::uint8_t* values;              // MicroArgs; null, too, if the matrix has its own
+  JointKernels joint = {};                 // for integers under kInt8
   std::size_t unpacked_rows = kPanelRows;  // of W: rows of a panel that are unpacked at a time
 
   constexpr const MicroKernel& micro(bool unpack_codes, bool joint_blocks) const {

@@ -42,8 +42,8 @@ constexpr bool UnpackedBatchesFit(const MethodInfo& method, std::size_t panels, 
   for (const std::size_t group : {std::size_t{16}, std::size_t{32}, std::size_t{64}, std::size_t{128}, kPerRow}) {
     const Geometry g(method.info(), method.activations(), 4096, group, SchemeOf(DataType::kF32, ZeroKind::kNone, {}));
     const std::size_t stride = panels * bytes(g.whole.half_chunks, g.whole.x_chunks);
-    const bool joint = group <= kJointRunWeights && method.kind == ActivationKind::kIntegers &&
-                       !method.info().stored().has_signs();
+    const bool joint =
+        group <= kJointRunWeights && method.kind == ActivationKind::kIntegers && !method.info().stored().has_signs();
     const std::size_t blocks = joint && !HasRowScales(group) ? kJointWeights / group : g.blocks_per_batch;
     if (HWY_MAX(blocks * stride, kUnpackedBatchBytes) > kMaxUnpackedBytes) return false;
   }

@@ -67,7 +67,8 @@ struct PrepareTraits {
   static_assert(kMaxTotal < std::int64_t{1} << 31);
 };
 
-// Where the tables, integers or floats of a K-block are written: each chunk of the row is `stride` bytes after the one before.
+// Where the tables, integers or floats of a K-block are written: each chunk of the row is `stride` bytes after the one
+// before.
 struct Destination {
   std::uint8_t* to;
   std::size_t stride, chunks;

@@ -29,7 +29,7 @@ struct ActivationAccess {
   static const internal::ActivationKey& Key(const Activations& x) { return x.key_; }
 
   static std::size_t RowBytes(const ActivationInfo& a, const internal::Geometry& g, Precision precision) {
-    return g.x_chunks() * static_cast<std::size_t>(Limbs(precision)) * a.chunk_bytes;
+    return g.x_chunks() * static_cast<std::size_t>(Limbs(a, precision)) * a.chunk_bytes;
   }
   // Where the scales of N prepared rows begin.
   static std::size_t ScalesAt(std::size_t n, std::size_t row_bytes) {

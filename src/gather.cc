@@ -34,6 +34,7 @@ void CopyRow(const Operands& o, const RowPlace& from, std::size_t to_stored, std
   constexpr std::size_t kTables = Describe(ActivationKind::kBinarySums).chunk_bytes;
   constexpr std::size_t kBits = Describe(ActivationKind::kBits).chunk_bytes;
   static_assert(kTables == Describe(ActivationKind::kTernarySums).chunk_bytes);
+  static_assert(kTables == Describe(ActivationKind::kFloats).chunk_bytes);
   const auto copy = chunk_bytes == kIntegers ? &CopyPieces<kIntegers>
                     : chunk_bytes == kBits   ? &CopyPieces<kBits>
                                              : &CopyPieces<kTables>;

@@ -41,6 +41,9 @@ Status ValidateShape(const QuantizedView& w) {
       return Status::Invalid("w.zero_kind", "is not kNone or kOffset, but scales have two levels");
     }
   }
+  if (w.zero_kind != ZeroKind::kNone && Describe(w.format).is_float()) {
+    return Status::Invalid("w.zero_kind", "is not kNone, but the values of the format are floats");
+  }
   const bool of_scales = w.zero_type == w.scale_type && !HasMatrixScale(w.scale_type);
   if (w.zero_kind == ZeroKind::kOffset && !of_scales) {
     return Status::Invalid("w.zero_type", "is not scale_type, or has no zero, as offsets need");

@@ -149,7 +149,9 @@ enum {
   LUTRA_FORMAT_IQ3S = 14,
   LUTRA_FORMAT_CODEBOOK3 = 15,  // tables of 8 or 16 values of the matrix's own
   LUTRA_FORMAT_CODEBOOK4 = 16,
-  LUTRA_FORMAT_INT2_CODES = 17  // as INT2, multiplied as integers: for scales of two levels
+  LUTRA_FORMAT_INT2_CODES = 17,  // as INT2, multiplied as integers: for scales of two levels
+  LUTRA_FORMAT_FP8_E4M3 = 18,    // floats of 8 bits, multiplied with x in f32
+  LUTRA_FORMAT_FP8_E5M2 = 19
 };
 
 // The type of array elements.

@@ -44,7 +44,9 @@ static_assert(Same(LUTRA_FORMAT_IQ3S, Format::kIq3s));
 static_assert(Same(LUTRA_FORMAT_CODEBOOK3, Format::kCodebook3));
 static_assert(Same(LUTRA_FORMAT_CODEBOOK4, Format::kCodebook4));
 static_assert(Same(LUTRA_FORMAT_INT2_CODES, Format::kInt2Codes));
-static_assert(IsLast<Format>(LUTRA_FORMAT_INT2_CODES));
+static_assert(Same(LUTRA_FORMAT_FP8_E4M3, Format::kFp8E4M3));
+static_assert(Same(LUTRA_FORMAT_FP8_E5M2, Format::kFp8E5M2));
+static_assert(IsLast<Format>(LUTRA_FORMAT_FP8_E5M2));
 
 static_assert(Same(LUTRA_TYPE_F32, DataType::kF32));
 static_assert(Same(LUTRA_TYPE_F16, DataType::kF16));

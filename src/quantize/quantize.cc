@@ -42,8 +42,7 @@ struct RowsToQuantize {
 
 bool AllCodesExist(const QuantizedView& w) {
   for (std::size_t m = 0; m < w.m; ++m) {
-    const auto levels = static_cast<std::size_t>(Describe(w.format).levels);
-    if (!internal::AllBelow(w.codes + m * w.code_stride, w.k, levels)) return false;
+    if (!internal::AllCodesExist(Describe(w.format), w.codes + m * w.code_stride, w.k)) return false;
   }
   return true;
 }

@@ -39,13 +39,14 @@ template <class... Formats>
 constexpr FormatList In(Formats... formats) {
   return {((1u << static_cast<unsigned>(formats)) | ...)};
 }
-constexpr FormatList kAll = Where([](const FormatInfo&) { return true; });
+constexpr FormatList kExact = Where([](const FormatInfo& f) { return !f.is_float(); });
+constexpr FormatList kFloats = Where([](const FormatInfo& f) { return f.is_float(); });
 constexpr FormatList kIndices = Where([](const FormatInfo& f) { return f.stored().has_indices(); });
 constexpr FormatList kOnePlane =
     Where([](const FormatInfo& f) { return f.stored().has_indices() && f.stored().planes == 1; });
 constexpr FormatList kTwoPlanes = In(Format::kInt2), kTernary = In(Format::kTernary);
 constexpr FormatList kBits = Where([](const FormatInfo& f) { return HasBits(f.format); });
-constexpr FormatList kCodes = Where([](const FormatInfo& f) { return !f.stored().has_indices(); });
+constexpr FormatList kCodes = Where([](const FormatInfo& f) { return !f.stored().has_indices() && !f.is_float(); });
 
 using Predicate = bool (*)(const TargetInfo&);
 constexpr bool AnyTarget(const TargetInfo&) { return true; }
@@ -114,6 +115,7 @@ constexpr std::size_t kPrefetch = 8192;  // bytes; see above
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
 constexpr const char* kDotPorts = "dot products";
+constexpr const char* kFloatPorts = "multiply-adds of floats";
 constexpr const char* kUnit = "loads and stores around the products of the matrix unit";
 constexpr const char* kUnpack = "unpacking codes, and dot products";
 constexpr const char* kShuffleAdd = "byte shuffles and additions";
@@ -146,7 +148,9 @@ constexpr Row kRows[] = {
     {kTwoPlanes, AnyTarget,   kAnyCpu, 0,   12,    0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffleAdd}},
     {kIndices,   AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 64,  1, kPrefetch, kShuffleAdd}},
     {kCodes,     AnyTarget,   kAnyCpu, 0,   2,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
-    {kAll,       AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
+    {kFloats,    AnyTarget,   kAnyCpu, 0,   2,     0,   {Method::kFloat,  kPacked,   4,   1, kPrefetch, kMemory}},
+    {kFloats,    AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kFloat,  kUnpacked, 128, 1, kPrefetch, kFloatPorts}},
+    {kExact,     AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
 };
 // clang-format on
 
@@ -187,7 +191,7 @@ constexpr bool IsComplete() {
   const auto any = [](Cpu cpu) { return cpu == kAnyCpu; };
   for (const FormatInfo& f : kFormats) {
     for (const TargetInfo& target : internal::kTargets) {
-      for (const Method method : {Method::kLookup, Method::kDot, Method::kPopcount}) {
+      for (const Method method : kMethods) {
         if (!HasMethod(f.format, method)) continue;
         for (std::size_t i = 0; i < kFirstTokens.count; ++i) {
           if (Find(f.format, target, kFirstTokens.n[i], 16, &method, any) == nullptr) return false;
@@ -250,9 +254,7 @@ const Plan& functions::SelectPlan(const PlanCase& what, Choice choice) {
 }
 
 const Plan& internal::SelectPlanFor(const PlanCase& what, ActivationKind kind) {
-  const Method method = kind == ActivationKind::kIntegers ? Method::kDot
-                        : kind == ActivationKind::kBits   ? Method::kPopcount
-                                                          : Method::kLookup;
+  const Method method = MethodFor(kind);
   return Selected(what, &method);
 }
 

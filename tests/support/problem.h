@@ -69,6 +69,8 @@ inline constexpr ParamKind kParamKinds[] = {
     {DataType::kBF16, Zeros::kUInt4},   {DataType::kE8M0, Zeros::kNone},   {DataType::kE8M0, Zeros::kInteger},
     {DataType::kE8M0, Zeros::kUInt4},   {DataType::kE4M3, Zeros::kNone},   {DataType::kE4M3, Zeros::kInteger},
     {DataType::kE4M3, Zeros::kUInt4}};
+// Formats whose values are floats have no zeros.
+constexpr bool HasZeros(Format format, Zeros zeros) { return zeros == Zeros::kNone || !Describe(format).is_float(); }
 // Scales per row or matrix have one level.
 constexpr bool Exists(std::size_t group, ParamKind kind) {
   return !HasTwoLevels(kind.scale_type) || !HasRowScales(group);
@@ -212,11 +214,18 @@ inline void Store(DataType type, float value, void* data, std::size_t i) {
   std::memcpy(at, from, SizeOf(type));
 }
 
+// The case without zeros if the format has none, so that sweeps over formats may give any.
+inline Case WithZerosOfFormat(Case c) {
+  if (!HasZeros(c.format, c.zeros)) c.zeros = Zeros::kNone;
+  return c;
+}
+
 // The inputs of a case. Memory outside of the views (gaps, surroundings) holds bytes that read as NaN or as codes out
 // of range.
 class Problem {
  public:
-  explicit Problem(const Case& c) : case_(c), random_(c.seed) {
+  explicit Problem(const Case& any) : case_(WithZerosOfFormat(any)), random_(any.seed) {
+    const Case& c = case_;
     const std::size_t m = c.m, n = c.n, k = c.k, stride = k + c.gap;
     w_.format = c.format;
     w_.m = m;
@@ -298,6 +307,7 @@ class Problem {
   int ExtremeCode(std::size_t group, bool low) const {
     int extreme = 0;
     for (int q = 1; q < Describe(w_.format).levels; ++q) {
+      if (!Describe(w_.format).has(q)) continue;
       const float value = ValueOf(w_, group, q), so_far = ValueOf(w_, group, extreme);
       if (low ? value < so_far : value > so_far) extreme = q;
     }
@@ -316,6 +326,7 @@ class Problem {
         if (k % 8 == 0) bits = random_.Bits();
         const bool low = (m % 2 == 1) != (case_.data == Data::kExtreme && flipped_[k]);
         row[k] = static_cast<std::uint8_t>((bits & 255) * levels >> 8);
+        if (!Describe(w_.format).has(row[k])) row[k] ^= 0x40;  // without an exponent's highest bit
         if (extreme) row[k] = static_cast<std::uint8_t>(ExtremeCode(GroupAt(m, k), low));
       }
     }
@@ -428,7 +439,7 @@ class Problem {
   float XMagnitude() const {
     const bool half = x_.type == DataType::kF16;
     if (case_.data == Data::kDenormal) return half ? 1e-7f : 1e-40f;
-    if (case_.data == Data::kHuge) return half ? 1e4f : 1e32f;
+    if (case_.data == Data::kHuge) return half ? 1e4f : Describe(w_.format).is_float() ? 1e30f : 1e32f;
     return 1.0f;
   }
   // The integer of a 1 in a row; Gaussian data reach -128 and 127, or -8 and 7.

@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "lutra/kernels/floats-inl.h"
 #include "lutra/kernels/gated-inl.h"
 #include "lutra/kernels/matrix_product-inl.h"
 #include "lutra/kernels/matrix_unit-inl.h"
@@ -221,16 +222,33 @@ constexpr MethodKernel BitsMethod() {
   constexpr std::size_t kPanels = InterleavedPanels(kLayout, kMethod.info().stored());
   static_assert(BitsSums::Fit(kMethod, 0));
   static_assert(UnpackedBatchesFit(kMethod, kPanels, &Unpacker::Bytes));
-  return {kMethod,
-          Precision::kInt8,
-          MicroKernelOf<PackedBitsKernel>(),
-          MicroKernelOf<BitsKernel>(),
-          &Unpacker::Unpack,
-          &Unpacker::Bytes,
-          kPanels,
-          0,
-          0,
-          nullptr};
+  MethodKernel kernel{};
+  kernel.method = kMethod;
+  kernel.packed = MicroKernelOf<PackedBitsKernel>();
+  kernel.unpacked = MicroKernelOf<BitsKernel>();
+  kernel.unpack = &Unpacker::Unpack;
+  kernel.unpacked_bytes = &Unpacker::Bytes;
+  kernel.panels = kPanels;
+  return kernel;
+}
+
+// --- Products with floats.
+template <Format kFormat, Precision kPrecision>
+constexpr MethodKernel FloatMethod() {
+  constexpr MethodInfo kMethod = MethodOf(kFormat);
+  using Unpacker = FloatUnpacker<kFormat>;
+  static_assert(kMethod.center() == 0 && kMethod.start() == 0);
+  static_assert(UnpackedBatchesFit(kMethod, 1, &Unpacker::Bytes));
+  MethodKernel kernel{};
+  kernel.method = kMethod;
+  kernel.precision = kPrecision;
+  kernel.packed = MicroKernelOf<PackedFloatKernel<kFormat>>();
+  kernel.unpacked = MicroKernelOf<UnpackedFloatKernel>();
+  kernel.unpack = &Unpacker::Unpack;
+  kernel.unpacked_bytes = &Unpacker::Bytes;
+  kernel.panels = 1;
+  kernel.unpacked_rows = kHalfPanel;
+  return kernel;
 }
 
 // --- The table of kernels.
@@ -238,13 +256,17 @@ constexpr MethodKernel BitsMethod() {
 template <Format kFormat, Precision kPrecision, class Dot>
 constexpr void SetMethods(TargetKernels& kernels) {
   auto& methods = kernels.methods[static_cast<std::size_t>(kFormat)][static_cast<std::size_t>(kPrecision)];
-  methods[1] = DotMethod<kFormat, kPrecision, Dot>();
-  if constexpr (Describe(kFormat).own_values) methods[2] = ChoiceMethod<kFormat, kPrecision, Dot>();
-  if constexpr (HasBits(kFormat)) methods[2] = BitsMethod<kFormat>();
-  if constexpr (Describe(kFormat).stored().has_indices()) {
-    methods[0] = LookupMethod<kFormat, kPrecision>();
+  if constexpr (Describe(kFormat).is_float()) {
+    methods[0] = FloatMethod<kFormat, kPrecision>();
   } else {
-    methods[0] = methods[1];
+    methods[1] = DotMethod<kFormat, kPrecision, Dot>();
+    if constexpr (Describe(kFormat).own_values) methods[2] = ChoiceMethod<kFormat, kPrecision, Dot>();
+    if constexpr (HasBits(kFormat)) methods[2] = BitsMethod<kFormat>();
+    if constexpr (Describe(kFormat).stored().has_indices()) {
+      methods[0] = LookupMethod<kFormat, kPrecision>();
+    } else {
+      methods[0] = methods[1];
+    }
   }
 }
 template <class Dot, std::size_t... kFormat>

@@ -148,7 +148,7 @@ HWY_INLINE float Upper22Bits(float value) {
 // Loads K-block b of a row of x, or joint K-blocks b, and sets the steps of its scale runs and the scale of its sums.
 // If an element is not finite, all become 0 and the scale NaN, which makes all of the row's products NaN.
 template <class Traits>
-HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, BlockScale& out) {
+HWY_INLINE void RoundBlock(const Row& x, std::size_t b, BlockOfX& block, BlockScale& out) {
   const Geometry& g = *x.geometry;
   const std::size_t begin = g.x_begin(b), count = g.x_end(b) - begin;
   const std::size_t iterations = (g.x_chunks_in(b) * kChunkFloats + kFloatsAtOnce - 1) / kFloatsAtOnce,
@@ -222,6 +222,24 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
     out.offset = 0.0f;
   }
   if (!block.finite) out.scale = out.offset = std::numeric_limits<float>::quiet_NaN();
+}
+
+// Loads K-block b of a row of x, which stays as it is.
+template <class Traits>
+HWY_INLINE void LoadBlock(const Row& x, std::size_t b, BlockOfX& block) {
+  const Geometry& g = *x.geometry;
+  const std::size_t begin = g.x_begin(b), size = g.x_chunks_in(b) * kChunkFloats;
+  block.quads = LoadQuads<Traits>(x, begin, g.x_end(b) - begin, size, false, false, block.buffer);
+  block.finite = LargestBits(block.quads, size) < 0x7f800000;
+}
+
+template <class Traits>
+HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, BlockScale& out) {
+  if constexpr (Traits::kFloats) {
+    LoadBlock<Traits>(x, b, block);
+  } else {
+    RoundBlock<Traits>(x, b, block, out);
+  }
 }
 
 }  // namespace LUTRA_KERNELS_NAMESPACE

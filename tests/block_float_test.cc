@@ -61,8 +61,9 @@ TEST(BlockFloat, ErrorIsAtMostAStep) {
           for (std::size_t j = begin; j < c.k && j - begin < block; ++j) {
             largest = std::max(largest, std::abs(ElementOf(problem.x(), n, j)));
           }
-          const float value = ElementOf(problem.x(), n, k), step = std::ldexp(1.0f, std::ilogb(largest) - (bits - 2));
-          EXPECT_LE(std::abs(out[i] - value), largest == 0 ? 0.0f : step);
+          const float value = ElementOf(problem.x(), n, k),
+                      step = largest == 0 ? 0.0f : std::ldexp(1.0f, std::ilogb(largest) - (bits - 2));
+          EXPECT_LE(std::abs(out[i] - value), step);
           if (bits == 25 && block == 1) {
             EXPECT_EQ(out[i], value);
           }

@@ -69,6 +69,13 @@ Status ValidateRows(const MatrixList& rows, std::size_t* m) {
   return {};
 }
 
+Status ValidateRowOrder(const std::uint32_t* order, std::size_t m) {
+  if (order == nullptr) return {};
+  const Status status = internal::ValidateOrder(order, m, "parts.order");
+  if (status.code() != StatusCode::kInvalidArgument) return status;
+  return Status::Invalid("parts.order", "is not a permutation of 0 .. M - 1");  // rows, not columns
+}
+
 Status ValidateLowRank(const CompositeParts& parts, std::size_t m) {
   if (parts.down == nullptr && parts.up == nullptr) return {};
   LUTRA_RETURN_IF_ERROR(ValidateMatrix(parts.down, parts.rows[0], "parts.down"));
@@ -107,7 +114,7 @@ Status CompositeAccess::Compose(const CompositeParts& parts, CompositeMatrix* w)
   std::size_t m = 0;
   LUTRA_RETURN_IF_ERROR(ValidateRows(parts.rows, &m));
   const std::size_t k = parts.rows[0].k();
-  if (parts.order != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateOrder(parts.order, m, "parts.order"));
+  LUTRA_RETURN_IF_ERROR(ValidateRowOrder(parts.order, m));
   const bool sparse = parts.sparse.m != 0 || parts.sparse.offsets != nullptr;
   if (sparse && (parts.sparse.m != m || parts.sparse.k != k)) {
     return Status::Invalid("parts.sparse", "is not M x K, as the rows");

@@ -80,6 +80,9 @@ TEST_P(StackOfKernels, IsAsDocumented) {
       std::vector<float> y(c.m * c.n), floats(c.m * c.k);
       const OutputView to(y.data(), c.n, c.m);
       Expect("Pack", kOfPack, [&] { return Pack(problem.w(), {c.target, nullptr}, &w); });
+      BlockSparseMatrix sparse;
+      Expect("PackBlockSparse", kOfPack, [&] { return PackBlockSparse(problem.w(), {c.target, nullptr}, &sparse); });
+      Expect("ViewRows", kOfOthers, [&] { return ViewRows(w, 0, c.m, &loaded); });
       Expect("Unpack", kOfPack, [&] { return Unpack(w, &unpacked); });
       Expect("Dequantize", kOfOthers, [&] { return Dequantize(problem.w(), floats.data(), c.k); });
       std::vector<std::uint8_t> bytes(PackedFileSize(w));
@@ -105,6 +108,7 @@ TEST_P(StackOfKernels, IsAsDocumented) {
         Expect("PreparePart", kOfOthers,
                [&] { return PreparePart(problem.x(), w, precision, 1, 2, memory.data(), memory.size()); });
         Expect("MatMulRange", kOfMatMul, [&] { return MatMulRange(w, x, to, 0, c.m); });
+        Expect("MatMul without zero blocks", kOfMatMul, [&] { return MatMul(sparse, x, to, context); });
         GroupedProduct product;
         const std::int32_t offsets[] = {0, 1, 9}, rows[] = {0, 8, 7, 6, 5, 4, 3, 2, 1};
         const PackedMatrix* const twice[] = {&w, &w};

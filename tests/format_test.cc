@@ -74,6 +74,14 @@ TEST(FloatFormats, AreThoseOfTheSpecification) {
     if (e5m2.has(q)) EXPECT_EQ(e5m2.value(q), Number(q >> 7, q >> 2 & 31, q & 3, 2, 15)) << q;
     if (e5m2.has(q)) EXPECT_EQ(e5m2.value(q), F16ToF32(static_cast<std::uint16_t>(q << 8))) << q;
   }
+  for (int q = 0; q < 64; ++q) {
+    const FormatInfo &e3m2 = Describe(Format::kFp6E3M2), &e2m3 = Describe(Format::kFp6E2M3);
+    EXPECT_TRUE(e3m2.has(q) && e2m3.has(q)) << q;
+    EXPECT_EQ(e3m2.value(q), Number(q >> 5, q >> 2 & 7, q & 3, 2, 3)) << q;
+    EXPECT_EQ(e2m3.value(q), Number(q >> 5, q >> 3 & 3, q & 7, 3, 1)) << q;
+  }
+  EXPECT_EQ(Describe(Format::kFp6E3M2).value(31), 28.0f);
+  EXPECT_EQ(Describe(Format::kFp6E2M3).value(31), 7.5f);
   EXPECT_EQ(e4m3.value(126), 448.0f);
   EXPECT_EQ(e4m3.value(1), 0x1p-9f);
   EXPECT_EQ(e5m2.value(123), 57344.0f);

@@ -166,9 +166,9 @@ constexpr const EncodingInfo& Describe(Encoding encoding) { return kEncodings[st
 //
 //     w = scale * (value(q) - zero)          value(q) = unit * (first + step * q), or unit * values[q], or a float's
 //
-// fp8_e4m3 and fp8_e5m2 are the 8-bit floats of the OCP specification, a sign, 4 or 5 bits of exponent and 3 or 2 of
-// mantissa. Codes that stand for infinity or NaN do not exist (FormatInfo::has). They have no zero points or offsets,
-// and are multiplied as floats.
+// fp8_e4m3, fp8_e5m2, fp6_e3m2 and fp6_e2m3 are the floats of 8 and 6 bits of the OCP specifications: a sign, then the
+// bits of exponent and mantissa that their names say. Codes that stand for infinity or NaN do not exist
+// (FormatInfo::has). They have no zero points or offsets, and are multiplied as floats.
 //
 // int2_codes has the values of int2, but is always multiplied as integers: it is faster with scales of two levels.
 // The values of codebook3 and codebook4 belong to the matrix: up to four tables of 8 or 16 int8 values, one of which
@@ -193,7 +193,9 @@ enum class Format : std::uint8_t {
   kCodebook4,
   kInt2Codes,
   kFp8E4M3,
-  kFp8E5M2
+  kFp8E5M2,
+  kFp6E3M2,
+  kFp6E2M3
 };
 
 namespace internal {
@@ -223,7 +225,7 @@ struct FloatCode {
     const int exponent = magnitude(q) >> mantissa_bits, one = 1 << mantissa_bits;
     const int mantissa = magnitude(q) % one + (exponent != 0 ? one : 0);  // w = mantissa * 2^power
     const int power = (exponent != 0 ? exponent : 1) - bias - mantissa_bits;
-    const auto integer = static_cast<float>(q == magnitude(q) ? mantissa : -mantissa);
+    const float integer = q == magnitude(q) ? static_cast<float>(mantissa) : -static_cast<float>(mantissa);
     return power >= 0 ? integer * static_cast<float>(1 << power) : integer / static_cast<float>(1 << -power);
   }
 };
@@ -272,6 +274,8 @@ inline constexpr FormatInfo kFormats[] = {
     {Format::kInt2Codes, "int2_codes", 4, Encoding::kCodes2, 1.0f, 0, 1, nullptr, 2.0f},
     {Format::kFp8E4M3, "fp8_e4m3", 256, Encoding::kCodes8, 1.0f, 0, 0, nullptr, 0.0f, false, {4, 3, 7, 127}},
     {Format::kFp8E5M2, "fp8_e5m2", 256, Encoding::kCodes8, 1.0f, 0, 0, nullptr, 0.0f, false, {5, 2, 15, 124}},
+    {Format::kFp6E3M2, "fp6_e3m2", 64, Encoding::kCodes6, 1.0f, 0, 0, nullptr, 0.0f, false, {3, 2, 3, 32}},
+    {Format::kFp6E2M3, "fp6_e2m3", 64, Encoding::kCodes6, 1.0f, 0, 0, nullptr, 0.0f, false, {2, 3, 1, 32}},
 };
 inline constexpr std::size_t kFormatCount = sizeof(kFormats) / sizeof(kFormats[0]);
 

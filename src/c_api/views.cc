@@ -46,7 +46,9 @@ static_assert(Same(LUTRA_FORMAT_CODEBOOK4, Format::kCodebook4));
 static_assert(Same(LUTRA_FORMAT_INT2_CODES, Format::kInt2Codes));
 static_assert(Same(LUTRA_FORMAT_FP8_E4M3, Format::kFp8E4M3));
 static_assert(Same(LUTRA_FORMAT_FP8_E5M2, Format::kFp8E5M2));
-static_assert(IsLast<Format>(LUTRA_FORMAT_FP8_E5M2));
+static_assert(Same(LUTRA_FORMAT_FP6_E3M2, Format::kFp6E3M2));
+static_assert(Same(LUTRA_FORMAT_FP6_E2M3, Format::kFp6E2M3));
+static_assert(IsLast<Format>(LUTRA_FORMAT_FP6_E2M3));
 
 static_assert(Same(LUTRA_TYPE_F32, DataType::kF32));
 static_assert(Same(LUTRA_TYPE_F16, DataType::kF16));
@@ -201,7 +203,7 @@ AwqView FromC(const lutra_awq_view& a) {
 CheckpointView FromC(const lutra_checkpoint_view& c) {
   CheckpointView view;
   auto& [scheme, bits, m, k, group_size, codes, scales, zeros, scale_type, g_idx, gptq_zeros, matrix_scale,
-         matrix_scale_divides, nested] = view;
+         matrix_scale_divides, nested, scale_rows] = view;
   scheme = FromC<CheckpointScheme>(c.scheme);
   bits = c.bits;
   m = c.m;
@@ -220,6 +222,7 @@ CheckpointView FromC(const lutra_checkpoint_view& c) {
   map = {c.nested_map, c.nested_map_size};
   block = c.nested_block;
   offset = c.nested_offset;
+  scale_rows = c.scale_rows == 0 ? 1 : c.scale_rows;
   return view;
 }
 

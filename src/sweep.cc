@@ -55,6 +55,7 @@ Sweep::Sweep(const PackedMatrix& w, const Operands& operands, const Blocking& bl
     : w_(w),
       operands_(operands),
       panels_(PanelsIn(w.m())),
+      panel_stride_(w.bytes() / std::max<std::size_t>(panels_, 1)),
       most_(blocking.panels),
       own_values_(OwnValuesOf(w, operands.kernel.bias)),
       args_() {
@@ -78,7 +79,7 @@ std::size_t Sweep::PanelsAt(std::size_t panel, std::size_t end) const {
 
 void Sweep::Multiply(std::size_t panel, std::size_t count, float* tile) {
   const Place place(operands_.interleaved, panel, panels_);
-  args_.panels = w_.data() + place.first * operands_.geometry.panel_bytes;
+  args_.panels = w_.data() + place.first * panel_stride_;
   args_.interleaved = place.count;
   args_.first = place.at;
   args_.panel_count = count;

@@ -71,7 +71,10 @@ class Sweep {
  private:
   const PackedMatrix& w_;
   const Operands& operands_;
-  const std::size_t panels_, most_;  // of w; of a tile
+  const std::size_t panels_;
+  const std::size_t
+      panel_stride_;        // bytes; more than the geometry's where w is a range of columns (composite/matmul.cc)
+  const std::size_t most_;  // panels of a tile
   OwnValues own_values_;
   TileArgs args_;
 };

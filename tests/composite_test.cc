@@ -117,6 +117,30 @@ TEST_P(CompositeKernels, RowsDoNotDependOnOthers) {
 
 INSTANTIATE_TEST_SUITE_P(Sweep, CompositeKernels, ::testing::ValuesIn(Kernels()), KernelName);
 
+// Columns that are multiplied apart have the bits that the whole matrix gives for rows of x that are 1 in one column,
+// in every format, group and qparam scheme: at both ends of ranges of 256 columns.
+class CompositeColumns : public SweepTest<GroupedScheme> {};
+
+TEST_P(CompositeColumns, AreThoseOfTheWholeMatrix) {
+  constexpr std::size_t kColumns[] = {0, 255, 256, 300, 511, 512, 599};
+  Case c = NewCase({70, std::size(kColumns), 600}, part().index);
+  c.group = part().group;
+  c.zeros = part().kind.zeros;
+  c.scale_type = part().kind.scale_type;
+  c.order = part().index % 4 == 0;
+  c.precision = kPrecisions[part().index % 2];
+  SCOPED_TRACE(c);
+  const Composite composite({c.format}, c, {});
+  std::vector<float> x(c.n * c.k);
+  for (std::size_t n = 0; n < c.n; ++n) x[n * c.k + kColumns[n]] = 1.0f;
+  const ActivationView view(x.data(), c.n, c.k);
+  EXPECT_TRUE(SameBits(Composite::Multiply(composite.w, view, {c.precision, 0.5f}),
+                       Composite::One(*composite.matrices[0], view, c.precision), c.m));
+}
+
+INSTANTIATE_TEST_SUITE_P(Sweep, CompositeColumns, ::testing::ValuesIn(SharedSweep(Kernels(), GroupedSchemes(), 3)),
+                         SweepName());
+
 // The same bits on every target, with all parts.
 TEST(Composite, HasTheSameBitsOnEveryTarget) {
   std::vector<float> first;

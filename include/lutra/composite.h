@@ -115,7 +115,9 @@ LUTRA_API Status Compose(const CompositeParts& parts, CompositeMatrix* w);
 // and is rounded to the type of y once. So a row of y depends on its own row of x alone, whatever N, threads or targets
 // (under Choice::kInvariant). If x is int8 and there may be outliers, x becomes f32 before it is prepared.
 //
-// The cost of outliers is that of a product of W with one more row of x for each column that has any, in any row.
+// The cost of outliers: each column that has any, in any row of x, is multiplied as one more row of x with the 256
+// columns of W around it; with all of W, where that is lookups of interleaved panels (int1 and ternary on AVX-512), has
+// a scale per row or matrix, or an order of columns. Then floats, N * M for each column.
 //
 // Fails, with y unchanged, as Prepare and MatMul do, on an `outliers` that is negative or NaN ("options.outliers"), on
 // an x * down^T that is not finite ("x.data"), under NonFinite::kRefuse, and if memory is short.

@@ -67,11 +67,11 @@ class Product {
         lanes_(internal::LanesFor(x.n)) {}
 
   Status Run() {
-    if (IsDirect()) return Multiply(x_, Bias::kWith, static_cast<std::uint8_t*>(y_.data), y_.type, y_.row_stride);
+    if (IsDirect()) return Multiply(x_, All(), static_cast<std::uint8_t*>(y_.data), y_.type, y_.row_stride);
     if (!Reserve()) return Status::OutOfMemory("context.composite");
     if (splits_ || has_sparse_) ReadX();
     const ActivationView x = splits_ ? ActivationView(main_x_, x_.n, x_.k) : x_;
-    LUTRA_RETURN_IF_ERROR(Multiply(x, Bias::kWith, Bytes(sums_), DataType::kF32, width_));
+    LUTRA_RETURN_IF_ERROR(Multiply(x, All(), Bytes(sums_), DataType::kF32, width_));
     if (splits_) LUTRA_RETURN_IF_ERROR(AddOutliers());
     if (rank_ != 0) LUTRA_RETURN_IF_ERROR(MultiplyUp());
     const std::size_t blocks = DivideUp(x_.n, lanes_), ranges = DivideUp(m_, kTaskColumns);
@@ -85,7 +85,7 @@ class Product {
   // Whether the matrices write y themselves: nothing is added, and x is prepared once, so that no error follows.
   bool IsDirect() const {
     bool once = true;
-    for (std::size_t i = 1; i < parts_.rows.size(); ++i) once = once && !IsFirstOfKey(i);
+    for (std::size_t i = 1; i < parts_.rows.size(); ++i) once = once && !IsFirstOfKey(i, x_.n, All());
     return once && !splits_ && !has_sparse_ && rank_ == 0 && parts_.order == nullptr;
   }
 
@@ -122,30 +122,57 @@ class Product {
   std::size_t Count() const { return parts_.rows.size() + (rank_ != 0 ? 1 : 0); }
   const PackedMatrix& At(std::size_t i) const { return internal::MatrixAt(parts_, i); }
 
-  bool SameKey(std::size_t i, std::size_t j, std::size_t n) const {
-    return KeyOf(At(i), n, options_.prepare) == KeyOf(At(j), n, options_.prepare);
+  // The columns [begin, begin + count) of W, which multiply as many elements of x.
+  struct Range {
+    std::size_t begin, count;
+    bool bias;
+  };
+  Range All() const { return {0, x_.k, true}; }
+
+  // Whether columns [256 i, 256 (i + 1)) of a matrix are a matrix: its panels are as far apart as before, and its
+  // qparams stand in front of its codes.
+  static bool HasRanges(const PackedMatrix& w) {
+    const bool alone = internal::InterleavedPanels(w.target()->info.layout, Describe(w.format()).stored()) == 1;
+    return alone && !HasRowScales(w.group()) && w.order() == nullptr;
   }
-  bool IsFirstOfKey(std::size_t i) const { return IsFirstOfKey(i, x_.n); }
-  bool IsFirstOfKey(std::size_t i, std::size_t n) const {
+  bool HasRanges() const {
+    bool all = true;
+    for (std::size_t i = 0; i < Count(); ++i) all = all && HasRanges(At(i));
+    return all;
+  }
+  // A range of columns of matrix i.
+  PackedMatrix At(std::size_t i, const Range& range) const {
+    internal::PackedFields fields = PackedAccess::Fields(At(i));
+    if (!range.bias) fields.bias = nullptr;
+    if (range.begin != 0) {
+      const internal::Geometry g = internal::GeometryOf(fields);
+      fields.data += g.part_offset(range.begin / g.cut * g.blocks_per_cut);
+    }
+    fields.k = range.count;
+    return PackedAccess::Make(fields);
+  }
+
+  bool SameKey(std::size_t i, std::size_t j, std::size_t n, const Range& range) const {
+    return KeyOf(At(i, range), n, options_.prepare) == KeyOf(At(j, range), n, options_.prepare);
+  }
+  bool IsFirstOfKey(std::size_t i, std::size_t n, const Range& range) const {
     for (std::size_t j = 0; j < i; ++j) {
-      if (SameKey(i, j, n)) return false;
+      if (SameKey(i, j, n, range)) return false;
     }
     return true;
   }
 
-  enum class Bias { kWith, kWithout };
   // Multiplies x by all of them: to[N x width], the rows of one matrix after the other.
-  Status Multiply(const ActivationView& x, Bias bias, std::uint8_t* to, DataType type, std::size_t stride) const {
+  Status Multiply(const ActivationView& x, const Range& range, std::uint8_t* to, DataType type,
+                  std::size_t stride) const {
     for (std::size_t i = 0; i < Count(); ++i) {
-      if (!IsFirstOfKey(i, x.n)) continue;
-      LUTRA_RETURN_IF_ERROR(Prepare(x, At(i), options_.prepare, context_, &context_.scratch));
+      if (!IsFirstOfKey(i, x.n, range)) continue;
+      LUTRA_RETURN_IF_ERROR(Prepare(x, At(i, range), options_.prepare, context_, &context_.scratch));
       std::size_t m = 0;
       for (std::size_t j = 0; j < Count(); m += At(j++).m()) {
-        if (j < i || !SameKey(i, j, x.n)) continue;
+        if (j < i || !SameKey(i, j, x.n, range)) continue;
         const OutputView y(to + m * SizeOf(type), type, x.n, At(j).m(), stride);
-        internal::PackedFields fields = PackedAccess::Fields(At(j));
-        if (bias == Bias::kWithout) fields.bias = nullptr;
-        LUTRA_RETURN_IF_ERROR(MatMul(PackedAccess::Make(fields), context_.scratch, y, context_));
+        LUTRA_RETURN_IF_ERROR(MatMul(At(j, range), context_.scratch, y, context_));
       }
     }
     return {};
@@ -203,17 +230,27 @@ class Product {
     return {};
   }
 
-  // The product with a row of x that is 1 in one column is this column.
   Status AddChosen() {
-    std::fill(ones_, ones_ + chosen_count_ * x_.k, 0.0f);
-    for (std::size_t i = 0; i < chosen_count_; ++i) ones_[i * x_.k + chosen_[i]] = 1.0f;
-    const ActivationView ones(ones_, chosen_count_, x_.k);
-    LUTRA_RETURN_IF_ERROR(Multiply(ones, Bias::kWithout, Bytes(columns_), DataType::kF32, width_));
+    const std::size_t step = HasRanges() ? kSuperGroup : x_.k;
+    for (std::size_t i = 0, end; i < chosen_count_; i = end) {
+      const std::size_t begin = chosen_[i] / step * step;
+      for (end = i + 1; end < chosen_count_ && chosen_[end] / step * step == begin;) ++end;
+      LUTRA_RETURN_IF_ERROR(MakeColumns(i, end, {begin, std::min(step, x_.k - begin), false}));
+    }
     internal::RunTasks<const Product>(context_.executor, DivideUp(width_, kTaskColumns), *this,
                                       [](const Product& p, std::size_t i) {
                                         p.AddColumns(i * kTaskColumns, std::min((i + 1) * kTaskColumns, p.width_));
                                       });
     return {};
+  }
+
+  // Makes the chosen columns [first, end), which are in a range. The product with a row of x that is 1 in one column is
+  // this column.
+  Status MakeColumns(std::size_t first, std::size_t end, const Range& range) {
+    std::fill(ones_, ones_ + (end - first) * range.count, 0.0f);
+    for (std::size_t i = first; i < end; ++i) ones_[(i - first) * range.count + chosen_[i] - range.begin] = 1.0f;
+    const ActivationView ones(ones_, end - first, range.count);
+    return Multiply(ones, range, Bytes(columns_ + first * width_), DataType::kF32, width_);
   }
 
   void AddColumns(std::size_t begin, std::size_t end) const {

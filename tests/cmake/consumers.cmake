@@ -30,7 +30,8 @@ set_tests_properties(consumer_add_subdirectory PROPERTIES FIXTURES_SETUP shared)
 set(shared ${CMAKE_CURRENT_BINARY_DIR}/consumer/add_subdirectory/lutra/liblutra.so)
 add_test(NAME exports COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/support/exports.sh
   ${shared} ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c.h ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c_engine.h
-  ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c_grouped.h ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c_checkpoint.h)
+  ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c_grouped.h ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c_checkpoint.h
+  ${PROJECT_SOURCE_DIR}/include/lutra/lutra_c_quantize.h)
 set_tests_properties(exports PROPERTIES LABELS consumer FIXTURES_REQUIRED shared)
 
 # Python, over the shared library: examples/python, in a Python that has NumPy (cmake/setup.sh).

@@ -51,7 +51,7 @@ internal::PreparedView Prepare(const float* x, std::size_t n, const internal::Ge
     args.block_scales = scales.data() + row * geometry.blocks;
     if (!kernels::PrepareRowGroup<kKernel.method.kind, kKernel.precision>(args)) return {};  // x is not finite
   }
-  return {tables.data(), row_bytes, scales.data()};
+  return {tables.data(), row_bytes, scales.data(), geometry.x_scales};
 }
 
 // y[N x M] = max(0, x[N x K] * W^T). False if x is not finite or memory is short.

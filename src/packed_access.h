@@ -20,6 +20,7 @@ struct PackedAccess {
   }
   static const internal::PackedFields& Fields(const PackedMatrix& w) { return w.fields_; }
   static const internal::PackedFields& Fields(const PackedLayout& layout) { return layout.fields_; }
+  static const MappedFile& File(const PackedMatrix& w) { return w.file_; }
 
   static std::uint16_t& SharedScale(PackedLayout& layout) { return layout.shared_scale_; }
   static std::uint16_t SharedScale(const PackedLayout& layout) { return layout.shared_scale_; }

@@ -72,8 +72,10 @@ Zeros ZerosOf(std::uint8_t id, DataType scale_type) {
 }
 
 Tail TailOf(const PackedMatrix& w) { return {PackedAccess::Fields(w), w.has_bias(), w.order() != nullptr}; }
-// Bytes of data and tail, from w.data() on.
-std::size_t ContentBytes(const PackedMatrix& w) { return w.bytes() + TailOf(w).bytes(); }
+// Where the tail begins, which has bytes: behind the data, or apart (ViewRows).
+const void* TailData(const PackedMatrix& w) {
+  return w.has_bias() ? static_cast<const void*>(w.bias()) : static_cast<const void*>(w.order());
+}
 
 std::uint64_t PageChecksum(const Page& page) { return Checksum(&page, offsetof(Page, checksum)); }
 
@@ -92,7 +94,7 @@ Page PageOf(const PackedMatrix& w) {
   page.group = w.group() == kPerMatrix ? static_cast<std::uint64_t>(-1) : w.group();
   page.bytes = w.bytes();
   page.data_checksum = Checksum(w.data(), w.bytes());
-  page.tail_checksum = Checksum(w.data() + w.bytes(), TailOf(w).bytes());
+  page.tail_checksum = Checksum(TailData(w), TailOf(w).bytes());
   page.has_order = w.order() != nullptr;
   page.matrix_scale = w.matrix_scale();
   page.codebook_tables = static_cast<std::uint8_t>(w.codebook_tables());
@@ -128,9 +130,12 @@ bool QparamsValid(const PackedMatrix& w, internal::Layout layout) {
 struct Contents {
   PackedFields fields;  // without a target
   internal::Layout layout;
+  std::uint64_t data_checksum;
 };
 
-// Validates the page and the checksums. `name` is the argument that an error names.
+Status Damaged(const char* name) { return Status::Invalid(name, "is damaged: a checksum differs"); }
+
+// Validates all but the data. `name` is the argument that an error names.
 Status Parse(const std::uint8_t* bytes, std::size_t size, const char* name, Contents* contents) {
   Page page;
   if (size < sizeof(page)) return Status::Invalid(name, "is too short for a packed matrix");
@@ -167,11 +172,8 @@ Status Parse(const std::uint8_t* bytes, std::size_t size, const char* name, Cont
     return Status::Invalid(name, "is truncated or too long");
   }
   internal::SetData(bytes + sizeof(page), tail, &fields);
-  if (page.data_checksum != Checksum(fields.data, fields.bytes) ||
-      page.tail_checksum != Checksum(fields.data + fields.bytes, tail.bytes())) {
-    return Status::Invalid(name, "is damaged: a checksum differs");
-  }
-  return {};
+  contents->data_checksum = page.data_checksum;
+  return page.tail_checksum == Checksum(fields.data + fields.bytes, tail.bytes()) ? Status() : Damaged(name);
 }
 
 // Loads from bytes that are aligned to 64. `buffer` or `file` owns them, or else the caller. `how` they got there.
@@ -183,14 +185,18 @@ Status LoadAligned(const std::uint8_t* bytes, std::size_t size, const char* name
   const Target target = options.target != nullptr ? options.target : RunnableTargets().data[0];
   contents.fields.target = target;
   PackedMatrix result = PackedAccess::Make(contents.fields, std::move(buffer), std::move(file));
-  if (!QparamsValid(result, contents.layout) ||
+  const bool repack =
+      result.bytes() != 0 && internal::LayoutId(contents.layout, e) != internal::LayoutId(target->info.layout, e);
+  const bool check_data = options.check_data || repack || result.has_table_choices();
+  if (check_data && contents.data_checksum != Checksum(result.data(), result.bytes())) return Damaged(name);
+  if ((check_data && !QparamsValid(result, contents.layout)) ||
       (result.has_bias() && !internal::AllFinite(result.bias(), DataType::kF32, result.m()))) {
     return Status::Invalid(name, "holds scales, zeros, choices or a bias that Pack refuses");
   }
   if (result.order() != nullptr) {
     LUTRA_RETURN_IF_ERROR(internal::ValidateOrder(result.order(), result.k(), name));
   }
-  if (result.bytes() != 0 && internal::LayoutId(contents.layout, e) != internal::LayoutId(target->info.layout, e)) {
+  if (repack) {
     QuantizedMatrix codes;
     LUTRA_RETURN_IF_ERROR(internal::UnpackFrom(result, contents.layout, &codes));
     // An error of Pack names its own argument; here it is w.
@@ -205,7 +211,7 @@ Status LoadAligned(const std::uint8_t* bytes, std::size_t size, const char* name
 
 }  // namespace
 
-std::size_t functions::PackedFileSize(const PackedMatrix& w) { return sizeof(Page) + ContentBytes(w); }
+std::size_t functions::PackedFileSize(const PackedMatrix& w) { return sizeof(Page) + w.bytes() + TailOf(w).bytes(); }
 
 Status functions::SavePacked(const PackedMatrix& w, void* bytes, std::size_t size) {
   if (bytes == nullptr) return Status::Invalid("bytes", "is null");
@@ -213,14 +219,16 @@ Status functions::SavePacked(const PackedMatrix& w, void* bytes, std::size_t siz
   const Page page = PageOf(w);
   auto* to = static_cast<std::uint8_t*>(bytes);
   std::memcpy(to, &page, sizeof(page));
-  if (ContentBytes(w) != 0) std::memcpy(to + sizeof(page), w.data(), ContentBytes(w));
+  to += sizeof(page);
+  if (w.bytes() != 0) std::memcpy(to, w.data(), w.bytes());
+  if (TailOf(w).bytes() != 0) std::memcpy(to + w.bytes(), TailData(w), TailOf(w).bytes());
   return {};
 }
 
 Status functions::SavePacked(const PackedMatrix& w, const char* path) {
   if (path == nullptr) return Status::Invalid("path", "is null");
   const Page page = PageOf(w);
-  return internal::ReplaceFile(path, {{&page, sizeof(page)}, {w.data(), ContentBytes(w)}});
+  return internal::ReplaceFile(path, {{&page, sizeof(page)}, {w.data(), w.bytes()}, {TailData(w), TailOf(w).bytes()}});
 }
 
 Status functions::LoadPacked(const void* bytes, std::size_t size, const PackOptions& options, PackedMatrix* w,

@@ -86,6 +86,18 @@ void Sweep::Multiply(std::size_t panel, std::size_t count, float* tile) {
   w_.target()->tile(args_);
 }
 
+void Sweep::MultiplyAlone(const std::uint8_t* panel, const Geometry& geometry, const std::uint32_t* x_blocks,
+                          float* tile) {
+  args_.panels = panel;
+  args_.geometry = &geometry;
+  args_.interleaved = 1;
+  args_.first = 0;
+  args_.panel_count = 1;
+  args_.x_blocks = x_blocks;
+  args_.tile = tile;
+  w_.target()->tile(args_);
+}
+
 }  // namespace internal
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

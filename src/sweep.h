@@ -61,6 +61,10 @@ class Sweep {
   // Computes tile[panel][row][kPanelRows] of `count` panels from `panel` on, without the bias.
   void Multiply(std::size_t panel, std::size_t count, float* tile);
 
+  // Computes the tile of a panel that stands alone and leaves K-blocks out: `geometry` is that of the others, x_blocks
+  // says which ones they are.
+  void MultiplyAlone(const std::uint8_t* panel, const Geometry& geometry, const std::uint32_t* x_blocks, float* tile);
+
   // The floats from a panel of a tile to the next.
   std::size_t tile_stride() const { return args_.rows * kPanelRows; }
 

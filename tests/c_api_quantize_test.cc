@@ -58,8 +58,8 @@ TEST_F(LutraCQuantize, Fits) {
 }
 
 TEST_F(LutraCQuantize, FeedsBack) {
-  const lutra_feedback feedback = {hessian_.data(), factor_.data(), nullptr};
-  const Feedback known{hessian_.data(), factor_.data(), nullptr};
+  const lutra_feedback feedback = {hessian_.data(), factor_.data()};
+  const Feedback known{hessian_.data(), factor_.data()};
   ASSERT_TRUE(Ok(QuantizeWithFeedback(weights_.data(), kM, kK, kK, cpp_, known, &expected_)));
   ASSERT_TRUE(COk(lutra_quantize_with_feedback(weights_.data(), kM, kK, kK, &options_, &fit_, &feedback, &w_)));
   ExpectEqual(w_, expected_);

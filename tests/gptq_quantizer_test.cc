@@ -169,7 +169,7 @@ TEST(GptqFits, TakeOddInputs) {
 TEST(GptqFits, RefuseFaultyArguments) {
   const std::vector<float> weights = Weights();
   std::vector<float> hessian = HessianOf(CorrelatedRows()), factor(kK * kK, 1.0f);
-  std::vector<std::uint32_t> order(kK, 0);
+  const std::vector<std::uint32_t> order(kK, 0);
   QuantizeOptions options;
   QuantizedMatrix w;
   const auto gptq = [&](double damping) {
@@ -182,16 +182,19 @@ TEST(GptqFits, RefuseFaultyArguments) {
   EXPECT_TRUE(Refused(gptq(std::numeric_limits<double>::quiet_NaN()), "gptq.damping"));
   EXPECT_TRUE(Refused(gptq(0), "hessian"));  // column 7 is 0
   EXPECT_TRUE(Refused(QuantizeGptq(weights.data(), kM, kK, kK, options, nullptr, {}, &w), "hessian"));
-  EXPECT_TRUE(Refused(quantize({nullptr, factor.data(), nullptr}), "feedback.hessian"));
-  EXPECT_TRUE(Refused(quantize({hessian.data(), nullptr, nullptr}), "feedback.factor"));
-  EXPECT_TRUE(Refused(quantize({hessian.data(), factor.data(), order.data()}), "feedback.order"));
+  EXPECT_TRUE(Refused(quantize({nullptr, factor.data()}), "feedback.hessian"));
+  EXPECT_TRUE(Refused(quantize({hessian.data(), nullptr}), "feedback.factor"));
+  options.order = order.data();
+  EXPECT_TRUE(Refused(quantize({hessian.data(), factor.data()}), "options.order"));
+  EXPECT_TRUE(Refused(gptq(0.01), "options.order"));
+  options.order = nullptr;
   factor[5 * kK + 5] = 0.0f;
-  EXPECT_TRUE(Refused(quantize({hessian.data(), factor.data(), nullptr}), "feedback.factor"));
+  EXPECT_TRUE(Refused(quantize({hessian.data(), factor.data()}), "feedback.factor"));
   hessian[3 * kK + 9] = std::numeric_limits<float>::infinity();
   EXPECT_TRUE(Refused(gptq(0.01), "hessian"));
-  EXPECT_TRUE(Refused(quantize({hessian.data(), factor.data(), nullptr}), "feedback.hessian"));
+  EXPECT_TRUE(Refused(quantize({hessian.data(), factor.data()}), "feedback.hessian"));
   options.importance = factor.data();
-  EXPECT_TRUE(Refused(quantize({hessian.data(), factor.data(), nullptr}), "options.importance"));
+  EXPECT_TRUE(Refused(quantize({hessian.data(), factor.data()}), "options.importance"));
   EXPECT_EQ(w.view().m, 0u);
 }
 

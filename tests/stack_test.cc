@@ -80,6 +80,9 @@ TEST_P(StackOfKernels, IsAsDocumented) {
       std::vector<float> y(c.m * c.n), floats(c.m * c.k);
       const OutputView to(y.data(), c.n, c.m);
       Expect("Pack", kOfPack, [&] { return Pack(problem.w(), {c.target, nullptr}, &w); });
+      BlockSparseMatrix sparse;
+      Expect("PackBlockSparse", kOfPack, [&] { return PackBlockSparse(problem.w(), {c.target, nullptr}, &sparse); });
+      Expect("ViewRows", kOfOthers, [&] { return ViewRows(w, 0, c.m, &loaded); });
       Expect("Unpack", kOfPack, [&] { return Unpack(w, &unpacked); });
       Expect("Dequantize", kOfOthers, [&] { return Dequantize(problem.w(), floats.data(), c.k); });
       std::vector<std::uint8_t> bytes(PackedFileSize(w));
@@ -105,6 +108,7 @@ TEST_P(StackOfKernels, IsAsDocumented) {
         Expect("PreparePart", kOfOthers,
                [&] { return PreparePart(problem.x(), w, precision, 1, 2, memory.data(), memory.size()); });
         Expect("MatMulRange", kOfMatMul, [&] { return MatMulRange(w, x, to, 0, c.m); });
+        Expect("MatMul without zero blocks", kOfMatMul, [&] { return MatMul(sparse, x, to, context); });
         GroupedProduct product;
         const std::int32_t offsets[] = {0, 1, 9}, rows[] = {0, 8, 7, 6, 5, 4, 3, 2, 1};
         const PackedMatrix* const twice[] = {&w, &w};
@@ -125,6 +129,28 @@ TEST_P(StackOfKernels, IsAsDocumented) {
   }
 }
 
+TEST_P(StackOfKernels, OfCompositesIsAsDocumented) {
+  Case c = NewCase({130, 9, 300}, 1);
+  c.bias = true;
+  const Problem problem(c);
+  const PackedMatrix w = Packed(problem, c.target);
+  const PackedMatrix* const rows[] = {&w, &w};
+  CompositeParts parts;
+  parts.rows = {rows, 2};
+  CompositeMatrix composite;
+  Context context;
+  std::vector<float> y(2 * c.m * c.n), rounded(c.n * c.k);
+  Expect("Compose", kOfOthers, [&] { return Compose(parts, &composite); });
+  Expect("MatMul of a composite", kOfMatMul, [&] {
+    return MatMul(composite, problem.x(), {y.data(), c.n, 2 * c.m}, {Precision::kInt8, 1.0f}, context);
+  });
+  std::vector<std::uint8_t> bytes(CompositeFileSize(composite));
+  Expect("SaveComposite", kOfOthers, [&] { return SaveComposite(composite, bytes.data(), bytes.size()); });
+  Expect("LoadComposite", kOfPack, [&] { return LoadComposite(bytes.data(), bytes.size(), {}, &composite); });
+  Expect("RoundToBlockFloat", kOfOthers,
+         [&] { return RoundToBlockFloat(problem.x(), {}, nullptr, context, rounded.data()); });
+}
+
 INSTANTIATE_TEST_SUITE_P(Sweep, StackOfKernels, ::testing::ValuesIn(Kernels()), KernelName);
 
 TEST_F(StackOfOthers, IsAsDocumented) {
@@ -140,6 +166,9 @@ TEST_F(StackOfOthers, IsAsDocumented) {
     QuantizeOptions options;
     options.format = f.format;
     SetCodebook(&options);
+    SparseMatrix outliers;
+    Expect("QuantizeWithOutliers", kOfOthers,
+           [&] { return QuantizeWithOutliers(weights.data(), kM, kK, kK, options, 0.01, &w, &outliers); });
     Expect("Quantize", kOfOthers, [&] { return Quantize(weights.data(), kM, kK, kK, options, &w); });
     QuantizeOptions search = options;
     search.fit = Fit::kLeastError;

@@ -41,9 +41,8 @@ LUTRA_C_API lutra_status lutra_learn_codebook(const float* weights, size_t m, si
 
 // What is known of x: see lutra::Feedback.
 typedef struct lutra_feedback {
-  const float* hessian;   // H[k x k]: x^T * x; its upper triangle is read
-  const float* factor;    // U[k x k], upper triangular: U^T * U is the inverse of H, damped and in the order
-  const uint32_t* order;  // [k] or NULL
+  const float* hessian;  // H[k x k]: x^T * x; its upper triangle is read
+  const float* factor;   // U[k x k], upper triangular: U^T * U is the inverse of H, damped and in options->order
 } lutra_feedback;
 
 // Quantizes with GPTQ's error feedback. fit->importance must be NULL. Fails as lutra::QuantizeWithFeedback does.

@@ -61,6 +61,18 @@ class LUTRA_API MappedFile {
 
   const std::uint8_t* data() const { return data_; }  // aligned to 64 bytes; null if size() is 0
   std::size_t size() const { return size_; }
+  // Whether data() is mapped: not read to memory of the program's own.
+  bool mapped() const { return data_ != nullptr && copy_.data() == nullptr; }
+
+  // Hints about data()[offset .. offset + size), for files that are larger than memory. They change no byte and cannot
+  // fail; they do nothing if the file is not mapped, or where the system has no such call. Parts beyond size() are
+  // ignored. Thread-safe.
+  //
+  // Prefetch: the system begins to read these bytes, and does not wait. Release: the pages that lie in the range wholly
+  // leave the memory of the program, and that of the system where it can tell that no other program maps them (Linux);
+  // who reads them later waits for the file again.
+  void Prefetch(std::size_t offset, std::size_t size) const;
+  void Release(std::size_t offset, std::size_t size) const;
 
  private:
   void Close();

@@ -67,6 +67,10 @@ constexpr const char* Name(Loaded loaded) noexcept {
 // Fails, with w unchanged, with kInvalidArgument on damaged, truncated or overlong bytes, with kUnsupported on bytes of
 // another version or byte order, and if memory is short. Input is untrusted: bytes with forged checksums may give wrong
 // products, but nothing is read out of bounds.
+//
+// Without options.check_data it reads the page, the bias and the order alone, and checks them: a matrix that is larger
+// than memory loads at once, and damaged data give wrong products, or NaN. Data are read and checked all the same where
+// that needs them: if they are repacked, and if groups choose among several tables.
 LUTRA_API Status LoadPacked(const void* bytes, std::size_t size, const PackOptions& options, PackedMatrix* w,
                             Loaded* loaded = nullptr);
 

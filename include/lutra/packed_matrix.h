@@ -22,6 +22,7 @@ inline namespace LUTRA_ABI_NAMESPACE {
 struct PackOptions {
   Target target = nullptr;       // null: the best of RunnableTargets()
   Executor* executor = nullptr;  // null: serial
+  bool check_data = true;        // LoadPacked: whether it reads and checks the packed data (packed_file.h)
 };
 
 // W[M x K] laid out for one target, whose kernels multiply it. layout/panels.h describes the layout. Read-only after

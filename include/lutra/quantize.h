@@ -43,6 +43,9 @@ struct QuantizeOptions {
   // Formats with own_values: the tables, as in QuantizedView. They are copied.
   const std::int8_t* codebook = nullptr;
   std::size_t codebook_tables = 1;
+  // [K] or null: a permutation, as QuantizedView::order, such as OrderByMagnitude gives (block_float.h). Column j of
+  // the codes is column order[j] of the weights. It is copied.
+  const std::uint32_t* order = nullptr;
   Fit fit = Fit::kRange;
   // [K] or null: ones. What the squared error of a weight in each column counts, when errors are compared: the mean of
   // x(n, k)^2, say. Finite, not negative, aligned to 4 bytes.
@@ -64,6 +67,7 @@ inline QuantizedView ShapeOf(std::size_t m, std::size_t k, const QuantizeOptions
   shape.zero_type = options.zero_type;
   shape.codebook = options.codebook;
   shape.codebook_tables = options.codebook_tables;
+  shape.order = options.order;
   return shape;
 }
 
@@ -99,12 +103,11 @@ LUTRA_API Status LearnCodebook(const float* weights, std::size_t m, std::size_t 
 
 // What QuantizeWithFeedback knows of x. All arrays are aligned to their elements.
 struct Feedback {
-  // H[K x K], row-major: the sum of x(n, i) * x(n, j) over tokens n. Its upper triangle is read.
+  // H[K x K], row-major: the sum of x(n, i) * x(n, j) over tokens n, of x as it is. Its upper triangle is read.
   const float* hessian = nullptr;
   // U[K x K], row-major: an upper triangular matrix with U^T * U = H'^-1, where H' is H with something added to its
-  // diagonal, and both have their rows and columns in the order below. The upper triangle is read.
+  // diagonal, and both have their rows and columns in options.order. The upper triangle is read.
   const float* factor = nullptr;
-  const std::uint32_t* order = nullptr;  // [K] or null: as QuantizedView::order, which it becomes
 };
 
 namespace functions {

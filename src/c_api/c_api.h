@@ -12,6 +12,7 @@
 #include "lutra/lutra_c.h"
 #include "lutra/lutra_c_checkpoint.h"
 #include "lutra/lutra_c_engine.h"
+#include "lutra/lutra_c_rows.h"
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {

@@ -55,7 +55,7 @@ lutra_status lutra_quantize_with_feedback(const float* weights, size_t m, size_t
   Status status =
       FirstError({CheckNotNull(feedback, "feedback"), CheckNotNull(w, "w"), QuantizingOptions(options, fit, &with)});
   if (status.ok()) {
-    const lutra::Feedback known{feedback->hessian, feedback->factor, feedback->order};
+    const lutra::Feedback known{feedback->hessian, feedback->factor};
     status = lutra::QuantizeWithFeedback(weights, m, k, row_stride, with, known, &result);
   }
   if (status.ok()) status = Give(std::move(result), "w", w);

@@ -166,6 +166,15 @@ lutra_status lutra_load_unmapped(const char* path, const char* target, lutra_con
   return ToC(LoadWith(load, target, context, w, loaded));
 }
 
+lutra_status lutra_load_unchecked(const char* path, const char* target, lutra_context* context, lutra_packed** w,
+                                  lutra_loaded* loaded) noexcept {
+  const auto load = [&](lutra::PackOptions options, lutra::PackedMatrix* result, lutra::Loaded* how) {
+    options.check_data = false;
+    return lutra::LoadPacked(path, options, result, how);
+  };
+  return ToC(LoadWith(load, target, context, w, loaded));
+}
+
 lutra_status lutra_load_bytes(const void* bytes, size_t size, const char* target, lutra_context* context,
                               lutra_packed** w, lutra_loaded* loaded) noexcept {
   const auto load = [&](const lutra::PackOptions& options, lutra::PackedMatrix* result, lutra::Loaded* how) {

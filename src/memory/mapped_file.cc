@@ -1,6 +1,7 @@
 // MappedFile: maps a file, or reads it.
 #include "lutra/mapped_file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <limits>
@@ -25,6 +26,9 @@
 #if defined(_WIN32) && !defined(LUTRA_NO_MMAP)
 #define LUTRA_MAP_VIEW 1
 #define WIN32_LEAN_AND_MEAN
+#if !defined(NOMINMAX)
+#define NOMINMAX
+#endif
 #include <windows.h>
 #else
 #define LUTRA_MAP_VIEW 0
@@ -42,11 +46,38 @@ Status CheckArguments(const char* path, FileAccess access) {
   return access > FileAccess::kRead ? Status::Invalid("access", "is not a FileAccess") : Status();
 }
 
+#if LUTRA_MMAP || LUTRA_MAP_VIEW
+// A range of a file's bytes.
+struct Bytes {
+  std::size_t offset, size;
+};
+// The part of a range that a file of `file` bytes has.
+Bytes Clipped(Bytes range, std::size_t file) {
+  range.offset = std::min(range.offset, file);
+  return {range.offset, std::min(range.size, file - range.offset)};
+}
+// The pages of which any byte is in a range; and those of which all bytes are. The last page ends with the file.
+Bytes PagesThatTouch(Bytes range, std::size_t file, std::size_t page) {
+  const Bytes clipped = Clipped(range, file);
+  if (clipped.size == 0) return clipped;
+  const std::size_t before = clipped.offset % page;
+  return {clipped.offset - before, clipped.size + before};
+}
+Bytes PagesInside(Bytes range, std::size_t file, std::size_t page) {
+  const Bytes clipped = Clipped(range, file);
+  const std::size_t after = clipped.offset + clipped.size, end = after == file ? after : after / page * page;
+  const std::size_t begin = (clipped.offset + page - 1) / page * page;
+  return {begin, begin < end ? end - begin : 0};
+}
+#endif
+
 }  // namespace
 
 #if LUTRA_MMAP
 
 namespace {
+
+std::size_t PageBytes() { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
 
 struct Descriptor {
   const int number;
@@ -96,12 +127,35 @@ Status MappedFile::Open(const char* path, FileAccess access) {
 }
 
 void MappedFile::Close() {
-  if (data_ != nullptr && copy_.data() == nullptr) munmap(const_cast<std::uint8_t*>(data_), size_);
+  if (mapped()) munmap(const_cast<std::uint8_t*>(data_), size_);
+}
+
+void MappedFile::Prefetch(std::size_t offset, std::size_t size) const {
+  if (!mapped()) return;
+  const Bytes pages = PagesThatTouch({offset, size}, size_, PageBytes());
+  if (pages.size != 0) madvise(const_cast<std::uint8_t*>(data_ + pages.offset), pages.size, MADV_WILLNEED);
+}
+
+void MappedFile::Release(std::size_t offset, std::size_t size) const {
+  if (!mapped()) return;
+  const Bytes pages = PagesInside({offset, size}, size_, PageBytes());
+  if (pages.size == 0) return;
+  void* const begin = const_cast<std::uint8_t*>(data_ + pages.offset);
+#if defined(MADV_PAGEOUT)
+  madvise(begin, pages.size, MADV_PAGEOUT);  // before the next call: it takes pages that this program maps
+#endif
+  madvise(begin, pages.size, MADV_DONTNEED);  // of a shared mapping: the next reader gets the file's bytes again
 }
 
 #elif LUTRA_MAP_VIEW
 
 namespace {
+
+std::size_t PageBytes() {
+  SYSTEM_INFO info;
+  GetSystemInfo(&info);
+  return info.dwPageSize;
+}
 
 struct Owned {
   const HANDLE handle;
@@ -153,7 +207,22 @@ Status MappedFile::Open(const char* path, FileAccess access) {
 }
 
 void MappedFile::Close() {
-  if (data_ != nullptr && copy_.data() == nullptr) UnmapViewOfFile(data_);
+  if (mapped()) UnmapViewOfFile(data_);
+}
+
+void MappedFile::Prefetch(std::size_t offset, std::size_t size) const {
+  if (!mapped()) return;
+  const Bytes pages = PagesThatTouch({offset, size}, size_, PageBytes());
+  if (pages.size == 0) return;
+  WIN32_MEMORY_RANGE_ENTRY range = {const_cast<std::uint8_t*>(data_ + pages.offset), pages.size};
+  PrefetchVirtualMemory(GetCurrentProcess(), 1, &range, 0);
+}
+
+void MappedFile::Release(std::size_t offset, std::size_t size) const {
+  if (!mapped()) return;
+  const Bytes pages = PagesInside({offset, size}, size_, PageBytes());
+  // Pages that are not locked leave the working set.
+  if (pages.size != 0) VirtualUnlock(const_cast<std::uint8_t*>(data_ + pages.offset), pages.size);
 }
 
 #else
@@ -196,6 +265,8 @@ Status MappedFile::Open(const char* path, FileAccess access) {
 }
 
 void MappedFile::Close() {}
+void MappedFile::Prefetch(std::size_t, std::size_t) const {}
+void MappedFile::Release(std::size_t, std::size_t) const {}
 
 #endif
 

@@ -27,6 +27,7 @@ Status ValidateOptions(const QuantizeOptions& options, const QuantizedView& shap
                                        {"w.k", "k"}};
   Status status = ValidateShape(shape);
   if (status.ok()) status = ValidateCodebook(shape);
+  if (status.ok() && shape.order != nullptr) status = ValidateOrder(shape.order, shape.k, "options.order");
   return Renamed(status, kNames);
 }
 

@@ -11,6 +11,7 @@
 #include "lutra/quantize.h"
 #include "quantize/checks.h"
 #include "quantize/fit_group.h"
+#include "quantize/in_order.h"
 #include "quantize/k_means.h"
 #include "tasks.h"
 #include "validate.h"
@@ -26,10 +27,9 @@ constexpr int kRounds = 6;
 // Learns the tables of one matrix. Large: on the heap.
 class Learner {
  public:
-  Learner(const float* weights, std::size_t row_stride, const QuantizeOptions& options)
-      : weights_(weights), row_stride_(row_stride), options_(options) {}
-
-  Status Run(std::size_t m, std::size_t k, std::int8_t* codebook) {
+  Status Run(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride, const QuantizeOptions& options,
+             std::int8_t* codebook) {
+    if (!from_.Take(weights, m, k, row_stride, options)) return Status::OutOfMemory("codebook");
     const bool given = options_.codebook != nullptr;
     size_ = options_.codebook_tables * Levels();
     if (given) {
@@ -38,10 +38,11 @@ class Learner {
       StartTables();
     }
     if (!errors_.Reserve(m * sizeof(double) + 1)) return Status::OutOfMemory("codebook");
+    const auto* const data = static_cast<const float*>(from_.weights.data());
     double least = std::numeric_limits<double>::infinity();
     for (int round = 0; round < kRounds; ++round) {
       options_.codebook = tables_;
-      LUTRA_RETURN_IF_ERROR(functions::Quantize(weights_, m, k, row_stride_, options_, &w_));
+      LUTRA_RETURN_IF_ERROR(functions::Quantize(data, m, k, from_.row_stride, options_, &w_));
       const double error = Error();
       if (error < least) {
         least = error;
@@ -74,8 +75,8 @@ class Learner {
   void ForEachGroup(std::size_t row, Function&& function) {
     const QuantizedView& v = w_.view();
     const bool whole = v.group == kPerMatrix;
-    const internal::Group all{internal::Elements<float>(weights_).From(row * row_stride_), whole ? v.m : 1, row_stride_,
-                              v.k, options_.importance};
+    const internal::Group all{from_.weights.From(row * from_.row_stride), whole ? v.m : 1, from_.row_stride, v.k,
+                              options_.importance};
     const std::size_t size = HasRowScales(v.group) ? v.k : v.group;
     std::size_t at = row * GroupsPerRow(v.k, v.group);
     for (std::size_t begin = 0; begin < v.k; begin += size, ++at) function(all.Part(begin, size), at);
@@ -123,9 +124,8 @@ class Learner {
     });
   }
 
-  const float* const weights_;
-  const std::size_t row_stride_;
-  QuantizeOptions options_;
+  internal::WeightsInOrder from_;
+  QuantizeOptions& options_ = from_.options;
   std::size_t size_ = 0;
   std::int8_t tables_[kMaxTables * kMostLevels], best_[kMaxTables * kMostLevels];
   QuantizedMatrix w_;
@@ -145,8 +145,8 @@ Status functions::LearnCodebook(const float* weights, std::size_t m, std::size_t
   QuantizeOptions checked = options;
   if (options.codebook == nullptr) checked.codebook = kAny;
   LUTRA_RETURN_IF_ERROR(internal::ValidateQuantizing(weights, m, k, row_stride, checked));
-  const std::unique_ptr<Learner> learner(new (std::nothrow) Learner(weights, row_stride, options));
-  return learner == nullptr ? Status::OutOfMemory("codebook") : learner->Run(m, k, codebook);
+  const std::unique_ptr<Learner> learner(new (std::nothrow) Learner());
+  return learner == nullptr ? Status::OutOfMemory("codebook") : learner->Run(weights, m, k, row_stride, options, codebook);
 }
 
 }  // namespace LUTRA_ABI_NAMESPACE

@@ -33,7 +33,7 @@ struct Work {
   QuantizedMatrix& w;
   std::atomic<bool> out_of_memory{false};
 
-  std::size_t ColumnOf(std::size_t j) const { return feedback.order == nullptr ? j : feedback.order[j]; }
+  std::size_t ColumnOf(std::size_t j) const { return ColumnOfX(w.view(), j); }
 };
 
 // Copies elements [row * count, (row + 1) * count) of an array.
@@ -150,8 +150,7 @@ class Rows {
   }
 
   // The squared errors of x * W^T with the codes and qparams of `quantized`.
-  void Errors(QuantizedView quantized, double* errors) {
-    quantized.order = v_.order;
+  void Errors(const QuantizedView& quantized, double* errors) {
     float* const e = errors_.as<float>();
     float* const row = e + kRows * v_.k;
     std::fill(e, e + kRows * v_.k, 0.0f);
@@ -198,21 +197,7 @@ Status ValidateFeedback(const Feedback& feedback, std::size_t k) {
   for (std::size_t i = 0; i < k; ++i) {
     if (feedback.factor[i * k + i] == 0.0f) return Status::Invalid("feedback.factor", "has a 0 on its diagonal");
   }
-  return feedback.order != nullptr ? internal::ValidateOrder(feedback.order, k, "feedback.order") : Status();
-}
-
-// Quantizes W with its columns in the order of the feedback.
-Status QuantizeInOrder(const internal::Elements<float>& weights, std::size_t m, std::size_t k, std::size_t row_stride,
-                       const QuantizeOptions& options, const std::uint32_t* order, QuantizedMatrix* w) {
-  if (order == nullptr) {
-    return functions::Quantize(static_cast<const float*>(weights.data()), m, k, row_stride, options, w);
-  }
-  Buffer ordered;
-  if (!ordered.Reserve(m * k * sizeof(float))) return Status::OutOfMemory("w");
-  for (std::size_t row = 0; row < m; ++row) {
-    for (std::size_t j = 0; j < k; ++j) ordered.as<float>()[row * k + j] = weights[row * row_stride + order[j]];
-  }
-  return functions::Quantize(ordered.as<float>(), m, k, k, options, w);
+  return {};
 }
 
 }  // namespace
@@ -228,12 +213,11 @@ Status functions::QuantizeWithFeedback(const float* weights, std::size_t m, std:
 
   const internal::Elements<float> elements(weights);
   QuantizedMatrix plain, result;
-  LUTRA_RETURN_IF_ERROR(QuantizeInOrder(elements, m, k, row_stride, options, feedback.order, &plain));
-  QuantizedView shape = ShapeOf(m, k, options);
-  shape.order = feedback.order;
+  LUTRA_RETURN_IF_ERROR(Quantize(weights, m, k, row_stride, options, &plain));
+  const QuantizedView shape = ShapeOf(m, k, options);
   LUTRA_RETURN_IF_ERROR(result.Allocate(shape));
   std::copy_n(shape.codebook, CodebookSize(shape), result.codebook());
-  if (shape.order != nullptr) std::copy_n(shape.order, k, result.order());
+  if (shape.order != nullptr) std::copy_n(plain.view().order, k, result.order());
   if (shape.group == kPerMatrix) CopyQparams(plain.view(), 0, result);
 
   Buffer importance;  // an error e of column j adds (e / U(j, j))^2 to that of x * W^T, after the feedback

@@ -53,6 +53,7 @@ Qparams FitRange(const Group& group, const QuantizedView& shape, const std::int8
     return FitMean(group, sum / (static_cast<double>(group.rows) * static_cast<double>(group.count)), free_zero);
   }
   const float extreme = -low > high ? low : high;
+  if (f.is_float()) return {std::fabs(extreme) / f.value(f.floats.magnitudes - 1), 0.0f, 0.0f};
   if (table != nullptr) return FitTable(f, table, extreme, std::min(low, 0.0f), std::max(high, 0.0f), free_zero);
   if (shape.zero_kind == ZeroKind::kNone) {  // the extreme is code 0, exactly
     return {-extreme / f.default_zero, f.default_zero, extreme};

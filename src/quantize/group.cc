@@ -1,6 +1,7 @@
 // See group.h.
 #include "quantize/group.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "load_float.h"
@@ -20,6 +21,7 @@ void StoreFloat(float value, void* data, DataType type, std::size_t i) {
 }
 
 float ValueOf(const FormatInfo& f, const std::int8_t* table, int q) {
+  if (f.is_float()) return f.value(q);
   return f.unit * static_cast<float>(table != nullptr ? table[q] : f.integer(q));
 }
 
@@ -27,6 +29,7 @@ float ValueOf(const FormatInfo& f, const std::int8_t* table, int q) {
 std::uint8_t NearestCode(const FormatInfo& f, const std::int8_t* table, float w, float scale, float zero) {
   if (scale == 0.0f) w = 0.0f, scale = 1.0f;
   const float value = w / scale + zero;
+  if (f.is_float()) return NearestFloat(f.floats, value);
   if (f.levels == 2) return value >= 0.0f ? 1 : 0;
   if (table != nullptr) {
     const auto distance = [&](int q) { return std::fabs(f.unit * static_cast<float>(table[q]) - value); };
@@ -52,6 +55,16 @@ float Product(const void* integers, const std::uint16_t* super_values, std::size
 }
 
 }  // namespace
+
+std::uint8_t NearestFloat(const FloatCode& code, float value) {
+  const float magnitude = std::min(std::fabs(value), code.value(code.magnitudes - 1));
+  const int exponent = magnitude == 0.0f ? 0 : std::max(std::ilogb(magnitude) + code.bias, 1);
+  // Numbers up to 2^(exponent + 1) are multiples of a step. As their code, the exponent continues the mantissa.
+  const float steps = std::nearbyint(std::ldexp(magnitude, code.bias + code.mantissa_bits - exponent));
+  const float of_exponent = static_cast<float>(std::max(exponent - 1, 0) << code.mantissa_bits);
+  const int q = static_cast<int>(of_exponent + steps);
+  return static_cast<std::uint8_t>(value < 0.0f && q != 0 ? q | 1 << (code.bits() - 1) : q);
+}
 
 ZeroFreedom FreedomOf(const QuantizedView& shape) {
   const FormatInfo& f = Describe(shape.format);

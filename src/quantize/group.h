@@ -57,6 +57,9 @@ inline const std::int8_t* TableOf(const FormatInfo& f, const QuantizedView& shap
   return f.own_values ? shape.codebook + i * static_cast<std::size_t>(f.levels) : f.values;
 }
 
+// The code of the float that is nearest to the value; of two, the one whose mantissa is even.
+std::uint8_t NearestFloat(const FloatCode& code, float value);
+
 // What a group's zero may be: the default zero point, an integer, or any number. Integer zero points of tables, and of
 // int1 and ternary, whose values have both signs, are 0.
 enum class ZeroFreedom : std::uint8_t { kFixed, kInteger, kReal };

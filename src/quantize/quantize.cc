@@ -2,11 +2,13 @@
 #include "lutra/quantize.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "float_mode.h"
 #include "memory/elements.h"
 #include "quantize/checks.h"
 #include "quantize/fit_group.h"
+#include "quantize/in_order.h"
 #include "scales.h"
 #include "tasks.h"
 #include "validate.h"
@@ -19,7 +21,7 @@ namespace {
 struct RowsToQuantize {
   const internal::Elements<float>& weights;
   const std::size_t row_stride;
-  const QuantizeOptions& options;
+  const QuantizeOptions& options;  // without an order
   QuantizedMatrix& w;
 
   static void Row(RowsToQuantize& self, std::size_t row) {
@@ -40,8 +42,7 @@ struct RowsToQuantize {
 
 bool AllCodesExist(const QuantizedView& w) {
   for (std::size_t m = 0; m < w.m; ++m) {
-    const auto levels = static_cast<std::size_t>(Describe(w.format).levels);
-    if (!internal::AllBelow(w.codes + m * w.code_stride, w.k, levels)) return false;
+    if (!internal::AllCodesExist(Describe(w.format), w.codes + m * w.code_stride, w.k)) return false;
   }
   return true;
 }
@@ -56,9 +57,11 @@ Status functions::Quantize(const float* weights, std::size_t m, std::size_t k, s
   const QuantizedView shape = ShapeOf(m, k, options);
   LUTRA_RETURN_IF_ERROR(result.Allocate(shape));
   std::copy_n(shape.codebook, CodebookSize(shape), result.codebook());
+  if (shape.order != nullptr) std::memcpy(result.order(), shape.order, k * sizeof(std::uint32_t));
   if (m != 0 && k != 0) {
-    const internal::Elements<float> elements(weights);
-    RowsToQuantize rows{elements, row_stride, options, result};
+    internal::WeightsInOrder w_in_order;
+    if (!w_in_order.Take(weights, m, k, row_stride, options)) return Status::OutOfMemory("w");
+    RowsToQuantize rows{w_in_order.weights, w_in_order.row_stride, w_in_order.options, result};
     internal::RunTasks(options.executor, options.group == kPerMatrix ? 1 : m, rows, RowsToQuantize::Row);
   }
   *w = std::move(result);

@@ -10,7 +10,14 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 Values::Values(const FormatInfo& f, const std::int8_t* table)
-    : lowest_(f.value(0)), highest_(f.value(f.levels - 1)), step_(table != nullptr ? 0.0f : f.value(1) - f.value(0)) {
+    : floats_(f.is_float() ? &f.floats : nullptr),
+      lowest_(f.value(0)),
+      highest_(f.value(f.levels - 1)),
+      step_(table != nullptr ? 0.0f : f.value(1) - f.value(0)) {
+  if (f.is_float()) {
+    highest_ = f.value(f.floats.magnitudes - 1);
+    lowest_ = -highest_;
+  }
   if (table == nullptr) return;
   const auto count = static_cast<std::size_t>(f.levels);
   std::fill(half_way_, half_way_ + 16, std::numeric_limits<float>::infinity());
@@ -22,6 +29,10 @@ Values::Values(const FormatInfo& f, const std::int8_t* table)
 }
 
 void Values::Round(float* numbers) const {
+  if (floats_ != nullptr) {
+    for (std::size_t i = 0; i < kLanes; ++i) numbers[i] = floats_->value(NearestFloat(*floats_, numbers[i]));
+    return;
+  }
   if (step_ != 0) {
     constexpr float kInteger = 0x1.8p23f;  // x + kInteger has no fraction, for |x| below 2^22
     const float inverse = 1 / step_, last = (highest_ - lowest_) * inverse;

@@ -36,6 +36,7 @@ class Values {
   // Replaces numbers by the nearest values.
   void Round(float* numbers) const;
 
+  const FloatCode* floats_;  // null if values are no floats
   float lowest_, highest_;
   float step_;                       // between affine values; 0 for others:
   float values_[16], half_way_[16];  // all values, and the numbers half way between two of them

@@ -16,9 +16,14 @@ endfunction()
 # --- Small programs.
 lutra_example(quickstart COMMAND quickstart)
 set_tests_properties(quickstart PROPERTIES PASS_REGULAR_EXPRESSION "^ok, y\\[0\\] = 256\n$")
+lutra_example(binary_embeddings COMMAND binary_embeddings 20000)
+set_tests_properties(binary_embeddings PROPERTIES PASS_REGULAR_EXPRESSION "\nthe ranks agree\n$")
+lutra_refused(binary_embeddings no_target 10 none)
 lutra_example(engine_threads COMMAND engine_threads)
 lutra_example(c_matmul COMMAND c_matmul)
 lutra_example(mixture_of_experts COMMAND mixture_of_experts)
+lutra_example(composite_matrix COMMAND composite_matrix 256 512 2)
+lutra_refused(composite_matrix no_number many)
 lutra_example(own_kernels COMMAND own_kernels)
 
 set(quickstart ${PROJECT_SOURCE_DIR}/examples/quickstart.cc)
@@ -126,6 +131,44 @@ set_tests_properties(gguf_matmul_lists gguf_matmul_lists_floats gguf_matmul_list
   gguf_matmul_every_type gguf_matmul_refuses_no_tensor mlp_block_one_level
   mlp_block_two_levels mlp_block_refuses_no_block mlp_block_refuses_norm mlp_block_refuses_two_tensors
   PROPERTIES FIXTURES_REQUIRED model)
+
+lutra_example(block_sparse COMMAND block_sparse)
+set_tests_properties(block_sparse PROPERTIES PASS_REGULAR_EXPRESSION "are the same, bit for bit")
+lutra_refused(block_sparse unknown_format 64 128 int9)
+
+# --- larger_than_memory: the limit holds where this program alone takes memory, not an emulator or a sanitizer.
+set(large ${CMAKE_CURRENT_BINARY_DIR}/large.lutra)
+lutra_example(larger_than_memory_make COMMAND larger_than_memory make ${large} 100)
+set_tests_properties(larger_than_memory_make PROPERTIES FIXTURES_SETUP large)
+set(limit 40)
+if(CMAKE_CROSSCOMPILING OR NOT CMAKE_BUILD_TYPE STREQUAL Release)
+  set(limit 100000)
+endif()
+lutra_example(larger_than_memory COMMAND larger_than_memory multiply ${large} ${limit})
+set_tests_properties(larger_than_memory PROPERTIES
+  FIXTURES_REQUIRED large PASS_REGULAR_EXPRESSION "the same, bit for bit; .* memory stayed below")
+lutra_refused(larger_than_memory no_number multiply ${large} 4k)
+lutra_refused(larger_than_memory nothing)
+
+# --- mpi_shards. (MPI's libraries leak memory, which sanitizers report.)
+if(TARGET mpi_shards AND CMAKE_BUILD_TYPE STREQUAL Release)
+  set(mpirun ${MPIEXEC_EXECUTABLE} --allow-run-as-root --oversubscribe -n)
+  foreach(processes IN ITEMS 1 2 3)  # three: more than there are shards of 256 columns
+    set(folder ${CMAKE_CURRENT_BINARY_DIR}/shards-${processes})
+    file(MAKE_DIRECTORY ${folder})
+    add_test(NAME mpi_shards_${processes} COMMAND ${mpirun} ${processes} $<TARGET_FILE:mpi_shards> ${folder} 600 512 3)
+    set_tests_properties(mpi_shards_${processes} PROPERTIES
+      LABELS mpi PASS_REGULAR_EXPRESSION "rows equal .*; columns equal" FAIL_REGULAR_EXPRESSION DIFFER)
+  endforeach()
+endif()
+
+# --- compressed_experts: fails above 1 bit per weight where 90 % are zero, and if an expert is not what it was.
+if(TARGET compressed_experts)
+  add_test(NAME compressed_experts COMMAND compressed_experts)
+  add_test(NAME compressed_experts_odd COMMAND compressed_experts 3 77 203 50)
+  set_tests_properties(compressed_experts compressed_experts_odd PROPERTIES
+    LABELS zstd PASS_REGULAR_EXPRESSION "few matches .*few matches .*what they were, byte for byte")
+endif()
 
 # --- The demo: real weights where there are some, and options it must refuse.
 set(LUTRA_REAL_DATA ${PROJECT_SOURCE_DIR}/../shared/data/real CACHE PATH "A folder of matrices: <name>_<M>x<K>.f32")

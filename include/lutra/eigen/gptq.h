@@ -93,6 +93,7 @@ inline Status QuantizeGptq(const float* weights, std::size_t m, std::size_t k, s
   if (!(gptq.damping >= 0) || !std::isfinite(gptq.damping)) {
     return Status::Invalid("gptq.damping", "is negative or not finite");
   }
+  if (options.order != nullptr) return Status::Invalid("options.order", "is not null: see gptq.by_diagonal");
   if (k != 0 && hessian == nullptr) return Status::Invalid("hessian", "is null");
   if (k > std::size_t{1} << 20) return Status::Invalid("k", "is too large for a Hessian");
   try {
@@ -107,8 +108,9 @@ inline Status QuantizeGptq(const float* weights, std::size_t m, std::size_t k, s
     std::vector<float> factor;
     const Status status = internal::GptqFactor(hessian, k, order, gptq.damping, &factor);
     if (!status.ok()) return status;
-    const Feedback feedback{hessian, factor.data(), gptq.by_diagonal ? order.data() : nullptr};
-    return QuantizeWithFeedback(weights, m, k, row_stride, options, feedback, w);
+    QuantizeOptions in_order = options;
+    if (gptq.by_diagonal) in_order.order = order.data();
+    return QuantizeWithFeedback(weights, m, k, row_stride, in_order, {hessian, factor.data()}, w);
   } catch (const std::bad_alloc&) {
     return Status::OutOfMemory("hessian");
   }

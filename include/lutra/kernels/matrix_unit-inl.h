@@ -49,7 +49,7 @@ class UnitRows {
   HWY_INLINE ~UnitRows() {
   }  // compiled for the target, as an implicit one would not be. NOLINT(modernize-use-equals-default)
 
-  // Multiplies a batch, of which `block` is the first K-block; args.index are its codes, unpacked to `codes`. The sums
+  // Multiplies a batch, of which `block` is the first K-block of x; args.index are its codes, unpacked to `codes`. The sums
   // of some rows of x become floats while the unit multiplies the next rows.
   HWY_INLINE void Multiply(const MicroArgs& args, std::size_t block, std::uint8_t* codes) {
     const Geometry& g = *a_.geometry;
@@ -67,7 +67,7 @@ class UnitRows {
           StoreSums(1);
         }
         flush = {a_.tile + row * kPanelRows, args.qparams + i * args.qparams_stride,
-                 a_.x.scales + row * g.x_scales + block + i, HWY_MIN(rows_, a_.rows - row)};
+                 a_.x.scales + row * a_.x.row_scales + block + i, HWY_MIN(rows_, a_.rows - row)};
       }
       x += chunks * limbs_ * kChunkBytes;
     }
@@ -142,7 +142,7 @@ class UnitRows {
     constexpr std::size_t kVectors = 4;  // at a time
     if (flush.rows == 0) return;
     const DF df;
-    const std::size_t scale_stride = a_.geometry->x_scales;
+    const std::size_t scale_stride = a_.x.row_scales;
     for (std::size_t m = 0; m < kPanelRows; m += kVectors * kPartRows) {
       VF scale[kVectors], center[kVectors];
       LUTRA_UNROLL

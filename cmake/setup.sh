@@ -2,10 +2,12 @@
 # Installs from Debian what building and testing need, if it is missing:
 # setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy] [windows] [mpi] [zstd] [ggml] [onnxruntime]
 # ggml and onnxruntime also bring the libraries of ggml and llama.cpp, or of ONNX Runtime, from npm to build/deps, where
-# the presets look for them; with arm64 before them, also those for arm64.
+# the presets look for them; with arm64 before them, also those for arm64. onnxruntime brings a network that reads text,
+# too.
 set -eu
 packages="ca-certificates clang clang-format cmake g++ git ninja-build pkg-config python3"
-packages="$packages libbenchmark-dev libeigen3-dev libfmt-dev libgtest-dev libomp-dev libtbb-dev nlohmann-json3-dev python3-numpy"
+packages="$packages libbenchmark-dev libeigen3-dev libfmt-dev libgtest-dev libomp-dev libtbb-dev"
+packages="$packages nlohmann-json3-dev python3-numpy"
 foreign= fetched=
 for part; do
   case $part in
@@ -23,6 +25,10 @@ for part; do
     tidy) packages="$packages clang-tidy" ;;
     ggml | onnxruntime)
       fetched="$fetched $part"
+      [ "$part" = ggml ] || {
+        fetched="$fetched ocr"
+        packages="$packages fonts-dejavu-core libfreetype-dev libonnx-dev libprotobuf-dev"
+      }
       command -v npm >/dev/null || packages="$packages npm"
       ;;
     windows) packages="$packages g++-mingw-w64-x86-64-posix googletest wine wine64" ;;

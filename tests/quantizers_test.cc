@@ -19,7 +19,7 @@
 namespace lutra::test {
 namespace {
 
-constexpr std::size_t kM = 3, kK = 300;
+constexpr std::size_t kM = 2, kK = 300;
 
 enum class Weights { kGaussian, kShifted, kOutlier, kZero, kConstant, kDenormal, kHuge, kOneHuge };
 constexpr Weights kWeights[] = {Weights::kGaussian, Weights::kShifted,  Weights::kOutlier, Weights::kZero,
@@ -101,24 +101,25 @@ class Quantizers : public ::testing::TestWithParam<FormatInfo> {
   }
 };
 
+// With importance in every second case.
 TEST_P(Quantizers, SearchesAreNeverWorse) {
   const std::vector<float> importance = Importance();
+  int number = 0;
   for (const Weights kind : kWeights) {
     const std::vector<float> weights = Make(kind);
+    ++number;  // so that the next kind has it where this one has not
     ForEachScheme([&](QuantizeOptions options) {
-      for (const float* const of_columns : {static_cast<const float*>(nullptr), importance.data()}) {
-        SCOPED_TRACE(::testing::Message() << "weights " << static_cast<int>(kind) << (of_columns ? " weighted" : ""));
-        options.importance = of_columns;
-        QuantizedMatrix range, least;
-        options.fit = Fit::kRange;
-        ASSERT_TRUE(Ok(Quantize(weights.data(), kM, kK, kK, options, &range)));
-        options.fit = Fit::kLeastError;
-        ASSERT_TRUE(Ok(Quantize(weights.data(), kM, kK, kK, options, &least)));
-        ExpectNotWorse(Errors(least.view(), weights, of_columns), Errors(range.view(), weights, of_columns),
-                       options.group);
-        PackedMatrix packed;
-        ASSERT_TRUE(Ok(Pack(least.view(), &packed)));
-      }
+      options.importance = ++number % 2 == 0 ? importance.data() : nullptr;
+      SCOPED_TRACE(::testing::Message() << "weights " << static_cast<int>(kind) << " case " << number);
+      QuantizedMatrix range, least;
+      options.fit = Fit::kRange;
+      ASSERT_TRUE(Ok(Quantize(weights.data(), kM, kK, kK, options, &range)));
+      options.fit = Fit::kLeastError;
+      ASSERT_TRUE(Ok(Quantize(weights.data(), kM, kK, kK, options, &least)));
+      ExpectNotWorse(Errors(least.view(), weights, options.importance),
+                     Errors(range.view(), weights, options.importance), options.group);
+      PackedMatrix packed;
+      ASSERT_TRUE(Ok(Pack(least.view(), &packed)));
     });
   }
 }

@@ -1,4 +1,5 @@
-// Quantizes the linear layers of a network that reads text, and compares what it reads: ocr_accuracy FOLDER FONTS
+// Quantizes the linear layers of a network that reads text, and compares what it reads:
+// ocr_accuracy FOLDER FONTS [FORMAT...]
 // FOLDER is what cmake/fetch_ocr.sh writes; FONTS is Debian's folder of DejaVu fonts.
 #include <algorithm>
 #include <cmath>
@@ -17,7 +18,7 @@
 
 namespace {
 
-constexpr std::size_t kLines = 32, kCalibrationLines = 16, kGroup = 32;
+constexpr std::size_t kLines = 24, kCalibrationLines = 16, kGroup = 32;
 
 void ThrowIfFailed(const lutra::Status& status) {
   if (!status.ok()) throw std::runtime_error(status.message());
@@ -73,7 +74,7 @@ Reading Read(Network& network, const ocr::Image& image) {
   }
   return reading;
 }
-// The text of a reading: repeated characters once, character 0 (none) left out.
+// The text of a reading: repeated characters once, character 0 (none) and spaces at the ends left out.
 std::string TextOf(const Reading& reading, const std::vector<std::string>& characters) {
   std::string text;
   std::size_t last = 0;
@@ -81,7 +82,8 @@ std::string TextOf(const Reading& reading, const std::vector<std::string>& chara
     if (best != last && best != 0) text += best <= characters.size() ? characters[best - 1] : " ";
     last = best;
   }
-  return text;
+  const std::size_t begin = text.find_first_not_of(' ');
+  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(' ') - begin + 1);
 }
 
 // --- Quantizing its layers.
@@ -174,7 +176,20 @@ std::vector<ocr::Image> Draw(const std::vector<std::string>& lines, const std::s
   return images;
 }
 
-void Run(const std::string& folder, const std::string& fonts) {
+// The formats of these names; without names, all of two to four bits.
+std::vector<lutra::Format> FormatsOf(char** begin, char** end) {
+  const std::vector<lutra::Format> all = {lutra::Format::kInt4, lutra::Format::kInt3, lutra::Format::kInt2};
+  std::vector<lutra::Format> formats;
+  for (char** name = begin; name != end; ++name) {
+    const auto format =
+        std::find_if(all.begin(), all.end(), [&](lutra::Format f) { return lutra::Name(f) == std::string(*name); });
+    if (format == all.end()) throw std::runtime_error(std::string(*name) + " is not int4, int3 or int2");
+    formats.push_back(*format);
+  }
+  return formats.empty() ? all : formats;
+}
+
+void Run(const std::string& folder, const std::string& fonts, const std::vector<lutra::Format>& formats) {
   onnx::ModelProto model;
   std::ifstream file(folder + "/recognizer.onnx", std::ios::binary);
   if (!model.ParseFromIstream(&file)) throw std::runtime_error("cannot read " + folder + "/recognizer.onnx");
@@ -195,7 +210,7 @@ void Run(const std::string& folder, const std::string& fonts) {
   for (const ocr::Image& image : test.images) test.expected.push_back(Read(network, image));
   std::printf("%-16s %13s %12s %10s\n", "", "lines right", "as in f32", "cosine");
   Compare("f32", test, model);
-  for (const lutra::Format format : {lutra::Format::kInt4, lutra::Format::kInt3, lutra::Format::kInt2}) {
+  for (const lutra::Format format : formats) {
     for (const Way& way : kWays) {
       const std::string name = std::string(lutra::Name(format)) + " " + way.name;
       Compare(name.c_str(), test, Quantized(model, layers, hessians, format, way));
@@ -206,12 +221,12 @@ void Run(const std::string& folder, const std::string& fonts) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::fprintf(stderr, "usage: ocr_accuracy FOLDER FONTS\n");
+  if (argc < 3) {
+    std::fprintf(stderr, "usage: ocr_accuracy FOLDER FONTS [int4|int3|int2...]\n");
     return 2;
   }
   try {
-    Run(argv[1], argv[2]);
+    Run(argv[1], argv[2], FormatsOf(argv + 3, argv + argc));
   } catch (const std::exception& error) {
     std::fprintf(stderr, "ocr_accuracy: %s\n", error.what());
     return 1;

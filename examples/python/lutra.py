@@ -43,6 +43,7 @@ _QuantizedView = _structure("QuantizedView", dict(
 _QuantizeOptions = _structure("QuantizeOptions", dict(
     format=c_int32, group=c_size_t, scale_type=c_int32, zero_kind=c_int32, zero_type=c_int32, codebook=c_void_p,
     codebook_tables=c_size_t, order=c_void_p))
+_FitOptions = _structure("FitOptions", dict(fit=c_int32, importance=c_void_p, context=c_void_p))
 _GptqView = _structure("GptqView", dict(
     bits=c_int32, m=c_size_t, k=c_size_t, group_size=ctypes.c_ssize_t, qweight=c_void_p, qweight_size=c_size_t,
     qzeros=c_void_p, qzeros_size=c_size_t, scales=c_void_p, scales_size=c_size_t, g_idx=c_void_p, g_idx_size=c_size_t,
@@ -176,14 +177,20 @@ def _imported(function, *arguments):
     return Matrix(view)
 
 
-def quantize(weights, format="int4", group=32, scales=np.float16, zero_points=False):
-    """Quantizes float32 weights[M, K]. `scales`: the type of scales, and of zero points, if there shall be any."""
+def quantize(weights, format="int4", group=32, scales=np.float16, zero_points=False, search=False, importance=None):
+    """Quantizes float32 weights[M, K]. `scales`: the type of scales, and of zero points, if there shall be any.
+    `search`: for scales and zero points with the least error, times importance[K] (float32) if that is given."""
     data, kind, m, k, stride = _rows(weights, weights.shape[-1], "weights")
     if kind != 0 or weights.ndim != 2:
         raise ValueError("weights is no matrix of float32")
     scale_type = _TYPES[np.dtype(scales)]
     options = _QuantizeOptions(FORMATS[format], group, scale_type, int(zero_points), scale_type)
-    return _imported("quantize", c_void_p(data), c_size_t(m), c_size_t(k), c_size_t(stride), byref(options))
+    if importance is not None and (importance.dtype != np.float32 or importance.shape != (k,)
+                                   or not importance.flags.c_contiguous):
+        raise ValueError(f"importance is no contiguous array of {k} float32")
+    fit = _FitOptions(int(search), _address(importance), None if _threads is None else _threads._as_parameter_)
+    return _imported("quantize_fit", c_void_p(data), c_size_t(m), c_size_t(k), c_size_t(stride), byref(options),
+                     byref(fit))
 
 
 def _array(array, name, size, *types):

@@ -14,7 +14,7 @@ if(BUILD_SHARED_LIBS OR CMAKE_CXX_FLAGS MATCHES "-fsanitize=thread")  # which br
   list(FILTER sources EXCLUDE REGEX "/memory_test\\.cc$")
 endif()
 if(NOT LUTRA_BUILD_EXAMPLES)  # whose sources it tests
-  list(FILTER sources EXCLUDE REGEX "/safetensors_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "/(format_plan|safetensors)_test\\.cc$")
 endif()
 foreach(source IN LISTS sources)
   cmake_path(GET source STEM name)
@@ -46,6 +46,8 @@ target_compile_definitions(ggml_files_test PRIVATE LUTRA_GGUF_DATA="${LUTRA_GGUF
 if(LUTRA_BUILD_EXAMPLES)
   find_package(fmt REQUIRED)
   find_package(nlohmann_json REQUIRED)
+  target_sources(format_plan_test PRIVATE ${PROJECT_SOURCE_DIR}/examples/format_plan.cc)
+  target_include_directories(format_plan_test PRIVATE ${PROJECT_SOURCE_DIR}/examples)
   target_sources(safetensors_test PRIVATE ${PROJECT_SOURCE_DIR}/examples/safetensors_file.cc
     ${PROJECT_SOURCE_DIR}/examples/safetensors_schemes.cc)
   target_link_libraries(safetensors_test PRIVATE fmt::fmt nlohmann_json::nlohmann_json)

@@ -47,6 +47,13 @@ class Products(unittest.TestCase):
         self.assert_product(x @ lutra.quantize(weights, "int8").T, x, weights, 2**-6)
         offsets = lutra.quantize(weights + 2, "int4", scales=np.float32, zero_points=True)
         self.assertLess(np.abs(offsets.dequantize() - weights - 2).max(), 2**-3)
+        importance = np.arange(K, dtype=np.float32)
+        errors = [(importance * (lutra.quantize(weights, "int3", **search).dequantize() - weights)**2).sum()
+                  for search in ({}, {"search": True}, {"search": True, "importance": importance})]
+        self.assertLess(errors[1], errors[0])
+        self.assertLess(errors[2], errors[1])
+        with self.assertRaises(ValueError):
+            lutra.quantize(weights, search=True, importance=importance[1:])
 
     def test_arrays_are_read_and_written_in_place(self):
         w = lutra.quantize(uniform(M, K))

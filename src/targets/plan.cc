@@ -98,8 +98,9 @@ struct Row {
 // Dot products: prepared x is small, so 128 rows share the reading or unpacking. (int4 at N = 128 on an Intel Xeon:
 // packed 0.8 times unpacked, because unpacking and dot products share execution ports.)
 //
-// Popcount on Zen 5, AVX3_ZEN4: words made in registers against words made once for all rows: 1.6 times at N = 8, 1.3 at
-// 16, 1.05 at 48, 0.98 at 64, 0.95 at 128. With prefetches in the order of panels, not of addresses, N = 1 0.6 times.
+// Popcount on Zen 5, AVX3_ZEN4: words made in registers against words made once for all rows: 1.6 times at N = 8, 1.3
+// at 16, 1.05 at 48, 0.98 at 64, 0.95 at 128. With prefetches in the order of panels, not of addresses, N = 1 0.6
+// times.
 //
 // kFastest: unpacked dot products against lookups on Zen 5 (lutra_bench --benchmark_filter=method:dot). AVX3: ternary
 // 1.02 times at N = 16, 1.14 at 32, 1.2 at 128; int2 0.98 at 32, 1.04 at 128. AVX2_VNNI: ternary 0.96 at 32, 1.04 at

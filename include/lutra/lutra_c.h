@@ -352,10 +352,9 @@ typedef struct lutra_activation_view {
   const void* data;
   lutra_data_type type;  // LUTRA_TYPE_F32, F16, BF16, INT8, INT4 or BITS
   size_t n, k;
-  size_t row_stride;  // elements
-  const float*
-      scales;  // LUTRA_TYPE_INT8, INT4, BITS: x = scale * int. [n], or [n x ceil(k / scale_group)]; otherwise NULL
-  size_t scale_group;  // LUTRA_PER_ROW, or elements of a row that share a scale
+  size_t row_stride;    // elements
+  const float* scales;  // INT8, INT4, BITS: x = scale * int. [n], or [n x ceil(k / scale_group)]; otherwise NULL
+  size_t scale_group;   // LUTRA_PER_ROW, or elements of a row that share a scale
 } lutra_activation_view;
 
 // How x is rounded: lutra/format.h.

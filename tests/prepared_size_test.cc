@@ -80,7 +80,7 @@ TEST(PreparedSize, RefusesBadArguments) {
   EXPECT_TRUE(Refused(PreparedSize(w, kMax, Precision::kInt8, &bytes), "n"));
   EXPECT_TRUE(Refused(PreparedSize(w, kMax / 256, Precision::kInt8, &bytes), "n"));
   EXPECT_TRUE(Refused(PreparedSize(w, 1, static_cast<Precision>(2), &bytes), "precision"));
-  EXPECT_TRUE(Refused(PreparedSize(w, 1, {Precision::kInt8, static_cast<Choice>(2)}, &bytes), "choice"));
+  EXPECT_TRUE(Refused(PreparedSize(w, 1, {Precision::kInt8, static_cast<Choice>(3)}, &bytes), "choice"));
   EXPECT_TRUE(Refused(PreparedSize(w, 1, Precision::kInt8, nullptr), "bytes"));
   EXPECT_EQ(bytes, 1u);
 }

@@ -74,6 +74,8 @@ TEST_P(StackOfKernels, IsAsDocumented) {
       c.order = order;
       SCOPED_TRACE(c);
       const Problem problem(c);
+      c.x = {DataType::kBits, kPerRow};
+      const Problem of_bits(c);
       PackedMatrix w, loaded;
       QuantizedMatrix unpacked;
       Context context;
@@ -121,7 +123,8 @@ TEST_P(StackOfKernels, IsAsDocumented) {
         for (Plan plan : Plans()) {
           if (!HasMethod(c.format, plan.method)) continue;
           if (plan.method == Method::kDot && Describe(c.format).stored().has_indices()) plan.unpack = true;
-          Expect("Prepare by plan", kOfOthers, [&] { return Prepare(problem.x(), w, precision, plan, context, &x); });
+          const Problem& of_plan = plan.method == Method::kPopcount ? of_bits : problem;
+          Expect("Prepare by plan", kOfOthers, [&] { return Prepare(of_plan.x(), w, precision, plan, context, &x); });
           Expect("MatMul by plan", kOfMatMul, [&] { return MatMul(w, x, to, plan, context); });
         }
       }

@@ -172,7 +172,7 @@ TEST_P(MatMulStatus, FaultyChoice) {
   const PackedMatrix w = Packed(problem, c.target);
   Activations x = Prepared(problem, w);
   Context context;
-  EXPECT_TRUE(Refused(Prepare(problem.x(), w, {Precision::kInt8, static_cast<Choice>(2)}, context, &x), "choice"));
+  EXPECT_TRUE(Refused(Prepare(problem.x(), w, {Precision::kInt8, static_cast<Choice>(3)}, context, &x), "choice"));
   EXPECT_EQ(x.n(), 0u);
 }
 

@@ -358,7 +358,7 @@ typedef struct lutra_activation_view {
   lutra_data_type type;  // LUTRA_TYPE_F32, F16, BF16, INT8, INT4 or BITS
   size_t n, k;
   size_t row_stride;    // elements
-  const float* scales;  // LUTRA_TYPE_INT8, INT4, BITS: x = scale * int. [n], or [n x ceil(k / scale_group)]; otherwise NULL
+  const float* scales;  // INT8, INT4, BITS: x = scale * int. [n], or [n x ceil(k / scale_group)]; otherwise NULL
   size_t scale_group;   // LUTRA_PER_ROW, or elements of a row that share a scale
 } lutra_activation_view;
 

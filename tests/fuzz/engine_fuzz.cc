@@ -142,7 +142,9 @@ void CheckParts(Input& input) {
   Case c = PickCase(input, kProducts);
   const Problem problem(c);
   const PackedMatrix w = Packed(problem, c.target);
-  const PrepareOptions options(c.precision, input.Flag() ? Choice::kFastest : Choice::kInvariant);
+  const bool bits = HasBits(c.format) && c.x.type == DataType::kBits && c.x.scale_group == kPerRow;
+  const Choice other = bits && input.Flag() ? Choice::kBits : Choice::kFastest;
+  const PrepareOptions options(c.precision, input.Flag() ? other : Choice::kInvariant);
   std::size_t bytes = 0;
   ASSERT_TRUE(Ok(PreparedSize(w, c.n, options, &bytes)));
   const std::size_t parts = 1 + input.Below(9);

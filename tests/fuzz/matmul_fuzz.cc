@@ -246,6 +246,21 @@ bool PacksAlike(const Problem& problem, PackedMatrix* w, PackedMatrix* best) {
   return true;
 }
 
+// Bits times bits, or a refusal.
+void CheckBits(const Problem& problem, const PackedMatrix& w) {
+  Context context;
+  Activations x;
+  const Status status = Prepare(problem.x(), w, {problem->precision, Choice::kBits}, context, &x);
+  std::vector<float> exact(w.m() * problem->n);
+  const bool finite = ReferenceExactMatMul(problem.w(), problem.x(), ActivationKind::kBits, exact.data()).ok();
+  const ActivationView& view = problem.x();
+  const bool one_scale = view.scale_group == kPerRow || view.scale_group >= view.k || w.order() == nullptr;
+  const bool takes = HasBits(w.format()) && view.type == DataType::kBits && one_scale;
+  EXPECT_TRUE(!status.ok() || (takes && finite)) << status.message();
+  EXPECT_TRUE(status.ok() || !takes || !finite || view.scale_group != kPerRow) << status.message();
+  if (status.ok()) EXPECT_TRUE(SameBits(Canonical(Multiplied(w, x, DataType::kF32, 0)), Canonical(exact), w.m()));
+}
+
 void Check(Input& input, const Problem& problem) {
   PackedMatrix w, best;
   if (!PacksAlike(problem, &w, &best)) return;
@@ -254,6 +269,7 @@ void Check(Input& input, const Problem& problem) {
   const unsigned ways_to_call = input.Byte();
   if (ways_to_call % 8 == 7) CheckRmsNorm(input, problem, w);
   if (ways_to_call % 8 == 6) CheckHadamard(input, problem, w);
+  if (ways_to_call % 4 == 1) CheckBits(problem, w);
   if (!PreparesAlike(problem, w, &x, nullptr) || !PreparesAlike(problem, best, &best_x, &executor)) return;
   const Ways ways(w, x, problem->gap);
   const Reference reference(problem);

@@ -9,6 +9,7 @@
 #include "lutra/buffer.h"
 #include "lutra/kernels/fma.h"
 #include "lutra/layout/joint.h"
+#include "reference_x.h"
 #include "scales.h"
 #include "validate.h"
 
@@ -23,26 +24,10 @@ using internal::LoadFloat;
 using internal::ScaleAt;
 using internal::ValueAt;
 using internal::WeightAt;
+using internal::IntegerOfX;
+using internal::ScaleOfX;
+using internal::X;
 using internal::ZeroAt;
-
-float ScaleOfX(const ActivationView& x, std::size_t n, std::size_t k) {
-  const std::size_t groups = GroupsPerRow(x.k, x.scale_group);
-  return x.scales[n * groups + (x.scale_group == kPerRow ? 0 : k / x.scale_group)];
-}
-
-// Element (n, k) of integers.
-int IntegerOfX(const ActivationView& x, std::size_t n, std::size_t k) {
-  const std::size_t i = n * x.row_stride + k;
-  const int byte = static_cast<const std::uint8_t*>(x.data)[i / PerByte(x.type)];
-  if (x.type == DataType::kBits) return (byte >> (i % 8) & 1) != 0 ? 1 : -1;
-  if (x.type == DataType::kInt4) return ((byte >> (i % 2 * 4) & 15) ^ 8) - 8;
-  return (byte ^ 128) - 128;
-}
-
-float X(const ActivationView& x, std::size_t n, std::size_t k) {
-  if (!HasScales(x.type)) return LoadFloat(x.data, x.type, n * x.row_stride + k);
-  return static_cast<float>(IntegerOfX(x, n, k)) * ScaleOfX(x, n, k);
-}
 
 Status Validate(const QuantizedView& w, const ActivationView& x, const void* out, const char* name) {
   LUTRA_RETURN_IF_ERROR(internal::ValidateWeights(w));
@@ -120,36 +105,8 @@ float SumOfFloats(const QuantizedView& w, const ActivationView& x, std::size_t n
   return sums[0] + sums[1];
 }
 
-constexpr std::size_t kRmsSums = 32;  // ReferenceRmsNorm promises this number and order of sums
-
-float InverseRms(const ActivationView& x, std::size_t n, float epsilon) {
-  double sums[kRmsSums] = {};
-  for (std::size_t k = 0; k < x.k; ++k) sums[k % kRmsSums] += double{X(x, n, k)} * X(x, n, k);
-  for (std::size_t width = kRmsSums / 2; width != 0; width /= 2) {
-    for (std::size_t i = 0; i < width; ++i) sums[i] += sums[i + width];
-  }
-  return static_cast<float>(1.0 / std::sqrt(sums[0] / static_cast<double>(x.k) + double{epsilon}));
-}
-
 // Rows of W that ReferenceMatMul multiplies with each element of x: loading that takes longer than a product.
 constexpr std::size_t kRows = 8;
-
-// out[block]: elements `begin` and above of row n of x, transformed.
-void TransformBlock(const ActivationView& x, const Hadamard& hadamard, std::size_t n, std::size_t begin, float* out) {
-  for (std::size_t i = 0; i < hadamard.block; ++i) {
-    out[i] = X(x, n, begin + i) * (hadamard.signs != nullptr ? hadamard.signs[begin + i] : 1.0f);
-  }
-  for (std::size_t distance = 1; distance < hadamard.block; distance *= 2) {
-    for (std::size_t i = 0; i < hadamard.block; ++i) {
-      if ((i & distance) != 0) continue;
-      const float a = out[i], b = out[i + distance];
-      out[i] = a + b;
-      out[i + distance] = a - b;
-    }
-  }
-  const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(hadamard.block)));
-  for (std::size_t i = 0; i < hadamard.block; ++i) out[i] *= scale;
-}
 
 }  // namespace
 
@@ -365,50 +322,6 @@ Status functions::ReferenceErrorBound(const QuantizedView& w, const ActivationVi
                                       double* bound) {
   LUTRA_RETURN_IF_ERROR(internal::ValidateShape(w));
   return ReferenceErrorBound(w, x, precision, MethodOf(w.format).kind, bound);
-}
-
-Status functions::ReferenceRmsNorm(const ActivationView& x, const RmsNorm& norm, float* out) {
-  const internal::FloatMode mode;
-  LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
-  LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(norm));
-  if (out == nullptr && x.n != 0 && x.k != 0) return Status::Invalid("out", "is null");
-  const auto normalized = [&](std::size_t n, float inverse_rms, std::size_t k) {
-    return X(x, n, k) * inverse_rms * (norm.weight != nullptr ? norm.weight[k] : 1.0f);
-  };
-  for (std::size_t n = 0; n < x.n; ++n) {
-    const float inverse_rms = InverseRms(x, n, norm.epsilon);
-    for (std::size_t k = 0; k < x.k; ++k) {
-      if (!internal::IsFinite(normalized(n, inverse_rms, k))) return internal::NotFinite({&norm, nullptr}, x.k);
-    }
-  }
-  for (std::size_t n = 0; n < x.n; ++n) {
-    const float inverse_rms = InverseRms(x, n, norm.epsilon);
-    for (std::size_t k = 0; k < x.k; ++k) out[n * x.k + k] = normalized(n, inverse_rms, k);
-  }
-  return {};
-}
-
-Status functions::ReferenceHadamard(const ActivationView& x, const Hadamard& hadamard, float* out) {
-  const internal::FloatMode mode;
-  LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x));
-  LUTRA_RETURN_IF_ERROR(internal::ValidateHadamard(hadamard, x.k));
-  if (out == nullptr && x.n != 0 && x.k != 0) return Status::Invalid("out", "is null");
-  Buffer block;
-  if (!block.Reserve(hadamard.block * sizeof(float))) return Status::OutOfMemory("out");
-  for (std::size_t n = 0; n < x.n; ++n) {
-    for (std::size_t begin = 0; begin < x.k; begin += hadamard.block) {
-      TransformBlock(x, hadamard, n, begin, block.as<float>());
-      if (!internal::AllFinite(block.data(), DataType::kF32, hadamard.block)) {
-        return internal::NotFinite({nullptr, &hadamard}, x.k);
-      }
-    }
-  }
-  for (std::size_t n = 0; n < x.n; ++n) {
-    for (std::size_t begin = 0; begin < x.k; begin += hadamard.block) {
-      TransformBlock(x, hadamard, n, begin, out + n * x.k + begin);
-    }
-  }
-  return {};
 }
 
 }  // namespace LUTRA_ABI_NAMESPACE

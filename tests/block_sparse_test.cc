@@ -119,7 +119,7 @@ TEST_P(BlockSparse, MultipliesAsDense) {
   for (const std::size_t group : kGroups) {
     for (std::size_t j = 0; j < 4; ++j, ++i) {
       const ParamKind kind = kParamKinds[i * 7 % std::size(kParamKinds)];
-      Case c = NewCase({200, 1 + i % 9, 900 + i % 3 * 100}, i);
+      Case c = NewCase({130, 1 + i % 6, 500 + i % 3 * 100}, i);
       if (!Exists(group, kind)) continue;
       c.group = group;
       c.zeros = kind.zeros;

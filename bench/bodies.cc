@@ -46,11 +46,16 @@ struct Operands {
         executor(c.threads),
         context{&executor} {
     x = {x_data.data(), c.n, kK};
+    if (c.bits) {  // the bits of the floats
+      choice = Choice::kBits;
+      scales.assign(c.n, 1.0f);
+      x = ActivationView::Bits(reinterpret_cast<const std::uint8_t*>(x_data.data()), scales.data(), c.n, kK);
+    }
     y = {y_data.data(), c.n, kM};
   }
 
   Status PrepareFor(const PackedMatrix& w) {
-    return plan == nullptr ? Prepare(x, w, precision, context, &tables)
+    return plan == nullptr ? Prepare(x, w, {precision, choice}, context, &tables)
                            : Prepare(x, w, precision, *plan, context, &tables);
   }
   Status Multiply(const PackedMatrix& w) {
@@ -73,8 +78,9 @@ struct Operands {
   }
 
   Precision precision;
+  Choice choice = Choice::kInvariant;
   const Plan* plan;
-  std::vector<float> x_data, y_data;
+  std::vector<float> x_data, y_data, scales;
   ActivationView x;
   OutputView y;
   ThreadPool executor;
@@ -111,7 +117,7 @@ void BenchmarkMatMul(benchmark::State& state, const Case& c) {
     state.counters["of_amx_peak"] = gmac_s / peak;
   }
   const PlanCase what = CaseOf(w, c.n, c.precision);
-  const Plan& plan = c.plan == nullptr ? SelectPlan(what) : *c.plan;
+  const Plan& plan = c.plan == nullptr ? SelectPlan(what, operands.choice) : *c.plan;
   if (const double bound = MicroBoundGMacS(w, c.n, c.precision, plan); bound != 0) {
     state.counters["of_bound"] = gmac_s / bound;
   }

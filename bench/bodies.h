@@ -23,6 +23,7 @@ struct Case {
   Precision precision = Precision::kInt8;
   const char* like = nullptr;
   const Plan* plan = nullptr;  // forced; null: the one that the table selects
+  bool bits = false;           // x is bits, prepared under Choice::kBits
 };
 
 void BenchmarkMatMul(benchmark::State& state, const Case& c);

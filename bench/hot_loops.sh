@@ -1,7 +1,7 @@
 #!/bin/sh
 # The machine code of the hot loops, as a table: hot_loops.sh LIBRARY [TARGET], a name of Highway's. For each loop of
 # the int8 tile kernels that looks up or multiplies, the innermost of these, without flushes: instructions per 64
-# lookups, or per 64 multiply-adds; moves from vector register to vector register, and vectors on the stack, which are
+# lookups, or per 64 multiply-adds (of bits: a bit each); moves from vector register to vector register, and vectors on the stack, which are
 # spilled registers; for NEON cycles per 64 on some cores by llvm-mca (block throughput), in brackets those of the
 # lookups or multiply-adds alone, the bound. Loops appear in the order of the code, those for fewer rows of x after
 # those for more.
@@ -29,6 +29,7 @@ trap 'rm -rf "$loops"' EXIT
     lookup["vpermb"] = 64; lookup["tbl"] = 16; lookup["vpshufb"] = target ~ /AVX3/ ? 64 : 32
     multiply["vpdpbusd"] = target ~ /AVX3/ ? 64 : 32; multiply["vpmaddubsw"] = multiply["vpdpbusd"]
     multiply["sdot"] = 16; multiply["smmla"] = 32
+    popcount["vpopcntb"] = 512; popcount["vpshufb"] = target ~ /AVX3/ ? 256 : 128; popcount["cnt"] = 128
     split("smull smull2 smlal smlal2 umull umull2 umlal umlal2", widening)
     for (i in widening) multiply[widening[i]] = 8
     limited = target == "AVX3_ZEN4"
@@ -40,13 +41,16 @@ trap 'rm -rf "$loops"' EXIT
     if (name ~ /mull|mlal/ && code[k] !~ /\.8h/) return 0  # of wider lanes: a flush
     return table[name]
   }
+  function work_of(k) {
+    return kernel == "lookup" ? units_of(lookup, k) : kernel ~ /popcount/ ? units_of(popcount, k) : units_of(multiply, k)
+  }
   # Not the way into a loop, or back to what others end with, too.
   function is_loop(work, most) { return work >= 64 && 8 * work > most }
   function report(    i, j, k, inner, work, most, moves, stack, units, count_, per64, bad, file) {
     most = 0
     for (i = 0; i < loops; ++i) {
       work[i] = 0
-      for (k = first[i]; k <= last[i]; ++k) work[i] += kernel == "lookup" ? units_of(lookup, k) : units_of(multiply, k)
+      for (k = first[i]; k <= last[i]; ++k) work[i] += work_of(k)
       if (work[i] > most) most = work[i]
     }
     for (i = 0; i < loops; ++i) {
@@ -65,8 +69,8 @@ trap 'rm -rf "$loops"' EXIT
       units = work[i]
       count_ = last[i] - first[i] + 1
       per64 = count_ * 64 / units
-      # Dot kernels: 64 multiply-adds are one vpdpbusd, so the limits are per 16 of them.
-      bad = limited && (per64 * 16 > (kernel == "lookup" ? encoding ~ /Ternary/ ? 140 : 102 : encoding ~ /Codes[5-7]/ ? 160 : 100) ||
+      # Dot kernels: 64 multiply-adds are one vpdpbusd, so the limits are per 16 of them. Of bits, one vpopcntb is 512.
+      bad = limited && (per64 * 16 > (kernel == "popcount" ? 20 : kernel == "unpacked-popcount" ? 11 : kernel == "lookup" ? encoding ~ /Ternary/ ? 140 : 102 : encoding ~ /Codes[5-7]/ ? 160 : 100) ||
                         moves * 16 * 64 / units > 1 || stack * 16 * 64 / units > 1)
       file = folder "/" (reported + 0)
       for (k = first[i]; k < last[i]; ++k) {  # without the branch
@@ -74,7 +78,7 @@ trap 'rm -rf "$loops"' EXIT
         if (text ~ /^(b|b\.[a-z]+|cbn?z|tbn?z)[ \t]/) continue
         sub(/[ \t]*(\/\/|<).*/, "", text)
         print text > file
-        if (kernel == "lookup" ? units_of(lookup, k) : units_of(multiply, k)) print text > (file ".work")
+        if (work_of(k)) print text > (file ".work")
       }
       close(file); close(file ".work")
       print encoding, kernel, units, count_, moves, stack, bad ? "too-many" : "-", file
@@ -83,7 +87,7 @@ trap 'rm -rf "$loops"' EXIT
   }
   /^[0-9a-f]+ <.*>:$/ {
     if (inside) report()
-    inside = match($0, "N_" target "::Multiply(Panels|Joint)<") && /Precision\)0/
+    inside = match($0, "N_" target "::Multiply(Panels|Joint)<") && (/Precision\)0/ || /BitsKernel/)
     count = loops = 0
     if (inside) {
       encoding = "any"
@@ -91,7 +95,7 @@ trap 'rm -rf "$loops"' EXIT
       if (/TableOfCodes/) encoding = encoding "-table"
       if (/TablesOfCodes/) encoding = encoding "-tables"
       if (/MultiplyJoint</) encoding = encoding "-joint"
-      kernel = /MatrixProductKernel/ ? "matrix" : !/DotKernel/ ? "lookup" : /ExtensionDot/ ? "dot-extension" : /WideDot/ ? "dot-wide" : "dot"
+      kernel = /MatrixProductKernel/ ? "matrix" : /PackedBitsKernel/ ? "popcount" : /BitsKernel/ ? "unpacked-popcount" : !/DotKernel/ ? "lookup" : /ExtensionDot/ ? "dot-extension" : /WideDot/ ? "dot-wide" : "dot"
     }
     next
   }

@@ -19,14 +19,15 @@
 //
 // Some have /threads:2; and before /threads: /group:32, /group:64, /precision:int16, /method:dot (codes unpacked to
 // bytes times integers, for formats that are looked up by default), /like:<type of GGUF whose scales and offsets the
-// weights have>, /tables:4 (each group has one of four tables of values). If not said otherwise, groups of 128 weights
-// share an f16 scale, and precision is int8. x and y are f32. The counters gmac_s and weight_gb_s are 1e9 multiply-adds
-// and bytes of packed weights per second; of_stream, of_dot_peak and of_amx_peak relate them to what this machine can
-// read (with as many threads) and multiply (with one), see machine_limits.h; of_bound relates gmac_s to the method's
-// micro-kernel alone on operands in L1 (with one thread), where there is one, see micro_bound.h; block_gb_s and
-// gweights_s are 1e9 bytes of blocks and weights packed per second; nmse is the error against the double reference.
-// Where two ways are compared, `seconds` is the time of the first way, `apart_seconds` the time of the second way, and
-// `saved` is 1 - seconds / apart_seconds. The label says which plan served the case (plan.h).
+// weights have>, /tables:4 (each group has one of four tables of values), /x:bits (int1 times x of bits). If not said
+// otherwise, groups of 128 weights share an f16 scale, and precision is int8. x and y are f32. The counters gmac_s and
+// weight_gb_s are 1e9 multiply-adds and bytes of packed weights per second; of_stream, of_dot_peak and of_amx_peak
+// relate them to what this machine can read (with as many threads) and multiply (with one), see machine_limits.h;
+// of_bound relates gmac_s to the method's micro-kernel alone on operands in L1 (with one thread), where there is one,
+// see micro_bound.h; block_gb_s and gweights_s are 1e9 bytes of blocks and weights packed per second; nmse is the error
+// against the double reference. Where two ways are compared, `seconds` is the time of the first way, `apart_seconds`
+// the time of the second way, and `saved` is 1 - seconds / apart_seconds. The label says which plan served the case
+// (plan.h).
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -89,6 +90,7 @@ void Register(const Case& c, const std::string& kind, const std::string& what) {
   }
   if (c.params.tables != 1) name += "/tables:" + std::to_string(c.params.tables);
   if (c.plan != nullptr) name += std::string("/method:") + Name(c.plan->method);
+  if (c.bits) name += "/x:bits";
   if (c.precision != Precision::kInt8) name += std::string("/precision:") + Name(c.precision);
   name += "/threads:" + std::to_string(c.threads) + "/target:" + TargetName(c.target);
   benchmark::RegisterBenchmark(name.c_str(), BenchmarkMatMul, c);
@@ -168,6 +170,12 @@ void RegisterTarget(Target target) {
       Case forced = of(n, Residence::kDram);
       forced.plan = &dot;
       RegisterGemm(forced);
+    }
+    for (const std::size_t n : kTokens) {
+      if (!HasBits(f.format)) break;
+      Case bits = of(n, Residence::kDram);
+      bits.bits = true;
+      n == 1 ? RegisterGemv(bits) : RegisterGemm(bits);
     }
     for (const std::size_t n : {std::size_t{1}, std::size_t{2}, std::size_t{8}, std::size_t{128}}) {
       if (!f.own_values) break;

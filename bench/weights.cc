@@ -32,6 +32,7 @@ Status RandomWeights(Format format, std::size_t m, std::size_t k, const Params& 
     std::uint64_t bits = random();
     for (const std::size_t end = std::min(i + 8, m * k); i < end; ++i, bits >>= 8) {
       w->codes()[i] = static_cast<std::uint8_t>((bits & 0xff) * levels >> 8);
+      if (!Describe(format).has(w->codes()[i])) w->codes()[i] = 0;
     }
   }
   std::uniform_real_distribution<float> scale(0.01f, 0.03f);

@@ -5,7 +5,7 @@
 # the presets look for them; with arm64 before them, also those for arm64.
 set -eu
 packages="ca-certificates clang clang-format cmake g++ git ninja-build pkg-config python3"
-packages="$packages libbenchmark-dev libfmt-dev libgtest-dev libomp-dev libtbb-dev nlohmann-json3-dev python3-numpy"
+packages="$packages libbenchmark-dev libeigen3-dev libfmt-dev libgtest-dev libomp-dev libtbb-dev nlohmann-json3-dev python3-numpy"
 foreign= fetched=
 for part; do
   case $part in

@@ -319,10 +319,36 @@ std::string FillBitnet(const Layer& layer, FoundMatrix* found) {
   return "";
 }
 
+// The rows that share scales, if M rows have this number of them: 128, or another power of two; 0 if none fits.
+std::size_t ScaleRows(std::size_t m, std::size_t rows) {
+  if (rows == 1) return m;
+  for (const std::size_t size : {1u, 128u, 256u, 64u, 32u, 16u}) {
+    if (m / size + (m % size != 0) == rows) return size;
+  }
+  return 0;
+}
+
 std::string FillFp8(const Layer& layer, FoundMatrix* found) {
-  found->view.scheme = CheckpointScheme::kFp8;
-  for (const char* const scales : {".weight_scale", ".weight_scale_inv"}) layer.Get(scales);
-  return "";
+  CheckpointView& v = found->view;
+  v.scheme = CheckpointScheme::kFp8;
+  v.bits = 8;
+  const SafeTensor* scales = layer.Get(".weight_scale");
+  if (scales == nullptr) scales = layer.Get(".weight_scale_inv");
+  layer.Get(".input_scale");  // of x, which stays a float here
+  if (layer.codes.dtype != "F8_E4M3") return fmt::format("it has weights of type {}", layer.codes.dtype);
+  if (scales == nullptr) return "it has no scales";
+  if (layer.codes.shape.size() != 2 || scales->shape.size() > 2) return kShapes;
+  if (!SetFloatType(*scales, &v.scale_type)) return fmt::format("it has scales of type {}", scales->dtype);
+  v.m = layer.codes.shape[0];
+  v.k = layer.codes.shape[1];
+  const bool two = scales->shape.size() == 2;
+  v.scale_rows = ScaleRows(v.m, two ? scales->shape[0] : scales->Elements());
+  const json& block = Member(layer.config(), "weight_block_size");
+  const bool configured = block.is_array() && block.size() == 2 && block[1].is_number_integer();
+  v.group_size = GroupSize(v.k, two ? scales->shape[1] : 1, configured ? block[1].get<std::int32_t>() : 128);
+  v.codes = BytesOf(layer.codes);
+  v.scales = BytesOf(*scales);
+  return v.scale_rows != 0 ? "" : kShapes;
 }
 
 // A rule fits a tensor whose name has this suffix and that has this dtype, if the needed tensors are in the file.

@@ -13,15 +13,15 @@ struct ActivationAccess {
   static internal::ActivationKey KeyFor(const internal::PackedFields& w, ActivationKind kind, Precision precision,
                                         std::size_t n) {
     const FormatInfo& f = Describe(w.format);
-    const bool tables = Describe(kind).has_tables() && w.target != nullptr;
+    const bool scoped = kind != ActivationKind::kIntegers && w.target != nullptr;
     internal::ActivationKey key;
-    key.scope = static_cast<int>(tables ? w.target->info.layout.scope : internal::Scope::kBlock);
+    key.scope = static_cast<int>(scoped ? w.target->info.layout.scope : internal::Scope::kBlock);
     key.k = w.k;
     key.joint_ratio = internal::JointRatioOf(w, kind, precision);
     key.block = key.joint_ratio != 0 ? internal::kJointWeights : BlockSize(f, w.group);
     key.cut = key.joint_ratio != 0 ? internal::kJointWeights : CutSize(f, w.group);
     key.kind = kind;
-    key.precision = precision;
+    key.precision = kind == ActivationKind::kBits ? Precision::kInt8 : precision;  // bits have one limb
     key.order_checksum = w.order_checksum;
     key.row_group = w.target == nullptr ? internal::kNR : w.target->row_group(kind, key.joint_ratio != 0, n);
     return key;
@@ -29,7 +29,7 @@ struct ActivationAccess {
   static const internal::ActivationKey& Key(const Activations& x) { return x.key_; }
 
   static std::size_t RowBytes(const ActivationInfo& a, const internal::Geometry& g, Precision precision) {
-    return g.x_chunks() * static_cast<std::size_t>(Limbs(precision)) * a.chunk_bytes;
+    return g.x_chunks() * static_cast<std::size_t>(Limbs(a, precision)) * a.chunk_bytes;
   }
   // Where the scales of N prepared rows begin.
   static std::size_t ScalesAt(std::size_t n, std::size_t row_bytes) {

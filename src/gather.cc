@@ -32,8 +32,12 @@ void CopyRow(const Operands& o, const RowPlace& from, std::size_t to_stored, std
   const BlockScale* const scales = o.x.scales + from.first * o.geometry.x_scales + from.at * o.geometry.scale_units();
   constexpr std::size_t kIntegers = Describe(ActivationKind::kIntegers).chunk_bytes;
   constexpr std::size_t kTables = Describe(ActivationKind::kBinarySums).chunk_bytes;
+  constexpr std::size_t kBits = Describe(ActivationKind::kBits).chunk_bytes;
   static_assert(kTables == Describe(ActivationKind::kTernarySums).chunk_bytes);
-  const auto copy = chunk_bytes == kIntegers ? &CopyPieces<kIntegers> : &CopyPieces<kTables>;
+  static_assert(kTables == Describe(ActivationKind::kFloats).chunk_bytes);
+  const auto copy = chunk_bytes == kIntegers ? &CopyPieces<kIntegers>
+                    : chunk_bytes == kBits   ? &CopyPieces<kBits>
+                                             : &CopyPieces<kTables>;
   copy(data, from.stored, o.x.row_bytes / chunk_bytes, to_stored, to);
   const auto copy_scales =
       o.geometry.scale_units() == 1 ? &CopyPieces<sizeof(BlockScale)> : &CopyPieces<sizeof(JointScale)>;

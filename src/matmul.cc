@@ -103,8 +103,10 @@ const Plan& PlanFor(const PackedMatrix& w, const Activations& x) {
 }  // namespace
 
 bool Activations::Fits(const PackedMatrix& w) const {
-  const bool integers = kind() == ActivationKind::kIntegers && key_.choice == Choice::kFastest;
-  return (integers || kind() == MethodOf(w.format()).kind) &&
+  const bool integers =
+      kind() == ActivationKind::kIntegers && key_.choice == Choice::kFastest && HasMethod(w.format(), Method::kDot);
+  const bool bits = kind() == ActivationKind::kBits && HasBits(w.format());
+  return (integers || bits || kind() == MethodOf(w.format()).kind) &&
          key_ == ActivationAccess::KeyFor(PackedAccess::Fields(w), key_.kind, key_.precision, n_);
 }
 

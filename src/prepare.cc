@@ -70,7 +70,7 @@ internal::PrepareArgs ArgsOf(const ActivationView& x, const internal::Transform&
                              const internal::Geometry& geometry, NonFinite non_finite) {
   internal::PrepareArgs args = {};
   args.x = x.data;
-  args.x_stride = x.row_stride * SizeOf(x.type);
+  args.x_stride = x.row_stride / PerByte(x.type) * SizeOf(x.type);
   args.rows = x.n;
   args.type = x.type;
   args.scales = x.scales;
@@ -94,7 +94,7 @@ struct Form {
       : key(ActivationAccess::KeyFor(w, kind, options.precision, n_)),
         n(n_),
         geometry(internal::GeometryOf(w, kind, options.precision)),
-        row_bytes(ActivationAccess::RowBytes(Describe(kind), geometry, options.precision)) {
+        row_bytes(ActivationAccess::RowBytes(Describe(kind), geometry, key.precision)) {
     key.choice = options.choice;
   }
   // As the activation kind that the options choose.
@@ -126,10 +126,24 @@ struct Form {
   }
 };
 
-Status CheckOptions(const PrepareOptions& options) {
+Status CheckOptions(const PrepareOptions& options, Format format) {
   if (options.precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
-  if (options.choice > Choice::kFastest) return Status::Invalid("choice", "is not a Choice");
+  if (options.choice > Choice::kBits) return Status::Invalid("choice", "is not a Choice");
+  if (options.choice == Choice::kBits && !HasBits(format)) {
+    return Status::Invalid("choice", "is kBits, but the format of w is not int1");
+  }
   return options.non_finite > NonFinite::kPropagate ? Status::Invalid("non_finite", "is not a NonFinite") : Status();
+}
+
+// Checks that x can be prepared as bits for w.
+Status CheckBits(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w) {
+  if (x.type != DataType::kBits) return Status::Invalid("x.type", "is not kBits");
+  if (transform.norm != nullptr || transform.hadamard != nullptr) {
+    return Status::Invalid("choice", "is kBits, but x is transformed");
+  }
+  const bool one_scale = x.scale_group == kPerRow || x.scale_group >= x.k ||
+                         (w.order() == nullptr && x.scale_group % BlockSize(Describe(w.format()), w.group()) == 0);
+  return one_scale ? Status() : Status::Invalid("x.scale_group", "gives a K-block several scales");
 }
 
 }  // namespace
@@ -139,9 +153,10 @@ Status ActivationAccess::Prepare(const ActivationView& x, const internal::Transf
                                  Activations* activations) {
   if (activations == nullptr) return Status::Invalid("activations", "is null");
   activations->n_ = 0;
-  LUTRA_RETURN_IF_ERROR(CheckOptions(options));
+  LUTRA_RETURN_IF_ERROR(CheckOptions(options, w.format()));
   if (x.k != w.k()) return Status::Invalid("x.k", "differs from K of w");
   LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x, options.non_finite));
+  if (kind == ActivationKind::kBits) LUTRA_RETURN_IF_ERROR(CheckBits(x, transform, w));
   if (transform.norm != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(*transform.norm));
   if (transform.hadamard != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateHadamard(*transform.hadamard, x.k));
 
@@ -178,7 +193,7 @@ namespace {
 // Prepares x, transformed, as the activation kind that the options choose.
 Status PrepareBy(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
                  const PrepareOptions& options, Context& context, Activations* activations) {
-  if (options.choice > Choice::kFastest) {
+  if (options.choice > Choice::kBits) {
     if (activations != nullptr) *activations = {};
     return Status::Invalid("choice", "is not a Choice");
   }
@@ -189,7 +204,7 @@ Status PrepareBy(const ActivationView& x, const internal::Transform& transform, 
 Status SizeOfPrepared(const internal::PackedFields& w, std::size_t n, const PrepareOptions& options,
                       std::size_t* bytes) {
   if (bytes == nullptr) return Status::Invalid("bytes", "is null");
-  LUTRA_RETURN_IF_ERROR(CheckOptions(options));
+  LUTRA_RETURN_IF_ERROR(CheckOptions(options, w.format));
   return Form(w, n, options).Size(bytes);
 }
 
@@ -264,13 +279,14 @@ struct Units {
 Status PreparePartBy(const ActivationView& x, const internal::Transform& transform, const PackedMatrix& w,
                      const PrepareOptions& options, std::size_t part, std::size_t parts, void* memory,
                      std::size_t size) {
-  LUTRA_RETURN_IF_ERROR(CheckOptions(options));
+  LUTRA_RETURN_IF_ERROR(CheckOptions(options, w.format()));
   if (part >= parts) return Status::Invalid("part", "is not below parts");
   if (internal::Overflows(parts, parts)) return Status::Invalid("parts", "is too large");
   if (x.k != w.k()) return Status::Invalid("x.k", "differs from K of w");
   LUTRA_RETURN_IF_ERROR(internal::ValidateActivationShape(x));
   if (transform.norm != nullptr) LUTRA_RETURN_IF_ERROR(internal::ValidateNorm(*transform.norm));
   const Form form(PackedAccess::Fields(w), x.n, options);
+  if (form.key.kind == ActivationKind::kBits) LUTRA_RETURN_IF_ERROR(CheckBits(x, transform, w));
   LUTRA_RETURN_IF_ERROR(CheckMemory(form, memory, size));
   if (x.k == 0 || x.n == 0 || w.target() == nullptr) return {};
 
@@ -309,7 +325,7 @@ Status functions::PreparePart(const ActivationView& x, const RmsNorm& norm, cons
 Status functions::ViewActivations(const PackedMatrix& w, std::size_t n, const PrepareOptions& options,
                                   const void* memory, std::size_t size, Activations* activations) {
   if (activations == nullptr) return Status::Invalid("activations", "is null");
-  LUTRA_RETURN_IF_ERROR(CheckOptions(options));
+  LUTRA_RETURN_IF_ERROR(CheckOptions(options, w.format()));
   const Form form(PackedAccess::Fields(w), n, options);
   LUTRA_RETURN_IF_ERROR(CheckMemory(form, memory, size));
   ActivationAccess::Set(form.key, n, static_cast<const std::uint8_t*>(memory), activations);

@@ -30,10 +30,18 @@ float ScaleOfX(const ActivationView& x, std::size_t n, std::size_t k) {
   return x.scales[n * groups + (x.scale_group == kPerRow ? 0 : k / x.scale_group)];
 }
 
-float X(const ActivationView& x, std::size_t n, std::size_t k) {
+// Element (n, k) of integers.
+int IntegerOfX(const ActivationView& x, std::size_t n, std::size_t k) {
   const std::size_t i = n * x.row_stride + k;
-  if (x.type != DataType::kInt8) return LoadFloat(x.data, x.type, i);
-  return static_cast<float>(static_cast<const std::int8_t*>(x.data)[i]) * ScaleOfX(x, n, k);
+  const int byte = static_cast<const std::uint8_t*>(x.data)[i / PerByte(x.type)];
+  if (x.type == DataType::kBits) return (byte >> (i % 8) & 1) != 0 ? 1 : -1;
+  if (x.type == DataType::kInt4) return ((byte >> (i % 2 * 4) & 15) ^ 8) - 8;
+  return (byte ^ 128) - 128;
+}
+
+float X(const ActivationView& x, std::size_t n, std::size_t k) {
+  if (!HasScales(x.type)) return LoadFloat(x.data, x.type, n * x.row_stride + k);
+  return static_cast<float>(IntegerOfX(x, n, k)) * ScaleOfX(x, n, k);
 }
 
 Status Validate(const QuantizedView& w, const ActivationView& x, const void* out, const char* name) {
@@ -42,10 +50,8 @@ Status Validate(const QuantizedView& w, const ActivationView& x, const void* out
   if (x.k != w.k) return Status::Invalid("x.k", "differs from K of w");
   if (out == nullptr && x.n != 0 && w.m != 0) return Status::Invalid(name, "is null");
   for (std::size_t m = 0; m < w.m; ++m) {
-    for (std::size_t k = 0; k < w.k; ++k) {
-      if (w.codes[m * w.code_stride + k] >= Describe(w.format).levels) {
-        return Status::Invalid("w.codes", "holds a code that the format does not have");
-      }
+    if (!internal::AllCodesExist(Describe(w.format), w.codes + m * w.code_stride, w.k)) {
+      return Status::Invalid("w.codes", "holds a code that the format does not have");
     }
   }
   for (std::size_t n = 0; n < x.n; ++n) {
@@ -72,7 +78,7 @@ ExactBlock RoundBlock(const QuantizedView& w, const ActivationView& x, const Act
   ExactBlock block;
   const bool one_scale = GroupsPerRow(x.k, x.scale_group) == 1 ||
                          (w.order == nullptr && begin / x.scale_group == (end - 1) / x.scale_group);
-  const bool raw = x.type == DataType::kInt8 && one_scale;
+  const bool raw = HasScales(x.type) && one_scale;
   float largest = 0;
   for (std::size_t k = begin; k < end; ++k) largest = std::max(largest, std::fabs(X(w, x, n, k)));
   // Very small and very large x are scaled by a power of two first, so that steps and their inverses are normal floats
@@ -86,11 +92,32 @@ ExactBlock RoundBlock(const QuantizedView& w, const ActivationView& x, const Act
   block.unit = raw ? ScaleOfX(x, n, begin) : largest * shift / limit * (1.0f / shift);
   for (std::size_t k = begin; k < end; ++k) {
     std::int32_t& q = block.x[k - begin];
-    q = raw ? static_cast<const std::int8_t*>(x.data)[n * x.row_stride + ColumnOfX(w, k)]
+    q = raw ? IntegerOfX(x, n, ColumnOfX(w, k))
             : static_cast<std::int32_t>(std::nearbyint(double{X(w, x, n, k) * shift} * inverse));
     block.sum += q;
   }
   return block;
+}
+
+// The scale times the gain, as kernels round it: a product that is subnormal without a gain above 1 loses bits.
+float ScaleTimesGain(QuantizedView w, std::size_t m, std::size_t k) {
+  const float gain = MethodOf(w.format).gain();
+  w.matrix_scale *= gain;
+  return HasMatrixScale(w.scale_type) ? ScaleAt(w, m, k) : ScaleAt(w, m, k) * gain;
+}
+
+// The sum of L(q) * x over a K-block in the floats of the kernels (kernels/floats-inl.h): elements 0 and 1 of each four
+// add to one sum, elements 2 and 3 to another.
+float SumOfFloats(const QuantizedView& w, const ActivationView& x, std::size_t n, std::size_t m, std::size_t begin,
+                  std::size_t end) {
+  const FormatInfo& f = Describe(w.format);
+  const float gain = MethodOf(w.format).gain();
+  float sums[2] = {};
+  for (std::size_t k = begin; k < end; ++k) {
+    float& sum = sums[(k - begin) % 4 / 2];
+    sum = internal::Fma(f.value(w.codes[m * w.code_stride + k]) / gain, X(w, x, n, k), sum);
+  }
+  return sums[0] + sums[1];
 }
 
 constexpr std::size_t kRmsSums = 32;  // ReferenceRmsNorm promises this number and order of sums
@@ -162,6 +189,13 @@ Status functions::ReferenceExactMatMul(const QuantizedView& w, const ActivationV
     for (std::size_t m = 0; m < w.m; ++m) y[n * w.m + m] = 0.0f;
     for (std::size_t begin = 0, end; begin < w.k; begin = end) {
       end = BlockEnd(f, w.group, begin, w.k);
+      if (f.is_float()) {
+        for (std::size_t m = 0; m < w.m; ++m) {
+          float& to = y[n * w.m + m];
+          to = internal::Fma(ScaleTimesGain(w, m, begin), SumOfFloats(w, x, n, m, begin, end), to);
+        }
+        continue;
+      }
       const ExactBlock block = RoundBlock(w, x, Describe(kind), n, begin, end);
       const float sum_of_x = std::clamp(static_cast<float>(block.sum) * block.unit, -0x1.fffffep127f, 0x1.fffffep127f);
       for (std::size_t m = 0; m < w.m; ++m) {
@@ -192,6 +226,13 @@ namespace {
 struct Reach {
   Reach(const QuantizedView& w, const MethodInfo& method)
       : gain(method.gain()), largest(gain * std::max(method.highest(), -method.lowest())) {
+    if (method.info().is_float()) {
+      const FloatCode& code = method.info().floats;
+      highest = code.value(code.magnitudes - 1);
+      lowest = -highest;
+      largest = highest;
+      return;
+    }
     const MethodInfo values{method.format, ActivationKind::kIntegers};
     lowest = method.info().unit * static_cast<float>(values.lowest());
     highest = method.info().unit * static_cast<float>(values.highest());
@@ -254,6 +295,7 @@ void SetJointSteps(const QuantizedView& w, const ActivationView& x, std::size_t 
 //   floats       y = fma(scale * gain, sum * unit, y), then, with zero points, y = fma(center, sum of x, y). A few
 //                roundings of terms, which are at most `terms` = (s * max |gain * L| + |center|) * sum |x|, and two
 //                roundings of the running sum y per K-block. CenterAt gives the center.
+//                Products with floats are rounded as they are added, K-block / 2 times, in two sums.
 //   underflow    a unit or product below the normal range errs by the smallest subnormal, times the integers that
 //                multiply it.
 // The sum of these parts for one K-block; a term of floats errs by `float_error` times the term.
@@ -268,7 +310,8 @@ double BlockError(const QuantizedView& w, const MethodInfo& method, const Reach&
   const double zero = w.zero_kind == ZeroKind::kOffset ? 0.0 : double{ZeroAt(w, m, x.begin)};
   const double integers = (reach.largest + std::fabs(method.center() - zero)) / reach.gain;
   const double step = x.largest_sum / 127;
-  const double unit = x.joint_unit != 0                ? x.joint_unit
+  const double unit = method.info().is_float()         ? 0
+                      : x.joint_unit != 0              ? x.joint_unit
                       : tables                         ? step / 256
                       : precision == Precision::kInt16 ? x.largest / ExactLimit(method.activations())
                                                        : x.largest / 127;
@@ -297,7 +340,8 @@ Status functions::ReferenceErrorBound(const QuantizedView& w, const ActivationVi
   const Reach reach(w, method);
   double blocks = 0;
   for (std::size_t begin = 0; begin < w.k; begin = BlockEnd(f, w.group, begin, w.k)) ++blocks;
-  const double float_error = (blocks + 6) * 0x1p-23;
+  const double roundings = f.is_float() ? static_cast<double>(BlockSize(f, w.group)) / 2 : 0;
+  const double float_error = (blocks + roundings + 6) * 0x1p-23;
   const bool joint = kind == ActivationKind::kIntegers && precision == Precision::kInt8;
   const int ratio = joint ? internal::JointRatio(f, internal::SchemeOf(w), w.group) : 0;
   for (std::size_t n = 0; n < x.n; ++n) {

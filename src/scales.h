@@ -51,7 +51,7 @@ inline float ZeroAt(const QuantizedView& w, std::size_t m, std::size_t k) {
                               : static_cast<float>(static_cast<const std::uint8_t*>(w.zeros)[i]);
 }
 
-// The table of the weight's group, [levels]: the format's or the matrix's own. Null: values are affine.
+// The table of the weight's group, [levels]: the format's or the matrix's own. Null: values are affine, or floats.
 inline const std::int8_t* TableAt(const QuantizedView& w, std::size_t m, std::size_t k) {
   const FormatInfo& f = Describe(w.format);
   if (!f.own_values) return f.values;
@@ -87,7 +87,7 @@ inline void DequantizeRow(const QuantizedView& w, std::size_t m, float* out) {
     const std::int8_t* const table = TableAt(w, m, begin);
     const float scale = ScaleAt(w, m, begin), zero = offsets ? OffsetAt(w, m, begin) : ZeroAt(w, m, begin);
     for (std::size_t k = begin; k < end; ++k) {
-      const float value = f.unit * static_cast<float>(table != nullptr ? table[codes[k]] : f.integer(codes[k]));
+      const float value = f.own_values ? f.unit * static_cast<float>(table[codes[k]]) : f.value(codes[k]);
       out[ColumnOfX(w, k)] = offsets ? scale * value + zero : scale * (value - zero);
     }
   }

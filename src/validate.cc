@@ -41,6 +41,9 @@ Status ValidateShape(const QuantizedView& w) {
       return Status::Invalid("w.zero_kind", "is not kNone or kOffset, but scales have two levels");
     }
   }
+  if (w.zero_kind != ZeroKind::kNone && Describe(w.format).is_float()) {
+    return Status::Invalid("w.zero_kind", "is not kNone, but the values of the format are floats");
+  }
   const bool of_scales = w.zero_type == w.scale_type && !HasMatrixScale(w.scale_type);
   if (w.zero_kind == ZeroKind::kOffset && !of_scales) {
     return Status::Invalid("w.zero_type", "is not scale_type, or has no zero, as offsets need");
@@ -133,24 +136,27 @@ Status ValidateActivations(const ActivationView& x, NonFinite non_finite) {
 }
 
 Status ValidateActivationShape(const ActivationView& x) {
-  if (x.type > DataType::kInt8) return Status::Invalid("x.type", "is not a DataType");
+  if (!IsFloat(x.type) && !HasScales(x.type)) return Status::Invalid("x.type", "is not a type of activations");
   if (Overflows(x.n, 1)) return Status::Invalid("x.n", "is too large");
   // One element of x takes at most 128 bytes of tables and scales.
   if (Overflows(x.n, x.k < 16 ? 16 : x.k, 128)) return Status::Invalid("x.k", "is too large: N * K overflows");
   if (x.n == 0 || x.k == 0) return {};
   if (x.data == nullptr) return Status::Invalid("x.data", "is null");
   if (x.n > 1 && x.row_stride < x.k) return Status::Invalid("x.row_stride", "is smaller than K");
+  if (x.n > 1 && x.row_stride % PerByte(x.type) != 0) {
+    return Status::Invalid("x.row_stride", "is not a multiple of the elements of a byte");
+  }
   if (Overflows(x.n, x.row_stride, SizeOf(x.type))) {
     return Status::Invalid("x.row_stride", "is too large: N * stride overflows");
   }
-  if (x.type != DataType::kInt8) return {};
-  if (x.scales == nullptr) return Status::Invalid("x.scales", "is null, but x is int8");
+  if (!HasScales(x.type)) return {};
+  if (x.scales == nullptr) return Status::Invalid("x.scales", "is null, but x holds integers");
   if (x.scale_group == kPerMatrix) return Status::Invalid("x.scale_group", "is kPerMatrix; give kPerRow");
   return {};
 }
 
 Status ValidateActivationScales(const ActivationView& x, std::size_t begin, std::size_t end) {
-  if (x.type != DataType::kInt8 || begin >= end || x.k == 0) return {};
+  if (!HasScales(x.type) || begin >= end || x.k == 0) return {};
   const std::size_t per_row = GroupsPerRow(x.k, x.scale_group);
   const bool finite = AllFinite(x.scales + begin * per_row, DataType::kF32, (end - begin) * per_row);
   return finite ? Status() : Status::Invalid("x.scales", "holds a value that is not finite");

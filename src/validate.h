@@ -84,6 +84,12 @@ inline bool AllBelow(const std::uint8_t* bytes, std::size_t count, std::size_t e
   return std::all_of(bytes, bytes + count, [end](std::uint8_t byte) { return byte < end; });
 }
 
+// Whether the format has all of `count` codes.
+inline bool AllCodesExist(const FormatInfo& f, const std::uint8_t* codes, std::size_t count) {
+  const auto mask = static_cast<std::uint8_t>(f.code_mask());
+  return std::all_of(codes, codes + count, [&f, mask](std::uint8_t code) { return (code & mask) < f.code_end(); });
+}
+
 // Checks that order[K], at any address, is a permutation; `name` is the argument that an error names. Allocates K bits.
 Status ValidateOrder(const std::uint32_t* order, std::size_t k, const char* name);
 

@@ -40,6 +40,7 @@ lutra_checkpoint_view CView(const CheckpointView& v) {
   view.nested_map_size = v.nested.map.size;
   view.nested_block = v.nested.block;
   view.nested_offset = v.nested.offset;
+  view.scale_rows = v.scale_rows;
   return view;
 }
 

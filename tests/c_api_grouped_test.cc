@@ -27,6 +27,7 @@ using CRouting = Owner<lutra_routing, lutra_routing_destroy>;
 
 static_assert(LUTRA_NON_FINITE_PROPAGATE == static_cast<int>(NonFinite::kPropagate));
 static_assert(LUTRA_CHOICE_FASTEST == static_cast<int>(Choice::kFastest));
+static_assert(LUTRA_CHOICE_BITS == static_cast<int>(Choice::kBits));
 
 bool Equal(const lutra_gated_unit& unit, const GatedUnit& expected) {
   return unit.slope == expected.slope && unit.cubic == expected.cubic && unit.offset == expected.offset &&

@@ -175,6 +175,10 @@ TEST_P(Checkpoints, RefuseFaultyTensors) {
       expect({"checkpoint.nested.absmax", [](CheckpointView& v) { v.nested.absmax.size += 1; }}, "absmax");
       expect({"checkpoint.nested.block", [](CheckpointView& v) { v.nested.block = 0; }}, "block");
     }
+    if (c.scheme == CheckpointScheme::kFp8) {
+      expect({"checkpoint.scale_rows", [](CheckpointView& v) { v.scale_rows = 0; }}, "no rows");
+      expect({"checkpoint.scales", [](CheckpointView& v) { v.scale_rows += 8; }}, "fewer rows of scales");
+    }
     EXPECT_TRUE(Refused(ImportCheckpoint(tensors.view(), nullptr), "w"));
     if (HasFailure()) return;
   }
@@ -211,7 +215,7 @@ TEST_P(Checkpoints, RefuseWhatIsNotFinite) {
       view.zeros.data = bad.data();
       expect("checkpoint.zeros");
     }
-    if (c.scheme == CheckpointScheme::kBitnet) {  // a code of 3
+    if (c.scheme == CheckpointScheme::kBitnet || c.scheme == CheckpointScheme::kFp8) {  // a code of 3, or NaN
       bad.assign(view.codes.size, 0xff);
       view.codes.data = bad.data();
       expect("checkpoint.codes");

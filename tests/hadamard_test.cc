@@ -144,7 +144,7 @@ TEST(Hadamard, IsTheDefinition) {
           double sum = 0, magnitude = 0;
           for (std::size_t j = k / block * block, end = j + block; j < end; ++j) {
             double value = Load(x.type, x.data, n * x.row_stride + j);
-            if (x.type == DataType::kInt8) value *= x.scales[n * groups + (groups == 1 ? 0 : j / kind.scale_group)];
+            if (HasScales(x.type)) value *= x.scales[n * groups + (groups == 1 ? 0 : j / kind.scale_group)];
             bool negative = false;
             for (std::size_t both = (k % block) & (j % block); both != 0; both /= 2) negative ^= both % 2 == 1;
             sum += (negative ? -1 : 1) * value * signs[j];

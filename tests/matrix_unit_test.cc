@@ -261,7 +261,7 @@ TEST_P(MatrixUnit, TakesTheStackThatIsDocumented) {
 
 #endif  // LUTRA_MEASURES_STACK
 
-INSTANTIATE_TEST_SUITE_P(Sweep, MatrixUnit, ::testing::ValuesIn(Kernels()), KernelName);
+INSTANTIATE_TEST_SUITE_P(Sweep, MatrixUnit, ::testing::ValuesIn(KernelsWith(Method::kDot)), KernelName);
 
 TEST(MatrixRegisters, DoWhatTheEmulatedOnesDo) {
   for (const Target target : RunnableTargets()) {

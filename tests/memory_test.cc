@@ -229,7 +229,7 @@ TEST(ShortMemory, QuantizeAndDequantize) {
               1u);
     QuantizeOptions options;
     options.format = f.format;
-    options.zero_kind = ZeroKind::kOffset;
+    SetZeros(HasZeros(f.format, Zeros::kOffset) ? Zeros::kOffset : Zeros::kNone, &options);
     SetCodebook(&options);
     EXPECT_EQ(Allocations([&](std::size_t n) {
                 QuantizedMatrix w;
@@ -240,14 +240,13 @@ TEST(ShortMemory, QuantizeAndDequantize) {
               f.own_values ? 5u : 3u);
     QuantizedView shape = problem.w();
     shape.scale_type = DataType::kInt8;
-    shape.zero_kind = ZeroKind::kOffset;
-    shape.zero_type = shape.scale_type;
+    SetZeros(f.is_float() ? Zeros::kNone : Zeros::kOffset, &shape);
     EXPECT_EQ(Allocations([&](std::size_t n) {
                 QuantizedMatrix w;
                 return Starved(
                     n, [&] { return w.Allocate(shape, true); }, [&] { return w.view().codes == nullptr; });
               }),
-              7u + (f.own_values ? 1u : 0u) + (HasTableChoices(shape) ? 1u : 0u));
+              (f.is_float() ? 6u : 7u) + (f.own_values ? 1u : 0u) + (HasTableChoices(shape) ? 1u : 0u));
   }
 }
 

@@ -51,9 +51,9 @@ TEST_P(NonFiniteX, GivesRowsOfNaN) {
     const Problem problem(c);
     const PackedMatrix w = Packed(problem, c.target);
     ActivationView x = problem.x();
-    const bool integers = x.type == DataType::kInt8;
-    std::vector<std::uint8_t> data(static_cast<const std::uint8_t*>(x.data),
-                                   static_cast<const std::uint8_t*>(x.data) + c.n * c.k * SizeOf(x.type));
+    const bool integers = HasScales(x.type);
+    const auto* const bytes = static_cast<const std::uint8_t*>(x.data);
+    std::vector<std::uint8_t> data(bytes, bytes + c.n * x.row_stride / PerByte(x.type) * SizeOf(x.type));
     const std::size_t groups = integers ? GroupsPerRow(c.k, x.scale_group) : 0;
     std::vector<float> scales(x.scales, x.scales + c.n * groups);
     x.data = data.data();

@@ -44,6 +44,8 @@ TEST(PackedBytes, DoNotChangeWithinAVersion) {
           {0xa6dcd2a02f47aee6},  // with a table per group
           {0xc397b76f61e9d87c},
           {0xdcf84198494e0fad},
+          {0xa12571e9af6903f3},
+          {0x70b51983307faecc},
       },
       {
           {0xc48d959b2e401dd3, 0xe571f35e3a362571, 0x8b518dcb8b9f874d, 0x261315bd479dd445},
@@ -64,6 +66,8 @@ TEST(PackedBytes, DoNotChangeWithinAVersion) {
           {0x1746f2c7c18f861f},
           {0xd23a5311c99172a8},
           {0xffa28620fd83f198},
+          {0x21b401856250a5a7},
+          {0x5ad598e2a8286932},
       },
   };
   constexpr ParamKind kKinds[] = {{DataType::kF16, Zeros::kFloat}, {DataType::kUInt4, Zeros::kOffset}};

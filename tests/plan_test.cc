@@ -16,7 +16,6 @@ namespace lutra::test {
 namespace {
 
 constexpr std::size_t kTokens[] = {0, 1, 2, 3, 4, 5, 8, 9, 16, 17, 31, 32, 33, 64, 100, 129, 1000};
-constexpr Method kMethods[] = {Method::kLookup, Method::kDot};
 
 std::vector<float> Forced(const PackedMatrix& w, const Activations& x, const Plan& plan) {
   Context context;
@@ -26,8 +25,15 @@ std::vector<float> Forced(const PackedMatrix& w, const Activations& x, const Pla
   return y.Floats();
 }
 
-// x prepared as a format's own kind, or, for another one, as integers, which kFastest chooses where that is faster.
+// x prepared as a format's own kind, or, for another one, as bits, or as integers, which kFastest chooses where that is
+// faster.
 Activations PreparedFor(const Problem& problem, const PackedMatrix& w, Method method) {
+  if (method == Method::kPopcount) {
+    Context context;
+    Activations x;
+    EXPECT_TRUE(Ok(Prepare(problem.x(), w, {problem->precision, Choice::kBits}, context, &x)));
+    return x;
+  }
   if (KindOf(method, w.format()) == MethodOf(w.format()).kind) return Prepared(problem, w);
   return PreparedAsIntegers(problem, w);
 }
@@ -49,7 +55,8 @@ TEST_P(PlanTable, SelectsTheFirstRowThatServes) {
       const bool own = KindOf(plan.method, what.format) == MethodOf(what.format).kind;
       EXPECT_TRUE(own || choice == Choice::kFastest);
       for (const Plan* before = Plans().begin(); before != &plan; ++before) {
-        EXPECT_FALSE(Serves(*before, what) && (choice == Choice::kFastest || before->method == plan.method));
+        const bool any = choice == Choice::kFastest && before->method != Method::kPopcount;
+        EXPECT_FALSE(Serves(*before, what) && (any || before->method == plan.method));
       }
       const MicroTile tile = TileOf(plan, what);
       EXPECT_LE(static_cast<std::size_t>(tile.rows), n);
@@ -66,7 +73,7 @@ TEST_P(PlanTable, AnyRowComputesTheSame) {
     if (!HasMethod(GetParam().format, plan.method)) continue;
     const ActivationKind kind = KindOf(plan.method, GetParam().format);
     const bool own = kind == MethodOf(GetParam().format).kind;
-    if (!plan.unpack && !own) continue;  // indices are unpacked to be multiplied
+    if (!plan.unpack && !own && plan.method == Method::kDot) continue;  // indices are unpacked to be multiplied
     for (const std::size_t n :
          {std::size_t{1}, std::size_t{2}, std::size_t{3}, plan.token_block, plan.token_block + 1, std::size_t{22}}) {
       for (const Precision precision : kPrecisions) {
@@ -74,6 +81,7 @@ TEST_P(PlanTable, AnyRowComputesTheSame) {
         c.group = kGroups[seed % std::size(kGroups)];
         c.zeros = kZeros[seed % std::size(kZeros)];
         c.precision = precision;
+        if (plan.method == Method::kPopcount) c.x = {DataType::kBits, kPerRow};
         SCOPED_TRACE(c);
         const Problem problem(c);
         const PackedMatrix w = Packed(problem, c.target);
@@ -86,17 +94,19 @@ TEST_P(PlanTable, AnyRowComputesTheSame) {
 
 // Whatever a tuner may try.
 TEST_P(PlanTable, AnyBlockingComputesTheSame) {
-  const Problem problem(NewCase({300, 37, 400}, 1));
-  const PackedMatrix w = Packed(problem, GetParam().target);
   for (const Method method : kMethods) {
     if (!HasMethod(GetParam().format, method)) continue;
+    Case c = NewCase({300, 37, 400}, 1);
+    if (method == Method::kPopcount) c.x = {DataType::kBits, kPerRow};
+    const Problem problem(c);
+    const PackedMatrix w = Packed(problem, GetParam().target);
     const Activations x = PreparedFor(problem, w, method);
     const std::vector<float> expected = Multiplied(w, x, DataType::kF32, 1);
     Plan plan = SelectPlan(What(37, 128));
     plan.method = method;
     for (const bool unpack : {false, true}) {
       plan.unpack = unpack;
-      if (!unpack && x.kind() != MethodOf(GetParam().format).kind) continue;
+      if (!unpack && method == Method::kDot && MethodOf(GetParam().format).looks_up()) continue;
       for (plan.token_block = 4; plan.token_block <= kMaxTileRows; plan.token_block *= 2) {
         for (plan.panels = 1; plan.token_block * plan.panels <= kMaxTileRows && plan.panels <= 8; ++plan.panels) {
           EXPECT_TRUE(SameBits(Forced(w, x, plan), expected, 300))
@@ -109,6 +119,7 @@ TEST_P(PlanTable, AnyBlockingComputesTheSame) {
 
 // A format's encoding unpacked to bytes and multiplied with integers is exact, and in bounds, as its own method is.
 TEST_P(PlanTable, IntegersMultiplyAnyEncoding) {
+  if (!HasMethod(GetParam().format, Method::kDot)) return;  // it is refused: RefusesPlansThatCannotBe
   std::uint64_t seed = 100;
   for (const std::size_t group : kGroups) {
     for (const Zeros zeros : kZeros) {
@@ -149,6 +160,8 @@ TEST_P(PlanTable, RefusesPlansThatCannotBe) {
   };
   const bool looks_up = good.method == Method::kLookup;
   refused([&](Plan& plan) { plan.method = looks_up ? Method::kDot : Method::kLookup; }, "plan.method");
+  refused([&](Plan& plan) { plan.method = good.method == Method::kFloat ? Method::kDot : Method::kFloat; },
+          "plan.method");
   refused([](Plan& plan) { plan.method = static_cast<Method>(7); }, "plan.method");
   refused([](Plan& plan) { plan.token_block = 0; }, "plan.token_block");
   refused([](Plan& plan) { plan.token_block = 6; }, "plan.token_block");
@@ -198,7 +211,9 @@ TEST(Plans, AreAllTaken) {
       for (const std::size_t group : {std::size_t{16}, std::size_t{128}}) {
         for (std::size_t n = 1; n < 300; ++n) {
           const PlanCase what{f.format, target, n, group};
-          for (const Choice choice : {Choice::kInvariant, Choice::kFastest}) taken.insert(&SelectPlan(what, choice));
+          for (const Choice choice : {Choice::kInvariant, Choice::kFastest, Choice::kBits}) {
+            taken.insert(&SelectPlan(what, choice));
+          }
         }
       }
     }

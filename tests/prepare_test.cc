@@ -224,7 +224,7 @@ TEST(RmsNorm, IsTheFormula) {
       double squares = 0;
       for (std::size_t k = 0; k < c.k; ++k) {
         row[k] = Load(x.type, x.data, n * x.row_stride + k);
-        if (x.type == DataType::kInt8) row[k] *= x.scales[n * groups + (groups == 1 ? 0 : k / kind.scale_group)];
+        if (HasScales(x.type)) row[k] *= x.scales[n * groups + (groups == 1 ? 0 : k / kind.scale_group)];
         squares += row[k] * row[k];
       }
       const double scale = 1 / std::sqrt(squares / static_cast<double>(c.k) + epsilon);

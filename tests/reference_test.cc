@@ -42,7 +42,7 @@ class Referring : public SweepTest<GroupedScheme> {
 
 double XAt(const ActivationView& x, std::size_t n, std::size_t k) {
   const double value = Load(x.type, x.data, n * x.row_stride + k);
-  if (x.type != DataType::kInt8) return value;
+  if (!HasScales(x.type)) return value;
   const std::size_t groups = x.scale_group == kPerRow ? 1 : (x.k - 1) / x.scale_group + 1;
   return value * x.scales[n * groups + (x.scale_group == kPerRow ? 0 : k / x.scale_group)];
 }
@@ -88,10 +88,10 @@ TEST_P(Referring, MatMulIsDequantizeAndALoop) {
   }
 }
 
-// Integers lose nothing: on int8 activations with a scale per row only float operations round.
-TEST_P(Referring, ExactMatMulIsExactOnInt8) {
+// Integers lose nothing: on integers with a scale per row only float operations round.
+TEST_P(Referring, ExactMatMulIsExactOnIntegers) {
   for (Case c : Cases()) {
-    if (c.x.type != DataType::kInt8 || c.x.scale_group != kPerRow) continue;
+    if (!HasScales(c.x.type) || c.x.scale_group != kPerRow) continue;
     c.precision = Precision::kInt16;
     SCOPED_TRACE(c);
     const Problem problem(c);

@@ -129,6 +129,28 @@ TEST_P(StackOfKernels, IsAsDocumented) {
   }
 }
 
+TEST_P(StackOfKernels, OfCompositesIsAsDocumented) {
+  Case c = NewCase({130, 9, 300}, 1);
+  c.bias = true;
+  const Problem problem(c);
+  const PackedMatrix w = Packed(problem, c.target);
+  const PackedMatrix* const rows[] = {&w, &w};
+  CompositeParts parts;
+  parts.rows = {rows, 2};
+  CompositeMatrix composite;
+  Context context;
+  std::vector<float> y(2 * c.m * c.n), rounded(c.n * c.k);
+  Expect("Compose", kOfOthers, [&] { return Compose(parts, &composite); });
+  Expect("MatMul of a composite", kOfMatMul, [&] {
+    return MatMul(composite, problem.x(), {y.data(), c.n, 2 * c.m}, {Precision::kInt8, 1.0f}, context);
+  });
+  std::vector<std::uint8_t> bytes(CompositeFileSize(composite));
+  Expect("SaveComposite", kOfOthers, [&] { return SaveComposite(composite, bytes.data(), bytes.size()); });
+  Expect("LoadComposite", kOfPack, [&] { return LoadComposite(bytes.data(), bytes.size(), {}, &composite); });
+  Expect("RoundToBlockFloat", kOfOthers,
+         [&] { return RoundToBlockFloat(problem.x(), {}, nullptr, context, rounded.data()); });
+}
+
 INSTANTIATE_TEST_SUITE_P(Sweep, StackOfKernels, ::testing::ValuesIn(Kernels()), KernelName);
 
 TEST_F(StackOfOthers, IsAsDocumented) {
@@ -144,7 +166,24 @@ TEST_F(StackOfOthers, IsAsDocumented) {
     QuantizeOptions options;
     options.format = f.format;
     SetCodebook(&options);
+    SparseMatrix outliers;
+    Expect("QuantizeWithOutliers", kOfOthers,
+           [&] { return QuantizeWithOutliers(weights.data(), kM, kK, kK, options, 0.01, &w, &outliers); });
     Expect("Quantize", kOfOthers, [&] { return Quantize(weights.data(), kM, kK, kK, options, &w); });
+    QuantizeOptions search = options;
+    search.fit = Fit::kLeastError;
+    Expect("Quantize with a search", kOfOthers, [&] { return Quantize(weights.data(), kM, kK, kK, search, &w); });
+    search.scale_type = search.zero_type = DataType::kUInt4;
+    search.zero_kind = ZeroKind::kOffset;
+    Expect("Quantize with two levels", kOfOthers, [&] { return Quantize(weights.data(), kM, kK, kK, search, &w); });
+    const std::vector<float> ones(kK * kK, 1.0f);  // stands for a Hessian and a factor
+    Expect("QuantizeWithFeedback", kOfOthers, [&] {
+      return QuantizeWithFeedback(weights.data(), kM, kK, kK, options, {ones.data(), ones.data(), nullptr}, &w);
+    });
+    std::int8_t tables[kMaxTables * 16];
+    if (f.own_values) {
+      Expect("LearnCodebook", kOfOthers, [&] { return LearnCodebook(weights.data(), kM, kK, kK, options, tables); });
+    }
     Expect("ReferenceMatMul", kOfOthers, [&] { return ReferenceMatMul(w.view(), x, sums.data()); });
     Expect("ReferenceExactMatMul", kOfOthers, [&] { return ReferenceExactMatMul(w.view(), x, y.data()); });
     Expect("ReferenceErrorBound", kOfOthers,

@@ -55,16 +55,30 @@ TEST_F(WeightStatus, FaultyViews) {
 TEST_F(WeightStatus, CodesBeyondTheFormat) {
   for (const FormatInfo& f : kFormats) {
     for (const std::size_t at : {std::size_t{0}, std::size_t{149}, std::size_t{200}, std::size_t{449}}) {
-      for (const int bad : {f.levels, 128, 255}) {
-        if (bad < f.levels || bad > 255) continue;  // int7 and int8 have it, or no byte is it
+      for (const int bad : {f.levels, f.code_end(), 128, 128 + f.code_end(), 255}) {
+        if (bad > 255 || f.has(bad)) continue;  // int7 and int8 have it, or no byte is it
         SCOPED_TRACE(::testing::Message() << f.name << " code " << bad << " at " << at);
         std::vector<std::uint8_t> codes(450, 0);
         codes[at] = static_cast<std::uint8_t>(bad);
         QuantizedView w = problem_.w();
         w.format = f.format;
+        if (f.is_float()) w.zero_kind = ZeroKind::kNone;
         w.codes = codes.data();
         ExpectRefused(w, "w.codes");
       }
+    }
+  }
+}
+
+TEST_F(WeightStatus, FloatsWithZeros) {
+  for (const Zeros zeros : {Zeros::kInteger, Zeros::kFloat, Zeros::kOffset, Zeros::kUInt4}) {
+    Case c = SmallCase(3, 2, 150);
+    c.zeros = zeros;
+    const Problem problem(c);
+    QuantizedView w = problem.w();
+    for (const Format format : {Format::kFp8E4M3, Format::kFp8E5M2}) {
+      w.format = format;
+      ExpectRefused(w, "w.zero_kind");
     }
   }
 }

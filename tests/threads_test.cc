@@ -177,7 +177,7 @@ TEST_P(SharedActivations, ServeEveryMatrixTheyFit) {
       const PackedMatrix w = Packed(weights, other.target);
       const FormatInfo& other_f = Describe(other.format);
       if (kernel.target == target()) {
-        EXPECT_EQ(x.Fits(w), f.stored().kind == other_f.stored().kind &&
+        EXPECT_EQ(x.Fits(w), MethodOf(f.format).kind == MethodOf(other.format).kind &&
                                  BlockSize(f, part().size) == BlockSize(other_f, other_group) &&
                                  CutSize(f, part().size) == CutSize(other_f, other_group));
       }

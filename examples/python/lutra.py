@@ -42,7 +42,7 @@ _QuantizedView = _structure("QuantizedView", dict(
     bias=c_void_p, order=c_void_p))
 _QuantizeOptions = _structure("QuantizeOptions", dict(
     format=c_int32, group=c_size_t, scale_type=c_int32, zero_kind=c_int32, zero_type=c_int32, codebook=c_void_p,
-    codebook_tables=c_size_t))
+    codebook_tables=c_size_t, order=c_void_p))
 _GptqView = _structure("GptqView", dict(
     bits=c_int32, m=c_size_t, k=c_size_t, group_size=ctypes.c_ssize_t, qweight=c_void_p, qweight_size=c_size_t,
     qzeros=c_void_p, qzeros_size=c_size_t, scales=c_void_p, scales_size=c_size_t, g_idx=c_void_p, g_idx_size=c_size_t,

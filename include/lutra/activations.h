@@ -19,12 +19,18 @@ inline namespace LUTRA_ABI_NAMESPACE {
 //                invariance), any number of threads and any split into ranges.
 //   kFastest     the one that the plan names for the format, target, N and group (plan.h). The bits of a row of y then
 //                depend on these four, but still not on threads or splits.
-enum class Choice : std::uint8_t { kInvariant, kFastest };
+//   kBits        bits, for x of type kBits and weights of int1, which it requires. Products are exact, with the same
+//                bits on every target and for every N, as under kInvariant; the precision is ignored. It is faster from
+//                a few rows of x on, and prepared x is small: bench/README.md.
+enum class Choice : std::uint8_t { kInvariant, kFastest, kBits };
 
 namespace functions {
 
 constexpr const char* Name(Choice choice) noexcept {
-  return choice == Choice::kInvariant ? "invariant" : choice == Choice::kFastest ? "fastest" : "?";
+  return choice == Choice::kInvariant ? "invariant"
+         : choice == Choice::kFastest ? "fastest"
+         : choice == Choice::kBits    ? "bits"
+                                      : "?";
 }
 
 }  // namespace functions
@@ -33,7 +39,7 @@ namespace internal {
 
 // The properties on which prepared activations depend. Matrices with equal keys share them.
 struct ActivationKey {
-  int scope = 0;                          // internal::Scope of the target, where there are tables
+  int scope = 0;                          // internal::Scope of the target, unless kind is kIntegers
   std::size_t k = 0, block = 0, cut = 0;  // BlockSize, CutSize
   ActivationKind kind = ActivationKind::kIntegers;
   Precision precision = Precision::kInt8;
@@ -76,9 +82,8 @@ class LUTRA_API Activations {
   //   - the same K, and the same K-blocks: all group sizes from 128 on share them, except that for ternary 128, 256 and
   //     whole rows differ;
   //   - the format's own activation kind (sums in base 2 for int1 and int2, sums in base 3 for ternary, integers for
-  //   all
-  //     others), or integers if they were prepared under kFastest;
-  //   - for sum tables, a target with the same scope (layout/panels.h);
+  //     all others), integers if they were prepared under kFastest, or bits if the format is int1;
+  //   - for sum tables and bits, a target with the same scope (layout/panels.h);
   //   - under kInt8 and for integers: scales of two levels in groups of 16 to 64 weights on both sides or on none. Such
   //     matrices share x whatever their groups are, unless the largest ratio differs (layout/joint.h): 15 for codes of
   //     up to 6 bits, 4 where values are large, as in iq4nl;
@@ -101,9 +106,14 @@ namespace functions {
 // Prepares x[N x K] for w[M x K] and for every other matrix that it fits (Activations::Fits), over context.executor.
 // Reads x once; bytes between rows are not read. Thread-safe for different *activations and contexts.
 //
-// Fails on null data of nonzero size, a stride below K, K other than w.k(), int8 without scales, sizes that overflow,
-// short memory, and, under NonFinite::kRefuse, on NaN or infinity in x ("x.data"), in the scales of int8 ("x.scales"),
-// or in their products ("x.data"). *activations then has no rows.
+// Fails on null data of nonzero size, a stride below K or within a byte, K other than w.k(), integers without scales,
+// sizes that overflow, short memory, and, under NonFinite::kRefuse, on NaN or infinity in x ("x.data"), in the scales
+// of integers ("x.scales"), or in their products ("x.data"). *activations then has no rows. Under Choice::kBits it also
+// fails on formats other than int1 ("choice"), x that is not of type kBits ("x.type") or is transformed ("choice"), and
+// K-blocks with several scales of x ("x.scale_group").
+//
+// Integers of x are exact: int8 under kInt16 or prepared as integers, kInt4 and kBits always, if no K-block has several
+// scales of x. (With sum tables under kInt8, scales of kInt4 and kBits are rounded to 22 bits.)
 //
 // Zeros and subnormals are valid. Magnitudes of x up to 1e32 are safe; above, y may be infinite or NaN.
 LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, const PrepareOptions& options,

@@ -56,7 +56,10 @@ enum class CheckpointScheme : std::uint8_t {
   // BitNet of transformers: codes: weight, bytes [ceil(M / 4) x K], whose lowest two bits have the first quarter of the
   // rows; matrix_scale: weight_scale, which divides (BitLinear) or multiplies (AutoBitLinear). W = scale * (code - 1).
   kBitnet,
-  kFp8,  // weights of 8-bit floats: refused
+  // Floats of 8 bits, of compressed-tensors "float-quantized", DeepSeek and ModelOpt: codes: weight, E4M3 [M x K];
+  // scales: weight_scale or weight_scale_inv, floats of scale_type that multiply, [ceil(M / scale_rows) x G]: blocks of
+  // scale_rows x group_size weights share one. A scale for the matrix: scale_rows = M, group_size = -1.
+  kFp8,
 };
 
 struct CheckpointInfo {
@@ -80,7 +83,7 @@ inline constexpr CheckpointInfo kCheckpointSchemes[] = {
     {CheckpointScheme::kNvfp4, "nvfp4", nullptr, 0x10, 16},
     {CheckpointScheme::kHqq, "hqq", nullptr, 0x116, 0},
     {CheckpointScheme::kBitnet, "bitnet", nullptr, 0x4, kPerMatrix},
-    {CheckpointScheme::kFp8, "fp8", "has weights of 8-bit floats, which no format holds", 0x100, 0},
+    {CheckpointScheme::kFp8, "fp8", nullptr, 0x100, 0},
 };
 inline constexpr std::size_t kCheckpointSchemeCount = sizeof(kCheckpointSchemes) / sizeof(kCheckpointSchemes[0]);
 
@@ -115,18 +118,19 @@ struct CheckpointView {
   CheckpointScheme scheme = CheckpointScheme::kPackQuantized;
   int bits = 4;  // of a code: CheckpointInfo::widths
   std::size_t m = 0, k = 0;
-  // Weights that share a scale; -1: a scale for each row. kGptq, kAwq, kPackQuantized, kIntQuantized: a multiple of 16,
-  // or at least K. kNf4, kFp4, kHqq: a multiple of K, or 16 divides both group_size and K.
+  // Weights that share a scale; -1: a scale for each row. kGptq, kAwq, kPackQuantized, kIntQuantized, kFp8: a multiple
+  // of 16, or at least K. kNf4, kFp4, kHqq: a multiple of K, or 16 divides both group_size and K.
   std::ptrdiff_t group_size = 128;
   TensorBytes codes = {}, scales = {}, zeros = {};
-  DataType scale_type = DataType::kF16;  // kPackQuantized, kIntQuantized, kHqq: kF16, kBF16 or kF32
+  DataType scale_type = DataType::kF16;  // kPackQuantized, kIntQuantized, kHqq, kFp8: kF16, kBF16 or kF32
   TensorView<std::int32_t> g_idx = {};   // as GptqView::g_idx
   GptqZeros gptq_zeros = GptqZeros::kV1Words;
   float matrix_scale = 1.0f;  // kNvfp4, kBitnet: finite, and not 0
   // Whether weights are divided by matrix_scale. They are multiplied by its reciprocal in float, so they differ by up
   // to two units in the last place from a division.
   bool matrix_scale_divides = false;
-  NestedAbsmax nested = {};  // kNf4, kFp4
+  NestedAbsmax nested = {};    // kNf4, kFp4
+  std::size_t scale_rows = 1;  // kFp8: rows of W that share scales; not 0
 };
 
 namespace functions {

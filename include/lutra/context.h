@@ -12,6 +12,7 @@ struct Context {
   Executor* executor = nullptr;  // null: serial
   Activations scratch = {};      // of MatMul(w, x, y, context) with x as a view; its memory only grows
   Buffer grouped = {};           // of MatMulGrouped, for all threads; the same
+  Buffer composite = {};         // of MatMul(composite, x, y, options, context); the same
 };
 
 }  // namespace LUTRA_ABI_NAMESPACE

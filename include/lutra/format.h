@@ -19,18 +19,23 @@ inline namespace LUTRA_ABI_NAMESPACE {
 //               negates all digits. So only indices >= 0 have an entry (a mirrored table); a sign bit beside the index
 //               negates the entry.
 //   integers    x is rounded to integers, and each product is computed.
+//   bits        x is -1 and 1, times a scale, and stored as bits. The product with weights that are -1 and 1 is the
+//               number of weights minus twice the number of bits that differ. (XNOR-Net,
+//               https://arxiv.org/abs/1603.05279.)
+//   floats      x is kept as f32, and each product is computed.
 //
-// Entries of tables and integers have 8 bits, or 16 bits as two 7-bit limbs (Precision).
-enum class ActivationKind : std::uint8_t { kBinarySums, kTernarySums, kIntegers };
+// Entries of tables and integers have 8 bits, or 16 bits as two 7-bit limbs (Precision). Bits and floats are the same
+// under either precision.
+enum class ActivationKind : std::uint8_t { kBinarySums, kTernarySums, kIntegers, kBits, kFloats };
 
 struct ActivationInfo {
   ActivationKind kind;
   const char* name;
-  int base;                   // of the digits of an index; 0 for integers
+  int base;                   // of the digits of an index; 0 without tables
   int g;                      // elements of x per table
   int entries;                // entries of a table
   std::size_t chunk_weights;  // elements of x in a chunk
-  std::size_t chunk_bytes;    // bytes of a chunk of one row of x, for each limb: four tables of 16, or 16 integers
+  std::size_t chunk_bytes;    // of one row of x, for each limb: four tables of 16, 16 integers, 32 bits, or 16 floats
 
   constexpr bool has_tables() const { return base != 0; }
 };
@@ -39,6 +44,8 @@ inline constexpr ActivationInfo kActivationKinds[] = {
     {ActivationKind::kBinarySums, "sums in base 2", 2, 4, 16, 16, 64},
     {ActivationKind::kTernarySums, "sums in base 3", 3, 3, 14, 12, 64},
     {ActivationKind::kIntegers, "integers", 0, 1, 0, 16, 16},
+    {ActivationKind::kBits, "bits", 0, 1, 0, 32, 4},
+    {ActivationKind::kFloats, "floats", 0, 1, 0, 16, 64},
 };
 
 namespace functions {
@@ -53,7 +60,7 @@ constexpr const char* Name(ActivationKind kind) noexcept {
 
 }  // namespace functions
 
-// How exactly Prepare stores x.
+// How exactly Prepare stores x. It makes no difference to floats.
 //
 //   kInt8    table entries or integers of 8 bits: the fast default. NMSE 1.4e-5 to 4.5e-5 on Gaussian x and evenly used
 //            codes.
@@ -84,8 +91,11 @@ inline constexpr Precision kPrecisions[] = {Precision::kInt8, Precision::kInt16}
 
 namespace functions {
 
-// Limbs of an entry or integer.
+// Limbs of an entry or integer; a float is one limb.
 constexpr int Limbs(Precision precision) { return precision == Precision::kInt16 ? 2 : 1; }
+constexpr int Limbs(const ActivationInfo& a, Precision precision) {
+  return a.kind == ActivationKind::kFloats ? 1 : Limbs(precision);
+}
 
 // The largest integer of x under kInt16: g of them sum to at most 127 * 128 + 63, the largest number that two limbs
 // hold.
@@ -101,7 +111,8 @@ constexpr int ExactLimit(const ActivationInfo& a) { return (127 * 128 + 63) / a.
 //   ternary indices     three codes are the digits of one balanced number in base 3: four bits of index and a sign
 //   codes of 2 to 8 bits  without padding: the fields of bits that layout/encodings.h lists
 //
-// Any encoding can be unpacked to one byte per code, for products with integers.
+// Any encoding can be unpacked to one byte per code, for products with integers. Codes of formats that are floats are
+// unpacked to f32, for products with floats.
 enum class Encoding : std::uint8_t {
   kPlanes1,
   kPlanes2,
@@ -153,7 +164,11 @@ constexpr const EncodingInfo& Describe(Encoding encoding) { return kEncodings[st
 
 // --- Formats: the meaning of a code q in [0, levels).
 //
-//     w = scale * (value(q) - zero)          value(q) = unit * (first + step * q), or unit * values[q]
+//     w = scale * (value(q) - zero)          value(q) = unit * (first + step * q), or unit * values[q], or a float's
+//
+// fp8_e4m3, fp8_e5m2, fp6_e3m2 and fp6_e2m3 are the floats of 8 and 6 bits of the OCP specifications: a sign, then the
+// bits of exponent and mantissa that their names say. Codes that stand for infinity or NaN do not exist
+// (FormatInfo::has). They have no zero points or offsets, and are multiplied as floats.
 //
 // int2_codes has the values of int2, but is always multiplied as integers: it is faster with scales of two levels.
 // The values of codebook3 and codebook4 belong to the matrix: up to four tables of 8 or 16 int8 values, one of which
@@ -176,7 +191,11 @@ enum class Format : std::uint8_t {
   kIq3s,
   kCodebook3,
   kCodebook4,
-  kInt2Codes
+  kInt2Codes,
+  kFp8E4M3,
+  kFp8E5M2,
+  kFp6E3M2,
+  kFp6E2M3
 };
 
 namespace internal {
@@ -195,6 +214,22 @@ inline constexpr std::int8_t kIq3sValues[16] = {-15, -13, -11, -9, -7, -5, -3, -
 
 }  // namespace internal
 
+// Codes that are small floats: a sign (the highest bit), an exponent, a mantissa.
+struct FloatCode {
+  int exponent_bits, mantissa_bits, bias;
+  int magnitudes;  // codes without the sign that are numbers; those from here on are infinity or NaN
+
+  constexpr int bits() const { return 1 + exponent_bits + mantissa_bits; }
+  constexpr int magnitude(int q) const { return q & ((1 << (bits() - 1)) - 1); }
+  constexpr float value(int q) const {
+    const int exponent = magnitude(q) >> mantissa_bits, one = 1 << mantissa_bits;
+    const int mantissa = magnitude(q) % one + (exponent != 0 ? one : 0);  // w = mantissa * 2^power
+    const int power = (exponent != 0 ? exponent : 1) - bias - mantissa_bits;
+    const float integer = q == magnitude(q) ? static_cast<float>(mantissa) : -static_cast<float>(mantissa);
+    return power >= 0 ? integer * static_cast<float>(1 << power) : integer / static_cast<float>(1 << -power);
+  }
+};
+
 struct FormatInfo {
   Format format;
   const char* name;
@@ -205,10 +240,16 @@ struct FormatInfo {
   const std::int8_t* values;  // [levels], or null: the table of values
   float default_zero;         // the zero point of a matrix without zeros
   bool own_values = false;    // each matrix has tables of its own (matrix.h: TableOf); integer and value mean nothing
+  FloatCode floats = {};      // of formats whose values are floats; integer means nothing
 
+  constexpr bool is_float() const { return floats.magnitudes != 0; }
   constexpr bool has_table() const { return values != nullptr || own_values; }
+  // Whether code q exists: (q & code_mask) < code_end.
+  constexpr int code_mask() const { return is_float() ? ~(1 << (floats.bits() - 1)) : ~0; }
+  constexpr int code_end() const { return is_float() ? floats.magnitudes : levels; }
+  constexpr bool has(int q) const { return (q & code_mask()) < code_end(); }
   constexpr int integer(int q) const { return values != nullptr ? values[q] : first + step * q; }
-  constexpr float value(int q) const { return unit * static_cast<float>(integer(q)); }
+  constexpr float value(int q) const { return is_float() ? floats.value(q) : unit * static_cast<float>(integer(q)); }
   constexpr const EncodingInfo& stored() const { return Describe(encoding); }
 };
 
@@ -231,6 +272,10 @@ inline constexpr FormatInfo kFormats[] = {
     {Format::kCodebook3, "codebook3", 8, Encoding::kCodes3, 1.0f, 0, 0, nullptr, 0.0f, true},
     {Format::kCodebook4, "codebook4", 16, Encoding::kCodes4, 1.0f, 0, 0, nullptr, 0.0f, true},
     {Format::kInt2Codes, "int2_codes", 4, Encoding::kCodes2, 1.0f, 0, 1, nullptr, 2.0f},
+    {Format::kFp8E4M3, "fp8_e4m3", 256, Encoding::kCodes8, 1.0f, 0, 0, nullptr, 0.0f, false, {4, 3, 7, 127}},
+    {Format::kFp8E5M2, "fp8_e5m2", 256, Encoding::kCodes8, 1.0f, 0, 0, nullptr, 0.0f, false, {5, 2, 15, 124}},
+    {Format::kFp6E3M2, "fp6_e3m2", 64, Encoding::kCodes6, 1.0f, 0, 0, nullptr, 0.0f, false, {3, 2, 3, 32}},
+    {Format::kFp6E2M3, "fp6_e2m3", 64, Encoding::kCodes6, 1.0f, 0, 0, nullptr, 0.0f, false, {2, 3, 1, 32}},
 };
 inline constexpr std::size_t kFormatCount = sizeof(kFormats) / sizeof(kFormats[0]);
 
@@ -247,12 +292,15 @@ constexpr const char* Name(Format format) noexcept { return IsFormat(format) ? D
 
 }  // namespace functions
 
-// --- Methods: a format multiplied with an activation kind: the kind of its encoding, or kIntegers. Kernels sum L(q) *
-// x in integers, where
+inline constexpr int kF16Bias = 15;  // of the exponents of f16
+
+// --- Methods: a format multiplied with an activation kind: the kind of its encoding, kIntegers, kBits if its codes are
+// bits (HasBits), or kFloats if its values are floats. Kernels sum L(q) * x in integers, or in floats, where
 //
 //     value(q) = gain * L(q) + center
 //
-// Sum tables: L(q) = sum_p 2^p * digit_p(q), with the digit of each plane p. Integers: L(q) = value(q) / unit.
+// Sum tables: L(q) = sum_p 2^p * digit_p(q), with the digit of each plane p. Integers, bits: L(q) = value(q) / unit.
+// Floats: L(q) has the exponent and mantissa of the code, but f16's bias, as CPUs convert f16.
 struct MethodInfo {
   Format format;
   ActivationKind kind;
@@ -261,11 +309,12 @@ struct MethodInfo {
   constexpr const ActivationInfo& activations() const { return Describe(kind); }
   constexpr bool looks_up() const { return activations().has_tables(); }
 
-  // L(q), unless the matrix has its own values.
+  // L(q), unless the matrix has its own values or the format's values are floats.
   constexpr int integer(int q) const {
     return !looks_up() ? info().integer(q) : activations().base == 2 ? 2 * q - (info().levels - 1) : q - 1;
   }
   constexpr float gain() const {
+    if (info().is_float()) return static_cast<float>(1 << (kF16Bias - info().floats.bias));
     return !looks_up() ? info().unit
                        : (info().value(1) - info().value(0)) / static_cast<float>(integer(1) - integer(0));
   }
@@ -290,8 +339,18 @@ struct MethodInfo {
 
 namespace functions {
 
-// The method of a format under Choice::kInvariant: lookups if its encoding has indices, otherwise dot products.
-constexpr MethodInfo MethodOf(Format format) { return {format, Describe(format).stored().kind}; }
+// Whether codes are bits 0 and 1 for -1 and 1: those of int1.
+constexpr bool HasBits(Format format) {
+  const FormatInfo& f = Describe(format);
+  return f.stored().kind == ActivationKind::kBinarySums && f.stored().planes == 1 && f.integer(0) == -1 &&
+         f.integer(1) == 1;
+}
+// The method of a format under Choice::kInvariant: lookups if its encoding has indices, products of floats if its
+// values are floats, otherwise dot products.
+constexpr MethodInfo MethodOf(Format format) {
+  const FormatInfo& f = Describe(format);
+  return {format, f.is_float() ? ActivationKind::kFloats : f.stored().kind};
+}
 
 }  // namespace functions
 

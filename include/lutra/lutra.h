@@ -20,8 +20,10 @@
 #pragma once
 
 #include "lutra/activations.h"
+#include "lutra/block_float.h"
 #include "lutra/block_sparse.h"
 #include "lutra/checkpoint.h"
+#include "lutra/composite.h"
 #include "lutra/context.h"
 #include "lutra/executor.h"
 #include "lutra/float16.h"
@@ -45,6 +47,7 @@
 #include "lutra/reference.h"
 #include "lutra/row_ranges.h"
 #include "lutra/shards.h"
+#include "lutra/sparse.h"
 #include "lutra/status.h"
 #include "lutra/targets.h"
 #include "lutra/version.h"

@@ -149,7 +149,11 @@ enum {
   LUTRA_FORMAT_IQ3S = 14,
   LUTRA_FORMAT_CODEBOOK3 = 15,  // tables of 8 or 16 values of the matrix's own
   LUTRA_FORMAT_CODEBOOK4 = 16,
-  LUTRA_FORMAT_INT2_CODES = 17  // as INT2, multiplied as integers: for scales of two levels
+  LUTRA_FORMAT_INT2_CODES = 17,  // as INT2, multiplied as integers: for scales of two levels
+  LUTRA_FORMAT_FP8_E4M3 = 18,    // floats of 8 bits, multiplied with x in f32
+  LUTRA_FORMAT_FP8_E5M2 = 19,
+  LUTRA_FORMAT_FP6_E3M2 = 20,  // floats of 6 bits
+  LUTRA_FORMAT_FP6_E2M3 = 21
 };
 
 // The type of array elements.
@@ -162,7 +166,9 @@ enum {
   LUTRA_TYPE_UINT4 = 4,  // scales of two levels only: 0 .. 15, a byte each in views
   LUTRA_TYPE_UINT8 = 5,  // zero points
   LUTRA_TYPE_E8M0 = 6,   // scales: a byte e is 2^(e - 127)
-  LUTRA_TYPE_E4M3 = 7    // scales: a float of 8 bits, not negative
+  LUTRA_TYPE_E4M3 = 7,   // scales: a float of 8 bits, not negative
+  LUTRA_TYPE_INT4 = 8,   // activations only: two in a byte, the first in its low four bits
+  LUTRA_TYPE_BITS = 9    // activations only: bits 1 and 0 stand for 1 and -1; eight in a byte, from its lowest bit on
 };
 
 // The meaning of zeros[].
@@ -208,6 +214,7 @@ typedef struct lutra_quantize_options {
   lutra_data_type zero_type;  // of zeros: see QuantizedView::zero_type in lutra/matrix.h
   const int8_t* codebook;     // as in lutra_quantized_view; copied
   size_t codebook_tables;     // 1 to 4; 0 means 1
+  const uint32_t* order;      // [k] or NULL: a permutation, as in lutra_quantized_view; copied
 } lutra_quantize_options;
 
 // A quantized matrix that owns its memory.
@@ -348,10 +355,10 @@ LUTRA_C_API lutra_status lutra_load_bytes(const void* bytes, size_t size, const 
 // x[N x K], N tokens, row-major: see lutra::ActivationView.
 typedef struct lutra_activation_view {
   const void* data;
-  lutra_data_type type;  // LUTRA_TYPE_F32, F16, BF16 or INT8
+  lutra_data_type type;  // LUTRA_TYPE_F32, F16, BF16, INT8, INT4 or BITS
   size_t n, k;
   size_t row_stride;    // elements
-  const float* scales;  // LUTRA_TYPE_INT8: x = scale * int. [n], or [n x ceil(k / scale_group)]; otherwise NULL
+  const float* scales;  // LUTRA_TYPE_INT8, INT4, BITS: x = scale * int. [n], or [n x ceil(k / scale_group)]; otherwise NULL
   size_t scale_group;   // LUTRA_PER_ROW, or elements of a row that share a scale
 } lutra_activation_view;
 

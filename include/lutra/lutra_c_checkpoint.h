@@ -30,7 +30,7 @@ enum {
   LUTRA_CHECKPOINT_NVFP4 = 7,  // ModelOpt, compressed-tensors
   LUTRA_CHECKPOINT_HQQ = 8,
   LUTRA_CHECKPOINT_BITNET = 9,  // transformers
-  LUTRA_CHECKPOINT_FP8 = 10     // refused: no format holds it
+  LUTRA_CHECKPOINT_FP8 = 10     // compressed-tensors, DeepSeek, ModelOpt
 };
 
 // The tensors of W[m x k]: see lutra::CheckpointView. Fields that a scheme does not have are ignored.
@@ -57,6 +57,7 @@ typedef struct lutra_checkpoint_view {
   size_t nested_map_size;
   size_t nested_block;
   float nested_offset;
+  size_t scale_rows;  // 0 means 1
 } lutra_checkpoint_view;
 
 // The name of a scheme, such as "pack-quantized"; NULL if there is no such scheme.

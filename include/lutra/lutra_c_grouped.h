@@ -33,7 +33,7 @@ enum {
 
 // How the activation kind is chosen: see lutra::Choice.
 typedef int32_t lutra_choice;
-enum { LUTRA_CHOICE_INVARIANT = 0, LUTRA_CHOICE_FASTEST = 1 };
+enum { LUTRA_CHOICE_INVARIANT = 0, LUTRA_CHOICE_FASTEST = 1, LUTRA_CHOICE_BITS = 2 };
 
 // Zeros stand for what lutra_prepare does.
 typedef struct lutra_prepare_options {

@@ -22,6 +22,8 @@ enum class DataType : std::uint8_t {
   // Scales: a float of 4 bits of exponent (bias 7) and 3 of mantissa (OFP8; NVFP4), without a sign: 0 to 0x7e, which is
   // 448. Bytes from 0x7f on, NaN and negative numbers, are refused.
   kE4M3,
+  kInt4,  // activations only: -8 .. 7, two in a byte, the first in its low four bits
+  kBits,  // activations only: bits 1 and 0 stand for 1 and -1; eight in a byte, the first in its lowest bit
 };
 
 namespace functions {
@@ -45,12 +47,22 @@ constexpr const char* Name(DataType type) noexcept {
       return "e8m0";
     case DataType::kE4M3:
       return "e4m3";
+    case DataType::kInt4:
+      return "int4";
+    case DataType::kBits:
+      return "bits";
   }
   return "?";
 }
 constexpr bool IsFloat(DataType type) { return type <= DataType::kBF16; }
-// Bytes of an element in views.
+// Bytes of an element in views; of kInt4 and kBits the byte that several elements share.
 constexpr std::size_t SizeOf(DataType type) { return type == DataType::kF32 ? 4 : IsFloat(type) ? 2 : 1; }
+// Elements that share a byte: 2 of kInt4, 8 of kBits, otherwise 1.
+constexpr std::size_t PerByte(DataType type) { return type == DataType::kBits ? 8 : type == DataType::kInt4 ? 2 : 1; }
+// Whether activations of this type are integers, which have scales.
+constexpr bool HasScales(DataType type) {
+  return type == DataType::kInt8 || type == DataType::kInt4 || type == DataType::kBits;
+}
 
 }  // namespace functions
 
@@ -78,16 +90,16 @@ constexpr const char* Name(NonFinite non_finite) noexcept {
 //     ActivationView(x.data(), n, k)            // of floats
 //     ActivationView::BF16(x.data(), n, k)      // of std::uint16_t
 //
-// Where a row_stride of 0 is given, or none, rows follow each other: it is k.
+// Where a row_stride of 0 is given, or none, rows follow each other: it is k, rounded up to whole bytes.
 struct ActivationView {
   const void* data = nullptr;
   DataType type = DataType::kF32;
   std::size_t n = 0, k = 0;
-  std::size_t row_stride = 0;  // elements; at least k, if n > 1
+  std::size_t row_stride = 0;  // elements; at least k and a multiple of PerByte(type), if n > 1
 
-  // kInt8 only: x = scale * integer. Element (n, k) has scales[n] if scale_group is kPerRow. Otherwise scale_group is
-  // any number of elements (not kPerMatrix), and element (n, k) has scales[n * ceil(K / scale_group) + k /
-  // scale_group].
+  // kInt8, kInt4 and kBits only: x = scale * integer. Element (n, k) has scales[n] if scale_group is kPerRow. Otherwise
+  // scale_group is any number of elements (not kPerMatrix), and element (n, k) has scales[n * ceil(K / scale_group) + k
+  // / scale_group].
   const float* scales = nullptr;
   std::size_t scale_group = kPerRow;
 
@@ -113,6 +125,16 @@ struct ActivationView {
   static constexpr ActivationView Int8(const std::int8_t* x, const float* scales, std::size_t n, std::size_t k,
                                        std::size_t scale_group = kPerRow, std::size_t row_stride = 0) {
     return {x, DataType::kInt8, n, k, row_stride != 0 ? row_stride : k, scales, scale_group};
+  }
+  // The same with integers of four bits, two in a byte.
+  static constexpr ActivationView Int4(const std::uint8_t* x, const float* scales, std::size_t n, std::size_t k,
+                                       std::size_t scale_group = kPerRow, std::size_t row_stride = 0) {
+    return {x, DataType::kInt4, n, k, row_stride != 0 ? row_stride : k + k % 2, scales, scale_group};
+  }
+  // The same with 1 and -1, eight in a byte.
+  static constexpr ActivationView Bits(const std::uint8_t* x, const float* scales, std::size_t n, std::size_t k,
+                                       std::size_t scale_group = kPerRow, std::size_t row_stride = 0) {
+    return {x, DataType::kBits, n, k, row_stride != 0 ? row_stride : (k + 7) / 8 * 8, scales, scale_group};
   }
 };
 

@@ -18,21 +18,48 @@ namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 
 // kLookup: stored indices select entries of the sum tables of x. kDot: codes are unpacked to bytes and multiplied with
-// x in integers.
-enum class Method : std::uint8_t { kLookup, kDot };
+// x in integers. kPopcount: bits in which codes and x differ are counted; only under Choice::kBits. kFloat: codes are
+// unpacked to f32 and multiplied with x in f32.
+enum class Method : std::uint8_t { kLookup, kDot, kPopcount, kFloat };
+
+inline constexpr Method kMethods[] = {Method::kLookup, Method::kDot, Method::kPopcount, Method::kFloat};
 
 namespace functions {
 
 constexpr const char* Name(Method method) noexcept {
-  return method == Method::kLookup ? "lookup" : method == Method::kDot ? "dot" : "?";
+  switch (method) {
+    case Method::kLookup:
+      return "lookup";
+    case Method::kDot:
+      return "dot";
+    case Method::kPopcount:
+      return "popcount";
+    case Method::kFloat:
+      return "float";
+  }
+  return "?";
 }
 // The activation kind that a method multiplies.
 constexpr ActivationKind KindOf(Method method, Format format) {
-  return method == Method::kLookup ? Describe(format).stored().kind : ActivationKind::kIntegers;
+  return method == Method::kLookup     ? Describe(format).stored().kind
+         : method == Method::kPopcount ? ActivationKind::kBits
+         : method == Method::kFloat    ? ActivationKind::kFloats
+                                       : ActivationKind::kIntegers;
 }
-// Formats whose encoding has indices have both methods; the others have kDot only. This holds on all targets.
+// The method that multiplies an activation kind.
+constexpr Method MethodFor(ActivationKind kind) {
+  return kind == ActivationKind::kFloats     ? Method::kFloat
+         : kind == ActivationKind::kBits     ? Method::kPopcount
+         : kind == ActivationKind::kIntegers ? Method::kDot
+                                             : Method::kLookup;
+}
+// Formats whose values are floats have kFloat only; formats whose encoding has indices have kLookup and kDot; the
+// others have kDot only. int1 has kPopcount, too. This holds on all targets.
 constexpr bool HasMethod(Format format, Method method) {
-  return method == Method::kDot || (method == Method::kLookup && Describe(format).stored().has_indices());
+  const FormatInfo& f = Describe(format);
+  if (f.is_float() || method == Method::kFloat) return f.is_float() && method == Method::kFloat;
+  return method == Method::kDot || (method == Method::kLookup && f.stored().has_indices()) ||
+         (method == Method::kPopcount && HasBits(format));
 }
 
 }  // namespace functions
@@ -50,9 +77,13 @@ struct Plan {
 
 namespace functions {
 
-// "lookup", "unpacked lookup", "dot" or "unpacked dot".
+// The name of the method; "unpacked lookup", for example, if codes are unpacked first.
 constexpr const char* Name(const Plan& plan) noexcept {
-  return !plan.unpack ? Name(plan.method) : plan.method == Method::kLookup ? "unpacked lookup" : "unpacked dot";
+  if (!plan.unpack) return Name(plan.method);
+  return plan.method == Method::kLookup     ? "unpacked lookup"
+         : plan.method == Method::kPopcount ? "unpacked popcount"
+         : plan.method == Method::kFloat    ? "unpacked float"
+                                            : "unpacked dot";
 }
 
 }  // namespace functions
@@ -71,8 +102,9 @@ namespace functions {
 // The case of a matrix times N rows of x of this precision.
 LUTRA_API PlanCase CaseOf(const PackedMatrix& w, std::size_t n, Precision precision);
 
-// The first row of the table that serves the case; under kInvariant, the first that also has the format's own
-// activation kind. If `what.format` is not a Format, the last row.
+// The first row of the table that serves the case: under kInvariant with the format's own activation kind, under kBits
+// with kPopcount, if the format has it, and under kFastest with any other method. If `what.format` is not a Format, the
+// last row.
 LUTRA_API const Plan& SelectPlan(const PlanCase& what, Choice choice = Choice::kInvariant);
 
 }  // namespace functions

@@ -44,7 +44,11 @@ static_assert(Same(LUTRA_FORMAT_IQ3S, Format::kIq3s));
 static_assert(Same(LUTRA_FORMAT_CODEBOOK3, Format::kCodebook3));
 static_assert(Same(LUTRA_FORMAT_CODEBOOK4, Format::kCodebook4));
 static_assert(Same(LUTRA_FORMAT_INT2_CODES, Format::kInt2Codes));
-static_assert(IsLast<Format>(LUTRA_FORMAT_INT2_CODES));
+static_assert(Same(LUTRA_FORMAT_FP8_E4M3, Format::kFp8E4M3));
+static_assert(Same(LUTRA_FORMAT_FP8_E5M2, Format::kFp8E5M2));
+static_assert(Same(LUTRA_FORMAT_FP6_E3M2, Format::kFp6E3M2));
+static_assert(Same(LUTRA_FORMAT_FP6_E2M3, Format::kFp6E2M3));
+static_assert(IsLast<Format>(LUTRA_FORMAT_FP6_E2M3));
 
 static_assert(Same(LUTRA_TYPE_F32, DataType::kF32));
 static_assert(Same(LUTRA_TYPE_F16, DataType::kF16));
@@ -54,7 +58,9 @@ static_assert(Same(LUTRA_TYPE_UINT4, DataType::kUInt4));
 static_assert(Same(LUTRA_TYPE_UINT8, DataType::kUInt8));
 static_assert(Same(LUTRA_TYPE_E8M0, DataType::kE8M0));
 static_assert(Same(LUTRA_TYPE_E4M3, DataType::kE4M3));
-static_assert(IsLast<DataType>(LUTRA_TYPE_E4M3));
+static_assert(Same(LUTRA_TYPE_INT4, DataType::kInt4));
+static_assert(Same(LUTRA_TYPE_BITS, DataType::kBits));
+static_assert(IsLast<DataType>(LUTRA_TYPE_BITS));
 
 static_assert(Same(LUTRA_ZERO_NONE, ZeroKind::kNone));
 static_assert(Same(LUTRA_ZERO_POINT, ZeroKind::kPoint));
@@ -153,7 +159,9 @@ lutra_quantized_view ToC(const QuantizedView& w) {
 
 QuantizeOptions FromC(const lutra_quantize_options& o) {
   QuantizeOptions options;
-  auto& [format, group, scale_type, zero_kind, zero_type, codebook, codebook_tables] = options;
+  // The last three come from a lutra_fit_options.
+  auto& [format, group, scale_type, zero_kind, zero_type, codebook, codebook_tables, order, fit, importance, executor] =
+      options;
   format = FromC<Format>(o.format);
   group = o.group;
   scale_type = FromC<DataType>(o.scale_type);
@@ -161,6 +169,7 @@ QuantizeOptions FromC(const lutra_quantize_options& o) {
   zero_type = FromC<DataType>(o.zero_type);
   codebook = o.codebook;
   codebook_tables = o.codebook_tables == 0 ? 1 : o.codebook_tables;
+  order = o.order;
   return options;
 }
 
@@ -194,7 +203,7 @@ AwqView FromC(const lutra_awq_view& a) {
 CheckpointView FromC(const lutra_checkpoint_view& c) {
   CheckpointView view;
   auto& [scheme, bits, m, k, group_size, codes, scales, zeros, scale_type, g_idx, gptq_zeros, matrix_scale,
-         matrix_scale_divides, nested] = view;
+         matrix_scale_divides, nested, scale_rows] = view;
   scheme = FromC<CheckpointScheme>(c.scheme);
   bits = c.bits;
   m = c.m;
@@ -213,6 +222,7 @@ CheckpointView FromC(const lutra_checkpoint_view& c) {
   map = {c.nested_map, c.nested_map_size};
   block = c.nested_block;
   offset = c.nested_offset;
+  scale_rows = c.scale_rows == 0 ? 1 : c.scale_rows;
   return view;
 }
 

@@ -50,8 +50,8 @@ Status FillQparams(const CheckpointWeights& weights, QuantizedMatrix* w) {
 
 // Whether the format has all codes of w. A code of `bits` bits may be one that the format does not have.
 bool HasAllCodes(const QuantizedView& w, int bits) {
-  const auto levels = static_cast<std::size_t>(Describe(w.format).levels);
-  return levels >= std::size_t{1} << bits || internal::AllBelow(w.codes, w.m * w.k, levels);
+  const FormatInfo& f = Describe(w.format);
+  return f.code_end() >= 1 << bits || internal::AllCodesExist(f, w.codes, w.m * w.k);
 }
 
 constexpr const char* kNoSuchCode = "holds a code that the format does not have";

@@ -18,6 +18,7 @@ enum class CodeValues : std::uint8_t {
   kSigned,    // a signed integer: flipping its highest bit gives the code of the integer format
   kE2m1,
   kTernary,
+  kE4m3,
   kTable,  // CodeRow::table
 };
 struct CodeRow {
@@ -30,6 +31,7 @@ struct CodeRow {
 enum class ScaleOrder : std::uint8_t {
   kGroups,  // [G x M]
   kRows,    // [M x G]
+  kBlocks,  // [ceil(M / CheckpointView::scale_rows) x G]
   kAll,     // one for each group_size weights of the sequence of all rows
   kMatrix,  // none: matrix_scale is the only one
 };
@@ -101,7 +103,7 @@ inline constexpr CheckpointLayout kCheckpointLayouts[] = {
     {CheckpointScheme::kBitnet,
      {kBitnetCodes, CodeValues::kTernary},
      {ScaleOrder::kMatrix, DataType::kF32, false, true}},
-    {CheckpointScheme::kFp8, {kByteCodes, CodeValues::kIntegers}, {ScaleOrder::kRows, DataType::kF32}},
+    {CheckpointScheme::kFp8, {kByteCodes, CodeValues::kE4m3}, {ScaleOrder::kBlocks, DataType::kF32, true}},
 };
 
 constexpr bool HasRowOfEachScheme() {
@@ -123,6 +125,7 @@ constexpr Format FormatOf(CodeValues values, int bits) {
                                   Format::kInt5, Format::kInt6, Format::kInt7, Format::kInt8};
   return values == CodeValues::kE2m1      ? Format::kFp4
          : values == CodeValues::kTernary ? Format::kTernary
+         : values == CodeValues::kE4m3    ? Format::kFp8E4M3
          : values == CodeValues::kTable   ? Format::kCodebook4
                                           : kIntegers[bits];
 }

@@ -73,12 +73,14 @@ unsigned CheckpointWeights::IntegerZeroAt(std::size_t row, std::size_t file_grou
 }
 
 std::size_t CheckpointWeights::ScaleIndex(std::size_t row, std::size_t group) const {
-  if (shape_.k == 0) return row;
+  if (shape_.k == 0) return row / scale_rows_;
   switch (layout_->scales.order) {
     case ScaleOrder::kGroups:
       return FileGroup(group) * shape_.m + row;
     case ScaleOrder::kRows:
       return row * groups_ + FileGroup(group);
+    case ScaleOrder::kBlocks:
+      return row / scale_rows_ * groups_ + FileGroup(group);
     case ScaleOrder::kAll:
       return (row * shape_.k + (HasRowScales(shape_.group) ? 0 : group * shape_.group)) / group_;
     case ScaleOrder::kMatrix:
@@ -234,7 +236,9 @@ Status CheckpointWeights::ChooseShape(const CheckpointView& c) {
   constexpr const char* kNames[][2] = {{"w.m", "checkpoint.m"}, {"w.k", "checkpoint.k"}};
   LUTRA_RETURN_IF_ERROR(Renamed(ValidateShape(shape_), kNames));
   const bool all = scales.order == ScaleOrder::kAll && c.k != 0;
-  scale_count_ = all ? c.m * c.k / group_ + (c.m * c.k % group_ != 0) : c.m * groups_;
+  if (scales.order == ScaleOrder::kBlocks) scale_rows_ = c.scale_rows;
+  if (scale_rows_ == 0) return Status::Invalid("checkpoint.scale_rows", "is 0");
+  scale_count_ = all ? c.m * c.k / group_ + (c.m * c.k % group_ != 0) : DivideUp(c.m, scale_rows_) * groups_;
   return {};
 }
 

@@ -67,7 +67,7 @@ class CheckpointWeights {
   NestedAbsmax nested_;
   // Of the file: columns of a group, groups of a row, scales. Files may have larger groups than any format: several
   // groups of the shape then have the same scale.
-  std::size_t group_ = 0, groups_ = 0, scale_count_ = 0;
+  std::size_t group_ = 0, groups_ = 0, scale_rows_ = 1, scale_count_ = 0;
   float matrix_scale_ = 1.0f;
   GptqZeros reading_ = GptqZeros::kV2;
   bool has_zeros_ = false;

@@ -93,8 +93,8 @@ struct CodeLine {
 // The chunks of an encoding of kPlanes bits.
 template <int kPlanes, int... kPlane>
 struct CodeChunk {
-  // Packs 64 rows, `stride` bytes apart. Returns the highest code.
-  static std::uint8_t Pack(const std::uint8_t* codes, std::size_t stride, std::uint8_t* to) {
+  // Packs 64 rows, `stride` bytes apart. Returns the highest code, of its bits in `mask`.
+  static std::uint8_t Pack(const std::uint8_t* codes, std::size_t stride, std::uint8_t mask, std::uint8_t* to) {
     Quads quads;
     for (std::size_t row = 0; row < kPanelRows; ++row) {
       std::uint32_t of_row[kQuads];
@@ -106,7 +106,9 @@ struct CodeChunk {
     }
     const auto* const bytes = reinterpret_cast<const std::uint8_t*>(quads);
     std::uint8_t highest = 0;
-    for (std::size_t i = 0; i < sizeof(quads); ++i) highest = std::max(highest, bytes[i]);
+    for (std::size_t i = 0; i < sizeof(quads); ++i) {
+      highest = std::max(highest, static_cast<std::uint8_t>(bytes[i] & mask));
+    }
     return highest;
   }
 
@@ -133,7 +135,7 @@ struct CodeChunk {
 };
 
 struct CodeFunctions {
-  std::uint8_t (*pack)(const std::uint8_t* codes, std::size_t stride, std::uint8_t* to);
+  std::uint8_t (*pack)(const std::uint8_t* codes, std::size_t stride, std::uint8_t mask, std::uint8_t* to);
   void (*unpack)(const std::uint8_t* from, std::size_t first, std::size_t rows, std::size_t count, std::uint8_t* codes,
                  std::size_t stride);
   void (*unpack_row)(const std::uint8_t* from, std::size_t row, std::size_t count, std::uint8_t* codes);

@@ -1,11 +1,11 @@
 // PackPanels from float weights, which are quantized a piece at a time.
 #include <algorithm>
 
-#include "fit_group.h"
 #include "float_mode.h"
 #include "lutra/pack_panels.h"
 #include "pack/panel_packer.h"
 #include "packed_access.h"
+#include "quantize/fit_group.h"
 #include "validate.h"
 
 namespace lutra {
@@ -44,11 +44,11 @@ struct FloatSource {
         return Status::Invalid("weights", "holds a value that is not finite");
       }
       const internal::GroupArrays arrays = ArraysOf(buffer, r);
-      if (row_scale && begin == 0) internal::FitGroup({of_row, 1, 0, shape.k}, 0, arrays);
+      if (row_scale && begin == 0) internal::FitGroups({of_row, 1, 0, shape.k}, 0, arrays);
       for (std::size_t k = begin, at = 0; k < end; k += group, ++at) {
         const internal::Group of_group{of_row.From(k), 1, 0, std::min(group, end - k)};
-        if (!row_scale) internal::FitGroup(of_group, at, arrays);
-        internal::EncodeGroup(of_group, at, arrays, buffer.codes + r * PieceBuffer::kWeights + (k - begin), 0);
+        if (!row_scale) internal::FitGroups(of_group, at, arrays);
+        internal::EncodeGroups(of_group, at, arrays, buffer.codes + r * PieceBuffer::kWeights + (k - begin), 0);
       }
     }
     *piece = internal::PieceIn(buffer, count);

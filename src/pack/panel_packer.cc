@@ -82,21 +82,22 @@ bool PanelPacker::PackCodes(const Work& work, std::size_t k, std::size_t end, st
                             std::size_t offset) const {
   const std::size_t chunk_bytes = static_cast<std::size_t>(e_.planes) * kPlaneBytes;
   std::uint8_t* to = work.packed + work.place.At(geometry_.panel_bytes, offset, chunks * chunk_bytes);
+  const auto mask = static_cast<std::uint8_t>(format_.code_mask());
   int highest = 0;
   for (std::size_t c = 0; c < chunks; ++c, k += kCodesPerChunk, to += chunk_bytes) {
     const std::uint8_t* codes = work.piece.codes + (k - work.begin);
     const std::size_t count = std::min(kCodesPerChunk, end - k);
     if (count == kCodesPerChunk && work.piece.rows == kPanelRows) {
-      highest = std::max<int>(highest, FunctionsOf(e_).pack(codes, work.piece.code_stride, to));
+      highest = std::max<int>(highest, FunctionsOf(e_).pack(codes, work.piece.code_stride, mask, to));
       continue;
     }
     std::uint8_t padded[kPanelRows * kCodesPerChunk] = {};
     for (std::size_t row = 0; row < work.piece.rows; ++row) {
       std::memcpy(padded + row * kCodesPerChunk, codes + row * work.piece.code_stride, count);
     }
-    highest = std::max<int>(highest, FunctionsOf(e_).pack(padded, kCodesPerChunk, to));
+    highest = std::max<int>(highest, FunctionsOf(e_).pack(padded, kCodesPerChunk, mask, to));
   }
-  return highest < format_.levels;
+  return highest < format_.code_end();
 }
 
 bool PanelPacker::PackIndices(const Work& work, std::size_t k, std::size_t end, std::size_t half_chunks,

@@ -39,12 +39,14 @@ template <class... Formats>
 constexpr FormatList In(Formats... formats) {
   return {((1u << static_cast<unsigned>(formats)) | ...)};
 }
-constexpr FormatList kAll = Where([](const FormatInfo&) { return true; });
+constexpr FormatList kExact = Where([](const FormatInfo& f) { return !f.is_float(); });
+constexpr FormatList kFloats = Where([](const FormatInfo& f) { return f.is_float(); });
 constexpr FormatList kIndices = Where([](const FormatInfo& f) { return f.stored().has_indices(); });
 constexpr FormatList kOnePlane =
     Where([](const FormatInfo& f) { return f.stored().has_indices() && f.stored().planes == 1; });
 constexpr FormatList kTwoPlanes = In(Format::kInt2), kTernary = In(Format::kTernary);
-constexpr FormatList kCodes = Where([](const FormatInfo& f) { return !f.stored().has_indices(); });
+constexpr FormatList kBits = Where([](const FormatInfo& f) { return HasBits(f.format); });
+constexpr FormatList kCodes = Where([](const FormatInfo& f) { return !f.stored().has_indices() && !f.is_float(); });
 
 using Predicate = bool (*)(const TargetInfo&);
 constexpr bool AnyTarget(const TargetInfo&) { return true; }
@@ -113,14 +115,19 @@ constexpr std::size_t kPrefetch = 8192;  // bytes; see above
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
 constexpr const char* kDotPorts = "dot products";
+constexpr const char* kFloatPorts = "multiply-adds of floats";
 constexpr const char* kUnit = "loads and stores around the products of the matrix unit";
 constexpr const char* kUnpack = "unpacking codes, and dot products";
 constexpr const char* kShuffleAdd = "byte shuffles and additions";
+constexpr const char* kCount = "counting bits";
 constexpr bool kPacked = false, kUnpacked = true;
 
 // clang-format off
 constexpr Row kRows[] = {
     // formats    targets      CPU      N above, to   group  method            unpack     tokens panels prefetch bound
+    {kBits,      WideLookups, kAnyCpu, 0,   4,     0,   {Method::kPopcount, kPacked, 4,   4, kPrefetch, kMemory}},
+    {kBits,      AnyTarget,   kAnyCpu, 0,   1,     0,   {Method::kPopcount, kPacked, 4,   4, kPrefetch, kMemory}},
+    {kBits,      AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kPopcount, kUnpacked, 32, 4, kPrefetch, kCount}},
     {kCodes,     Amx,         kAnyCpu, 7,   kAnyN, 0,   {Method::kDot,    kUnpacked, 64,  1, kPrefetch, kUnit}},
     {kIndices,   Amx,         kAnyCpu, 15,  kAnyN, 0,   {Method::kDot,    kUnpacked, 64,  1, kPrefetch, kUnit}},
     {kTwoPlanes, I8mm,        kAnyCpu, 15,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
@@ -141,18 +148,22 @@ constexpr Row kRows[] = {
     {kTwoPlanes, AnyTarget,   kAnyCpu, 0,   12,    0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffleAdd}},
     {kIndices,   AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 64,  1, kPrefetch, kShuffleAdd}},
     {kCodes,     AnyTarget,   kAnyCpu, 0,   2,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
-    {kAll,       AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
+    {kFloats,    AnyTarget,   kAnyCpu, 0,   2,     0,   {Method::kFloat,  kPacked,   4,   1, kPrefetch, kMemory}},
+    {kFloats,    AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kFloat,  kUnpacked, 128, 1, kPrefetch, kFloatPorts}},
+    {kExact,     AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
 };
 // clang-format on
 
-// The first row that serves a case with this method (null: any); a null pointer if there is none.
+// The first row that serves a case with this method (null: any but kPopcount, which does not multiply x of every type);
+// a null pointer if there is none.
 // `runs(cpu)`: whether rows for that CPU count.
 template <class Runs>
 constexpr const Row* Find(Format format, const TargetInfo& target, std::size_t n, std::size_t block,
                           const Method* method, const Runs& runs) {
   for (const Row& row : kRows) {
     if (!runs(row.cpu)) continue;
-    if (row.Serves(format, target, n, block) && (method == nullptr || row.plan.method == *method)) return &row;
+    const bool has = method == nullptr ? row.plan.method != Method::kPopcount : row.plan.method == *method;
+    if (has && row.Serves(format, target, n, block)) return &row;
   }
   return nullptr;
 }
@@ -180,7 +191,7 @@ constexpr bool IsComplete() {
   const auto any = [](Cpu cpu) { return cpu == kAnyCpu; };
   for (const FormatInfo& f : kFormats) {
     for (const TargetInfo& target : internal::kTargets) {
-      for (const Method method : {Method::kLookup, Method::kDot}) {
+      for (const Method method : kMethods) {
         if (!HasMethod(f.format, method)) continue;
         for (std::size_t i = 0; i < kFirstTokens.count; ++i) {
           if (Find(f.format, target, kFirstTokens.n[i], 16, &method, any) == nullptr) return false;
@@ -237,12 +248,13 @@ bool functions::Serves(const Plan& plan, const PlanCase& what) {
 
 const Plan& functions::SelectPlan(const PlanCase& what, Choice choice) {
   if (!IsFormat(what.format)) return kPlans.back();
-  return choice == Choice::kInvariant ? internal::SelectPlanFor(what, MethodOf(what.format).kind)
-                                      : Selected(what, nullptr);
+  if (choice == Choice::kFastest) return Selected(what, nullptr);
+  const bool bits = choice == Choice::kBits && HasBits(what.format);
+  return internal::SelectPlanFor(what, bits ? ActivationKind::kBits : MethodOf(what.format).kind);
 }
 
 const Plan& internal::SelectPlanFor(const PlanCase& what, ActivationKind kind) {
-  const Method method = kind == ActivationKind::kIntegers ? Method::kDot : Method::kLookup;
+  const Method method = MethodFor(kind);
   return Selected(what, &method);
 }
 

@@ -32,6 +32,8 @@ foreach(source IN LISTS sources)
   lutra_discover_tests(${name} LABEL ${label})
 endforeach()
 
+find_package(Eigen3 3.3 REQUIRED)  # lutra/eigen/gptq.h includes it
+target_link_libraries(gptq_quantizer_test PRIVATE Eigen3::Eigen)
 lutra_use_highway(simd_test .)
 lutra_use_highway(matrix_unit_test .)
 foreach(name executors_test fork_test)

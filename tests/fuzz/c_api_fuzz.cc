@@ -76,7 +76,8 @@ class Machine {
                                       PickEnum(input_, 3),
                                       0,
                                       nullptr,
-                                      0};
+                                      0,
+                                      nullptr};
     constexpr lutra_data_type kIntegers[] = {LUTRA_TYPE_UINT8, LUTRA_TYPE_UINT4};
     options.zero_type = input_.Flag()   ? options.scale_type
                         : input_.Flag() ? input_.Pick(kIntegers)

@@ -40,7 +40,7 @@ bool IsSafe(const ActivationView& x, const Reference& reference) {
   const std::size_t group = x.scale_group == kPerRow ? std::max<std::size_t>(x.k, 1) : x.scale_group;
   for (std::size_t n = 0; n < x.n; ++n) {
     for (std::size_t k = 0; k < x.k; ++k) {
-      const float scale = x.type == DataType::kInt8 ? x.scales[n * GroupsPerRow(x.k, group) + k / group] : 1.0f;
+      const float scale = HasScales(x.type) ? x.scales[n * GroupsPerRow(x.k, group) + k / group] : 1.0f;
       if (std::fabs(Load(x.type, x.data, n * x.row_stride + k) * scale) > 1e32f) return false;
     }
   }
@@ -129,7 +129,7 @@ class Ways {
     Plan plan = Plans().data[input.Below(Plans().size)];
     PlanCase what{w_.format(), w_.target(), input.Size(200), w_.group()};
     if (input.Flag()) plan = SelectPlan(what);
-    if (input.Flag()) plan.method = static_cast<Method>(input.Below(3));
+    if (input.Flag()) plan.method = static_cast<Method>(input.Below(4));
     if (input.Flag()) plan.unpack = input.Flag();
     if (input.Flag()) plan.token_block = input.Rarely(4) ? input.Below(200) : 4 * (1 + input.Below(32));
     if (input.Flag()) plan.panels = input.Below(40);

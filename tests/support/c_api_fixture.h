@@ -24,7 +24,7 @@ class CApiTest : public ::testing::Test {
   }
 
   const lutra_quantize_options options_ = {LUTRA_FORMAT_INT4, 128, LUTRA_TYPE_F16, LUTRA_ZERO_NONE, LUTRA_TYPE_F16,
-                                           nullptr,           0};
+                                           nullptr,           0,   nullptr};
   const Problem problem_{SmallCase()};
   Output y_{problem_->n, problem_->m, 2, DataType::kF32};
   const lutra_quantized_view w_view_ = CView(problem_.w());

@@ -28,7 +28,7 @@ struct CheckpointCase {
   std::ptrdiff_t group_size = -1;
   DataType scale_type = DataType::kF16;
   bool zeros = false, order = false;
-  bool variant = false;  // padded words, nested absmax, or a scale of the matrix that divides
+  bool variant = false;  // padded words, nested absmax, a scale of the matrix that divides, or blocks of rows
 
   std::size_t group() const { return group_size == -1 ? k : static_cast<std::size_t>(group_size); }
   std::size_t groups() const { return (k + group() - 1) / group(); }
@@ -77,7 +77,7 @@ class CheckpointTensors {
         MakeBitnet();
         break;
       case CheckpointScheme::kFp8:
-        Take(std::vector<std::uint8_t>(c.m * c.k), &view_.codes);
+        MakeFp8();
         break;
     }
   }
@@ -324,6 +324,26 @@ class CheckpointTensors {
     Take(codes, &view_.codes);
   }
 
+  // --- FP8
+
+  // A variant has blocks of 32 rows, or one scale for the matrix.
+  void MakeFp8() {
+    const std::size_t groups = c_.groups();
+    view_.scale_rows = !c_.variant ? 1 : c_.group_size == -1 ? std::max<std::size_t>(c_.m, 1) : 32;
+    const std::size_t rows = (c_.m + view_.scale_rows - 1) / view_.scale_rows;
+    std::vector<std::uint8_t> codes(c_.m * c_.k), scale_bytes;
+    std::vector<float> scales;
+    for (std::size_t i = 0; i < rows * groups; ++i) scales.push_back(AddScale(&scale_bytes, 0.001f, 0.1f));
+    for (std::size_t i = 0; i < codes.size(); ++i) {
+      const std::size_t q = random_.Below(2) * 128 + random_.Below(127), row = i / c_.k, column = i % c_.k;
+      codes[i] = static_cast<std::uint8_t>(q);
+      const float value = E4M3(static_cast<unsigned>(q % 128));
+      weights_[i] = scales[row / view_.scale_rows * groups + column / c_.group()] * (q < 128 ? value : -value);
+    }
+    Take(codes, &view_.codes);
+    Take(scale_bytes, &view_.scales);
+  }
+
   CheckpointCase c_;
   Random random_;
   CheckpointView view_;
@@ -341,7 +361,7 @@ inline std::vector<CheckpointCase> CasesOf(const CheckpointInfo& info) {
   const CheckpointScheme scheme = info.scheme;
   const bool words = scheme == CheckpointScheme::kGptq || scheme == CheckpointScheme::kAwq;
   const bool of_view = scheme == CheckpointScheme::kPackQuantized || scheme == CheckpointScheme::kIntQuantized ||
-                       scheme == CheckpointScheme::kHqq;
+                       scheme == CheckpointScheme::kHqq || scheme == CheckpointScheme::kFp8;
   const bool all = scheme == CheckpointScheme::kNf4 || scheme == CheckpointScheme::kFp4;
   // In one sequence of weights, groups are whole, and HQQ's are whole planes.
   const bool sequence = all || scheme == CheckpointScheme::kHqq;

@@ -69,21 +69,26 @@ inline constexpr ParamKind kParamKinds[] = {
     {DataType::kBF16, Zeros::kUInt4},   {DataType::kE8M0, Zeros::kNone},   {DataType::kE8M0, Zeros::kInteger},
     {DataType::kE8M0, Zeros::kUInt4},   {DataType::kE4M3, Zeros::kNone},   {DataType::kE4M3, Zeros::kInteger},
     {DataType::kE4M3, Zeros::kUInt4}};
+// Formats whose values are floats have no zeros.
+constexpr bool HasZeros(Format format, Zeros zeros) { return zeros == Zeros::kNone || !Describe(format).is_float(); }
 // Scales per row or matrix have one level.
 constexpr bool Exists(std::size_t group, ParamKind kind) {
   return !HasTwoLevels(kind.scale_type) || !HasRowScales(group);
 }
 
-// Types of activations: int8 has scale groups that are whole K-blocks, that cut K-blocks, and that are longer than any
-// K.
+// Types of activations: integers have scale groups that are whole K-blocks, that cut K-blocks, and that are longer than
+// any K.
 struct XKind {
   DataType type;
   std::size_t scale_group;
 };
-inline constexpr XKind kXKinds[] = {
-    {DataType::kF32, kPerRow}, {DataType::kF16, kPerRow},        {DataType::kBF16, kPerRow}, {DataType::kInt8, kPerRow},
-    {DataType::kInt8, 16},     {DataType::kInt8, 128},           {DataType::kInt8, 192},     {DataType::kInt8, 7},
-    {DataType::kInt8, 100},    {DataType::kInt8, kPerMatrix - 1}};
+inline constexpr XKind kXKinds[] = {{DataType::kF32, kPerRow},  {DataType::kF16, kPerRow},
+                                    {DataType::kBF16, kPerRow}, {DataType::kInt8, kPerRow},
+                                    {DataType::kInt8, 16},      {DataType::kInt8, 128},
+                                    {DataType::kInt8, 192},     {DataType::kInt8, 7},
+                                    {DataType::kInt8, 100},     {DataType::kInt8, kPerMatrix - 1},
+                                    {DataType::kInt4, kPerRow}, {DataType::kInt4, 100},
+                                    {DataType::kBits, kPerRow}, {DataType::kBits, 16}};
 
 using lutra::Name;
 inline const char* Name(Data data) {
@@ -169,7 +174,12 @@ inline float E4M3(unsigned byte) {
 
 // Element i of an array of any type.
 inline float Load(DataType type, const void* data, std::size_t i) {
-  const auto* const at = static_cast<const std::uint8_t*>(data) + i * SizeOf(type);
+  const auto* const at = static_cast<const std::uint8_t*>(data) + i / PerByte(type) * SizeOf(type);
+  if (type == DataType::kBits) return (*at >> i % 8) % 2 == 1 ? 1.0f : -1.0f;
+  if (type == DataType::kInt4) {
+    const int code = i % 2 == 0 ? *at % 16 : *at / 16;
+    return static_cast<float>(code < 8 ? code : code - 16);
+  }
   if (type == DataType::kInt8) return static_cast<float>(static_cast<std::int8_t>(*at));
   if (type == DataType::kE8M0) return std::ldexp(1.0f, *at - 127);
   if (type == DataType::kE4M3) return E4M3(*at);
@@ -181,7 +191,15 @@ inline float Load(DataType type, const void* data, std::size_t i) {
   return value;
 }
 inline void Store(DataType type, float value, void* data, std::size_t i) {
-  auto* const at = static_cast<std::uint8_t*>(data) + i * SizeOf(type);
+  auto* const at = static_cast<std::uint8_t*>(data) + i / PerByte(type) * SizeOf(type);
+  if (PerByte(type) != 1) {  // changes some bits of the byte
+    const auto bits = static_cast<unsigned>(8 / PerByte(type)), shift = static_cast<unsigned>(i % PerByte(type)) * bits;
+    const unsigned mask = (1u << bits) - 1;
+    const unsigned code =
+        type == DataType::kBits ? (value > 0 ? 1 : 0) : static_cast<unsigned>(static_cast<int>(value));
+    *at = static_cast<std::uint8_t>((*at & ~(mask << shift)) | (code & mask) << shift);
+    return;
+  }
   const std::uint16_t half = type == DataType::kF16 ? F32ToF16(value) : F32ToBF16(value);
   auto byte = static_cast<std::int8_t>(type == DataType::kInt8 ? value : 0.0f);
   if (type == DataType::kE8M0) {  // the power of two below |value|
@@ -196,11 +214,18 @@ inline void Store(DataType type, float value, void* data, std::size_t i) {
   std::memcpy(at, from, SizeOf(type));
 }
 
+// The case without zeros if the format has none, so that sweeps over formats may give any.
+inline Case WithZerosOfFormat(Case c) {
+  if (!HasZeros(c.format, c.zeros)) c.zeros = Zeros::kNone;
+  return c;
+}
+
 // The inputs of a case. Memory outside of the views (gaps, surroundings) holds bytes that read as NaN or as codes out
 // of range.
 class Problem {
  public:
-  explicit Problem(const Case& c) : case_(c), random_(c.seed) {
+  explicit Problem(const Case& any) : case_(WithZerosOfFormat(any)), random_(any.seed) {
+    const Case& c = case_;
     const std::size_t m = c.m, n = c.n, k = c.k, stride = k + c.gap;
     w_.format = c.format;
     w_.m = m;
@@ -220,7 +245,7 @@ class Problem {
       w_.bias = reinterpret_cast<const float*>(bias_.data());
     }
     if (c.order) MakeOrder();
-    x_ = {nullptr, c.x.type, n, k, stride, nullptr, c.x.scale_group};
+    x_ = {nullptr, c.x.type, n, k, internal::RoundUp(stride, PerByte(c.x.type)), nullptr, c.x.scale_group};
     MakeX();
     for (Guarded* input : Inputs()) input->Seal();
   }
@@ -282,6 +307,7 @@ class Problem {
   int ExtremeCode(std::size_t group, bool low) const {
     int extreme = 0;
     for (int q = 1; q < Describe(w_.format).levels; ++q) {
+      if (!Describe(w_.format).has(q)) continue;
       const float value = ValueOf(w_, group, q), so_far = ValueOf(w_, group, extreme);
       if (low ? value < so_far : value > so_far) extreme = q;
     }
@@ -300,6 +326,7 @@ class Problem {
         if (k % 8 == 0) bits = random_.Bits();
         const bool low = (m % 2 == 1) != (case_.data == Data::kExtreme && flipped_[k]);
         row[k] = static_cast<std::uint8_t>((bits & 255) * levels >> 8);
+        if (!Describe(w_.format).has(row[k])) row[k] ^= 0x40;  // without an exponent's highest bit
         if (extreme) row[k] = static_cast<std::uint8_t>(ExtremeCode(GroupAt(m, k), low));
       }
     }
@@ -412,30 +439,35 @@ class Problem {
   float XMagnitude() const {
     const bool half = x_.type == DataType::kF16;
     if (case_.data == Data::kDenormal) return half ? 1e-7f : 1e-40f;
-    if (case_.data == Data::kHuge) return half ? 1e4f : 1e32f;
+    if (case_.data == Data::kHuge) return half ? 1e4f : Describe(w_.format).is_float() ? 1e30f : 1e32f;
     return 1.0f;
   }
-  // The int8 of a 1 in a row; Gaussian data reach -128 and 127.
+  // The integer of a 1 in a row; Gaussian data reach -128 and 127, or -8 and 7.
   float XInteger() const {
-    if (case_.data == Data::kOutlier) return 0.127f;
+    const float largest = x_.type == DataType::kInt8 ? 127.0f : x_.type == DataType::kInt4 ? 7.0f : 1.0f;
+    if (case_.data == Data::kOutlier) return 0.001f * largest;
     if (case_.data == Data::kLowDigit) return 1.0f;
-    return case_.data == Data::kEqual || case_.data == Data::kExtreme ? 127.0f : 50.0f;
+    return case_.data == Data::kEqual || case_.data == Data::kExtreme ? largest : 0.4f * largest;
+  }
+  // The integer nearest to a value.
+  float RoundX(float value) const {
+    if (x_.type == DataType::kBits) return value > 0 ? 1.0f : -1.0f;
+    const float end = x_.type == DataType::kInt8 ? 128.0f : 8.0f;
+    return std::clamp(std::nearbyint(value), -end, end - 1);
   }
 
   void MakeX() {
-    data_ = Guarded(Elements(x_.n, x_.k, x_.row_stride) * SizeOf(x_.type));
+    data_ = Guarded(internal::DivideUp(Elements(x_.n, x_.k, x_.row_stride), PerByte(x_.type)) * SizeOf(x_.type));
     x_.data = data_.data();
     std::vector<float> row(x_.k);
     for (std::size_t n = 0; n < x_.n; ++n) {
       MakeRow(n, row);
       for (std::size_t k = 0; k < x_.k; ++k) {
-        const float value = x_.type == DataType::kInt8
-                                ? std::clamp(std::nearbyint(row[k] * XInteger()), -128.0f, 127.0f)
-                                : row[k] * XMagnitude();
+        const float value = HasScales(x_.type) ? RoundX(row[k] * XInteger()) : row[k] * XMagnitude();
         Store(x_.type, value, data_.data(), n * x_.row_stride + ColumnOfX(w_, k));
       }
     }
-    if (x_.type != DataType::kInt8) return;
+    if (!HasScales(x_.type)) return;
     const std::size_t g = x_.scale_group, count = x_.n * (g == kPerRow ? 1 : x_.k / g + (x_.k % g != 0));
     x_scales_ = Guarded(count * sizeof(float));
     for (std::size_t i = 0; i < count; ++i) {

@@ -142,7 +142,9 @@ inline void SafetensorsWriter::Checkpoint(const std::string& name, const Checkpo
       Bytes(name + ".weight", "U8", {c.m / 4, c.k}, v.codes);
       return Number(name + ".weight_scale", v.matrix_scale);
     case CheckpointScheme::kFp8:
-      return Bytes(name + ".weight", "F8_E4M3", {c.m, c.k}, v.codes);
+      Bytes(name + ".weight", "F8_E4M3", {c.m, c.k}, v.codes);
+      return Bytes(name + (c.variant ? ".weight_scale_inv" : ".weight_scale"), FloatName(c.scale_type),
+                   {(c.m + v.scale_rows - 1) / v.scale_rows, c.groups()}, v.scales);
   }
 }
 

@@ -43,7 +43,7 @@ inline bool SameFunctions(const internal::MicroKernel& a, const internal::MicroK
 inline bool AreSiblings(Format a, Format b, Target target) {
   if (Describe(a).encoding != Describe(b).encoding || Describe(a).own_values != Describe(b).own_values) return false;
   for (const Precision precision : kPrecisions) {
-    for (const ActivationKind kind : {Describe(a).stored().kind, ActivationKind::kIntegers}) {
+    for (const ActivationKind kind : {MethodOf(a).kind, ActivationKind::kIntegers}) {
       const internal::MethodKernel& of_a = target->method(a, kind, precision);
       const internal::MethodKernel& of_b = target->method(b, kind, precision);
       if (!SameFunctions(of_a.packed, of_b.packed) || !SameFunctions(of_a.unpacked, of_b.unpacked)) return false;
@@ -70,6 +70,13 @@ inline std::vector<Kernel> Kernels(std::size_t best = std::numeric_limits<std::s
   for (const FormatInfo& f : kFormats) {
     for (std::size_t i = 0; i < targets.size && i < best; ++i) kernels.push_back(KernelOf(f.format, targets.data[i]));
   }
+  return kernels;
+}
+// Every format that has the method, on every target.
+inline std::vector<Kernel> KernelsWith(Method method) {
+  std::vector<Kernel> kernels = Kernels();
+  const auto lacks = [method](const Kernel& kernel) { return !HasMethod(kernel.format, method); };
+  kernels.erase(std::remove_if(kernels.begin(), kernels.end(), lacks), kernels.end());
   return kernels;
 }
 inline Target BestTarget() { return *RunnableTargets().begin(); }
@@ -161,7 +168,7 @@ struct XPart {
 };
 inline std::string PartName(const XKind& x) {
   std::string type = std::string("x_") + Name(x.type);
-  if (x.type != DataType::kInt8) return type;
+  if (!HasScales(x.type)) return type;
   return type + "_per_" + (x.scale_group == kPerMatrix - 1 ? "huge_group" : GroupName(x.scale_group));
 }
 inline std::string PartName(const XPart& part) { return PartName(part.x); }

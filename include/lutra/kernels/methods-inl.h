@@ -9,9 +9,11 @@
 #include <type_traits>
 #include <utility>
 
+#include "lutra/kernels/floats-inl.h"
 #include "lutra/kernels/gated-inl.h"
 #include "lutra/kernels/matrix_product-inl.h"
 #include "lutra/kernels/matrix_unit-inl.h"
+#include "lutra/kernels/prepare/bits-inl.h"
 #include "lutra/kernels/prepare/group-inl.h"
 #include "lutra/kernels/unpack-inl.h"
 #include "lutra/kernels/unpacked_dot-inl.h"
@@ -212,17 +214,59 @@ constexpr MethodKernel ChoiceMethod() {
   return kernel;
 }
 
+// --- Products of bits.
+template <Format kFormat>
+constexpr MethodKernel BitsMethod() {
+  constexpr MethodInfo kMethod{kFormat, ActivationKind::kBits};
+  using Unpacker = BitsUnpacker<kMethod.info().encoding>;
+  constexpr std::size_t kPanels = InterleavedPanels(kLayout, kMethod.info().stored());
+  static_assert(BitsSums::Fit(kMethod, 0));
+  static_assert(UnpackedBatchesFit(kMethod, kPanels, &Unpacker::Bytes));
+  MethodKernel kernel{};
+  kernel.method = kMethod;
+  kernel.packed = MicroKernelOf<PackedBitsKernel>();
+  kernel.unpacked = MicroKernelOf<BitsKernel>();
+  kernel.unpack = &Unpacker::Unpack;
+  kernel.unpacked_bytes = &Unpacker::Bytes;
+  kernel.panels = kPanels;
+  return kernel;
+}
+
+// --- Products with floats.
+template <Format kFormat, Precision kPrecision>
+constexpr MethodKernel FloatMethod() {
+  constexpr MethodInfo kMethod = MethodOf(kFormat);
+  using Unpacker = FloatUnpacker<kFormat>;
+  static_assert(kMethod.center() == 0 && kMethod.start() == 0);
+  static_assert(UnpackedBatchesFit(kMethod, 1, &Unpacker::Bytes));
+  MethodKernel kernel{};
+  kernel.method = kMethod;
+  kernel.precision = kPrecision;
+  kernel.packed = MicroKernelOf<PackedFloatKernel<kFormat>>();
+  kernel.unpacked = MicroKernelOf<UnpackedFloatKernel>();
+  kernel.unpack = &Unpacker::Unpack;
+  kernel.unpacked_bytes = &Unpacker::Bytes;
+  kernel.panels = 1;
+  kernel.unpacked_rows = kHalfPanel;
+  return kernel;
+}
+
 // --- The table of kernels.
 
 template <Format kFormat, Precision kPrecision, class Dot>
 constexpr void SetMethods(TargetKernels& kernels) {
   auto& methods = kernels.methods[static_cast<std::size_t>(kFormat)][static_cast<std::size_t>(kPrecision)];
-  methods[1] = DotMethod<kFormat, kPrecision, Dot>();
-  if constexpr (Describe(kFormat).own_values) methods[2] = ChoiceMethod<kFormat, kPrecision, Dot>();
-  if constexpr (Describe(kFormat).stored().has_indices()) {
-    methods[0] = LookupMethod<kFormat, kPrecision>();
+  if constexpr (Describe(kFormat).is_float()) {
+    methods[0] = FloatMethod<kFormat, kPrecision>();
   } else {
-    methods[0] = methods[1];
+    methods[1] = DotMethod<kFormat, kPrecision, Dot>();
+    if constexpr (Describe(kFormat).own_values) methods[2] = ChoiceMethod<kFormat, kPrecision, Dot>();
+    if constexpr (HasBits(kFormat)) methods[2] = BitsMethod<kFormat>();
+    if constexpr (Describe(kFormat).stored().has_indices()) {
+      methods[0] = LookupMethod<kFormat, kPrecision>();
+    } else {
+      methods[0] = methods[1];
+    }
   }
 }
 template <class Dot, std::size_t... kFormat>
@@ -230,10 +274,18 @@ constexpr void SetMethods(TargetKernels& kernels, std::index_sequence<kFormat...
   (SetMethods<kFormats[kFormat].format, Precision::kInt8, Dot>(kernels), ...);
   (SetMethods<kFormats[kFormat].format, Precision::kInt16, Dot>(kernels), ...);
 }
+template <ActivationKind kKind, Precision kPrecision>
+constexpr PrepareFunction PrepareFor() {
+  if constexpr (kKind == ActivationKind::kBits) {
+    return &PrepareBits;
+  } else {
+    return &PrepareRowGroup<kKind, kPrecision>;
+  }
+}
 template <std::size_t... kKind>
 constexpr void SetPrepare(TargetKernels& kernels, std::index_sequence<kKind...>) {
-  ((kernels.prepare[kKind][0] = &PrepareRowGroup<kActivationKinds[kKind].kind, Precision::kInt8>), ...);
-  ((kernels.prepare[kKind][1] = &PrepareRowGroup<kActivationKinds[kKind].kind, Precision::kInt16>), ...);
+  ((kernels.prepare[kKind][0] = PrepareFor<kActivationKinds[kKind].kind, Precision::kInt8>()), ...);
+  ((kernels.prepare[kKind][1] = PrepareFor<kActivationKinds[kKind].kind, Precision::kInt16>()), ...);
 }
 
 // The kernels of a target whose CPUs have the instructions of Dot, and perhaps a matrix unit, with its tile kernel.

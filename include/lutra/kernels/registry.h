@@ -27,7 +27,7 @@ static_assert(kMaxRatio * 8 <= 255);
 struct alignas(64) BlockScale {
   float scale;
   float sum;           // the sum of x over the K-block, for zero points
-  std::int32_t total;  // the same sum in units of scale
+  std::int32_t total;  // the same sum in units of scale; of bits, the number of weights
   float offset;        // for sums that start from kMagicBits: -kMagic * scale, which is exact
   // Of each scale run the ratio r (1 to kMaxRatio) in four bytes: r * scale is the step of its tables.
   std::uint32_t quad[kMaxRunsPerBlock];
@@ -44,9 +44,10 @@ struct alignas(64) JointScale {
 };
 static_assert(sizeof(JointScale) == kJointScales * sizeof(BlockScale));
 
-// Prepared rows of x, as tables or integers. Row groups of kNR rows (fewer in the last), or of one row for a matrix
-// unit, follow each other. A row group is laid out as a micro-kernel reads it:
-//     data   [K-block][limb][chunk][row of the row group][chunk_bytes]   kInt8: one limb; kInt16: the upper, the lower
+// Prepared rows of x, as tables, integers, bits or floats. Row groups of kNR rows (fewer in the last), or of one row for
+// a matrix unit, follow each other. A row group is laid out as a micro-kernel reads it:
+//     data   [K-block][limb][chunk][row of the row group][chunk_bytes]   kInt8: one limb; kInt16: the upper, the lower;
+//                                                                        floats: one
 //     scales [K-block][row of the row group]; of joint K-blocks, JointScale
 struct PreparedView {
   const std::uint8_t* data;
@@ -65,6 +66,7 @@ struct MicroArgs {
   const std::uint8_t* index;
   std::size_t interleaved, first, panel_count;
   std::size_t half_chunks, last_half_chunks;  // half chunks of a K-block, and of the last one
+  std::size_t first_row;                      // of a panel that is unpacked: MethodKernel::unpacked_rows
   std::size_t index_stride;                   // from a K-block to the next
   std::size_t prefetch;                       // distance in bytes
   // Qparams as floats: kPanelQparams for each panel, from panel `first` on.
@@ -105,9 +107,10 @@ struct MicroKernel {
   constexpr int panels_for(int rows_) const { return panels < tile / rows_ ? panels : tile / rows_; }
 };
 
-// Unpacks the codes of the K-block at args.index, of `panels` panels, to memory, for a micro-kernel.
+// Unpacks the codes of the K-block at args.index, of `panels` panels, to memory, for a micro-kernel. If a method
+// unpacks a part of the rows of a panel at a time, args.first_row is the first of them.
 using UnpackFunction = void (*)(const MicroArgs& args, std::size_t panels, std::uint8_t* to);
-// Bytes of an unpacked K-block of one panel.
+// Bytes of an unpacked K-block of one panel, or of the rows that are unpacked at a time.
 using UnpackedBytesFunction = std::size_t (*)(std::size_t half_chunks, std::size_t x_chunks);
 
 // The kernels for joint K-blocks.
@@ -125,11 +128,12 @@ struct MethodKernel {
   MicroKernel unpacked;  // reads codes that `unpack` wrote to L1 once for all rows of x
   UnpackFunction unpack;
   UnpackedBytesFunction unpacked_bytes;
-  std::size_t panels;          // interleaved panels that a tile takes side by side, at most
-  std::int32_t bias;           // kernels multiply L(q) + bias for a code q
-  std::size_t run_chunks;      // MicroArgs
-  const std::uint8_t* values;  // MicroArgs; null, too, if the matrix has its own
-  JointKernels joint = {};     // for integers under kInt8
+  std::size_t panels;                      // interleaved panels that a tile takes side by side, at most
+  std::int32_t bias;                       // kernels multiply L(q) + bias for a code q
+  std::size_t run_chunks;                  // MicroArgs
+  const std::uint8_t* values;              // MicroArgs; null, too, if the matrix has its own
+  JointKernels joint = {};                 // for integers under kInt8
+  std::size_t unpacked_rows = kPanelRows;  // of W: rows of a panel that are unpacked at a time
 
   constexpr const MicroKernel& micro(bool unpack_codes, bool joint_blocks) const {
     if (joint_blocks) return unpack_codes ? joint.unpacked : joint.packed;
@@ -233,7 +237,7 @@ inline constexpr MatrixUnit kNoMatrixUnit{0, 0};
 // divides a token block of 128 rows evenly into 8 parts, and a K-block into steps of 64 weights.
 inline constexpr std::size_t kOverrunRows = 7, kOverrunBytes = 48;
 
-// The activation kind of its encoding; integers; integers with a table for each group.
+// The activation kind of MethodOf; integers; integers with a table for each group, or bits (no format has both).
 inline constexpr std::size_t kMethodsPerFormat = 3;
 
 // The kernels of a target: one method for each format, precision and activation kind.
@@ -253,7 +257,7 @@ struct TargetKernels {
     return takes && n >= static_cast<std::size_t>(unit.from) ? 1 : kNR;
   }
   const MethodKernel& method(Format format, ActivationKind kind, Precision precision, bool choices = false) const {
-    const std::size_t which = choices ? 2 : kind == MethodOf(format).kind ? 0 : 1;
+    const std::size_t which = choices || kind == ActivationKind::kBits ? 2 : kind == MethodOf(format).kind ? 0 : 1;
     return methods[static_cast<std::size_t>(format)][static_cast<std::size_t>(precision)][which];
   }
 };

@@ -31,6 +31,7 @@ inline constexpr std::size_t kPackedBatchBytes = 6144;
 //   and
 //                 8 runs of 64 bytes of signs
 //   16384 bytes   dot products, joint K-blocks of a panel: 64 rows of 256 codes of a byte
+//   16384 bytes   products of floats, one K-block: 32 rows of 128 codes of four bytes
 //   14336 bytes   the same, 8 K-blocks of 16 weights: 3 half chunks and the signs of one run
 //   12288 bytes   dot products, one K-block of a panel: 64 rows of 192 codes of a byte
 //    9216 bytes   lookups in block scope, one K-block of 16 chunks of a panel: 512 bytes per chunk and 128 per run
@@ -41,7 +42,8 @@ constexpr bool UnpackedBatchesFit(const MethodInfo& method, std::size_t panels, 
   for (const std::size_t group : {std::size_t{16}, std::size_t{32}, std::size_t{64}, std::size_t{128}, kPerRow}) {
     const Geometry g(method.info(), method.activations(), 4096, group, SchemeOf(DataType::kF32, ZeroKind::kNone, {}));
     const std::size_t stride = panels * bytes(g.whole.half_chunks, g.whole.x_chunks);
-    const bool joint = group <= kJointRunWeights && !method.looks_up() && !method.info().stored().has_signs();
+    const bool joint =
+        group <= kJointRunWeights && method.kind == ActivationKind::kIntegers && !method.info().stored().has_signs();
     const std::size_t blocks = joint && !HasRowScales(group) ? kJointWeights / group : g.blocks_per_batch;
     if (HWY_MAX(blocks * stride, kUnpackedBatchBytes) > kMaxUnpackedBytes) return false;
   }
@@ -184,9 +186,11 @@ class PanelReader {
   std::size_t groups_left_ = 0;              // groups of the super-group whose qparams are not loaded
 };
 
-// Unpacks the K-blocks of a batch to `to`, `stride` bytes apart.
-HWY_INLINE void UnpackBatch(const TileArgs& a, std::size_t stride, std::uint8_t* to, MicroArgs& args) {
+// Unpacks the K-blocks of a batch, from row first_row of a panel on, to `to`, `stride` bytes apart.
+HWY_INLINE void UnpackBatch(const TileArgs& a, std::size_t stride, std::size_t first_row, const MicroArgs& args,
+                            std::uint8_t* to) {
   MicroArgs from = args;
+  from.first_row = first_row;
   for (std::size_t i = 0; i < args.blocks; ++i, to += stride) {
     if (i + 1 == args.blocks) from.half_chunks = args.last_half_chunks, from.x_chunks = args.last_chunks;
     a.kernel->unpack(from, a.panel_count, to);
@@ -217,7 +221,7 @@ class RowGroups {
   HWY_INLINE void Multiply(MicroArgs& args, std::size_t block, std::uint8_t*) const {
     const Geometry& g = *a_.geometry;
     const std::size_t chunk_bytes = a_.kernel->method.activations().chunk_bytes, scale_units = g.scale_units();
-    const auto limbs = static_cast<std::size_t>(Limbs(a_.kernel->precision)),
+    const auto limbs = static_cast<std::size_t>(Limbs(a_.kernel->method.activations(), a_.kernel->precision)),
                most = static_cast<std::size_t>(micro_.rows);
     for (std::size_t row = 0; row < a_.rows; row += a_.x.row_group) {
       const std::size_t rows = HWY_MIN(a_.x.row_group, a_.rows - row),
@@ -226,7 +230,7 @@ class RowGroups {
       args.x_stride = stored * chunk_bytes;
       args.x = a_.x.data + row * a_.x.row_bytes + g.x_chunks_before(block) * limbs * args.x_stride;
       args.scales = a_.x.scales + row * a_.x.row_scales + block / g.joint * stored * scale_units;
-      args.tile = a_.tile + row * kPanelRows;
+      args.tile = a_.tile + row * kPanelRows + args.first_row;
       for (std::size_t left = rows, taken; left != 0; left -= taken) {
         taken = HWY_MIN(left, most);
         micro_.functions[taken - 1](args);
@@ -266,15 +270,23 @@ HWY_INLINE void TileBy(const TileArgs& a) {
   for (std::size_t block = 0; block < g.blocks; block += args.blocks) {
     args.interleaved = a.interleaved;
     args.first = a.first;
+    args.first_row = 0;
     reader.Next(block, args);
-    if (a.unpack) {
-      UnpackBatch(a, stride, unpacked, args);
+    const std::size_t x_block = a.x_blocks != nullptr ? a.x_blocks[block] : block;
+    if (!a.unpack) {
+      rows.Multiply(args, x_block, unpacked);
+      continue;
+    }
+    const MicroArgs packed = args;
+    for (; args.first_row < kPanelRows; args.first_row += kernel.unpacked_rows) {
+      UnpackBatch(a, stride, args.first_row, packed, unpacked);
       args.index = unpacked;
       args.index_stride = stride;
+      args.qparams = packed.qparams + args.first_row;
       args.interleaved = a.panel_count;
       args.first = 0;
+      rows.Multiply(args, x_block, unpacked);
     }
-    rows.Multiply(args, a.x_blocks != nullptr ? a.x_blocks[block] : block, unpacked);
   }
 }
 
@@ -285,7 +297,7 @@ inline void Tile(const TileArgs& a) { TileBy<RowGroups>(a); }
 // takes x as it is stored and K-blocks are not joint. Tile does all else.
 template <class RowsOfX>
 void TileWithMatrices(const TileArgs& a) {
-  const bool integers = !a.kernel->method.activations().has_tables() && a.geometry->joint_ratio == 0;
+  const bool integers = a.kernel->method.kind == ActivationKind::kIntegers && a.geometry->joint_ratio == 0;
   if (a.unpack && integers && RowsOfX::Takes(a)) {
     TileBy<RowsOfX>(a);
   } else {

@@ -77,6 +77,7 @@ constexpr int JointWeight(const MethodInfo& method, bool offsets) {
 constexpr int JointRatio(const FormatInfo& f, const QparamScheme& scheme, std::size_t group) {
   const DataType type = scheme.fields[0].type;
   if (!HasTwoLevels(type) || HasRowScales(group) || group > kJointRunWeights) return 0;
+  if (f.is_float()) return 0;
   if (f.stored().has_signs()) return 0;  // 16 unpacked groups of padded ternary indices take 24 KB
   const bool offsets = scheme.zero() != nullptr;
   const int weight = JointWeight({f.format, ActivationKind::kIntegers}, offsets);

@@ -1,4 +1,4 @@
-// Prepares a row group of x as sum tables or integers, K-block by K-block.
+// Prepares a row group of x as sum tables, integers or floats, K-block by K-block.
 #if defined(LUTRA_KERNELS_PREPARE_GROUP_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_PREPARE_GROUP_INL_H_
 #undef LUTRA_KERNELS_PREPARE_GROUP_INL_H_
@@ -6,6 +6,7 @@
 #define LUTRA_KERNELS_PREPARE_GROUP_INL_H_
 #endif
 
+#include "lutra/kernels/prepare/floats-inl.h"
 #include "lutra/kernels/prepare/hadamard-inl.h"
 #include "lutra/kernels/prepare/integers-inl.h"
 #include "lutra/kernels/prepare/rms_norm-inl.h"
@@ -20,7 +21,7 @@ namespace LUTRA_KERNELS_NAMESPACE {
 
 // Builds the tables or integers of a K-block, and completes its scale with the sum of x.
 template <class Traits>
-HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockScale& out) {
+HWY_INLINE void BuildRounded(const BlockOfX& block, const Destination& to, BlockScale& out) {
   std::int32_t total;
   if constexpr (Traits::kTables) {
     total = BuildTables<Traits>(block, to);
@@ -40,6 +41,15 @@ HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockSc
   out.total = (total + kEach / 2) >> (Traits::kRatios ? Traits::kShift : 0);
   const float sum = static_cast<float>(total) * (1.0f / kEach) * out.scale;
   out.sum = HWY_MIN(HWY_MAX(sum, -kFloatMax), kFloatMax);
+}
+// Builds the tables, integers or floats of a K-block.
+template <class Traits>
+HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockScale& out) {
+  if constexpr (Traits::kFloats) {
+    BuildFloats(block, to, out);
+  } else {
+    BuildRounded<Traits>(block, to, out);
+  }
 }
 
 // TargetKernels::prepare. Takes the rows of the row group in turn, K-block by K-block, as memory is written. It

@@ -29,18 +29,32 @@ HWY_INLINE void ConvertFloats(const void* from, DataType type, std::size_t count
   for (; i < count; ++i) hn::Store(LoadFloats(d1, from, type, i), d1, to + i);
 }
 
-// Loads elements begin, begin + 1, ... of x as floats. `raw`: int8 elements without their scales.
+// Calls take(integer_at), where integer_at(i) is element i of a row of integers.
+template <class Take>
+HWY_INLINE void WithIntegers(const Row& x, const Take& take) {
+  const auto* bytes = static_cast<const std::uint8_t*>(x.x);
+  if (x.type == DataType::kBits) {
+    take([=](std::size_t i) HWY_ATTR { return 2 * (bytes[i / 8] >> (i % 8) & 1) - 1; });
+  } else if (x.type == DataType::kInt4) {
+    take([=](std::size_t i) HWY_ATTR { return ((bytes[i / 2] >> (i % 2 * 4) & 15) ^ 8) - 8; });
+  } else {
+    take([=](std::size_t i) HWY_ATTR { return static_cast<int>(static_cast<std::int8_t>(bytes[i])); });
+  }
+}
+
+// Loads elements begin, begin + 1, ... of x as floats. `raw`: integers without their scales.
 HWY_INLINE void LoadConsecutive(const Row& x, std::size_t begin, std::size_t count, bool raw, float* to) {
-  if (x.type != DataType::kInt8) {
+  if (!HasScales(x.type)) {
     return ConvertFloats(static_cast<const std::uint8_t*>(x.x) + begin * SizeOf(x.type), x.type, count, to);
   }
-  const auto* from = static_cast<const std::int8_t*>(x.x) + begin;
-  for (std::size_t i = 0; i < count;) {  // elements that share a scale
-    const std::size_t group = (begin + i) / x.scale_group;
-    const std::size_t end = HWY_MIN(count - i, x.scale_group - (begin + i) % x.scale_group) + i;
-    const float scale = raw ? 1.0f : x.scales[group];
-    for (; i < end; ++i) to[i] = static_cast<float>(from[i]) * scale;
-  }
+  WithIntegers(x, [&](const auto& integer_at) HWY_ATTR {
+    for (std::size_t i = 0; i < count;) {  // elements that share a scale
+      const std::size_t group = (begin + i) / x.scale_group;
+      const std::size_t end = HWY_MIN(count - i, x.scale_group - (begin + i) % x.scale_group) + i;
+      const float scale = raw ? 1.0f : x.scales[group];
+      for (; i < end; ++i) to[i] = static_cast<float>(integer_at(begin + i)) * scale;
+    }
+  });
 }
 
 // Loads elements order[begin], order[begin + 1], ... of x as floats. `raw` as above.
@@ -49,13 +63,14 @@ inline HWY_NOINLINE void LoadPermuted(const Row& x, std::size_t begin, std::size
   if (x.type == DataType::kF32) {
     const auto* from = static_cast<const float*>(x.x);
     for (std::size_t i = 0; i < count; ++i) to[i] = from[order[i]];
-  } else if (x.type == DataType::kInt8) {
-    const auto* from = static_cast<const std::int8_t*>(x.x);
+  } else if (HasScales(x.type)) {
     const bool one_scale = x.scale_group >= x.geometry->k;
-    for (std::size_t i = 0; i < count; ++i) {
-      const float scale = raw ? 1.0f : x.scales[one_scale ? 0 : order[i] / x.scale_group];
-      to[i] = static_cast<float>(from[order[i]]) * scale;
-    }
+    WithIntegers(x, [&](const auto& integer_at) HWY_ATTR {
+      for (std::size_t i = 0; i < count; ++i) {
+        const float scale = raw ? 1.0f : x.scales[one_scale ? 0 : order[i] / x.scale_group];
+        to[i] = static_cast<float>(integer_at(order[i])) * scale;
+      }
+    });
   } else {
     const auto* from = static_cast<const std::uint16_t*>(x.x);
     std::uint16_t words[kMaxBlockFloats];

@@ -148,17 +148,18 @@ HWY_INLINE float Upper22Bits(float value) {
 // Loads K-block b of a row of x, or joint K-blocks b, and sets the steps of its scale runs and the scale of its sums.
 // If an element is not finite, all become 0 and the scale NaN, which makes all of the row's products NaN.
 template <class Traits>
-HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, BlockScale& out) {
+HWY_INLINE void RoundBlock(const Row& x, std::size_t b, BlockOfX& block, BlockScale& out) {
   const Geometry& g = *x.geometry;
   const std::size_t begin = g.x_begin(b), count = g.x_end(b) - begin;
   const std::size_t iterations = (g.x_chunks_in(b) * kChunkFloats + kFloatsAtOnce - 1) / kFloatsAtOnce,
                     size = iterations * kFloatsAtOnce;
   block.joint = !Traits::kTables && g.joint_ratio != 0;
-  // raw: int8 elements are used as they are if one scale serves the K-block and no table rounds them. The scale is the
-  // row's, or a scale group's unless an order of columns mixes groups.
+  // raw: integers are used as they are if one scale serves the K-block and no table rounds them: the sums of int4 and
+  // bits are entries themselves. The scale is the row's, or a scale group's unless an order of columns mixes groups.
   const std::size_t last = begin + count - 1;
   const bool one_scale = x.scale_group >= g.k || (x.order == nullptr && begin / x.scale_group == last / x.scale_group);
-  bool raw = !Traits::kRatios && x.type == DataType::kInt8 && one_scale && x.transform.norm == nullptr;
+  const bool integers = Traits::kRatios ? PerByte(x.type) != 1 : HasScales(x.type);
+  bool raw = integers && one_scale && x.transform.norm == nullptr;
   HWY_ALIGN std::int32_t run_bits[kMaxRunsPerBlock];
   const auto largest_bits = [&](const float* quads) HWY_ATTR {
     if (!Traits::kRatios && !block.joint) return LargestBits(quads, size);
@@ -191,14 +192,25 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
   float largest;
   std::memcpy(&largest, &bits, sizeof(largest));
   // The integers are finite, but their products with the scale may not be.
-  if (raw) block.finite = std::fabs(largest * x.scales[begin / x.scale_group]) <= kFloatMax;
+  const float scale = raw ? x.scales[begin / x.scale_group] : 0.0f;
+  if (raw) {
+    const std::int32_t most = Traits::kRatios ? LargestBits(block.quads, size) : bits;
+    float largest_x;
+    std::memcpy(&largest_x, &most, sizeof(largest_x));
+    block.finite = std::fabs(largest_x * scale) <= kFloatMax;
+  }
   if constexpr (Traits::kRatios) {
-    SetRatios(run_bits, largest, kMaxRatio, kFine * 127.0f, iterations, block);
+    const float steps = x.type == DataType::kBits ? 16.0f : 2.0f;  // of an integer: entries are at most 64 steps
+    if (raw) {
+      SetOneStep(kFine * steps, block);
+    } else {
+      SetRatios(run_bits, largest, kMaxRatio, kFine * 127.0f, iterations, block);
+    }
     StoreRatios(block, iterations, out);
-    out.scale = Upper22Bits(largest / (127.0f * kMaxRatio) * restore);
+    out.scale = Upper22Bits(raw ? scale / steps : largest / (127.0f * kMaxRatio) * restore);
     out.offset = -kMagic * out.scale;
     // For x above 2.6e34 the offset would be infinite. Then the result is NaN on all targets.
-    if (out.offset < -kFloatMax) out.scale = out.offset = std::numeric_limits<float>::quiet_NaN();
+    if (!(std::fabs(out.offset) <= kFloatMax)) out.scale = out.offset = std::numeric_limits<float>::quiet_NaN();
   } else if (block.joint && !raw) {
     const auto max_ratio = static_cast<float>(g.joint_ratio);
     SetRatios(run_bits, largest, max_ratio, 127.0f, 1, block);
@@ -206,10 +218,28 @@ HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, Block
   } else {
     SetOneStep(raw ? 1.0f : largest > 0.0f ? Traits::kLimit / largest : 0.0f, block);
     if (!block.joint) StoreRatios(block, kMaxRunsPerBlock / kRunsAtOnce, out);
-    out.scale = raw ? x.scales[begin / x.scale_group] : largest / Traits::kLimit * restore;
+    out.scale = raw ? scale : largest / Traits::kLimit * restore;
     out.offset = 0.0f;
   }
   if (!block.finite) out.scale = out.offset = std::numeric_limits<float>::quiet_NaN();
+}
+
+// Loads K-block b of a row of x, which stays as it is.
+template <class Traits>
+HWY_INLINE void LoadBlock(const Row& x, std::size_t b, BlockOfX& block) {
+  const Geometry& g = *x.geometry;
+  const std::size_t begin = g.x_begin(b), size = g.x_chunks_in(b) * kChunkFloats;
+  block.quads = LoadQuads<Traits>(x, begin, g.x_end(b) - begin, size, false, false, block.buffer);
+  block.finite = LargestBits(block.quads, size) < 0x7f800000;
+}
+
+template <class Traits>
+HWY_INLINE void MeasureBlock(const Row& x, std::size_t b, BlockOfX& block, BlockScale& out) {
+  if constexpr (Traits::kFloats) {
+    LoadBlock<Traits>(x, b, block);
+  } else {
+    RoundBlock<Traits>(x, b, block, out);
+  }
 }
 
 }  // namespace LUTRA_KERNELS_NAMESPACE

@@ -34,12 +34,12 @@ inline constexpr int kFine = 256;
 template <ActivationKind kKind, Precision kPrecision>
 struct PrepareTraits {
   static constexpr ActivationInfo kInfo = Describe(kKind);
-  static constexpr bool kTables = kInfo.has_tables();
+  static constexpr bool kTables = kInfo.has_tables(), kFloats = kKind == ActivationKind::kFloats;
   static constexpr bool kMirrored = kInfo.base == 3;  // mirrored tables: entries of negative indices are not stored
   static constexpr std::size_t kG = static_cast<std::size_t>(kInfo.g);
   static constexpr bool kExact = kPrecision == Precision::kInt16;
   static constexpr bool kRatios = kTables && !kExact;  // each scale run has a step of its own
-  static constexpr int kLimbs = Limbs(kPrecision);
+  static constexpr int kLimbs = Limbs(kInfo, kPrecision);
   // Entries that are computed of a table. In base 2 half of them suffice, because T[15 - i] = -T[i].
   static constexpr std::size_t kColumns = kMirrored ? 16 : 8;
   // Sums have kShift bits below a table entry, or below its upper limb. They start from kRoot: half a step, to round
@@ -67,7 +67,8 @@ struct PrepareTraits {
   static_assert(kMaxTotal < std::int64_t{1} << 31);
 };
 
-// Where the tables or integers of a K-block are written: each chunk of the row is `stride` bytes after the one before.
+// Where the tables, integers or floats of a K-block are written: each chunk of the row is `stride` bytes after the one
+// before.
 struct Destination {
   std::uint8_t* to;
   std::size_t stride, chunks;

@@ -33,7 +33,8 @@ inline constexpr int kTableBias = 0;  // the quad adder takes signed entries
 inline constexpr Layout kLayout{Scope::kBlock, static_cast<int>(HWY_MAX_BYTES / 16)};
 inline constexpr int kTableBias = 128;  // added to table entries, because the pair adder takes unsigned bytes
 #endif
-inline constexpr bool kNativeF16 = true;  // Highway's conversion follows IEEE 754
+inline constexpr bool kNativeF16 = true;                          // Highway's conversion follows IEEE 754
+inline constexpr int kRegisters = kLayout.blocks == 4 ? 32 : 16;  // of vectors
 
 // The pair adder: lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], of unsigned bytes a and signed bytes b.
 // Each pair of products must fit 16 bits.
@@ -51,7 +52,7 @@ struct BaseDot : QuadLoad, WordSums {
 #else
 // Four sums of vectors of 64 bytes for each of four rows of x fit the 32 registers; of 32 bytes, with 16 registers, a
 // quarter.
-inline constexpr bool kManyRegisters = kLayout.blocks == 4;
+inline constexpr bool kManyRegisters = kRegisters == 32;
 
 // Takes bytes: sums the products of their low nibbles and of their high nibbles in 16 bits, apart.
 struct ByteDot : QuadLoad, HalfSums<2> {

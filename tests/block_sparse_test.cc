@@ -119,7 +119,7 @@ TEST_P(BlockSparse, MultipliesAsDense) {
   for (const std::size_t group : kGroups) {
     for (std::size_t j = 0; j < 4; ++j, ++i) {
       const ParamKind kind = kParamKinds[i * 7 % std::size(kParamKinds)];
-      Case c = NewCase({200, 1 + i % 9, 900 + i % 3 * 100}, i);
+      Case c = NewCase({130, 1 + i % 6, 500 + i % 3 * 100}, i);
       if (!Exists(group, kind)) continue;
       c.group = group;
       c.zeros = kind.zeros;
@@ -147,9 +147,10 @@ TEST_P(BlockSparse, ZeroPointsAreExact) {
   ASSERT_TRUE(Ok(Pack(problem.w(), &packed)));
   ASSERT_TRUE(Ok(Unpack(packed, &w)));
   int code = 0;
-  while (code < f.levels && (f.own_values || f.value(code) != 1.0f)) ++code;
+  const float zero = w.zeros() != nullptr ? 1.0f : 0.0f;  // floats have no zero points
+  while (code < f.levels && (f.own_values || f.value(code) != zero)) ++code;
   if (code == f.levels) code = 0, std::memset(w.scales(), 0, ScaleCount(w.view()) * 2);
-  std::memset(w.zeros(), 1, ScaleCount(w.view()));
+  if (w.zeros() != nullptr) std::memset(w.zeros(), 1, ScaleCount(w.view()));
   for (std::size_t m = 0; m < c.m; ++m) std::memset(w.codes() + m * c.k + 128, code, 256);
   BlockSparseMatrix sparse;
   ASSERT_TRUE(Ok(PackBlockSparse(w.view(), Options(), &sparse)));

@@ -102,9 +102,8 @@ class Work {
 
   void FindBlocks(std::size_t panel) {
     const QuantizedView rows = RowsOf(panel);
-    const auto levels = static_cast<std::size_t>(Describe(w_.format).levels);
     for (std::size_t m = 0; m < rows.m; ++m) {
-      if (internal::AllBelow(rows.codes + m * rows.code_stride, rows.k, levels)) continue;
+      if (internal::AllCodesExist(Describe(w_.format), rows.codes + m * rows.code_stride, rows.k)) continue;
       codes_valid_.store(false, std::memory_order_relaxed);
       return;
     }

@@ -49,8 +49,8 @@ class UnitRows {
   HWY_INLINE ~UnitRows() {
   }  // compiled for the target, as an implicit one would not be. NOLINT(modernize-use-equals-default)
 
-  // Multiplies a batch, of which `block` is the first K-block of x; args.index are its codes, unpacked to `codes`. The sums
-  // of some rows of x become floats while the unit multiplies the next rows.
+  // Multiplies a batch, of which `block` is the first K-block of x; args.index are its codes, unpacked to `codes`. The
+  // sums of some rows of x become floats while the unit multiplies the next rows.
   HWY_INLINE void Multiply(const MicroArgs& args, std::size_t block, std::uint8_t* codes) {
     const Geometry& g = *a_.geometry;
     const std::uint8_t* x = a_.x.data + g.x_chunks_before(block) * limbs_ * kChunkBytes;

@@ -166,7 +166,7 @@ struct TileArgs {
   // The K-block of x that each K-block of the panels multiplies, ascending, where panels leave some out; null: that of
   // the same number.
   const std::uint32_t* x_blocks = nullptr;
-  float* tile;                               // [panel][row][kPanelRows], overwritten
+  float* tile;  // [panel][row][kPanelRows], overwritten
 };
 using TileFunction = void (*)(const TileArgs& args);
 

@@ -27,7 +27,8 @@ HWY_INLINE void BuildFloats(const BlockOfX& block, const Destination& out, Block
     auto* const to = reinterpret_cast<float*>(out.to + i / kChunkFloats * out.stride) + i % kChunkFloats;
     hn::StoreU(block.finite ? quads : nan, df, to);
   }
-  std::memset(&scale, 0, sizeof(scale));  // not used
+  std::memset(&scale, 0, sizeof(scale));                                     // kernels do not use it
+  if (!block.finite) scale.scale = std::numeric_limits<float>::quiet_NaN();  // as other kinds have it
 }
 
 }  // namespace LUTRA_KERNELS_NAMESPACE

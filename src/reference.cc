@@ -20,12 +20,12 @@ namespace {
 using internal::BiasAt;
 using internal::CenterAt;
 using internal::IntegerAt;
+using internal::IntegerOfX;
 using internal::LoadFloat;
 using internal::ScaleAt;
+using internal::ScaleOfX;
 using internal::ValueAt;
 using internal::WeightAt;
-using internal::IntegerOfX;
-using internal::ScaleOfX;
 using internal::X;
 using internal::ZeroAt;
 

@@ -7,8 +7,8 @@
 #include <limits>
 #include <vector>
 
-#include "lutra/executors/thread_pool.h"
 #include "lutra/eigen/gptq.h"
+#include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
 #include "support/problem.h"
 #include "support/testing.h"

@@ -114,9 +114,9 @@ namespace functions {
 
 // Quantizes with error feedback (GPTQ, https://arxiv.org/abs/2210.17323): column after column is rounded, and the
 // columns after it make up for its error in x * W^T. The qparams of a group are fitted, by options.fit, to the weights
-// as they are when its first column is reached. QuantizeGptq (lutra/eigen/gptq.h) computes the factor. The squared error of
-// x * W^T, which is e * H * e^T for the errors e of a row, is in no row larger than that of Quantize, whose codes a row
-// gets otherwise. options.importance must be null. Results, threads and errors as for Quantize.
+// as they are when its first column is reached. QuantizeGptq (lutra/eigen/gptq.h) computes the factor. The squared
+// error of x * W^T, which is e * H * e^T for the errors e of a row, is in no row larger than that of Quantize, whose
+// codes a row gets otherwise. options.importance must be null. Results, threads and errors as for Quantize.
 LUTRA_API Status QuantizeWithFeedback(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride,
                                       const QuantizeOptions& options, const Feedback& feedback, QuantizedMatrix* w);
 

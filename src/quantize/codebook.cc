@@ -146,7 +146,8 @@ Status functions::LearnCodebook(const float* weights, std::size_t m, std::size_t
   if (options.codebook == nullptr) checked.codebook = kAny;
   LUTRA_RETURN_IF_ERROR(internal::ValidateQuantizing(weights, m, k, row_stride, checked));
   const std::unique_ptr<Learner> learner(new (std::nothrow) Learner());
-  return learner == nullptr ? Status::OutOfMemory("codebook") : learner->Run(weights, m, k, row_stride, options, codebook);
+  return learner == nullptr ? Status::OutOfMemory("codebook")
+                            : learner->Run(weights, m, k, row_stride, options, codebook);
 }
 
 }  // namespace LUTRA_ABI_NAMESPACE

@@ -44,8 +44,8 @@ struct alignas(64) JointScale {
 };
 static_assert(sizeof(JointScale) == kJointScales * sizeof(BlockScale));
 
-// Prepared rows of x, as tables, integers, bits or floats. Row groups of kNR rows (fewer in the last), or of one row for
-// a matrix unit, follow each other. A row group is laid out as a micro-kernel reads it:
+// Prepared rows of x, as tables, integers, bits or floats. Row groups of kNR rows (fewer in the last), or of one row
+// for a matrix unit, follow each other. A row group is laid out as a micro-kernel reads it:
 //     data   [K-block][limb][chunk][row of the row group][chunk_bytes]   kInt8: one limb; kInt16: the upper, the lower;
 //                                                                        floats: one
 //     scales [K-block][row of the row group]; of joint K-blocks, JointScale

@@ -1,7 +1,8 @@
 #!/bin/sh
 # The machine code of the hot loops, as a table: hot_loops.sh LIBRARY [TARGET], a name of Highway's. For each loop of
-# the int8 tile kernels that looks up or multiplies, the innermost of these, without flushes: instructions per 64
-# lookups, or per 64 multiply-adds (of bits: a bit each); moves from vector register to vector register, and vectors on the stack, which are
+# the tile kernels of int8 or floats that looks up or multiplies, the innermost of these, without flushes: instructions
+# per 64 lookups, or per 64 multiply-adds (of bits: a bit each); moves from vector register to vector register, and
+# vectors on the stack, which are
 # spilled registers; for NEON cycles per 64 on some cores by llvm-mca (block throughput), in brackets those of the
 # lookups or multiply-adds alone, the bound. Loops appear in the order of the code, those for fewer rows of x after
 # those for more.
@@ -17,14 +18,16 @@ case $target in
     ;;
 esac
 encodings=$(sed -n 's/^ *{Encoding::k\([A-Za-z0-9]*\), ".*/\1/p' "$(dirname "$0")/../include/lutra/format.h" | tr '\n' ' ')
+formats=$(sed -n 's/^ *{Format::k\([A-Za-z0-9]*\), ".*/\1/p' "$(dirname "$0")/../include/lutra/format.h" | tr '\n' ' ')
 loops=$(mktemp -d)
 trap 'rm -rf "$loops"' EXIT
 
 # One line per loop: encoding (any: unpacked to bytes; -joint: in joint K-blocks), kernel, units (lookups or multiply-adds), instructions, moves, stack, verdict, and the file
 # that holds its code; beside it FILE.work, the lookups or multiply-adds alone.
-"$objdump" --disassemble --demangle --no-show-raw-insn "$library" | awk -v target="$target" -v folder="$loops" -v list="$encodings" '
+"$objdump" --disassemble --demangle --no-show-raw-insn "$library" | awk -v target="$target" -v folder="$loops" -v list="$encodings" -v format_list="$formats" '
   BEGIN {
     split(list, encodings)
+    split(format_list, formats)
     # Units per instruction; a lookup takes precedence, as its adder may be a multiplication.
     lookup["vpermb"] = 64; lookup["tbl"] = 16; lookup["vpshufb"] = target ~ /AVX3/ ? 64 : 32
     multiply["vpdpbusd"] = target ~ /AVX3/ ? 64 : 32; multiply["vpmaddubsw"] = multiply["vpdpbusd"]
@@ -32,6 +35,9 @@ trap 'rm -rf "$loops"' EXIT
     popcount["vpopcntb"] = 512; popcount["vpshufb"] = target ~ /AVX3/ ? 256 : 128; popcount["cnt"] = 128
     split("smull smull2 smlal smlal2 umull umull2 umlal umlal2", widening)
     for (i in widening) multiply[widening[i]] = 8
+    split("vfmadd132ps vfmadd213ps vfmadd231ps", floats)
+    for (i in floats) fma[floats[i]] = target ~ /AVX3/ ? 16 : 8
+    fma["fmla"] = 4
     limited = target == "AVX3_ZEN4"
   }
   function units_of(table, k,    name) {
@@ -42,7 +48,8 @@ trap 'rm -rf "$loops"' EXIT
     return table[name]
   }
   function work_of(k) {
-    return kernel == "lookup" ? units_of(lookup, k) : kernel ~ /popcount/ ? units_of(popcount, k) : units_of(multiply, k)
+    return kernel == "lookup" ? units_of(lookup, k) : kernel == "float" ? units_of(fma, k) :
+      kernel ~ /popcount/ ? units_of(popcount, k) : units_of(multiply, k)
   }
   # Not the way into a loop, or back to what others end with, too.
   function is_loop(work, most) { return work >= 64 && 8 * work > most }
@@ -59,7 +66,7 @@ trap 'rm -rf "$loops"' EXIT
       for (j = 0; j < loops; ++j) {
         if (j != i && is_loop(work[j], most) && first[j] >= first[i] && last[j] <= last[i]) inner = 0
       }
-      for (k = first[i]; k <= last[i]; ++k) inner = inner && code[k] !~ /^(vfmadd|fmla|vcvtdq2ps|scvtf)/  # a flush
+      for (k = first[i]; k <= last[i]; ++k) inner = inner && (kernel == "float" || code[k] !~ /^(vfmadd|fmla|vcvtdq2ps|scvtf)/)  # a flush
       if (!inner) continue
       moves = stack = 0
       for (k = first[i]; k <= last[i]; ++k) {
@@ -70,7 +77,9 @@ trap 'rm -rf "$loops"' EXIT
       count_ = last[i] - first[i] + 1
       per64 = count_ * 64 / units
       # Dot kernels: 64 multiply-adds are one vpdpbusd, so the limits are per 16 of them. Of bits, one vpopcntb is 512.
-      bad = limited && (per64 * 16 > (kernel == "popcount" ? 20 : kernel == "unpacked-popcount" ? 11 : kernel == "lookup" ? encoding ~ /Ternary/ ? 140 : 102 : encoding ~ /Codes[5-7]/ ? 160 : 100) ||
+      limit = kernel == "float" ? 400 : kernel == "popcount" ? 20 : kernel == "unpacked-popcount" ? 11 :
+        kernel == "lookup" ? (encoding ~ /Ternary/ ? 140 : 102) : encoding ~ /Codes[5-7]/ ? 160 : 100
+      bad = limited && (per64 * 16 > limit ||
                         moves * 16 * 64 / units > 1 || stack * 16 * 64 / units > 1)
       file = folder "/" (reported + 0)
       for (k = first[i]; k < last[i]; ++k) {  # without the branch
@@ -87,15 +96,18 @@ trap 'rm -rf "$loops"' EXIT
   }
   /^[0-9a-f]+ <.*>:$/ {
     if (inside) report()
-    inside = match($0, "N_" target "::Multiply(Panels|Joint)<") && (/Precision\)0/ || /BitsKernel/)
+    inside = match($0, "N_" target "::Multiply(Panels|Joint)<") && (/Precision\)0/ || /(Bits|Float)Kernel/)
     count = loops = 0
     if (inside) {
       encoding = "any"
       if (match($0, /Encoding\)[0-9]/)) encoding = encodings[substr($0, RSTART + 9, 1) + 1]
+      if (match($0, /Format\)[0-9]+/)) encoding = formats[substr($0, RSTART + 7, RLENGTH - 7) + 1]
       if (/TableOfCodes/) encoding = encoding "-table"
       if (/TablesOfCodes/) encoding = encoding "-tables"
       if (/MultiplyJoint</) encoding = encoding "-joint"
-      kernel = /MatrixProductKernel/ ? "matrix" : /PackedBitsKernel/ ? "popcount" : /BitsKernel/ ? "unpacked-popcount" : !/DotKernel/ ? "lookup" : /ExtensionDot/ ? "dot-extension" : /WideDot/ ? "dot-wide" : "dot"
+      kernel = /FloatKernel/ ? "float" : /MatrixProductKernel/ ? "matrix" : /PackedBitsKernel/ ? "popcount" :
+        /BitsKernel/ ? "unpacked-popcount" : !/DotKernel/ ? "lookup" : /ExtensionDot/ ? "dot-extension" :
+        /WideDot/ ? "dot-wide" : "dot"
     }
     next
   }

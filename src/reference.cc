@@ -95,12 +95,11 @@ float ScaleTimesGain(QuantizedView w, std::size_t m, std::size_t k) {
 // add to one sum, elements 2 and 3 to another.
 float SumOfFloats(const QuantizedView& w, const ActivationView& x, std::size_t n, std::size_t m, std::size_t begin,
                   std::size_t end) {
-  const FormatInfo& f = Describe(w.format);
-  const float gain = MethodOf(w.format).gain();
+  const MethodInfo method = MethodOf(w.format);
   float sums[2] = {};
   for (std::size_t k = begin; k < end; ++k) {
     float& sum = sums[(k - begin) % 4 / 2];
-    sum = internal::Fma(f.value(w.codes[m * w.code_stride + k]) / gain, X(w, x, n, k), sum);
+    sum = internal::Fma(method.info().value(w.codes[m * w.code_stride + k]) / method.gain(), X(w, x, n, k), sum);
   }
   return sums[0] + sums[1];
 }
@@ -148,8 +147,8 @@ Status functions::ReferenceExactMatMul(const QuantizedView& w, const ActivationV
       end = BlockEnd(f, w.group, begin, w.k);
       if (f.is_float()) {
         for (std::size_t m = 0; m < w.m; ++m) {
-          float& to = y[n * w.m + m];
-          to = internal::Fma(ScaleTimesGain(w, m, begin), SumOfFloats(w, x, n, m, begin, end), to);
+          const float sum = SumOfFloats(w, x, n, m, begin, end);
+          y[n * w.m + m] = internal::Fma(ScaleTimesGain(w, m, begin), sum, y[n * w.m + m]);
         }
         continue;
       }
@@ -184,10 +183,8 @@ struct Reach {
   Reach(const QuantizedView& w, const MethodInfo& method)
       : gain(method.gain()), largest(gain * std::max(method.highest(), -method.lowest())) {
     if (method.info().is_float()) {
-      const FloatCode& code = method.info().floats;
-      highest = code.value(code.magnitudes - 1);
+      largest = highest = method.info().value(method.info().floats.magnitudes - 1);
       lowest = -highest;
-      largest = highest;
       return;
     }
     const MethodInfo values{method.format, ActivationKind::kIntegers};

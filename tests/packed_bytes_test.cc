@@ -46,6 +46,8 @@ TEST(PackedBytes, DoNotChangeWithinAVersion) {
           {0xdcf84198494e0fad},
           {0xa12571e9af6903f3},
           {0x70b51983307faecc},
+          {0x88a8fb59f2da57b1},
+          {0x88a8fb59f2da57b1},
       },
       {
           {0xc48d959b2e401dd3, 0xe571f35e3a362571, 0x8b518dcb8b9f874d, 0x261315bd479dd445},
@@ -68,6 +70,8 @@ TEST(PackedBytes, DoNotChangeWithinAVersion) {
           {0xffa28620fd83f198},
           {0x21b401856250a5a7},
           {0x5ad598e2a8286932},
+          {0xcdef4a50826a1095},
+          {0xcdef4a50826a1095},
       },
   };
   constexpr ParamKind kKinds[] = {{DataType::kF16, Zeros::kFloat}, {DataType::kUInt4, Zeros::kOffset}};

@@ -223,7 +223,7 @@ constexpr const char* Name(ZeroKind kind) noexcept {
 struct QuantizedView {
   Format format = Format::kInt4;
   std::size_t m = 0, k = 0;
-  const std::uint8_t* codes = nullptr;  // one code per byte, each below the format's `levels`
+  const std::uint8_t* codes = nullptr;  // one code per byte, each one that the format has
   std::size_t code_stride = 0;          // bytes from row to row; at least k, if m > 1
   std::size_t group = 128;
   const void* scales = nullptr;

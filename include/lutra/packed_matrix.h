@@ -80,9 +80,9 @@ namespace functions {
 // (planes of indices) and TL2 of bitnet.cpp (signs of ternary indices apart).
 //
 // Fails, with *packed unchanged, on null data of nonzero size, a stride below K, a group size or type that matrix.h
-// does not list, a code >= levels, a kUInt4 value above 15, scales, zeros or bias that are not finite, an order that is
-// not a permutation, a codebook that is null or holds -128, a choice of a table that it does not have, sizes that
-// overflow, and short memory.
+// does not list, a code that the format does not have, a kUInt4 value above 15, scales, zeros or bias that are not
+// finite, an order that is not a permutation, a codebook that is null or holds -128, a choice of a table that it does
+// not have, sizes that overflow, and short memory.
 LUTRA_API Status Pack(const QuantizedView& w, const PackOptions& options, PackedMatrix* packed);
 inline Status Pack(const QuantizedView& w, PackedMatrix* packed) { return Pack(w, PackOptions{}, packed); }
 

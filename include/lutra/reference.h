@@ -17,7 +17,8 @@ namespace functions {
 LUTRA_API Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x, double* y);
 
 // y[N x M], with the same bits as MatMul under Precision::kInt16 with f32 output: x in integers, integer sums per
-// K-block, then a fixed sequence of float operations (std::fma).
+// K-block, then a fixed sequence of float operations (std::fma). Formats whose values are floats: sums of floats in the
+// order of the kernels, with the same bits as MatMul under either precision.
 LUTRA_API Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, float* y);
 // The same for activations prepared as `kind` (Choice::kFastest): the format's own activation kind, or kIntegers.
 LUTRA_API Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, ActivationKind kind, float* y);

@@ -140,31 +140,46 @@ struct PackedFloatKernel {
  private:
   // Adds the products of quad kQuad of a chunk. The first part prefetches the lines of all parts.
   template <int kQuad, int kRows>
-  static HWY_INLINE void PrefetchAndAdd(const KBlock& b, int part, const std::uint8_t* lines, const std::uint8_t* x,
+  static HWY_INLINE void PrefetchAndAdd(const KBlock& b, int part, const std::uint8_t*& lines, const std::uint8_t* x,
                                         VF (&sums)[kVectors * kRows]) {
     LUTRA_UNROLL
     for (int line = kQuad; part == 0 && line < 2 * kPlanes; line += kQuads) b.Prefetch(lines + line * 64);
-    V8 codes[4];
-    UnpackPart<kEncoding, kQuad>(lines, StoredCodes(b), codes);
     VF even[kRows], odd[kRows];
     LUTRA_UNROLL
     for (int n = 0; n < kRows; ++n) {
       even[n] = LoadTwoOf<kQuad, 0>(x, n);
       odd[n] = LoadTwoOf<kQuad, 1>(x, n);
     }
-    LUTRA_UNROLL
-    for (int v = 0; v < 4; ++v) {
-      AddHalves<kRows>(Halves::Even(codes[v]), even, sums + 2 * v * kRows);
-      AddHalves<kRows>(Halves::Odd(codes[v]), odd, sums + 2 * v * kRows);
-    }
+    AddHalf<0, kQuad, kRows>(lines, even, odd, sums);
+    AddHalf<1, kQuad, kRows>(lines, even, odd, sums);
   }
-  template <int kRows>
-  static HWY_INLINE void AddHalves(V16 halves, const VF (&x)[kRows], VF* sums) {
+  // Adds the products of half of the panel's rows.
+  template <int kHalf, int kQuad, int kRows>
+  static HWY_INLINE void AddHalf(const std::uint8_t*& lines, const VF (&even)[kRows], const VF (&odd)[kRows],
+                                 VF (&sums)[kVectors * kRows]) {
+    V8 low, high;
+    UnpackLines<kEncoding, kQuad>(lines + kHalf * kPlanes * 64, low, high);
+    AddCodes<4 * kHalf, kRows>(low, even, odd, sums);
+    AddCodes<4 * kHalf + 2, kRows>(high, even, odd, sums);
+    KeepOrder(sums[(4 * kHalf + 4) * kRows - 1], lines);
+  }
+  // Adds the products of a vector of codes to the sums of vectors kFirst and kFirst + 1.
+  template <int kFirst, int kRows>
+  static HWY_INLINE void AddCodes(V8 codes, const VF (&even)[kRows], const VF (&odd)[kRows],
+                                  VF (&sums)[kVectors * kRows]) {
+    AddHalves<kFirst, kRows>(Halves::Even(codes), even, sums);
+    AddHalves<kFirst, kRows>(Halves::Odd(codes), odd, sums);
+  }
+  template <int kFirst, int kRows>
+  static HWY_INLINE void AddHalves(V16 halves, const VF (&x)[kRows], VF (&sums)[kVectors * kRows]) {
     const VF lower = LowerFloats(halves), upper = UpperFloats(halves);
     LUTRA_UNROLL
     for (int n = 0; n < kRows; ++n) {
-      sums[n] = Fma(lower, x[n], sums[n]);
-      sums[kRows + n] = Fma(upper, x[n], sums[kRows + n]);
+      VF &first = sums[kFirst * kRows + n], &second = sums[(kFirst + 1) * kRows + n];
+      first = Fma(lower, x[n], first);
+      StayInRegister(first);
+      second = Fma(upper, x[n], second);
+      StayInRegister(second);
     }
   }
 };

@@ -48,7 +48,7 @@ trap 'rm -rf "$loops"' EXIT
     return table[name]
   }
   function work_of(k) {
-    return kernel == "lookup" ? units_of(lookup, k) : kernel == "float" ? units_of(fma, k) :
+    return kernel == "lookup" ? units_of(lookup, k) : kernel == "float" ? units_of(fma, k) : \
       kernel ~ /popcount/ ? units_of(popcount, k) : units_of(multiply, k)
   }
   # Not the way into a loop, or back to what others end with, too.
@@ -77,7 +77,7 @@ trap 'rm -rf "$loops"' EXIT
       count_ = last[i] - first[i] + 1
       per64 = count_ * 64 / units
       # Dot kernels: 64 multiply-adds are one vpdpbusd, so the limits are per 16 of them. Of bits, one vpopcntb is 512.
-      limit = kernel == "float" ? 400 : kernel == "popcount" ? 20 : kernel == "unpacked-popcount" ? 11 :
+      limit = kernel == "float" ? 400 : kernel == "popcount" ? 20 : kernel == "unpacked-popcount" ? 11 : \
         kernel == "lookup" ? (encoding ~ /Ternary/ ? 140 : 102) : encoding ~ /Codes[5-7]/ ? 160 : 100
       bad = limited && (per64 * 16 > limit ||
                         moves * 16 * 64 / units > 1 || stack * 16 * 64 / units > 1)
@@ -105,8 +105,8 @@ trap 'rm -rf "$loops"' EXIT
       if (/TableOfCodes/) encoding = encoding "-table"
       if (/TablesOfCodes/) encoding = encoding "-tables"
       if (/MultiplyJoint</) encoding = encoding "-joint"
-      kernel = /FloatKernel/ ? "float" : /MatrixProductKernel/ ? "matrix" : /PackedBitsKernel/ ? "popcount" :
-        /BitsKernel/ ? "unpacked-popcount" : !/DotKernel/ ? "lookup" : /ExtensionDot/ ? "dot-extension" :
+      kernel = /FloatKernel/ ? "float" : /MatrixProductKernel/ ? "matrix" : /PackedBitsKernel/ ? "popcount" : \
+        /BitsKernel/ ? "unpacked-popcount" : !/DotKernel/ ? "lookup" : /ExtensionDot/ ? "dot-extension" : \
         /WideDot/ ? "dot-wide" : "dot"
     }
     next

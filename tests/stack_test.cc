@@ -177,7 +177,7 @@ TEST_F(StackOfOthers, IsAsDocumented) {
     search.fit = Fit::kLeastError;
     Expect("Quantize with a search", kOfOthers, [&] { return Quantize(weights.data(), kM, kK, kK, search, &w); });
     search.scale_type = search.zero_type = DataType::kUInt4;
-    search.zero_kind = ZeroKind::kOffset;
+    search.zero_kind = f.is_float() ? ZeroKind::kNone : ZeroKind::kOffset;
     Expect("Quantize with two levels", kOfOthers, [&] { return Quantize(weights.data(), kM, kK, kK, search, &w); });
     const std::vector<float> ones(kK * kK, 1.0f);  // stands for a Hessian and a factor
     Expect("QuantizeWithFeedback", kOfOthers, [&] {

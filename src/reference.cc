@@ -9,9 +9,9 @@
 #include "lutra/buffer.h"
 #include "lutra/kernels/fma.h"
 #include "lutra/layout/joint.h"
-#include "reference_x.h"
 #include "scales.h"
 #include "validate.h"
+#include "x_elements.h"
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {

@@ -4,8 +4,8 @@
 #include "float_mode.h"
 #include "lutra/buffer.h"
 #include "lutra/reference.h"
-#include "reference_x.h"
 #include "validate.h"
+#include "x_elements.h"
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {

@@ -1,26 +1,18 @@
 // See side_products.h.
 #include "composite/side_products.h"
 
-#include "load_float.h"
+#include "x_elements.h"
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
 void LoadRow(const ActivationView& x, std::size_t n, std::size_t begin, std::size_t end, float* to) {
-  const std::size_t row = n * x.row_stride;
   if (x.type == DataType::kF32) {
-    std::memcpy(to, static_cast<const float*>(x.data) + row + begin, (end - begin) * sizeof(float));
+    std::memcpy(to, static_cast<const float*>(x.data) + n * x.row_stride + begin, (end - begin) * sizeof(float));
     return;
   }
-  if (x.type != DataType::kInt8) {
-    for (std::size_t k = begin; k < end; ++k) to[k - begin] = LoadFloat(x.data, x.type, row + k);
-    return;
-  }
-  const std::size_t group = x.scale_group == kPerRow ? x.k : x.scale_group;
-  const float* const scales = x.scales + n * GroupsPerRow(x.k, x.scale_group);
-  const auto* const integers = static_cast<const std::int8_t*>(x.data) + row;
-  for (std::size_t k = begin; k < end; ++k) to[k - begin] = scales[k / group] * static_cast<float>(integers[k]);
+  for (std::size_t k = begin; k < end; ++k) to[k - begin] = X(x, n, k);
 }
 
 namespace {

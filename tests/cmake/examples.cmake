@@ -84,7 +84,7 @@ set(safetensors_matmul ${CMAKE_CROSSCOMPILING_EMULATOR} $<TARGET_FILE:safetensor
 lutra_example(write_safetensors COMMAND write_safetensors ${checkpoint})
 lutra_example(safetensors_matmul_lists COMMAND safetensors_matmul ${checkpoint})
 set_tests_properties(safetensors_matmul_lists PROPERTIES PASS_REGULAR_EXPRESSION
-  "\\?\\[31mred .*no: F32 stays.*embed .*no: BF16 stays.*fp8\\.8.* no: has weights of 8-bit floats.*odd\\.qweight .*no: belongs to no known scheme")
+  "\\?\\[31mred .*no: F32 stays.*embed .*no: BF16 stays.*fp8\\.8\\.weight .*yes, 64 x 768 of 8-bit fp8 as fp8_e4m3.*odd\\.qweight .*no: belongs to no known scheme")
 lutra_example(safetensors_matmul_lists_slices COMMAND safetensors_matmul ${checkpoint})
 set_tests_properties(safetensors_matmul_lists_slices PROPERTIES PASS_REGULAR_EXPRESSION
   "experts_blocks +U8 +4 x 32 x 8 x 16 +0\\.02 +yes, 32 x 256 of 4-bit mxfp4 as fp4; slices .*blocks\\[0\\] to .*blocks\\[3\\]")

@@ -117,7 +117,8 @@ void CheckFloats(Input& input) {
   options.format = input.Pick(kFormats).format;
   options.group = input.Pick(kGroups);
   options.scale_type = input.Pick(kFloatTypes);
-  SetZeros(input.Pick(kZeros), &options);
+  const Zeros zeros = input.Pick(kZeros);
+  SetZeros(HasZeros(options.format, zeros) ? zeros : Zeros::kNone, &options);
   std::int8_t codebook[kMaxTables * 16];
   for (std::int8_t& value : codebook)
     value = static_cast<std::int8_t>(std::max(-127, int{input.Number<std::int8_t>()}));

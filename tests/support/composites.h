@@ -49,7 +49,7 @@ inline std::size_t ColumnOf(const SparseView& s, std::size_t i) {
 // The float value of element (n, k) of x.
 inline float ElementOf(const ActivationView& x, std::size_t n, std::size_t k) {
   const float value = Load(x.type, x.data, n * x.row_stride + k);
-  if (x.type != DataType::kInt8) return value;
+  if (!HasScales(x.type)) return value;
   return x.scales[n * GroupsPerRow(x.k, x.scale_group) + (x.scale_group == kPerRow ? 0 : k / x.scale_group)] * value;
 }
 

@@ -1,4 +1,4 @@
-// Elements of x, as the reference functions read them.
+// Elements of x, one at a time.
 #pragma once
 
 #include <cstddef>

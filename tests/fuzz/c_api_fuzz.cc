@@ -379,18 +379,7 @@ class Machine {
     return y.n == 0 ? 0 : ((y.n - 1) * y.row_stride + y.m) * SizeOf(static_cast<DataType>(y.type));
   }
 
-  void Destroy() {
-    switch (input_.Below(4)) {
-      case 0:
-        return handles_.Unmake<lutra_context>(input_);
-      case 1:
-        return handles_.Unmake<lutra_quantized>(input_);
-      case 2:
-        return handles_.Unmake<lutra_packed>(input_);
-      default:
-        return handles_.Unmake<lutra_activations>(input_);
-    }
-  }
+  void Destroy() { handles_.UnmakeAny(input_); }
 
   Input& input_;
   std::deque<Bytes> blocks_;  // what matrices may be loaded from, in place

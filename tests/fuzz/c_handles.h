@@ -101,6 +101,19 @@ class Handles {
       EXPECT_EQ(place, nullptr);
     }
   }
+  // One of any kind.
+  void UnmakeAny(Input& input) {
+    switch (input.Below(4)) {
+      case 0:
+        return Unmake<lutra_context>(input);
+      case 1:
+        return Unmake<lutra_quantized>(input);
+      case 2:
+        return Unmake<lutra_packed>(input);
+      default:
+        return Unmake<lutra_activations>(input);
+    }
+  }
 
  private:
   template <class H>

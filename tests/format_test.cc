@@ -69,10 +69,16 @@ TEST(FloatFormats, AreThoseOfTheSpecification) {
   const FormatInfo& e5m2 = Describe(Format::kFp8E5M2);
   for (int q = 0; q < 256; ++q) {
     EXPECT_EQ(e4m3.has(q), q % 128 != 127);
-    if (e4m3.has(q)) EXPECT_EQ(e4m3.value(q), Number(q >> 7, q >> 3 & 15, q & 7, 3, 7)) << q;
+    if (e4m3.has(q)) {
+      EXPECT_EQ(e4m3.value(q), Number(q >> 7, q >> 3 & 15, q & 7, 3, 7)) << q;
+    }
     EXPECT_EQ(e5m2.has(q), q % 128 < 124);
-    if (e5m2.has(q)) EXPECT_EQ(e5m2.value(q), Number(q >> 7, q >> 2 & 31, q & 3, 2, 15)) << q;
-    if (e5m2.has(q)) EXPECT_EQ(e5m2.value(q), F16ToF32(static_cast<std::uint16_t>(q << 8))) << q;
+    if (e5m2.has(q)) {
+      EXPECT_EQ(e5m2.value(q), Number(q >> 7, q >> 2 & 31, q & 3, 2, 15)) << q;
+    }
+    if (e5m2.has(q)) {
+      EXPECT_EQ(e5m2.value(q), F16ToF32(static_cast<std::uint16_t>(q << 8))) << q;
+    }
   }
   for (int q = 0; q < 64; ++q) {
     const FormatInfo &e3m2 = Describe(Format::kFp6E3M2), &e2m3 = Describe(Format::kFp6E2M3);

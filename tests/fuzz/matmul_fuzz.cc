@@ -258,7 +258,9 @@ void CheckBits(const Problem& problem, const PackedMatrix& w) {
   const bool takes = HasBits(w.format()) && view.type == DataType::kBits && one_scale;
   EXPECT_TRUE(!status.ok() || (takes && finite)) << status.message();
   EXPECT_TRUE(status.ok() || !takes || !finite || view.scale_group != kPerRow) << status.message();
-  if (status.ok()) EXPECT_TRUE(SameBits(Canonical(Multiplied(w, x, DataType::kF32, 0)), Canonical(exact), w.m()));
+  if (status.ok()) {
+    EXPECT_TRUE(SameBits(Canonical(Multiplied(w, x, DataType::kF32, 0)), Canonical(exact), w.m()));
+  }
 }
 
 void Check(Input& input, const Problem& problem) {

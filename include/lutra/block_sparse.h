@@ -1,5 +1,6 @@
-// BlockSparseMatrix: packed weights without the blocks that are zero. A block is 64 rows times some columns: a group,
-// or what ColumnUnit (shards.h) says. Pruning by blocks makes such weights (LPViT, https://arxiv.org/abs/2407.02068).
+// BlockSparseMatrix: packed weights without the blocks that are zero. A block is 64 rows times some columns: a group
+// or, if that is more, ColumnUnit (shards.h) columns. Pruning by blocks makes such weights (LPViT,
+// https://arxiv.org/abs/2407.02068).
 //
 //     lutra::BlockSparseMatrix w;
 //     lutra::PackBlockSparse(view, {}, &w);

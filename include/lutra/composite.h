@@ -113,7 +113,8 @@ LUTRA_API Status Compose(const CompositeParts& parts, CompositeMatrix* w);
 //   - what MatMul of `up` gives for x * down^T, prepared by options.prepare, where outliers are added as above;
 //
 // and is rounded to the type of y once. So a row of y depends on its own row of x alone, whatever N, threads or targets
-// (under Choice::kInvariant). If x is int8 and there may be outliers, x becomes f32 before it is prepared.
+// (under Choice::kInvariant; kBits is refused). If x has scales and there may be outliers, x becomes f32 before it is
+// prepared.
 //
 // The cost of outliers: each column that has any, in any row of x, is multiplied as one more row of x with the 256
 // columns of W around it; with all of W, where that is lookups of interleaved panels (int1 and ternary on AVX-512), has

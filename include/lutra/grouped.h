@@ -24,7 +24,12 @@ class MatrixList {
   constexpr MatrixList(const PackedMatrix* const* pointers, std::size_t count) : pointers_(pointers), size_(count) {}
 
   std::size_t size() const { return size_; }
-  const PackedMatrix& operator[](std::size_t i) const { return pointers_ == nullptr ? matrices_[i] : *pointers_[i]; }
+  const PackedMatrix& operator[](std::size_t i) const { return *at(i); }
+  // Null if the pointer is, or the array.
+  const PackedMatrix* at(std::size_t i) const {
+    if (pointers_ != nullptr) return pointers_[i];
+    return matrices_ == nullptr ? nullptr : matrices_ + i;
+  }
 
  private:
   const PackedMatrix* matrices_ = nullptr;

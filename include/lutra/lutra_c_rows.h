@@ -10,8 +10,8 @@
 extern "C" {
 #endif
 
-// As lutra_load, but reads and checks only the page, the bias and the order of the file, not its data, where these are
-// neither repacked nor choose among tables: see lutra/packed_file.h.
+// As lutra_load, but reads and checks the page, the bias and the order alone. It also reads and checks the data if they
+// are repacked, or if groups choose among several tables: see lutra/packed_file.h.
 LUTRA_C_API lutra_status lutra_load_unchecked(const char* path, const char* target, lutra_context* context,
                                               lutra_packed** w, lutra_loaded* loaded) LUTRA_C_NOEXCEPT;
 

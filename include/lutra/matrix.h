@@ -226,6 +226,7 @@ struct QuantizedView {
   const std::uint8_t* codes = nullptr;  // one code per byte, each one that the format has
   std::size_t code_stride = 0;          // bytes from row to row; at least k, if m > 1
   std::size_t group = 128;
+  // Formats whose values are floats: scales (times matrix_scale) of 2^113 and above make y infinite or NaN.
   const void* scales = nullptr;
   DataType scale_type = DataType::kF16;
   ZeroKind zero_kind = ZeroKind::kNone;  // with scales of two levels kNone or kOffset

@@ -61,7 +61,8 @@ constexpr const char* Name(Loaded loaded) noexcept {
   return "?";
 }
 
-// Loads the `size` bytes that SavePacked wrote. Reads and checks all of them. If *loaded is kInPlace, `bytes` must stay
+// Loads the `size` bytes that SavePacked wrote. Reads and checks all of them, if
+// options.check_data is true. If *loaded is kInPlace, `bytes` must stay
 // unchanged as long as w, or a matrix that w is moved to, exists. Sets *loaded on success, unless `loaded` is null.
 //
 // Fails, with w unchanged, with kInvalidArgument on damaged, truncated or overlong bytes, with kUnsupported on bytes of

@@ -37,7 +37,7 @@ LUTRA_API std::size_t RowBytes(const PackedMatrix& w, std::size_t begin, std::si
 // of w. Each element of a product has the same bits as with w. It owns no weights: they must stay as long as *rows, or
 // a matrix that *rows is moved to, exists. SavePacked writes a file of its rows alone. Takes no time; with both a bias
 // and an order it copies these, and fails if memory is short. Also fails if `begin` or `end` is neither a multiple of
-// RowUnit(w) nor M.
+// RowUnit(w) nor M. `rows` may be w only if w is such a view.
 LUTRA_API Status ViewRows(const PackedMatrix& w, std::size_t begin, std::size_t end, PackedMatrix* rows);
 
 // Hints, as MappedFile::Prefetch and Release (mapped_file.h), about the bytes of the rows [begin, end) of a matrix that

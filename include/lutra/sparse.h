@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "lutra/buffer.h"
 #include "lutra/export.h"
@@ -42,9 +43,17 @@ constexpr std::size_t BytesOf(const SparseView& s) {
 
 }  // namespace functions
 
-// Owns the arrays of S[M x K]. Movable. Any number of threads may read it at the same time.
+// Owns the arrays of S[M x K]. Movable; a matrix that was moved from is empty. Any number of threads may read it at the
+// same time.
 class LUTRA_API SparseMatrix {
  public:
+  SparseMatrix() = default;
+  SparseMatrix(SparseMatrix&& other) noexcept { Swap(other); }
+  SparseMatrix& operator=(SparseMatrix&& other) noexcept {
+    SparseMatrix taken(std::move(other));
+    Swap(taken);
+    return *this;
+  }
   // Valid as long as this object lives and is not allocated or assigned anew.
   const SparseView& view() const { return view_; }
 
@@ -58,6 +67,13 @@ class LUTRA_API SparseMatrix {
   std::uint16_t* values() { return values_.as<std::uint16_t>(); }
 
  private:
+  void Swap(SparseMatrix& other) noexcept {
+    std::swap(view_, other.view_);
+    std::swap(offsets_, other.offsets_);
+    std::swap(columns_, other.columns_);
+    std::swap(values_, other.values_);
+  }
+
   SparseView view_;
   Buffer offsets_, columns_, values_;
 };

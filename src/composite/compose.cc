@@ -51,17 +51,18 @@ Status internal::ValidateSparse(const SparseView& sparse, const char* name) {
 namespace {
 
 // Checks a matrix beside the first one.
-Status ValidateMatrix(const PackedMatrix* w, const PackedMatrix& first, const char* name) {
+Status ValidateMatrix(const PackedMatrix* w, const PackedMatrix* first, const char* name) {
   if (w == nullptr) return Status::Invalid(name, "is null");
   if (w->target() == nullptr) return Status::Invalid(name, "was not packed");
-  return w->target() == first.target() ? Status() : Status::Invalid(name, "was packed for another target");
+  return w->target() == first->target() ? Status() : Status::Invalid(name, "was packed for another target");
 }
 
 Status ValidateRows(const MatrixList& rows, std::size_t* m) {
   if (rows.size() == 0) return Status::Invalid("parts.rows", "is empty");
   *m = 0;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    LUTRA_RETURN_IF_ERROR(ValidateMatrix(&rows[i], rows[0], "parts.rows"));
+    const PackedMatrix* const matrix = rows.at(i);
+    LUTRA_RETURN_IF_ERROR(ValidateMatrix(matrix, i == 0 || matrix == nullptr ? matrix : &rows[0], "parts.rows"));
     if (rows[i].k() != rows[0].k()) return Status::Invalid("parts.rows", "holds matrices of different K");
     *m += rows[i].m();
     if (internal::Overflows(*m, 64)) return Status::Invalid("parts.rows", "has too many rows");
@@ -78,8 +79,10 @@ Status ValidateRowOrder(const std::uint32_t* order, std::size_t m) {
 
 Status ValidateLowRank(const CompositeParts& parts, std::size_t m) {
   if (parts.down == nullptr && parts.up == nullptr) return {};
-  LUTRA_RETURN_IF_ERROR(ValidateMatrix(parts.down, parts.rows[0], "parts.down"));
-  LUTRA_RETURN_IF_ERROR(ValidateMatrix(parts.up, parts.rows[0], "parts.up"));
+  LUTRA_RETURN_IF_ERROR(ValidateMatrix(parts.down, &parts.rows[0], "parts.down"));
+  LUTRA_RETURN_IF_ERROR(ValidateMatrix(parts.up, &parts.rows[0], "parts.up"));
+  if (parts.down->has_bias()) return Status::Invalid("parts.down", "has a bias");
+  if (parts.up->has_bias()) return Status::Invalid("parts.up", "has a bias");
   if (parts.down->k() != parts.rows[0].k()) return Status::Invalid("parts.down", "has another K than the rows");
   if (parts.up->m() != m) return Status::Invalid("parts.up", "has not as many rows as parts.rows");
   return parts.up->k() == parts.down->m() ? Status()

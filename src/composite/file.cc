@@ -99,13 +99,15 @@ Status Parse(const std::uint8_t* bytes, std::size_t size, const char* name, Head
   if (head->checksum != Checksum(head, offsetof(Head, checksum))) {
     return Status::Invalid(name, "is damaged: the checksum of its head differs");
   }
-  // Each number is below the size, so that no sum overflows.
-  const bool small = head->rows <= size / 64 && head->m <= size && head->k <= 0xffffffffu && head->entries <= size / 2;
+  // Each number that counts bytes of the file is below its size, so that no sum overflows.
+  const bool lists_rows = head->has_order != 0 || head->has_sparse != 0;
+  const bool small = head->rows <= size / 64 && (head->m <= size || !lists_rows) && head->k <= 0xffffffffu &&
+                     head->entries <= size / 2;
   const bool flags = head->has_order <= 1 && head->has_sparse <= 1 && head->has_low_rank <= 1;
   if (!flags || head->rows == 0 || (head->entries != 0 && head->has_sparse == 0)) {
     return Status::Invalid(name, "describes no composite");
   }
-  if (!small || size > static_cast<std::size_t>(-1) / 64 || Places(*head).first_matrix > size) {
+  if (!small || size > static_cast<std::size_t>(-1) / 16 || Places(*head).first_matrix > size) {
     return Status::Invalid(name, "is truncated");
   }
   if (head->arrays_checksum != Checksum(bytes + sizeof(*head), Places(*head).end - sizeof(*head))) {

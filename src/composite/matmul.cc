@@ -325,7 +325,9 @@ Status Validate(const CompositeMatrix& w, const ActivationView& x, const OutputV
   if (y.m != w.m()) return Status::Invalid("y.m", "differs from the rows of w");
   if (!(options.outliers >= 0)) return Status::Invalid("options.outliers", "is negative or NaN");
   if (options.prepare.precision > Precision::kInt16) return Status::Invalid("precision", "is not a Precision");
-  if (options.prepare.choice > Choice::kFastest) return Status::Invalid("choice", "is not a Choice");
+  if (options.prepare.choice > Choice::kFastest) {
+    return Status::Invalid("choice", "is not kInvariant or kFastest");
+  }
   if (options.prepare.non_finite > NonFinite::kPropagate) return Status::Invalid("non_finite", "is not a NonFinite");
   LUTRA_RETURN_IF_ERROR(internal::ValidateActivations(x, options.prepare.non_finite));
   return internal::ValidateOutput(y);

@@ -81,7 +81,9 @@ class Learner {
     std::size_t at = row * GroupsPerRow(v.k, v.group);
     for (std::size_t begin = 0; begin < v.k; begin += size, ++at) function(all.Part(begin, size), at);
   }
-  std::size_t Rows() const { return w_.view().k == 0 ? 0 : w_.view().group == kPerMatrix ? 1 : w_.view().m; }
+  std::size_t Rows() const {
+    return w_.view().m == 0 || w_.view().k == 0 ? 0 : w_.view().group == kPerMatrix ? 1 : w_.view().m;
+  }
 
   double Error() {
     internal::RunTasks<Learner>(options_.executor, Rows(), *this, [](Learner& self, std::size_t row) {

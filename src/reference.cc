@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "float_mode.h"
-#include "load_float.h"
 #include "lutra/buffer.h"
 #include "lutra/kernels/fma.h"
 #include "lutra/layout/joint.h"
@@ -21,7 +20,6 @@ using internal::BiasAt;
 using internal::CenterAt;
 using internal::IntegerAt;
 using internal::IntegerOfX;
-using internal::LoadFloat;
 using internal::ScaleAt;
 using internal::ScaleOfX;
 using internal::ValueAt;

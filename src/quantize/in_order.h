@@ -27,7 +27,7 @@ struct WeightsInOrder {
     if (options.order == nullptr) return true;
     const Elements<std::uint32_t> order(options.order);
     if (!copies.Reserve((m + 1) * k * sizeof(float) + 1)) return false;
-    float* const ordered = copies.as<float>();
+    auto* const ordered = copies.as<float>();
     for (std::size_t row = 0; row < m; ++row) {
       for (std::size_t j = 0; j < k; ++j) ordered[row * k + j] = weights[row * stride + order[j]];
     }

@@ -49,10 +49,10 @@ fetch() {
   here=$(dirname "$0")
   for library in $fetched; do
     case $(uname -m)$foreign in
-      x86_64*) "$here/fetch_$library.sh" "$here/../build/deps/$library-x86_64" x64 ;;
+      x86_64*) "$here/fetch.sh" "$library" "$here/../build/deps/$library-x86_64" x64 ;;
     esac
     case $(uname -m)$foreign in
-      aarch64* | *arm64) "$here/fetch_$library.sh" "$here/../build/deps/$library-aarch64" arm64 ;;
+      aarch64* | *arm64) "$here/fetch.sh" "$library" "$here/../build/deps/$library-aarch64" arm64 ;;
     esac
   done
 }

@@ -1,4 +1,4 @@
-// Adds layer after layer to partial plans, and keeps those that no other one beats in both cost and error.
+// Adds layer after layer to partial plans, and keeps each plan that no other plan beats in both cost and error.
 #include "format_plan.h"
 
 #include <algorithm>

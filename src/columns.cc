@@ -12,24 +12,6 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace {
 
-// The array of a matrix that holds a field.
-void* ArrayOf(QuantizedMatrix& w, QparamRole role) {
-  switch (role) {
-    case QparamRole::kScale:
-      return w.scales();
-    case QparamRole::kZeroPoint:
-    case QparamRole::kOffset:
-      return w.zeros();
-    case QparamRole::kTableChoice:
-      return w.table_choices();
-    case QparamRole::kSuperScale:
-      return w.super_scales();
-    case QparamRole::kSuperOffset:
-      return w.super_offsets();
-  }
-  return nullptr;
-}
-
 // Rows of bytes.
 struct ByteRows {
   const std::uint8_t* from;
@@ -58,8 +40,7 @@ void CopyField(const QuantizedView& w, const QparamField& field, const ShardRang
                QuantizedMatrix* columns) {
   const std::size_t size = SizeOf(field.type), unit = field.super() ? kSuperGroup : w.group;
   const ByteRows rows = {static_cast<const std::uint8_t*>(ArrayOf(w, field.role)),
-                         ValuesPerRow(field, w.k, w.group) * size,
-                         static_cast<std::uint8_t*>(ArrayOf(*columns, field.role)),
+                         ValuesPerRow(field, w.k, w.group) * size, WritableArrayOf(columns->view(), field.role),
                          ValuesPerRow(field, columns->view().k, w.group) * size, unit == kPerMatrix ? 1 : w.m};
   if (HasRowScales(unit)) return rows.Copy(0, size, 0);
   rows.CopyRanges(ranges, count, unit, size);

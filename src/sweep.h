@@ -72,8 +72,8 @@ class Sweep {
   const PackedMatrix& w_;
   const Operands& operands_;
   const std::size_t panels_;
-  const std::size_t
-      panel_stride_;        // bytes; more than the geometry's where w is a range of columns (composite/matmul.cc)
+  // Bytes from a panel to the next: more than the geometry's if w is a range of columns (composite/matmul.cc).
+  const std::size_t panel_stride_;
   const std::size_t most_;  // panels of a tile
   OwnValues own_values_;
   TileArgs args_;

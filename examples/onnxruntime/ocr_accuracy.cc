@@ -1,6 +1,6 @@
 // Quantizes the linear layers of a network that reads text, and compares what it reads:
 // ocr_accuracy FOLDER FONTS [FORMAT...]
-// FOLDER is what cmake/fetch_ocr.sh writes; FONTS is Debian's folder of DejaVu fonts.
+// FOLDER is what cmake/fetch.sh ocr writes; FONTS is Debian's folder of DejaVu fonts.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>

@@ -20,8 +20,8 @@ inline namespace LUTRA_ABI_NAMESPACE {
 //   kFastest     the one that the plan names for the format, target, N and group (plan.h). The bits of a row of y then
 //                depend on these four, but still not on threads or splits.
 //   kBits        bits, for x of type kBits and weights of int1, which it requires. Products are exact, with the same
-//                bits on every target and for every N, as under kInvariant; the precision is ignored. On
-//                AVX-512 it is faster than lookups for every N (bench/README.md), and prepared x is small.
+//                bits on every target and for every N, as under kInvariant; the precision is ignored. On AVX-512 it is
+//                faster than lookups for every N (bench/README.md), and prepared x is small.
 enum class Choice : std::uint8_t { kInvariant, kFastest, kBits };
 
 namespace functions {
@@ -115,8 +115,8 @@ namespace functions {
 // Integers of x are exact: int8 under kInt16 or prepared as integers, kInt4 and kBits always, if no K-block has several
 // scales of x. (With sum tables under kInt8, scales of kInt4 and kBits are rounded to 22 bits.)
 //
-// Zeros and subnormals are valid. Magnitudes of x up to 1e32 are safe (1e30 if the values
-// of W are floats); above, y may be infinite or NaN.
+// Zeros and subnormals are valid. Magnitudes of x up to 1e32 are safe (1e30 if the values of W are floats); above, y
+// may be infinite or NaN.
 LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, const PrepareOptions& options,
                          Context& context, Activations* activations);
 

@@ -33,7 +33,7 @@ inline namespace LUTRA_ABI_NAMESPACE {
 //
 //     W = the rows of all matrices, in an order + sparse + up * down
 //
-// All matrices have the same target. Those of `rows` may have biases, and orders of columns.
+// All matrices have the same target. Matrices of `rows` may have biases, and orders of columns.
 struct CompositeParts {
   MatrixList rows = {};                  // one or more, of K columns; M is the sum of their rows
   const std::uint32_t* order = nullptr;  // [M] or null: a permutation. Row r of all gives column order[r] of y
@@ -67,7 +67,7 @@ class LUTRA_API CompositeMatrix {
   std::size_t k() const { return k_; }
   const CompositeParts& parts() const { return parts_; }
 
-  // The bytes that a multiplication reads: those of all matrices (PackedMatrix::bytes) and of the sparse weights.
+  // The bytes that a multiplication reads: of all matrices (PackedMatrix::bytes) and of the sparse weights.
   std::size_t bytes() const;
   double bits_per_weight() const {
     return m_ == 0 || k_ == 0 ? 0.0

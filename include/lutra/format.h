@@ -339,7 +339,7 @@ struct MethodInfo {
 
 namespace functions {
 
-// Whether codes are bits 0 and 1 for -1 and 1: those of int1.
+// Whether the codes 0 and 1 of a format stand for -1 and 1, as int1's do.
 constexpr bool HasBits(Format format) {
   const FormatInfo& f = Describe(format);
   return f.stored().kind == ActivationKind::kBinarySums && f.stored().planes == 1 && f.integer(0) == -1 &&

@@ -21,7 +21,7 @@ typedef struct lutra_block_sparse lutra_block_sparse;
 typedef struct lutra_block_sparse_info {
   size_t m, k;
   size_t block_columns;  // of a block, which has 64 rows
-  size_t blocks, kept;   // all blocks; those that are not zero
+  size_t blocks, kept;   // all blocks; the blocks that are not zero
   size_t bytes;          // that a multiplication reads
 } lutra_block_sparse_info;
 

@@ -56,7 +56,7 @@ Bytes Clipped(Bytes range, std::size_t file) {
   range.offset = std::min(range.offset, file);
   return {range.offset, std::min(range.size, file - range.offset)};
 }
-// The pages of which any byte is in a range; and those of which all bytes are. The last page ends with the file.
+// The pages with any byte in a range; and the pages with all bytes in it. The last page ends with the file.
 Bytes PagesThatTouch(Bytes range, std::size_t file, std::size_t page) {
   const Bytes clipped = Clipped(range, file);
   if (clipped.size == 0) return clipped;

@@ -28,8 +28,7 @@ internal::PieceOut OutOf(const internal::QparamScheme& scheme, std::size_t panel
   for (std::size_t i = 0; i < scheme.count; ++i) {
     const internal::QparamField& field = scheme.fields[i];
     to.strides[i] = internal::ValuesPerRow(field, v.k, v.group) * SizeOf(field.type);
-    to.values[i] =
-        static_cast<std::uint8_t*>(const_cast<void*>(internal::ArrayOf(v, field.role))) + row * to.strides[i];
+    to.values[i] = internal::WritableArrayOf(v, field.role) + row * to.strides[i];
   }
   return to;
 }

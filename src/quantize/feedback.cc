@@ -5,6 +5,7 @@
 
 #include "float_mode.h"
 #include "lutra/buffer.h"
+#include "lutra/layout/qparams.h"
 #include "lutra/quantize.h"
 #include "memory/elements.h"
 #include "quantize/checks.h"
@@ -41,19 +42,14 @@ template <class T>
 void CopyPart(const T* from, std::size_t row, std::size_t count, T* to) {
   if (count != 0) std::memcpy(to + row * count, from + row * count, count * sizeof(T));
 }
-void CopyBytes(const void* from, std::size_t row, std::size_t count, void* to) {
-  CopyPart(static_cast<const std::uint8_t*>(from), row, count, static_cast<std::uint8_t*>(to));
-}
 
-// Copies the qparams of `row`; with scales per matrix, those of the matrix.
+// Copies the qparams of row `row`; if one scale serves the matrix, of row 0 alone.
 void CopyQparams(const QuantizedView& from, std::size_t row, QuantizedMatrix& to) {
-  const std::size_t groups = GroupsPerRow(from.k, from.group), supers = GroupsPerRow(from.k, kSuperGroup);
-  CopyBytes(from.scales, row, groups * SizeOf(from.scale_type), to.scales());
-  CopyBytes(from.zeros, row, groups * ZeroSize(from), to.zeros());
-  if (HasTableChoices(from)) CopyPart(from.table_choices, row, groups, to.table_choices());
-  if (!HasTwoLevels(from.scale_type)) return;
-  CopyPart(from.super_scales, row, supers, to.super_scales());
-  if (from.zero_kind == ZeroKind::kOffset) CopyPart(from.super_offsets, row, supers, to.super_offsets());
+  for (const internal::QparamField& field : internal::SchemeOf(from)) {
+    const std::size_t bytes = internal::ValueCount(field, 1, from.k, from.group) * SizeOf(field.type);
+    CopyPart(static_cast<const std::uint8_t*>(internal::ArrayOf(from, field.role)), row, bytes,
+             internal::WritableArrayOf(to.view(), field.role));
+  }
 }
 
 // Rows [first, first + rows_) of W.

@@ -9,7 +9,7 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace {
 
-// The better of the range's qparams and those of a search, by the error of the codes that will be stored.
+// Qparams from the range, or from a search if the codes that it gives err less.
 Found FitTable(const Group& group, const QuantizedView& shape, const std::int8_t* table, Fit fit, int sign) {
   const Qparams range = FitRange(group, shape, table);
   const Qparams rounded = Rounded(shape, range);

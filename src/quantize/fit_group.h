@@ -20,7 +20,7 @@ struct Choice {
 // Fits one level of qparams, of the types of `shape`. `sign`: as for Search.
 Choice FitTables(const Group& group, const QuantizedView& shape, Fit fit, int sign = 0);
 
-// Qparams are fitted for some columns at once: those of a group, or of a super-group.
+// Qparams are fitted for some columns at once: for a group, or for a super-group.
 inline std::size_t FitColumns(const QuantizedView& shape) {
   if (HasRowScales(shape.group)) return shape.k;
   return HasTwoLevels(shape.scale_type) ? kSuperGroup : shape.group;

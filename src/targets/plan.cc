@@ -160,8 +160,7 @@ constexpr Row kRows[] = {
 // clang-format on
 
 // The first row that serves a case with this method (null: any but kPopcount, which does not multiply x of every type);
-// a null pointer if there is none.
-// `runs(cpu)`: whether rows for that CPU count.
+// a null pointer if there is none. `runs(cpu)`: whether rows for that CPU count.
 template <class Runs>
 constexpr const Row* Find(Format format, const TargetInfo& target, std::size_t n, std::size_t block,
                           const Method* method, const Runs& runs) {

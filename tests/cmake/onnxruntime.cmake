@@ -10,7 +10,7 @@ add_dependencies(operator_test onnxruntime-lutra)
 lutra_discover_tests(operator_test LABEL onnxruntime)
 
 # A network that reads text: with GPTQ in three bits, it says in 9 of 10 places what it says in f32.
-set(LUTRA_OCR ${LUTRA_DEPS_DIR}/ocr-${CMAKE_SYSTEM_PROCESSOR} CACHE PATH "What cmake/fetch_ocr.sh has brought")
+set(LUTRA_OCR ${LUTRA_DEPS_DIR}/ocr-${CMAKE_SYSTEM_PROCESSOR} CACHE PATH "What cmake/fetch.sh ocr has brought")
 set(fonts /usr/share/fonts/truetype/dejavu)
 if(TARGET ocr_accuracy AND EXISTS ${LUTRA_OCR}/recognizer.onnx AND EXISTS ${fonts})
   add_test(NAME ocr_accuracy COMMAND ocr_accuracy ${LUTRA_OCR} ${fonts} int3)

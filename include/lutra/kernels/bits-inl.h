@@ -160,7 +160,7 @@ struct BitsKernel {
   static constexpr int kMaxRows = 4, kMaxPanels = kVectorScope ? 4 : 1, kTile = kMaxRows;
   static constexpr std::size_t kPanelBytes = kWordBytes;
   // Vectors of rows of a panel at a time: with four rows of x, or four panels, their counts take half of the registers.
-  static constexpr int kVectors = HWY_TARGET <= HWY_AVX3 || !HWY_ARCH_X86 ? 4 : 2;
+  static constexpr int kVectors = kRegisters == 32 ? 4 : 2;
 
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const KBlock& b) {

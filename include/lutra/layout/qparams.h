@@ -131,6 +131,10 @@ inline const void* ArrayOf(const QuantizedView& w, QparamRole role) {
   }
   return nullptr;
 }
+// The same, of a view of a QuantizedMatrix, whose arrays may be written.
+inline std::uint8_t* WritableArrayOf(const QuantizedView& w, QparamRole role) {
+  return static_cast<std::uint8_t*>(const_cast<void*>(ArrayOf(w, role)));
+}
 // Values that a view has for one row: one per group or super-group; 0 if one value serves the whole matrix.
 constexpr std::size_t ValuesPerRow(const QparamField& field, std::size_t k, std::size_t group) {
   if (field.super()) return GroupsPerRow(k, kSuperGroup);

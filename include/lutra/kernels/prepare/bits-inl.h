@@ -34,7 +34,7 @@ HWY_INLINE std::uint32_t LoadBits(const std::uint8_t* row, const std::uint32_t* 
   return count == 32 ? bits : bits & ((std::uint32_t{1} << count) - 1);
 }
 
-// TargetKernels::prepare for ActivationKind::kBits. Bits beyond the end of a K-block are 0, as those of W.
+// TargetKernels::prepare for ActivationKind::kBits. Bits beyond the end of a K-block are 0, as they are in W.
 inline bool PrepareBits(const PrepareArgs& a) {
   const Geometry& g = *a.geometry;
   constexpr std::size_t kBytes = Describe(ActivationKind::kBits).chunk_bytes;

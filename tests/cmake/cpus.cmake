@@ -27,7 +27,6 @@ if(CMAKE_BUILD_TYPE STREQUAL Release AND CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64 
   if(LUTRA_VALGRIND)
     set(memcheck ${LUTRA_VALGRIND} --quiet --error-exitcode=1 --leak-check=full)
     lutra_run_on(valgrind valgrind AVX3 plan_test Sweep/PlanTable.AnyRow*_AVX2 ${memcheck})
-    lutra_run_on(valgrind valgrind AVX3 matmul_test Sweep/MatMulData.*_AVX2 ${memcheck})
     lutra_run_on(valgrind valgrind AVX3 prepare_test *_AVX2:-*NotFinite* ${memcheck})
     lutra_run_on(valgrind valgrind AVX3 hadamard_test *_AVX2 ${memcheck})
     lutra_run_on(valgrind valgrind AVX3 pack_test *_AVX2 ${memcheck})

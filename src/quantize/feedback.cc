@@ -147,7 +147,7 @@ class Rows {
 
   // The squared errors of x * W^T with the codes and qparams of `quantized`.
   void Errors(const QuantizedView& quantized, double* errors) {
-    float* const e = errors_.as<float>();
+    auto* const e = errors_.as<float>();
     float* const row = e + kRows * v_.k;
     std::fill(e, e + kRows * v_.k, 0.0f);
     for (std::size_t r = 0; r < rows_; ++r) {

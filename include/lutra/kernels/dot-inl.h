@@ -335,12 +335,15 @@ struct PackedDotKernel {
     }
   }
   // Adds the products of quad kQuad. The first part of a chunk also prefetches the chunk's lines, a quarter with each
-  // quad, because memory takes few requests at a time. (int4 on Zen 4: read at 0.92 of memory's speed, not 0.85.)
+  // quad, because memory takes few requests at a time. (int4 on Zen 4: read at 0.92 of memory's speed, not 0.85.) The
+  // prefetches go in the order of addresses. (int8 on Zen 5: 1.3 times as fast as in the order 0, 4, 8, 12, 1, 5, ...)
   template <int kQuad, int kPart, int kRows>
   static HWY_INLINE void PrefetchAndAdd(const KBlock& b, const std::uint8_t* lines, const std::uint8_t* x,
                                         const Codes& codes, V32 (&sums)[kVectors * kRows]) {
     LUTRA_UNROLL
-    for (int line = kQuad; kPart == 0 && line < 2 * kPlanes; line += 4) b.Prefetch(lines + line * 64);
+    for (int line = kQuad * kPlanes / 2; kPart == 0 && line < (kQuad + 1) * kPlanes / 2; ++line) {
+      b.Prefetch(lines + line * 64);
+    }
     AddPacked<kQuad, kPart * 4, kRows>(lines, x, codes, sums);
   }
   template <int kQuad, int kFirst, int kRows, std::size_t kSums>

@@ -143,7 +143,9 @@ struct PackedFloatKernel {
   static HWY_INLINE void PrefetchAndAdd(const KBlock& b, int part, const std::uint8_t*& lines, const std::uint8_t* x,
                                         VF (&sums)[kVectors * kRows]) {
     LUTRA_UNROLL
-    for (int line = kQuad; part == 0 && line < 2 * kPlanes; line += kQuads) b.Prefetch(lines + line * 64);
+    for (int line = kQuad * kPlanes / 2; part == 0 && line < (kQuad + 1) * kPlanes / 2; ++line) {
+      b.Prefetch(lines + line * 64);
+    }
     VF even[kRows], odd[kRows];
     LUTRA_UNROLL
     for (int n = 0; n < kRows; ++n) {

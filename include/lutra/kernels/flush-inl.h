@@ -83,7 +83,7 @@ struct KBlock {
   // L2, and a nearer line from L2 into L1. L1 alone cannot wait for as many lines as memory can deliver: with one step
   // into L1, int1 and int2 are read at 0.5 and 0.6 of the speed on Zen 4. With a distance of 0 the prefetches name the
   // line itself and have no effect.
-  HWY_INLINE void Prefetch(const std::uint8_t* line) const { PrefetchInTwoSteps(line, prefetch); }
+  HWY_INLINE void Prefetch(const std::uint8_t* line) const { PrefetchToL1(line + prefetch); }
 };
 
 // Multiplies all K-blocks of the args, for kPanels panels from panel `panel` of the args on, with kRows rows of x.

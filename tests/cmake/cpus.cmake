@@ -8,7 +8,7 @@ if(CMAKE_BUILD_TYPE STREQUAL Release AND CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64 
   function(lutra_run_on label cpu absent test filter)
     add_test(NAME ${cpu}_${test} COMMAND ${ARGN} $<TARGET_FILE:${test}> "--gtest_filter=${filter}")
     set_tests_properties(${cpu}_${test} PROPERTIES
-      LABELS ${label} FAIL_REGULAR_EXPRESSION "Running 0 tests|_${absent}" TIMEOUT 600)
+      LABELS ${label} COST 50 FAIL_REGULAR_EXPRESSION "Running 0 tests|_${absent}" TIMEOUT 600)
   endfunction()
   if(LUTRA_QEMU_X86)
     set(nehalem ${LUTRA_QEMU_X86} -cpu Nehalem)

@@ -16,9 +16,15 @@ endif()
 if(NOT LUTRA_BUILD_EXAMPLES)  # whose sources it tests
   list(FILTER sources EXCLUDE REGEX "/(format_plan|safetensors)_test\\.cc$")
 endif()
+# The tests that run the kernels of every target.
+add_custom_target(target_tests)
 foreach(source IN LISTS sources)
   cmake_path(GET source STEM name)
   add_executable(${name} ${source})
+  file(STRINGS ${source} visits_targets REGEX "KernelTest|SweepTest|SharedSweep|RunnableTargets|EveryTarget" LIMIT_COUNT 1)
+  if(visits_targets)
+    add_dependencies(target_tests ${name})
+  endif()
   lutra_compile_options(${name})
   target_link_libraries(${name} PRIVATE lutra::lutra GTest::gtest_main Threads::Threads)
   # These test the library's own buffers.

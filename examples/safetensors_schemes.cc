@@ -109,12 +109,36 @@ bool FillsWords(std::size_t k, std::size_t bits, std::size_t words) {
   return k / 32 * bits + (k % 32 * bits + 31) / 32 == words || (k + per_word - 1) / per_word == words;
 }
 
+// The rows that share scales, if M rows have this number of them: one, all, 128, or another power of two; 0 if none
+// fits.
+std::size_t ScaleRows(std::size_t m, std::size_t rows) {
+  if (rows == m) return 1;
+  if (rows == 1) return m;
+  for (const std::size_t size : {128u, 256u, 64u, 32u, 16u}) {
+    if (m / size + (m % size != 0) == rows) return size;
+  }
+  return 0;
+}
+
+// Sets the scales of blocks of W, and how many rows and columns of the M x K weights each has: a tensor of [rows x
+// groups], or of one scale for each block of rows. Returns why it cannot.
+std::string SetBlockScales(const SafeTensor& scales, std::ptrdiff_t configured, CheckpointView* v) {
+  const std::vector<std::size_t>& shape = scales.shape;
+  if (shape.size() > 2) return kShapes;
+  const bool exponents = (scales.dtype == "U8" || scales.dtype == "F8_E8M0") &&
+                         (v->scheme == CheckpointScheme::kFp8 || v->scheme == CheckpointScheme::kFp8E5M2);
+  if (exponents) v->scale_type = DataType::kE8M0;
+  if (!exponents && !SetFloatType(scales, &v->scale_type)) return fmt::format("it has scales of type {}", scales.dtype);
+  v->scale_rows = ScaleRows(v->m, shape.size() == 2 ? shape[0] : scales.Elements());
+  v->group_size = GroupSize(v->k, shape.size() == 2 ? shape[1] : 1, configured);
+  v->scales = BytesOf(scales);
+  return v->scale_rows != 0 ? "" : kShapes;
+}
+
 std::string FillPackQuantized(const Layer& layer, FoundMatrix* found) {
   CheckpointView& v = found->view;
   v.scheme = CheckpointScheme::kPackQuantized;
-  const SafeTensor& scales = *layer.Get(".weight_scale");
-  if (layer.codes.shape.size() != 2 || scales.shape.size() != 2) return kShapes;
-  if (!SetFloatType(scales, &v.scale_type)) return fmt::format("it has scales of type {}", scales.dtype);
+  if (layer.codes.shape.size() != 2) return kShapes;
   const std::size_t words = layer.codes.shape[1];
   std::vector<std::ptrdiff_t> widths;
   std::ptrdiff_t group = 0;
@@ -132,10 +156,9 @@ std::string FillPackQuantized(const Layer& layer, FoundMatrix* found) {
       v.bits = static_cast<int>(bits);
     }
   }
-  if (v.bits == 0 || scales.shape[0] != v.m) return kShapes;
-  v.group_size = GroupSize(v.k, scales.shape[1], group);
+  if (v.bits == 0) return kShapes;
+  if (const std::string error = SetBlockScales(*layer.Get(".weight_scale"), group, &v); !error.empty()) return error;
   v.codes = BytesOf(layer.codes);
-  v.scales = BytesOf(scales);
   if (const SafeTensor* const zeros = layer.Get(".weight_zero_point"); zeros != nullptr) {
     if (zeros->dtype == "I32") {
       v.zeros = BytesOf(*zeros);
@@ -150,18 +173,17 @@ std::string FillIntQuantized(const Layer& layer, FoundMatrix* found) {
   CheckpointView& v = found->view;
   v.scheme = CheckpointScheme::kIntQuantized;
   v.bits = 8;
-  const SafeTensor& scales = *layer.Get(".weight_scale");
-  if (layer.codes.shape.size() != 2 || scales.shape.size() != 2 || scales.shape[0] != layer.codes.shape[0])
-    return kShapes;
-  if (!SetFloatType(scales, &v.scale_type)) return fmt::format("it has scales of type {}", scales.dtype);
+  if (layer.codes.shape.size() != 2) return kShapes;
   v.m = layer.codes.shape[0];
   v.k = layer.codes.shape[1];
-  v.group_size = GroupSize(v.k, scales.shape[1], 0);
-  const SafeTensor* const zeros = layer.Get(".weight_zero_point");
-  if (zeros != nullptr && !IsZero(*zeros)) return "it has zero points other than 0";
   v.codes = BytesOf(layer.codes);
-  v.scales = BytesOf(scales);
-  return "";
+  const SafeTensor* const zeros = layer.Get(".weight_zero_point");
+  if (zeros != nullptr && zeros->dtype == "I8") {
+    v.zeros = BytesOf(*zeros);
+  } else if (zeros != nullptr && !IsZero(*zeros)) {
+    return fmt::format("it has zero points of type {}", zeros->dtype);
+  }
+  return SetBlockScales(*layer.Get(".weight_scale"), 0, &v);
 }
 
 std::string FillBitsAndBytes(const Layer& layer, FoundMatrix* found) {
@@ -243,6 +265,8 @@ std::string FillHqq(const Layer& layer, FoundMatrix* found) {
   if (!SetFloatType(scales, &v.scale_type) || scales.dtype != zeros.dtype) return "its scales or zeros are not floats";
   if (layer.Integer(".axis", 0) != 1) return "its groups are not along K: axis is not 1";
   v.bits = static_cast<int>(layer.Integer(".nbits", 0) % 64);
+  float nbits;
+  if (GetScalar(layer.Get(".nbits"), &nbits) && nbits == 1.58f) v.bits = 2;  // three levels
   v.m = layer.Integer(".shape", 0);
   v.k = layer.Integer(".shape", 1);
   const std::size_t group = layer.Integer(".group_size", 0);
@@ -266,36 +290,23 @@ std::string FillBitnet(const Layer& layer, FoundMatrix* found) {
   return "";
 }
 
-// The rows that share scales, if M rows have this number of them: 128, or another power of two; 0 if none fits.
-std::size_t ScaleRows(std::size_t m, std::size_t rows) {
-  if (rows == 1) return m;
-  for (const std::size_t size : {1u, 128u, 256u, 64u, 32u, 16u}) {
-    if (m / size + (m % size != 0) == rows) return size;
-  }
-  return 0;
-}
-
 std::string FillFp8(const Layer& layer, FoundMatrix* found) {
   CheckpointView& v = found->view;
-  v.scheme = CheckpointScheme::kFp8;
+  v.scheme = layer.codes.dtype == "F8_E4M3" ? CheckpointScheme::kFp8 : CheckpointScheme::kFp8E5M2;
   v.bits = 8;
   const SafeTensor* scales = layer.Get(".weight_scale");
-  if (scales == nullptr) scales = layer.Get(".weight_scale_inv");
+  for (const char* const other : {".weight_scale_inv", ".scale"}) {
+    if (scales == nullptr) scales = layer.Get(other);
+  }
   layer.Get(".input_scale");  // of x, which stays a float here
-  if (layer.codes.dtype != "F8_E4M3") return fmt::format("it has weights of type {}", layer.codes.dtype);
   if (scales == nullptr) return "it has no scales";
-  if (layer.codes.shape.size() != 2 || scales->shape.size() > 2) return kShapes;
-  if (!SetFloatType(*scales, &v.scale_type)) return fmt::format("it has scales of type {}", scales->dtype);
+  if (layer.codes.shape.size() != 2) return kShapes;
   v.m = layer.codes.shape[0];
   v.k = layer.codes.shape[1];
-  const bool two = scales->shape.size() == 2;
-  v.scale_rows = ScaleRows(v.m, two ? scales->shape[0] : scales->Elements());
+  v.codes = BytesOf(layer.codes);
   const json& block = Member(layer.config(), "weight_block_size");
   const bool configured = block.is_array() && block.size() == 2 && block[1].is_number_integer();
-  v.group_size = GroupSize(v.k, two ? scales->shape[1] : 1, configured ? block[1].get<std::int32_t>() : 128);
-  v.codes = BytesOf(layer.codes);
-  v.scales = BytesOf(*scales);
-  return v.scale_rows != 0 ? "" : kShapes;
+  return SetBlockScales(*scales, configured ? block[1].get<std::int32_t>() : 128, &v);
 }
 
 // A rule fits a tensor whose name has this suffix and that has this dtype, if the needed tensors are in the file.
@@ -316,6 +327,7 @@ constexpr Rule kRules[] = {
     {".weight", "U8", {{".weight.absmax", ""}}, FillBitsAndBytes},
     {"_blocks", "U8", {{"_scales", "U8"}}, FillBlocks},
     {".W_q", "U8", {{".scale", ""}, {".zero", ""}}, FillHqq},
+    {".W_q", "I32", {{".scale", ""}, {".zero", ""}}, FillHqq},
     {".weight", "I8", {{".weight_scale", ""}}, FillIntQuantized},
     {".weight", "U8", {{".weight_scale", ""}}, FillBitnet},
     {".weight", "F8_E4M3", {}, FillFp8},

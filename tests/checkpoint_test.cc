@@ -175,9 +175,10 @@ TEST_P(Checkpoints, RefuseFaultyTensors) {
       expect({"checkpoint.nested.absmax", [](CheckpointView& v) { v.nested.absmax.size += 1; }}, "absmax");
       expect({"checkpoint.nested.block", [](CheckpointView& v) { v.nested.block = 0; }}, "block");
     }
-    if (c.scheme == CheckpointScheme::kFp8) {
+    if (GetParam().scheme == CheckpointScheme::kPackQuantized || c.is_fp8() ||
+        GetParam().scheme == CheckpointScheme::kIntQuantized) {
       expect({"checkpoint.scale_rows", [](CheckpointView& v) { v.scale_rows = 0; }}, "no rows");
-      expect({"checkpoint.scales", [](CheckpointView& v) { v.scale_rows += 8; }}, "fewer rows of scales");
+      expect({"", [](CheckpointView& v) { v.scale_rows += 8; }}, "fewer rows of scales");
     }
     EXPECT_TRUE(Refused(ImportCheckpoint(tensors.view(), nullptr), "w"));
     if (HasFailure()) return;
@@ -215,7 +216,7 @@ TEST_P(Checkpoints, RefuseWhatIsNotFinite) {
       view.zeros.data = bad.data();
       expect("checkpoint.zeros");
     }
-    if (c.scheme == CheckpointScheme::kBitnet || c.scheme == CheckpointScheme::kFp8) {  // a code of 3, or NaN
+    if (c.scheme == CheckpointScheme::kBitnet || c.is_fp8()) {  // a code of 3, or NaN
       bad.assign(view.codes.size, 0xff);
       view.codes.data = bad.data();
       expect("checkpoint.codes");
@@ -243,9 +244,18 @@ TEST(Checkpoint, SaysWhatItDoesNotHold) {
   EXPECT_TRUE(NotSupported(ImportCheckpoint(view, &q), "checkpoint.group_size"));
   view.k = 1;  // rows begin within bytes
   EXPECT_TRUE(NotSupported(ImportCheckpoint(view, &q), "checkpoint.k"));
-  view.scheme = CheckpointScheme::kHqq;
-  view.scale_type = DataType::kE8M0;
-  EXPECT_TRUE(Refused(ImportCheckpoint(view, &q), "checkpoint.scale_type"));
+  for (const CheckpointScheme scheme :
+       {CheckpointScheme::kHqq, CheckpointScheme::kPackQuantized, CheckpointScheme::kIntQuantized}) {
+    view.scheme = scheme;
+    view.scale_type = DataType::kE8M0;
+    view.bits = 8;
+    EXPECT_TRUE(Refused(ImportCheckpoint(view, &q), "checkpoint.scale_type"));
+  }
+  for (const CheckpointScheme scheme : {CheckpointScheme::kFp8, CheckpointScheme::kFp8E5M2}) {
+    view.scheme = scheme;
+    view.scale_type = DataType::kE4M3;
+    EXPECT_TRUE(Refused(ImportCheckpoint(view, &q), "checkpoint.scale_type"));
+  }
   LayoutOptions options;
   options.count = 2;
   PackedLayout layout;

@@ -92,7 +92,7 @@ TEST(SafetensorsData, HasTheWeightsOfTheTool) {
       ASSERT_NEAR(weights[i], expected[i], 0.0039f * kLargestAbsmax) << i;
     }
   }
-  EXPECT_EQ(files, 8u);
+  EXPECT_EQ(files, 10u);
 }
 
 // Parses a copy that ends before an unmapped page, and imports what it holds.
@@ -182,20 +182,23 @@ TEST(SafetensorsFile, RefusesHostileFiles) {
   EXPECT_NE(file.ParseConfig("[1]", 3), "");
 }
 
-// int-quantized weights have no zero points: a tensor of zero points must hold zeros.
-TEST(SafetensorsFile, RefusesZeroPointsOfInt8) {
-  const std::string header = R"({"w.weight":{"dtype":"I8","shape":[2,16],"data_offsets":[0,32]},)"
-                             R"("w.weight_scale":{"dtype":"F32","shape":[2,1],"data_offsets":[32,40]},)"
-                             R"("w.weight_zero_point":{"dtype":"I8","shape":[2,1],"data_offsets":[40,42]}})";
-  std::vector<std::uint8_t> data(42);
-  for (const std::uint8_t zero : {std::uint8_t{0}, std::uint8_t{1}}) {
-    data[41] = zero;
-    const std::vector<std::uint8_t> bytes = SafetensorsWriter::File(header, data);
-    SafetensorsFile file;
-    ASSERT_EQ(file.Parse(bytes.data(), bytes.size()), "");
-    const std::vector<FoundMatrix> found = FindMatrices(file);
-    ASSERT_EQ(found.size(), 1u);
-    EXPECT_EQ(found[0].refusal.empty(), zero == 0);
+// Zero points of int-quantized weights are int8; of other types, they must be zeros.
+TEST(SafetensorsFile, RefusesOtherZeroPointsOfInt8) {
+  for (const std::string type : {"I8", "U8"}) {
+    const std::string header = R"({"w.weight":{"dtype":"I8","shape":[2,16],"data_offsets":[0,32]},)"
+                               R"("w.weight_scale":{"dtype":"F32","shape":[2,1],"data_offsets":[32,40]},)"
+                               R"("w.weight_zero_point":{"dtype":")" +
+                               type + R"(","shape":[2,1],"data_offsets":[40,42]}})";
+    std::vector<std::uint8_t> data(42);
+    for (const std::uint8_t zero : {std::uint8_t{0}, std::uint8_t{1}}) {
+      data[41] = zero;
+      const std::vector<std::uint8_t> bytes = SafetensorsWriter::File(header, data);
+      SafetensorsFile file;
+      ASSERT_EQ(file.Parse(bytes.data(), bytes.size()), "");
+      const std::vector<FoundMatrix> found = FindMatrices(file);
+      ASSERT_EQ(found.size(), 1u);
+      EXPECT_EQ(found[0].refusal.empty(), zero == 0 || type == "I8") << found[0].refusal;
+    }
   }
 }
 

@@ -32,10 +32,11 @@ enum class CheckpointScheme : std::uint8_t {
   kAwq,   // AWQ: see AwqView. codes: qweight; zeros: qzeros
   // compressed-tensors "pack-quantized": codes: weight_packed, words of 32 bits [M x .], the codes of a row from the
   // lowest bits on. Words hold whole codes, or codes without padding: the number of words tells. scales: weight_scale
-  // [M x G]; zeros: weight_zero_point, words [. x G], packed along M in the same way, or none; g_idx: weight_g_idx.
+  // [R x G], where R = ceil(M / scale_rows): M, or 1 for a scale of the matrix; zeros: weight_zero_point, words [. x
+  // G], packed along R in the same way, or none; g_idx: weight_g_idx.
   kPackQuantized,
-  // compressed-tensors "int-quantized", symmetric: codes: weight, int8 [M x K]; scales: weight_scale [M x G];
-  // W = scale * code.
+  // compressed-tensors "int-quantized": codes: weight, int8 [M x K]; scales: weight_scale [R x G] as above; zeros:
+  // weight_zero_point, int8 [R x G], or none: 0.
   kIntQuantized,
   // bitsandbytes: codes: weight, M * K / 2 bytes of two codes, the first one in the high bits, of all rows in one
   // sequence; K is even. scales: weight.absmax, f32, one for each group_size weights of the sequence; a byte each with
@@ -49,17 +50,20 @@ enum class CheckpointScheme : std::uint8_t {
   // compressed-tensors "nvfp4-pack-quantized" and ModelOpt: codes as kMxfp4; scales: weight_scale, E4M3 [M x K / 16];
   // matrix_scale: weight_scale_2 of ModelOpt, or weight_global_scale, which divides.
   kNvfp4,
-  // HQQ with axis 1: codes: W_q, ceil(M * K * bits / 8) bytes; the first half (4 bits; 2: quarter, 1: eighth) of the
-  // sequence of all weights is in the highest bits. scales: scale, zeros: zero, floats of scale_type, one for each
-  // group_size weights of the sequence.
+  // HQQ with axis 1: codes: W_q, bytes of 8 / bits codes (5, 6, 8 bits: one), or words of 32 bits with ten codes of 3
+  // bits. The first half (4 bits; 2: quarter, 1: eighth, 3: tenth) of the sequence of all weights is in the highest
+  // bits; these parts have whole groups, the last of them may have fewer. scales: scale, zeros: zero, floats of
+  // scale_type, one for each group_size weights of the sequence.
   kHqq,
   // BitNet of transformers: codes: weight, bytes [ceil(M / 4) x K], whose lowest two bits have the first quarter of the
   // rows; matrix_scale: weight_scale, which divides (BitLinear) or multiplies (AutoBitLinear). W = scale * (code - 1).
   kBitnet,
-  // Floats of 8 bits, of compressed-tensors "float-quantized", DeepSeek and ModelOpt: codes: weight, E4M3 [M x K];
-  // scales: weight_scale or weight_scale_inv, floats of scale_type that multiply, [ceil(M / scale_rows) x G]: blocks of
-  // scale_rows x group_size weights share one. A scale for the matrix: scale_rows = M, group_size = -1.
+  // Floats of 8 bits, of compressed-tensors "float-quantized" and "mxfp8-quantized", DeepSeek and ModelOpt: codes:
+  // weight, E4M3 [M x K]; scales: weight_scale or weight_scale_inv, numbers of scale_type that multiply, [R x G]:
+  // blocks of scale_rows x group_size weights share one. A scale for the matrix: scale_rows = M, group_size = -1.
+  // MXFP8: scale_type = kE8M0, group_size = 32.
   kFp8,
+  kFp8E5M2,  // the same with codes that are E5M2
 };
 
 struct CheckpointInfo {
@@ -81,9 +85,10 @@ inline constexpr CheckpointInfo kCheckpointSchemes[] = {
     {CheckpointScheme::kFp4, "fp4", nullptr, 0x10, 0},
     {CheckpointScheme::kMxfp4, "mxfp4", nullptr, 0x10, 32},
     {CheckpointScheme::kNvfp4, "nvfp4", nullptr, 0x10, 16},
-    {CheckpointScheme::kHqq, "hqq", nullptr, 0x116, 0},
+    {CheckpointScheme::kHqq, "hqq", nullptr, 0x17e, 0},
     {CheckpointScheme::kBitnet, "bitnet", nullptr, 0x4, kPerMatrix},
     {CheckpointScheme::kFp8, "fp8", nullptr, 0x100, 0},
+    {CheckpointScheme::kFp8E5M2, "fp8_e5m2", nullptr, 0x100, 0},
 };
 inline constexpr std::size_t kCheckpointSchemeCount = sizeof(kCheckpointSchemes) / sizeof(kCheckpointSchemes[0]);
 
@@ -118,19 +123,21 @@ struct CheckpointView {
   CheckpointScheme scheme = CheckpointScheme::kPackQuantized;
   int bits = 4;  // of a code: CheckpointInfo::widths
   std::size_t m = 0, k = 0;
-  // Weights that share a scale; -1: a scale for each row. kGptq, kAwq, kPackQuantized, kIntQuantized, kFp8: a multiple
-  // of 16, or at least K. kNf4, kFp4, kHqq: a multiple of K, or 16 divides both group_size and K.
+  // Weights of a row that share a scale; -1: all. kNf4, kFp4, kHqq: a multiple of K, or 16 divides both group_size and
+  // K. Other schemes: a multiple of 16, or at least K.
   std::ptrdiff_t group_size = 128;
   TensorBytes codes = {}, scales = {}, zeros = {};
-  DataType scale_type = DataType::kF16;  // kPackQuantized, kIntQuantized, kHqq, kFp8: kF16, kBF16 or kF32
-  TensorView<std::int32_t> g_idx = {};   // as GptqView::g_idx
+  // kPackQuantized, kIntQuantized, kHqq: kF16, kBF16 or kF32. kFp8, kFp8E5M2: one of these or kE8M0.
+  DataType scale_type = DataType::kF16;
+  TensorView<std::int32_t> g_idx = {};  // as GptqView::g_idx
   GptqZeros gptq_zeros = GptqZeros::kV1Words;
   float matrix_scale = 1.0f;  // kNvfp4, kBitnet: finite, and not 0
   // Whether weights are divided by matrix_scale. They are multiplied by its reciprocal in float, so they differ by up
   // to two units in the last place from a division.
   bool matrix_scale_divides = false;
-  NestedAbsmax nested = {};    // kNf4, kFp4
-  std::size_t scale_rows = 1;  // kFp8: rows of W that share scales; not 0
+  NestedAbsmax nested = {};  // kNf4, kFp4
+  // kPackQuantized, kIntQuantized, kFp8, kFp8E5M2: rows of W that share scales and zero points; not 0.
+  std::size_t scale_rows = 1;
 };
 
 namespace functions {

@@ -30,7 +30,8 @@ enum {
   LUTRA_CHECKPOINT_NVFP4 = 7,  // ModelOpt, compressed-tensors
   LUTRA_CHECKPOINT_HQQ = 8,
   LUTRA_CHECKPOINT_BITNET = 9,  // transformers
-  LUTRA_CHECKPOINT_FP8 = 10     // compressed-tensors, DeepSeek, ModelOpt
+  LUTRA_CHECKPOINT_FP8 = 10,    // E4M3; compressed-tensors, DeepSeek, ModelOpt
+  LUTRA_CHECKPOINT_FP8_E5M2 = 11
 };
 
 // The tensors of W[m x k]: see lutra::CheckpointView. Fields that a scheme does not have are ignored.

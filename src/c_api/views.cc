@@ -93,7 +93,8 @@ static_assert(Same(LUTRA_CHECKPOINT_NVFP4, CheckpointScheme::kNvfp4));
 static_assert(Same(LUTRA_CHECKPOINT_HQQ, CheckpointScheme::kHqq));
 static_assert(Same(LUTRA_CHECKPOINT_BITNET, CheckpointScheme::kBitnet));
 static_assert(Same(LUTRA_CHECKPOINT_FP8, CheckpointScheme::kFp8));
-static_assert(IsLast<CheckpointScheme>(LUTRA_CHECKPOINT_FP8));
+static_assert(Same(LUTRA_CHECKPOINT_FP8_E5M2, CheckpointScheme::kFp8E5M2));
+static_assert(IsLast<CheckpointScheme>(LUTRA_CHECKPOINT_FP8_E5M2));
 
 static_assert(LUTRA_PER_ROW == kPerRow && LUTRA_PER_MATRIX == kPerMatrix);
 

@@ -19,6 +19,7 @@ enum class CodeValues : std::uint8_t {
   kE2m1,
   kTernary,
   kE4m3,
+  kE5m2,
   kTable,  // CodeRow::table
 };
 struct CodeRow {
@@ -26,25 +27,31 @@ struct CodeRow {
   CodeValues values;
   const std::int8_t* table = nullptr;
   float unit = 0.0f;  // what the table has for the scheme's value 1: scales are absmax / unit; 0: scales are as stored
+  const FieldLayout* three_bits = nullptr;  // replaces `fields` for codes of 3 bits
 };
 
 enum class ScaleOrder : std::uint8_t {
   kGroups,  // [G x M]
   kRows,    // [M x G]
-  kBlocks,  // [ceil(M / CheckpointView::scale_rows) x G]
+  kBlocks,  // [ceil(M / CheckpointView::scale_rows) x G]; zero points, too
   kAll,     // one for each group_size weights of the sequence of all rows
   kMatrix,  // none: matrix_scale is the only one
 };
+enum class ScaleTypes : std::uint8_t {
+  kOne,
+  kFloats,        // CheckpointView::scale_type, a float type
+  kFloatsOrE8M0,  // CheckpointView::scale_type
+};
 struct ScaleRow {
   ScaleOrder order;
-  DataType type;           // of the imported scales
-  bool of_view = false;    // CheckpointView::scale_type, which must be a float type, replaces `type`
+  DataType type;  // of the imported scales, if they have one type
+  ScaleTypes types = ScaleTypes::kOne;
   bool of_matrix = false;  // there is CheckpointView::matrix_scale, beside the scales or alone
 };
 
 enum class ZeroStorage : std::uint8_t {
   kNone,
-  kFields,    // fields of an [M x G] array, of as many bits as the codes
+  kFields,    // fields of an [M x G] array, of as many bits as the codes; signed if the codes are
   kOptional,  // as kFields, but a checkpoint may have none
   kFloats,    // in the order and type of the scales
 };
@@ -74,6 +81,7 @@ inline constexpr FieldLayout kPackedZeros = {32, Axis::kM, StreamStep::kApart, F
 inline constexpr FieldLayout kByteCodes = {8, Axis::kK, StreamStep::kNext, Fill::kRounded, FieldOrder::kLowFirst};
 inline constexpr FieldLayout kBnbCodes = {8, Axis::kAll, StreamStep::kNext, Fill::kDense, FieldOrder::kHighFirst};
 inline constexpr FieldLayout kHqqCodes = {8, Axis::kAll, StreamStep::kNext, Fill::kPlanes, FieldOrder::kHighFirst};
+inline constexpr FieldLayout kHqqWords = {32, Axis::kAll, StreamStep::kNext, Fill::kPlanes, FieldOrder::kHighFirst};
 inline constexpr FieldLayout kBitnetCodes = {8, Axis::kM, StreamStep::kApart, Fill::kPlanes, FieldOrder::kLowFirst};
 
 inline constexpr CheckpointLayout kCheckpointLayouts[] = {
@@ -88,22 +96,32 @@ inline constexpr CheckpointLayout kCheckpointLayouts[] = {
      {ZeroStorage::kFields, kAwqFields}},
     {CheckpointScheme::kPackQuantized,
      {kPackedCodes, CodeValues::kIntegers},
-     {ScaleOrder::kRows, DataType::kF16, true},
+     {ScaleOrder::kBlocks, DataType::kF16, ScaleTypes::kFloats},
      {ZeroStorage::kOptional, kPackedZeros},
      true},
-    {CheckpointScheme::kIntQuantized, {kByteCodes, CodeValues::kSigned}, {ScaleOrder::kRows, DataType::kF16, true}},
+    {CheckpointScheme::kIntQuantized,
+     {kByteCodes, CodeValues::kSigned},
+     {ScaleOrder::kBlocks, DataType::kF16, ScaleTypes::kFloats},
+     {ZeroStorage::kOptional, kByteCodes}},
     {CheckpointScheme::kNf4, {kBnbCodes, CodeValues::kTable, kNf4Table, 112.03f}, {ScaleOrder::kAll, DataType::kF32}},
     {CheckpointScheme::kFp4, {kBnbCodes, CodeValues::kTable, kBnbFp4Table, 120.0f}, {ScaleOrder::kAll, DataType::kF32}},
     {CheckpointScheme::kMxfp4, {kByteCodes, CodeValues::kE2m1}, {ScaleOrder::kRows, DataType::kE8M0}},
-    {CheckpointScheme::kNvfp4, {kByteCodes, CodeValues::kE2m1}, {ScaleOrder::kRows, DataType::kE4M3, false, true}},
+    {CheckpointScheme::kNvfp4,
+     {kByteCodes, CodeValues::kE2m1},
+     {ScaleOrder::kRows, DataType::kE4M3, ScaleTypes::kOne, true}},
     {CheckpointScheme::kHqq,
-     {kHqqCodes, CodeValues::kIntegers},
-     {ScaleOrder::kAll, DataType::kF16, true},
+     {kHqqCodes, CodeValues::kIntegers, nullptr, 0.0f, &kHqqWords},
+     {ScaleOrder::kAll, DataType::kF16, ScaleTypes::kFloats},
      {ZeroStorage::kFloats}},
     {CheckpointScheme::kBitnet,
      {kBitnetCodes, CodeValues::kTernary},
-     {ScaleOrder::kMatrix, DataType::kF32, false, true}},
-    {CheckpointScheme::kFp8, {kByteCodes, CodeValues::kE4m3}, {ScaleOrder::kBlocks, DataType::kF32, true}},
+     {ScaleOrder::kMatrix, DataType::kF32, ScaleTypes::kOne, true}},
+    {CheckpointScheme::kFp8,
+     {kByteCodes, CodeValues::kE4m3},
+     {ScaleOrder::kBlocks, DataType::kF32, ScaleTypes::kFloatsOrE8M0}},
+    {CheckpointScheme::kFp8E5M2,
+     {kByteCodes, CodeValues::kE5m2},
+     {ScaleOrder::kBlocks, DataType::kF32, ScaleTypes::kFloatsOrE8M0}},
 };
 
 constexpr bool HasRowOfEachScheme() {
@@ -126,6 +144,7 @@ constexpr Format FormatOf(CodeValues values, int bits) {
   return values == CodeValues::kE2m1      ? Format::kFp4
          : values == CodeValues::kTernary ? Format::kTernary
          : values == CodeValues::kE4m3    ? Format::kFp8E4M3
+         : values == CodeValues::kE5m2    ? Format::kFp8E5M2
          : values == CodeValues::kTable   ? Format::kCodebook4
                                           : kIntegers[bits];
 }

@@ -36,16 +36,13 @@ bool IsPadded(const FieldLayout& layout, unsigned bits, std::size_t m, std::size
          bytes == Fields(layout, bits, m, k, true).bytes();
 }
 
-// Sets *fields to the fields of a tensor. Does not check the size of the tensor: CheckTensor does.
-Status SetFields(const FieldLayout& layout, unsigned bits, std::size_t m, std::size_t k, bool padded,
-                 const TensorBytes& tensor, Fields* fields) {
-  *fields = Fields(layout, bits, m, k, padded);
-  fields->SetData(tensor.data);
-  if (layout.fill == Fill::kDense && !fields->fills_words()) {
+// Checks that the fields of a tensor lie in words as the layout says. Does not check the size: CheckTensor does.
+Status CheckWords(const FieldLayout& layout, const Fields& fields) {
+  if (layout.fill == Fill::kDense && !fields.fills_words()) {
     return Status::Invalid(layout.axis == Axis::kK ? "checkpoint.k" : "checkpoint.m",
                            "times bits is not a multiple of the bits of a word");
   }
-  if (layout.axis == Axis::kAll && layout.fill != Fill::kPlanes && k * bits % layout.word_bits != 0) {
+  if (layout.axis == Axis::kAll && layout.fill != Fill::kPlanes && !fields.rows_begin_with_words()) {
     return Status::Unsupported("checkpoint.k", "is odd: rows begin between the codes of a byte");
   }
   return {};
@@ -68,8 +65,10 @@ std::size_t CheckpointWeights::FileGroup(std::size_t group) const {
 }
 
 unsigned CheckpointWeights::IntegerZeroAt(std::size_t row, std::size_t file_group) const {
-  if (zeros_.bits() == 0) return 1u << (codes_.bits() - 1);
-  return ReadGptqZero(zeros_, row, file_group, reading_);
+  const unsigned middle = 1u << (codes_.bits() - 1);
+  if (zeros_.bits() == 0) return middle;
+  const unsigned zero = ReadGptqZero(zeros_, row / scale_rows_, file_group, reading_);
+  return layout_->codes.values == CodeValues::kSigned ? zero ^ middle : zero;
 }
 
 std::size_t CheckpointWeights::ScaleIndex(std::size_t row, std::size_t group) const {
@@ -225,9 +224,14 @@ Status CheckpointWeights::ChooseGroup(const CheckpointView& c) {
 // Sets the shape, but for zeros and the scale of the matrix.
 Status CheckpointWeights::ChooseShape(const CheckpointView& c) {
   const ScaleRow& scales = layout_->scales;
-  if (scales.of_view && !IsFloat(c.scale_type)) return Status::Invalid("checkpoint.scale_type", "is not a float type");
+  const bool of_view = scales.types != ScaleTypes::kOne;
+  const bool may_be_e8m0 = scales.types == ScaleTypes::kFloatsOrE8M0;
+  if (of_view && !IsFloat(c.scale_type) && !(may_be_e8m0 && c.scale_type == DataType::kE8M0)) {
+    return Status::Invalid("checkpoint.scale_type",
+                           may_be_e8m0 ? "is not a float type or kE8M0" : "is not a float type");
+  }
   shape_.format = FormatOf(layout_->codes.values, c.bits);
-  shape_.scale_type = scales.of_view ? c.scale_type : scales.type;
+  shape_.scale_type = of_view ? c.scale_type : scales.type;
   shape_.codebook = layout_->codes.table;
   shape_.m = c.m;
   shape_.k = c.k;
@@ -267,15 +271,25 @@ Status CheckpointWeights::ChooseScales(const CheckpointView& c) {
 // Sets codes_ and the zeros, and checks their tensors.
 Status CheckpointWeights::CheckCodes(const CheckpointView& c) {
   const auto bits = static_cast<unsigned>(c.bits);
-  const FieldLayout& layout = layout_->codes.fields;
+  const CodeRow& codes = layout_->codes;
+  const FieldLayout& layout = bits == 3 && codes.three_bits != nullptr ? *codes.three_bits : codes.fields;
   const ZeroRow& row = layout_->zeros;
   const bool given = c.zeros.data != nullptr || c.zeros.size != 0;
   const bool fields = row.storage == ZeroStorage::kFields || (row.storage == ZeroStorage::kOptional && given);
+  const std::size_t zero_rows = DivideUp(shape_.m, scale_rows_);
   // Codes and zero points are padded alike; one of the sizes may not tell.
   const bool padded = IsPadded(layout, bits, shape_.m, shape_.k, c.codes.size) ||
-                      (fields && IsPadded(row.fields, bits, shape_.m, groups_, c.zeros.size));
-  LUTRA_RETURN_IF_ERROR(SetFields(layout, bits, shape_.m, shape_.k, padded, c.codes, &codes_));
-  if (fields) LUTRA_RETURN_IF_ERROR(SetFields(row.fields, bits, shape_.m, groups_, padded, c.zeros, &zeros_));
+                      (fields && IsPadded(row.fields, bits, zero_rows, groups_, c.zeros.size));
+  const bool planes_of_all = layout.axis == Axis::kAll && layout.fill == Fill::kPlanes;
+  const std::size_t unit = planes_of_all && group_ != 0 ? group_ : 1;
+  codes_ = Fields(layout, bits, shape_.m, shape_.k, padded, unit);
+  codes_.SetData(c.codes.data);
+  LUTRA_RETURN_IF_ERROR(CheckWords(layout, codes_));
+  if (fields) {
+    zeros_ = Fields(row.fields, bits, zero_rows, groups_, padded);
+    zeros_.SetData(c.zeros.data);
+    LUTRA_RETURN_IF_ERROR(CheckWords(row.fields, zeros_));
+  }
   LUTRA_RETURN_IF_ERROR(CheckTensor(c.codes, codes_.bytes(), "checkpoint.codes"));
   has_zeros_ = fields || c.bits == 1;  // codes of one bit are int2's, whose default zero point is not theirs
   if (fields) return CheckTensor(c.zeros, zeros_.bytes(), "checkpoint.zeros");

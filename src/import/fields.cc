@@ -4,13 +4,14 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "lutra/layout/k_blocks.h"
 #include "memory/elements.h"
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 
-Fields::Fields(const FieldLayout& layout, unsigned bits, std::size_t m, std::size_t k, bool padded)
+Fields::Fields(const FieldLayout& layout, unsigned bits, std::size_t m, std::size_t k, bool padded, std::size_t unit)
     : layout_(layout),
       bits_(bits),
       word_bits_(layout.word_bits),
@@ -23,7 +24,7 @@ Fields::Fields(const FieldLayout& layout, unsigned bits, std::size_t m, std::siz
       streams_(layout.axis == Axis::kK   ? m
                : layout.axis == Axis::kM ? k
                                          : 1),
-      words_(dense_ ? (length_ * bits + word_bits_ - 1) / word_bits_ : (length_ + per_word_ - 1) / per_word_),
+      words_(dense_ ? DivideUp(length_ * bits, word_bits_) : DivideUp(DivideUp(length_, unit), per_word_) * unit),
       stream_step_(layout.step == StreamStep::kNext ? words_ : 1),
       word_step_(layout.step == StreamStep::kNext ? 1 : streams_) {}
 
@@ -84,20 +85,27 @@ void Fields::ReadWords(FieldPlace row, const FieldPlace* columns, std::size_t co
   }
 }
 
-void Fields::ReadRow(std::size_t m, const FieldPlace* columns, std::size_t begin, std::size_t count,
-                     std::uint8_t* fields) const {
-  if (!planes_of_all()) {
-    const FieldPlace row = RowPlace(m);
-    if (word_bits_ == 8) return ReadWords<std::uint8_t>(row, columns, count, fields);
-    return ReadWords<std::uint32_t>(row, columns, count, fields);
-  }
-  const auto* const bytes = static_cast<const std::uint8_t*>(data_);  // planes of all rows have words of 8 bits
+template <class Word>
+void Fields::ReadPlanes(std::size_t first, std::size_t count, std::uint8_t* fields) const {
+  const Elements<Word> words(data_);
   const unsigned mask = (1u << bits_) - 1;
-  std::size_t plane = (m * k_ + begin) / words_, at = (m * k_ + begin) % words_;
+  std::size_t plane = first / words_, at = first % words_;
   for (std::size_t j = 0; j < count; ++j) {
-    fields[j] = static_cast<std::uint8_t>(bytes[at] >> ShiftOf(plane) & mask);
+    fields[j] = static_cast<std::uint8_t>(words[at] >> ShiftOf(plane) & mask);
     if (++at == words_) at = 0, ++plane;
   }
+}
+
+void Fields::ReadRow(std::size_t m, const FieldPlace* columns, std::size_t begin, std::size_t count,
+                     std::uint8_t* fields) const {
+  const bool bytes = word_bits_ == 8;
+  if (planes_of_all()) {
+    const std::size_t first = m * k_ + begin;
+    return bytes ? ReadPlanes<std::uint8_t>(first, count, fields) : ReadPlanes<std::uint32_t>(first, count, fields);
+  }
+  const FieldPlace row = RowPlace(m);
+  return bytes ? ReadWords<std::uint8_t>(row, columns, count, fields)
+               : ReadWords<std::uint32_t>(row, columns, count, fields);
 }
 
 }  // namespace internal

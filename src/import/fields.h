@@ -23,7 +23,7 @@ enum class StreamStep : std::uint8_t {
 enum class Fill : std::uint8_t {
   kDense,    // without padding: some fields lie in two words; a stream has whole words
   kRounded,  // the last word of a stream may have fewer fields; the size tells whether words have padding bits
-  kPlanes,   // field 0 of all words of the stream, then field 1, and so on
+  kPlanes,   // field 0 of all words of the stream, then field 1, and so on; words may have padding bits
 };
 enum class FieldOrder : std::uint8_t {
   kLowFirst,
@@ -49,13 +49,15 @@ struct FieldPlace {
 class Fields {
  public:
   Fields() = default;
-  // M * K * bits must not overflow. `padded`: words hold whole fields.
-  Fields(const FieldLayout& layout, unsigned bits, std::size_t m, std::size_t k, bool padded);
+  // M * K * bits must not overflow. `padded`: words hold whole fields. A plane has a multiple of `unit` fields.
+  Fields(const FieldLayout& layout, unsigned bits, std::size_t m, std::size_t k, bool padded, std::size_t unit = 1);
 
   unsigned bits() const { return bits_; }
   std::size_t bytes() const { return streams_ * words_ * word_bits_ / 8; }
   // Whether every stream fills its words.
   bool fills_words() const;
+  // Whether every row of one stream of all rows begins with a word.
+  bool rows_begin_with_words() const { return k_ * bits_ % word_bits_ == 0; }
   void SetData(const void* data) { data_ = data; }
 
   // What row m and column k add to a place. Not for planes of kAll, where the place is no sum.
@@ -74,6 +76,8 @@ class Fields {
   FieldPlace PlaceOf(std::size_t j) const;
   template <class Word>
   void ReadWords(FieldPlace row, const FieldPlace* columns, std::size_t count, std::uint8_t* fields) const;
+  template <class Word>
+  void ReadPlanes(std::size_t first, std::size_t count, std::uint8_t* fields) const;
 
   FieldLayout layout_ = {};
   const void* data_ = nullptr;

@@ -125,16 +125,17 @@ def compressed_tensors(repository, random):
              {"num_bits": str(bits), "group_size": str(group)})
 
 
-def hqq(repository, random):
+def hqq(repository, random, widths):
     bit_pack, = take(repository / "hqq/core/bitpack.py", "BitPack")
     m, k, group = 12, 128, 64
     rows = m * k // group
-    for bits in (2, 4):
+    for bits in widths:
+        packing = f"{bits}bit_32" if bits == 3 else f"{bits}bit_u8"
         q = tensor(random.integers(0, 1 << bits, (rows, group)), numpy.uint8)
-        packed = getattr(bit_pack, f"pack_{bits}bit_u8")(q)
+        packed = getattr(bit_pack, f"pack_{packing}")(q)
         scales = random.uniform(0.01, 0.1, (rows, 1)).astype(numpy.float16)
         zeros = random.uniform(0, 1 << bits, (rows, 1)).astype(numpy.float16)
-        codes = getattr(bit_pack, f"unpack_{bits}bit_u8")(packed).astype(numpy.float32)
+        codes = getattr(bit_pack, f"unpack_{packing}")(packed)[:rows].astype(numpy.float32)
         expected = ((codes - zeros.astype(numpy.float32)) * scales.astype(numpy.float32)).reshape(m, k)
         save(f"hqq_{bits}.safetensors", {
             "q.W_q": packed, "q.scale": scales, "q.zero": zeros, "q.nbits": numpy.array([bits], numpy.int32),
@@ -170,8 +171,9 @@ def main():
     repositories = pathlib.Path(sys.argv[1])
     random = numpy.random.default_rng(1)
     compressed_tensors(repositories / "compressed-tensors", random)
-    hqq(repositories / "hqq", random)
+    hqq(repositories / "hqq", random, (2, 4))
     bitsandbytes(repositories / "bitsandbytes", random)
+    hqq(repositories / "hqq", random, (1, 3))
 
 
 main()

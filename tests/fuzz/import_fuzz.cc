@@ -164,7 +164,7 @@ CheckpointCase PickCheckpoint(Input& input) {
   c.zeros = (flags & 1) != 0;
   c.variant = (flags & 2) != 0;
   c.order = (flags & 4) != 0 && (c.scheme == CheckpointScheme::kGptq || c.scheme == CheckpointScheme::kPackQuantized);
-  c.scale_type = input.Pick(kFloatTypes);
+  c.scale_type = c.is_fp8() && c.zeros ? DataType::kE8M0 : input.Pick(kFloatTypes);
   if (c.scheme == CheckpointScheme::kAwq) c.m = 8 * (1 + c.m % 12);
   if (c.scheme == CheckpointScheme::kGptq) c.m = 32 * (1 + c.m % 3), c.k = 32 * (1 + c.k % 12);
   if (c.scheme == CheckpointScheme::kNf4 || c.scheme == CheckpointScheme::kFp4) c.k = 16 * (1 + c.k % 30);
@@ -204,6 +204,7 @@ void CheckCheckpoint(Input& input) {
   if (input.Rarely(16)) view.k = input.Below(600);
   if (input.Rarely(16)) view.group_size = PickGroupSize(input);
   if (input.Rarely(16)) view.bits = input.Byte() - 64;
+  if (input.Rarely(16)) view.scale_rows = input.Byte();
   if (input.Rarely(16)) view.scheme = static_cast<CheckpointScheme>(input.Byte());
   if (input.Rarely(16)) view.matrix_scale = input.Number<float>();
   if (input.Rarely(16)) view.nested.block = input.Byte();

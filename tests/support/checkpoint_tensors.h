@@ -9,38 +9,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <ostream>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include "lutra/lutra.h"
+#include "support/checkpoint_cases.h"
 #include "support/checkpoints.h"
 #include "support/guarded.h"
 #include "support/problem.h"
 
 namespace lutra::test {
-
-struct CheckpointCase {
-  CheckpointScheme scheme = CheckpointScheme::kPackQuantized;
-  int bits = 4;
-  std::size_t m = 0, k = 0;
-  std::ptrdiff_t group_size = -1;
-  DataType scale_type = DataType::kF16;
-  bool zeros = false, order = false;
-  bool variant = false;  // padded words, nested absmax, a scale of the matrix that divides, or blocks of rows
-
-  std::size_t group() const { return group_size == -1 ? k : static_cast<std::size_t>(group_size); }
-  std::size_t groups() const { return (k + group() - 1) / group(); }
-};
-inline void PrintTo(const CheckpointCase& c, std::ostream* out) {
-  *out << Name(c.scheme) << ' ' << c.bits << " bits " << c.m << " x " << c.k << " group " << c.group_size << ' '
-       << Name(c.scale_type) << (c.zeros ? " zeros" : "") << (c.order ? " order" : "") << (c.variant ? " variant" : "");
-}
-inline std::ostream& operator<<(std::ostream& out, const CheckpointCase& c) {
-  PrintTo(c, &out);
-  return out;
-}
 
 class CheckpointTensors {
  public:
@@ -51,6 +29,7 @@ class CheckpointTensors {
     view_.k = c.k;
     view_.group_size = c.group_size;
     view_.scale_type = c.scale_type;
+    view_.scale_rows = c.scale_rows();
     weights_.resize(c.m * c.k);
     errors_.resize(c.m * c.k);
     switch (c.scheme) {
@@ -77,6 +56,7 @@ class CheckpointTensors {
         MakeBitnet();
         break;
       case CheckpointScheme::kFp8:
+      case CheckpointScheme::kFp8E5M2:
         MakeFp8();
         break;
     }
@@ -107,6 +87,10 @@ class CheckpointTensors {
     const float value = random_.Uniform(low, high);
     const std::size_t at = bytes->size();
     bytes->resize(at + SizeOf(c_.scale_type));
+    if (c_.scale_type == DataType::kE8M0) {
+      (*bytes)[at] = static_cast<std::uint8_t>(100 + random_.Below(40));
+      return std::ldexp(1.0f, (*bytes)[at] - 127);
+    }
     if (c_.scale_type == DataType::kF32) {
       std::memcpy(bytes->data() + at, &value, sizeof(value));
       return value;
@@ -166,25 +150,28 @@ class CheckpointTensors {
   }
 
   void MakeCompressed() {
-    const std::size_t groups = c_.groups(), levels = std::size_t{1} << c_.bits;
+    const std::size_t groups = c_.groups(), levels = std::size_t{1} << c_.bits, rows = c_.blocks();
     const auto random_code = [&] { return static_cast<int>(random_.Below(levels)) - static_cast<int>(levels / 2); };
-    std::vector<int> q(c_.m * c_.k), zeros(c_.m * groups);
+    std::vector<int> q(c_.m * c_.k), zeros(rows * groups);
     std::vector<std::int32_t> g_idx(c_.k);
     for (std::size_t i = 0; i < c_.k; ++i) g_idx[i] = static_cast<std::int32_t>(i / c_.group());
     for (std::size_t i = c_.k; c_.order && i > 1; --i) std::swap(g_idx[i - 1], g_idx[random_.Below(i)]);
     for (int& code : q) code = random_code();
-    for (int& zero : zeros) zero = c_.zeros && c_.scheme == CheckpointScheme::kPackQuantized ? random_code() : 0;
+    for (int& zero : zeros) zero = c_.zeros ? random_code() : 0;
     std::vector<std::uint8_t> scale_bytes;
     std::vector<float> scales;
-    for (std::size_t i = 0; i < c_.m * groups; ++i) scales.push_back(AddScale(&scale_bytes, -0.1f, 0.1f));
+    for (std::size_t i = 0; i < rows * groups; ++i) scales.push_back(AddScale(&scale_bytes, -0.1f, 0.1f));
     for (std::size_t i = 0; i < q.size(); ++i) {
-      const std::size_t at = i / c_.k * groups + static_cast<std::size_t>(g_idx[i % c_.k]);
+      const std::size_t row = i / c_.k / c_.scale_rows();
+      const std::size_t at = row * groups + static_cast<std::size_t>(g_idx[i % c_.k]);
       weights_[i] = scales[at] * static_cast<float>(q[i] - zeros[at]);
     }
     Take(scale_bytes, &view_.scales);
     if (c_.order) view_.g_idx = {Keep(g_idx), g_idx.size()};
     if (c_.scheme == CheckpointScheme::kIntQuantized) {
-      return Take(std::vector<std::int8_t>(q.begin(), q.end()), &view_.codes);
+      Take(std::vector<std::int8_t>(q.begin(), q.end()), &view_.codes);
+      if (c_.zeros) Take(std::vector<std::int8_t>(zeros.begin(), zeros.end()), &view_.zeros);
+      return;
     }
     const auto bits = static_cast<unsigned>(c_.bits);
     // Short rows have as many words with padding as without it; then there is none.
@@ -192,7 +179,7 @@ class CheckpointTensors {
         c_.variant && PackToInt32(q, c_.k, bits, true).size() != PackToInt32(q, c_.k, bits, false).size();
     Take(PackToInt32(q, c_.k, bits, padded), &view_.codes);
     if (!c_.zeros) return;
-    const std::vector<std::uint32_t> words = PackToInt32(Transposed(zeros, c_.m), c_.m, bits, padded);
+    const std::vector<std::uint32_t> words = PackToInt32(Transposed(zeros, rows), rows, bits, padded);
     Take(Transposed(words, groups), &view_.zeros);
   }
 
@@ -287,20 +274,27 @@ class CheckpointTensors {
 
   void MakeHqq() {
     const std::size_t group = c_.group(), rows = c_.m * c_.k / group;  // of the tool's W_q
-    const std::size_t per_byte = 8 / static_cast<std::size_t>(c_.bits), step = rows / per_byte;
-    ASSERT_EQ(step * per_byte, rows);
-    std::vector<std::uint8_t> codes(step * group), scale_bytes, zero_bytes;
+    // pack_3bit_32 pads the rows to a multiple of ten.
+    const std::size_t per_word = c_.bits == 3 ? 10 : 8 / static_cast<std::size_t>(c_.bits);
+    const std::size_t step = (rows + per_word - 1) / per_word;
+    ASSERT_TRUE(c_.bits == 3 || step * per_word == rows);
+    std::vector<std::uint32_t> words(step * group);
+    std::vector<std::uint8_t> scale_bytes, zero_bytes;
     for (std::size_t row = 0; row < rows; ++row) {
       const float scale = AddScale(&scale_bytes, -0.1f, 0.1f);
       const float zero = AddScale(&zero_bytes, 0, std::ldexp(1.0f, c_.bits));
       for (std::size_t j = 0; j < group; ++j) {
         const std::size_t q = random_.Below(std::size_t{1} << c_.bits), plane = row / step;
-        std::uint8_t& byte = codes[row % step * group + j];
-        byte = static_cast<std::uint8_t>(byte | q << 8 / per_byte * (per_byte - 1 - plane));
+        words[row % step * group + j] |=
+            static_cast<std::uint32_t>(q << static_cast<std::size_t>(c_.bits) * (per_word - 1 - plane));
         weights_[row * group + j] = (static_cast<float>(q) - zero) * scale;
       }
     }
-    Take(codes, &view_.codes);
+    if (c_.bits == 3) {
+      Take(words, &view_.codes);
+    } else {
+      Take(std::vector<std::uint8_t>(words.begin(), words.end()), &view_.codes);
+    }
     Take(scale_bytes, &view_.scales);
     Take(zero_bytes, &view_.zeros);
   }
@@ -326,18 +320,19 @@ class CheckpointTensors {
 
   // --- FP8
 
-  // A variant has blocks of 32 rows, or one scale for the matrix.
   void MakeFp8() {
-    const std::size_t groups = c_.groups();
-    view_.scale_rows = !c_.variant ? 1 : c_.group_size == -1 ? std::max<std::size_t>(c_.m, 1) : 32;
-    const std::size_t rows = (c_.m + view_.scale_rows - 1) / view_.scale_rows;
+    const std::size_t groups = c_.groups(), rows = c_.blocks();
+    const bool e4m3 = c_.scheme == CheckpointScheme::kFp8;
     std::vector<std::uint8_t> codes(c_.m * c_.k), scale_bytes;
     std::vector<float> scales;
     for (std::size_t i = 0; i < rows * groups; ++i) scales.push_back(AddScale(&scale_bytes, 0.001f, 0.1f));
     for (std::size_t i = 0; i < codes.size(); ++i) {
-      const std::size_t q = random_.Below(2) * 128 + random_.Below(127), row = i / c_.k, column = i % c_.k;
+      const std::size_t magnitude = random_.Below(e4m3 ? 127 : 124), q = random_.Below(2) * 128 + magnitude;
+      const std::size_t row = i / c_.k, column = i % c_.k;
       codes[i] = static_cast<std::uint8_t>(q);
-      const float value = E4M3(static_cast<unsigned>(q % 128));
+      // E5M2 is the upper byte of an f16.
+      const float value =
+          e4m3 ? E4M3(static_cast<unsigned>(magnitude)) : F16ToF32(static_cast<std::uint16_t>(magnitude << 8));
       weights_[i] = scales[row / view_.scale_rows * groups + column / c_.group()] * (q < 128 ? value : -value);
     }
     Take(codes, &view_.codes);
@@ -350,45 +345,5 @@ class CheckpointTensors {
   std::vector<float> weights_, errors_;
   std::vector<Guarded> kept_;
 };
-
-inline std::string SchemeName(const ::testing::TestParamInfo<CheckpointInfo>& info) {
-  std::string name = info.param.name;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-// Cases of a scheme: all widths and variants, groups and shapes that it has.
-inline std::vector<CheckpointCase> CasesOf(const CheckpointInfo& info) {
-  const CheckpointScheme scheme = info.scheme;
-  const bool words = scheme == CheckpointScheme::kGptq || scheme == CheckpointScheme::kAwq;
-  const bool of_view = scheme == CheckpointScheme::kPackQuantized || scheme == CheckpointScheme::kIntQuantized ||
-                       scheme == CheckpointScheme::kHqq || scheme == CheckpointScheme::kFp8;
-  const bool all = scheme == CheckpointScheme::kNf4 || scheme == CheckpointScheme::kFp4;
-  // In one sequence of weights, groups are whole, and HQQ's are whole planes.
-  const bool sequence = all || scheme == CheckpointScheme::kHqq;
-  const bool packed = scheme == CheckpointScheme::kGptq || scheme == CheckpointScheme::kPackQuantized;
-  std::vector<CheckpointCase> cases;
-  for (int bits = 1; bits <= 8; ++bits) {
-    if (!info.has_width(bits)) continue;
-    for (const std::ptrdiff_t group : {-1, 16, 32, 64, 128, 512}) {
-      for (const unsigned flags : {0u, 1u, 2u, 3u, 4u, 5u, 6u, 7u}) {
-        CheckpointCase c{scheme, bits, 77, 333};
-        c.zeros = (flags & 1) != 0;
-        c.order = (flags & 2) != 0 && packed;
-        c.variant = (flags & 4) != 0;
-        c.group_size = info.group == 0            ? group
-                       : info.group == kPerMatrix ? -1
-                                                  : static_cast<std::ptrdiff_t>(info.group);
-        if (words) c.m = 96, c.k = 352;
-        if (sequence) c.m = 72, c.k = group == 512 ? 1024 : group == -1 ? 334 : 384;
-        // bitsandbytes' blocks of 64, 128 and 512 in rows that end within blocks; and of several rows.
-        if (all && (flags & 1) != 0) c.k = group == 512 ? 64 : group == -1 ? 96 : 400;
-        if (all && c.group_size == 512 && c.k == 1024) c.m = 5;
-        if (of_view) c.scale_type = flags % 3 == 0 ? DataType::kF16 : flags % 3 == 1 ? DataType::kBF16 : DataType::kF32;
-        cases.push_back(c);
-      }
-    }
-  }
-  return cases;
-}
 
 }  // namespace lutra::test

@@ -64,7 +64,7 @@ class SafetensorsWriter {
 };
 
 inline std::string FloatName(DataType type) {
-  return type == DataType::kF32 ? "F32" : type == DataType::kF16 ? "F16" : "BF16";
+  return type == DataType::kF32 ? "F32" : type == DataType::kF16 ? "F16" : type == DataType::kBF16 ? "BF16" : "F8_E8M0";
 }
 
 inline void SafetensorsWriter::Words(const std::string& name, const CheckpointCase& c, const CheckpointView& v) {
@@ -79,8 +79,13 @@ inline void SafetensorsWriter::Words(const std::string& name, const CheckpointCa
 
 inline void SafetensorsWriter::Compressed(const std::string& name, const CheckpointCase& c, const CheckpointView& v) {
   const std::size_t groups = c.groups();
-  Bytes(name + ".weight_scale", FloatName(c.scale_type), {c.m, groups}, v.scales);
-  if (c.scheme == CheckpointScheme::kIntQuantized) return Bytes(name + ".weight", "I8", {c.m, c.k}, v.codes);
+  // A scale of the matrix has one dimension.
+  const std::vector<std::size_t> scales = c.blocks() == 1 ? std::vector{groups} : std::vector{c.blocks(), groups};
+  Bytes(name + ".weight_scale", FloatName(c.scale_type), scales, v.scales);
+  if (c.scheme == CheckpointScheme::kIntQuantized) {
+    if (v.zeros.size != 0) Bytes(name + ".weight_zero_point", "I8", scales, v.zeros);
+    return Bytes(name + ".weight", "I8", {c.m, c.k}, v.codes);
+  }
   const std::int64_t shape[] = {static_cast<std::int64_t>(c.m), static_cast<std::int64_t>(c.k)};
   Bytes(name + ".weight_packed", "I32", {c.m, v.codes.size / 4 / c.m}, v.codes);
   Tensor(name + ".weight_shape", "I64", {2}, shape, sizeof(shape));
@@ -106,7 +111,8 @@ inline void SafetensorsWriter::BitsAndBytes(const std::string& name, const Check
 inline void SafetensorsWriter::Hqq(const std::string& name, const CheckpointCase& c, const CheckpointView& v) {
   const std::size_t rows = c.m * c.k / c.group();
   const std::string type = FloatName(c.scale_type);
-  Bytes(name + ".W_q", "U8", {v.codes.size / c.group(), c.group()}, v.codes);
+  const std::size_t bytes = c.bits == 3 ? 4 : 1;
+  Bytes(name + ".W_q", c.bits == 3 ? "I32" : "U8", {v.codes.size / bytes / c.group(), c.group()}, v.codes);
   Bytes(name + ".scale", type, {rows, 1}, v.scales);
   Bytes(name + ".zero", type, {rows, 1}, v.zeros);
   Values(name + ".nbits", "I32", std::vector<std::int32_t>{c.bits});
@@ -142,9 +148,15 @@ inline void SafetensorsWriter::Checkpoint(const std::string& name, const Checkpo
       Bytes(name + ".weight", "U8", {c.m / 4, c.k}, v.codes);
       return Number(name + ".weight_scale", v.matrix_scale);
     case CheckpointScheme::kFp8:
-      Bytes(name + ".weight", "F8_E4M3", {c.m, c.k}, v.codes);
-      return Bytes(name + (c.variant ? ".weight_scale_inv" : ".weight_scale"), FloatName(c.scale_type),
-                   {(c.m + v.scale_rows - 1) / v.scale_rows, c.groups()}, v.scales);
+    case CheckpointScheme::kFp8E5M2:
+      Bytes(name + ".weight", c.scheme == CheckpointScheme::kFp8 ? "F8_E4M3" : "F8_E5M2", {c.m, c.k}, v.codes);
+      if (c.group_size == 32 && !c.variant && c.scale_type == DataType::kE8M0) {  // MXFP8
+        return Bytes(name + ".weight_scale", "U8", {c.m, c.groups()}, v.scales);
+      }
+      return Bytes(name + (c.variant ? ".weight_scale_inv"
+                           : c.order ? ".scale"
+                                     : ".weight_scale"),
+                   FloatName(c.scale_type), {c.blocks(), c.groups()}, v.scales);
   }
 }
 

@@ -35,7 +35,9 @@ void BenchmarkRmsNorm(benchmark::State& state, const Case& c);
 void BenchmarkHadamard(benchmark::State& state, const Case& c);
 // Packing the blocks of a GGUF type, on one thread.
 void BenchmarkPack(benchmark::State& state, Target target, std::uint32_t type);
-// Reading random rows of it in float.
+// Packing the tensors of a checkpoint with codes of `bits` bits, on one thread.
+void BenchmarkCheckpoint(benchmark::State& state, Target target, CheckpointScheme scheme, int bits);
+// Reading random rows of blocks in float.
 void BenchmarkRows(benchmark::State& state, Target target, std::uint32_t type);
 // Plain loops without Lutra.
 void BenchmarkScalar(benchmark::State& state, Format format, std::size_t n);

@@ -209,6 +209,16 @@ void RegisterTarget(Target target) {
     benchmark::RegisterBenchmark(("pack/" + what).c_str(), BenchmarkPack, target, type.id);
     benchmark::RegisterBenchmark(("rows/" + what).c_str(), BenchmarkRows, target, type.id);
   }
+  for (const CheckpointScheme scheme :
+       {CheckpointScheme::kGptq, CheckpointScheme::kAwq, CheckpointScheme::kPackQuantized,
+        CheckpointScheme::kIntQuantized, CheckpointScheme::kFp8}) {
+    for (int bits = 2; bits <= 8; ++bits) {
+      if (!Describe(scheme).has_width(bits)) continue;
+      const std::string what = std::string("pack/") + Name(scheme) + "/bits:" + std::to_string(bits);
+      benchmark::RegisterBenchmark((what + "/target:" + TargetName(target)).c_str(), BenchmarkCheckpoint, target,
+                                   scheme, bits);
+    }
+  }
   RegisterPrepare(target);
   RegisterGrouped(target);
 }

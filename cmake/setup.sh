@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs from Debian what building and testing need, if it is missing:
-# setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy] [windows] [mpi] [zstd] [ggml] [onnxruntime]
+# setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy] [windows] [mpi] [zstd] [blas] [ggml] [onnxruntime]
 # ggml and onnxruntime also bring the libraries of ggml and llama.cpp, or of ONNX Runtime, from npm to build/deps, where
 # the presets look for them; with arm64 before them, also those for arm64. onnxruntime brings a network that reads text,
 # too.
@@ -22,6 +22,7 @@ for part; do
     docs) packages="$packages doxygen" ;;
     mpi) packages="$packages libopenmpi-dev openmpi-bin" ;;
     zstd) packages="$packages libzstd-dev" ;;
+    blas) packages="$packages libdnnl-dev libopenblas-pthread-dev" ;;
     tidy) packages="$packages clang-tidy" ;;
     ggml | onnxruntime)
       fetched="$fetched $part"
@@ -34,7 +35,7 @@ for part; do
     windows) packages="$packages g++-mingw-w64-x86-64-posix googletest wine wine64" ;;
     *)
       echo "usage: cmake/setup.sh [arm64] [compilers] [cpus] [sanitizers] [docs] [tidy] [windows] [mpi]" \
-        "[zstd] [ggml] [onnxruntime]" >&2
+        "[zstd] [blas] [ggml] [onnxruntime]" >&2
       exit 2
       ;;
   esac

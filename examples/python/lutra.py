@@ -22,11 +22,12 @@ import numpy as np
 
 FORMATS = {name: i for i, name in enumerate(
     "int1 int2 int3 int4 ternary iq4nl fp4 int5 int6 int7 int8 iq1 iq2 iq3xxs iq3s "
-    "codebook3 codebook4 int2_codes".split())}
+    "codebook3 codebook4 int2_codes fp8_e4m3 fp8_e5m2 fp6_e3m2 fp6_e2m3".split())}
 PER_ROW, PER_MATRIX = 0, c_size_t(-1).value  # groups beside 16, 32, 64, 128 and 256
 INT8, INT16 = 0, 1  # precisions: of x, before it is multiplied
 V1_WORDS, V2, V1_FIELDS, V1_MASKED = range(4)  # readings of GPTQ's zeros: see lutra::GptqZeros in lutra/import.h
 _TYPES = {np.dtype(name): i for name, i in dict(float32=0, float16=1, uint16=2, int8=3, uint8=5).items()}
+_SMALL_SCALES = dict(e8m0=6, e4m3=7)
 _ERRORS = {1: ValueError, 2: NotImplementedError, 3: MemoryError, 4: OSError}
 
 
@@ -42,7 +43,7 @@ _QuantizedView = _structure("QuantizedView", dict(
     bias=c_void_p, order=c_void_p))
 _QuantizeOptions = _structure("QuantizeOptions", dict(
     format=c_int32, group=c_size_t, scale_type=c_int32, zero_kind=c_int32, zero_type=c_int32, codebook=c_void_p,
-    codebook_tables=c_size_t, order=c_void_p))
+    codebook_tables=c_size_t, order=c_void_p, matrix_scale=c_float))
 _FitOptions = _structure("FitOptions", dict(fit=c_int32, importance=c_void_p, context=c_void_p))
 _GptqView = _structure("GptqView", dict(
     bits=c_int32, m=c_size_t, k=c_size_t, group_size=ctypes.c_ssize_t, qweight=c_void_p, qweight_size=c_size_t,
@@ -178,12 +179,14 @@ def _imported(function, *arguments):
 
 
 def quantize(weights, format="int4", group=32, scales=np.float16, zero_points=False, search=False, importance=None):
-    """Quantizes float32 weights[M, K]. `scales`: the type of scales, and of zero points, if there shall be any.
+    """Quantizes float32 weights[M, K]. `scales`: the type of scales, and of zero points, if there shall be any; or
+    "e8m0" or "e4m3": quantize(weights, "fp4", 32, "e8m0") is MXFP4, quantize(weights, "fp4", 16, "e4m3") NVFP4.
     `search`: for scales and zero points with the least error, times importance[K] (float32) if that is given."""
     data, kind, m, k, stride = _rows(weights, weights.shape[-1], "weights")
     if kind != 0 or weights.ndim != 2:
         raise ValueError("weights is no matrix of float32")
-    scale_type = _TYPES[np.dtype(scales)]
+    small = isinstance(scales, str) and scales in _SMALL_SCALES
+    scale_type = _SMALL_SCALES[scales] if small else _TYPES[np.dtype(scales)]
     options = _QuantizeOptions(FORMATS[format], group, scale_type, int(zero_points), scale_type)
     if importance is not None and (importance.dtype != np.float32 or importance.shape != (k,)
                                    or not importance.flags.c_contiguous):

@@ -160,9 +160,9 @@ lutra_quantized_view ToC(const QuantizedView& w) {
 
 QuantizeOptions FromC(const lutra_quantize_options& o) {
   QuantizeOptions options;
-  // The last three come from a lutra_fit_options.
-  auto& [format, group, scale_type, zero_kind, zero_type, codebook, codebook_tables, order, fit, importance, executor] =
-      options;
+  // Three come from a lutra_fit_options.
+  auto& [format, group, scale_type, zero_kind, zero_type, codebook, codebook_tables, order, fit, importance, executor,
+         matrix_scale] = options;
   format = FromC<Format>(o.format);
   group = o.group;
   scale_type = FromC<DataType>(o.scale_type);
@@ -171,6 +171,7 @@ QuantizeOptions FromC(const lutra_quantize_options& o) {
   codebook = o.codebook;
   codebook_tables = o.codebook_tables == 0 ? 1 : o.codebook_tables;
   order = o.order;
+  matrix_scale = o.matrix_scale;
   return options;
 }
 

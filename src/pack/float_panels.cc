@@ -63,8 +63,8 @@ Status functions::PackPanels(const PackedLayout& layout, const FloatRows& weight
   LUTRA_RETURN_IF_ERROR(internal::CheckPanels(layout, first, last));
   LUTRA_RETURN_IF_ERROR(internal::CheckMemory(layout, memory, size));
   const internal::PackedFields& fields = PackedAccess::Fields(layout);
-  if (!IsFloat(fields.scale_type) || layout.has_order()) {
-    return Status::Invalid("layout", "has an order, or scales of a type that Quantize does not make");
+  if (HasTwoLevels(fields.scale_type) || layout.has_order()) {
+    return Status::Invalid("layout", "has an order, or scales of two levels");
   }
   if (fields.group == kPerMatrix) return Status::Unsupported("layout", "has one scale, which depends on all rows");
   const std::size_t rows = layout.count() * layout.m();

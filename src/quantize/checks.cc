@@ -12,8 +12,8 @@ namespace {
 
 // Checks the options; `shape` is a view with their values.
 Status ValidateOptions(const QuantizeOptions& options, const QuantizedView& shape) {
-  if (!IsFloat(shape.scale_type) && !HasTwoLevels(shape.scale_type)) {
-    return Status::Invalid("options.scale_type", "is not kF32, kF16, kBF16, kInt8 or kUInt4");
+  if (HasMatrixScale(shape.scale_type) && !(options.matrix_scale >= 0.0f && IsFinite(options.matrix_scale))) {
+    return Status::Invalid("options.matrix_scale", "is negative or not finite");
   }
   if (options.fit > Fit::kLeastError) return Status::Invalid("options.fit", "is not a Fit");
   constexpr const char* kNames[][2] = {{"w.format", "options.format"},

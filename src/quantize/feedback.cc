@@ -210,7 +210,8 @@ Status functions::QuantizeWithFeedback(const float* weights, std::size_t m, std:
   const internal::Elements<float> elements(weights);
   QuantizedMatrix plain, result;
   LUTRA_RETURN_IF_ERROR(Quantize(weights, m, k, row_stride, options, &plain));
-  const QuantizedView shape = ShapeOf(m, k, options);
+  QuantizedView shape = ShapeOf(m, k, options);
+  shape.matrix_scale = plain.view().matrix_scale;
   LUTRA_RETURN_IF_ERROR(result.Allocate(shape));
   std::copy_n(shape.codebook, CodebookSize(shape), result.codebook());
   if (shape.order != nullptr) std::copy_n(plain.view().order, k, result.order());

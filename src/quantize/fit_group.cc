@@ -9,11 +9,22 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace {
 
+// Qparams as their types hold them. Of the two scales of a type with a scale of the matrix around that of q, the one
+// with the smaller error; of equal ones the nearer one.
+Found RoundedBest(const Group& group, const QuantizedView& shape, const std::int8_t* table, const Qparams& q) {
+  const Qparams nearest = Rounded(shape, q);
+  const Found found{ErrorOf(group, shape, table, nearest), nearest};
+  if (!HasMatrixScale(shape.scale_type)) return found;
+  const float next = NextScale(shape, nearest.scale, nearest.scale < q.scale ? 1 : -1);
+  const Qparams other = Rounded(shape, {next, next > 0.0f ? q.zero * (q.scale / next) : q.zero, q.offset});
+  const double error = ErrorOf(group, shape, table, other);
+  return error < found.error ? Found{error, other} : found;
+}
+
 // Qparams from the range, or from a search if the codes that it gives err less.
 Found FitTable(const Group& group, const QuantizedView& shape, const std::int8_t* table, Fit fit, int sign) {
   const Qparams range = FitRange(group, shape, table);
-  const Qparams rounded = Rounded(shape, range);
-  const Found found{ErrorOf(group, shape, table, rounded), rounded};
+  const Found found = RoundedBest(group, shape, table, range);
   if (fit == Fit::kRange || !(found.error > 0)) return found;
   const Qparams best = Search(group, shape, table, range, sign).q;
   const double error = ErrorOf(group, shape, table, best);
@@ -25,7 +36,7 @@ Found FitTable(const Group& group, const QuantizedView& shape, const std::int8_t
 Choice FitTables(const Group& group, const QuantizedView& shape, Fit fit, int sign) {
   const FormatInfo& f = Describe(shape.format);
   const std::size_t tables = f.own_values ? shape.codebook_tables : 1;
-  if (tables == 1 && fit == Fit::kRange) {
+  if (tables == 1 && fit == Fit::kRange && !HasMatrixScale(shape.scale_type)) {
     return {{0.0, Rounded(shape, FitRange(group, shape, TableOf(f, shape, 0)))}, 0};
   }
   Choice choice;

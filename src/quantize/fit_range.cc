@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "quantize/sums.h"
+
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
@@ -22,6 +24,12 @@ Qparams FitTable(const FormatInfo& f, const std::int8_t* table, float extreme, f
   const float spread = highest - lowest;
   const auto scale = spread > 0.0f ? static_cast<float>((static_cast<double>(high) - low) / spread) : 0.0f;
   return {scale, scale > 0 ? lowest - low / scale : 0.0f, low - scale * lowest};
+}
+
+// The least scale with which values from `lowest` to `highest`, around the zero point, reach all weights of a range.
+float PositiveScale(float low, float high, float lowest, float highest) {
+  const float down = lowest < 0.0f ? low / lowest : 0.0f, up = highest > 0.0f ? high / highest : 0.0f;
+  return std::max({down, up, 0.0f});
 }
 
 // int1 and ternary: the mean of the magnitudes, around the mean of the weights if a zero is free.
@@ -54,6 +62,11 @@ Qparams FitRange(const Group& group, const QuantizedView& shape, const std::int8
   }
   const float extreme = -low > high ? low : high;
   if (f.is_float()) return {std::fabs(extreme) / f.value(f.floats.magnitudes - 1), 0.0f, 0.0f};
+  if (HasMatrixScale(shape.scale_type) && FreedomOf(shape) == ZeroFreedom::kFixed) {  // no scales are negative
+    const Values values(f, table);
+    return {PositiveScale(low, high, values.lowest() - f.default_zero, values.highest() - f.default_zero),
+            f.default_zero, 0.0f};
+  }
   if (table != nullptr) return FitTable(f, table, extreme, std::min(low, 0.0f), std::max(high, 0.0f), free_zero);
   if (shape.zero_kind == ZeroKind::kNone) {  // the extreme is code 0, exactly
     return {-extreme / f.default_zero, f.default_zero, extreme};

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "load_float.h"
 #include "lutra/float16.h"
@@ -11,6 +12,24 @@ namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace {
+
+// The byte of the E8M0 or E4M3 that is nearest to a value.
+int NearestByte(DataType type, float value) {
+  if (type == DataType::kE4M3) return NearestFloat(Describe(Format::kFp8E4M3).floats, std::max(value, 0.0f));
+  if (!(value > 0.0f)) return 0;
+  constexpr int kBias = 127, kLast = 254;
+  const int exponent = std::ilogb(std::min(value, std::numeric_limits<float>::max()));
+  return std::clamp(exponent + kBias + (value >= std::ldexp(1.5f, exponent) ? 1 : 0), 0, kLast);
+}
+float ScaleOfByte(const QuantizedView& shape, int byte) {
+  const auto bits = static_cast<std::uint8_t>(byte);
+  return LoadFloat(&bits, shape.scale_type, 0) * shape.matrix_scale;
+}
+
+float RoundedScale(const QuantizedView& shape, float scale) {
+  if (!HasMatrixScale(shape.scale_type)) return RoundedTo(shape.scale_type, scale);
+  return ScaleOfByte(shape, NearestByte(shape.scale_type, scale / shape.matrix_scale));
+}
 
 void StoreFloat(float value, void* data, DataType type, std::size_t i) {
   if (type == DataType::kF32) {
@@ -87,7 +106,10 @@ float RoundedTo(DataType type, float value) {
 }
 
 Qparams Rounded(const QuantizedView& shape, Qparams q) {
-  q.scale = RoundedTo(shape.scale_type, q.scale);
+  const float scale = q.scale;
+  q.scale = RoundedScale(shape, scale);
+  // The range begins where it did.
+  if (HasMatrixScale(shape.scale_type) && q.scale > 0.0f) q.zero *= scale / q.scale;
   if (shape.zero_kind == ZeroKind::kNone) q.zero = Describe(shape.format).default_zero;
   if (shape.zero_kind == ZeroKind::kPoint && IsFloat(shape.zero_type)) q.zero = RoundedTo(shape.zero_type, q.zero);
   if (shape.zero_kind == ZeroKind::kPoint && !IsFloat(shape.zero_type)) {
@@ -100,9 +122,19 @@ Qparams Rounded(const QuantizedView& shape, Qparams q) {
   return q;
 }
 
+float NextScale(const QuantizedView& shape, float scale, int step) {
+  const int last = shape.scale_type == DataType::kE8M0 ? 254 : Describe(Format::kFp8E4M3).floats.magnitudes - 1;
+  return ScaleOfByte(shape, std::clamp(NearestByte(shape.scale_type, scale / shape.matrix_scale) + step, 0, last));
+}
+
 void Store(const Qparams& q, std::size_t at, const GroupArrays& arrays) {
   const QuantizedView& v = arrays.shape;
-  StoreFloat(q.scale, arrays.scales, v.scale_type, at);
+  if (HasMatrixScale(v.scale_type)) {
+    static_cast<std::uint8_t*>(arrays.scales)[at] =
+        static_cast<std::uint8_t>(NearestByte(v.scale_type, q.scale / v.matrix_scale));
+  } else {
+    StoreFloat(q.scale, arrays.scales, v.scale_type, at);
+  }
   if (v.zero_kind == ZeroKind::kNone) return;
   if (IsFloat(v.zero_type)) {
     StoreFloat(v.zero_kind == ZeroKind::kOffset ? q.offset : q.zero, arrays.zeros, v.zero_type, at);
@@ -117,6 +149,7 @@ Qparams Stored(std::size_t at, const GroupArrays& arrays) {
   Qparams q{
       two_levels ? Product(arrays.scales, arrays.super_scales, at, arrays) : LoadFloat(arrays.scales, v.scale_type, at),
       Describe(v.format).default_zero, 0.0f};
+  if (HasMatrixScale(v.scale_type)) q.scale *= v.matrix_scale;
   if (v.zero_kind == ZeroKind::kPoint) {
     q.zero = IsFloat(v.zero_type) ? LoadFloat(arrays.zeros, v.zero_type, at)
                                   : static_cast<const std::uint8_t*>(arrays.zeros)[at];

@@ -70,8 +70,10 @@ float HighestZero(const QuantizedView& shape);
 // The largest finite value that a float type holds is the limit: larger ones become it.
 float RoundedTo(DataType type, float value);
 
-// The qparams as arrays of one level hold them.
+// The qparams as arrays of one level hold them. Scales with a scale of the matrix are not negative.
 Qparams Rounded(const QuantizedView& shape, Qparams q);
+// Scales with a scale of the matrix: the next one in the direction `step`, 1 or -1, if there is one.
+float NextScale(const QuantizedView& shape, float scale, int step);
 // Stores rounded qparams as number `at`, in arrays of one level.
 void Store(const Qparams& q, std::size_t at, const GroupArrays& arrays);
 // The qparams that are stored as number `at`.

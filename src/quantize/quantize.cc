@@ -9,6 +9,7 @@
 #include "quantize/checks.h"
 #include "quantize/fit_group.h"
 #include "quantize/in_order.h"
+#include "quantize/matrix_scale.h"
 #include "scales.h"
 #include "tasks.h"
 #include "validate.h"
@@ -53,14 +54,16 @@ Status functions::Quantize(const float* weights, std::size_t m, std::size_t k, s
                            const QuantizeOptions& options, QuantizedMatrix* w) {
   if (w == nullptr) return Status::Invalid("w", "is null");
   LUTRA_RETURN_IF_ERROR(internal::ValidateQuantizing(weights, m, k, row_stride, options));
+  const bool empty = m == 0 || k == 0;
+  internal::WeightsInOrder w_in_order;
+  if (!empty && !w_in_order.Take(weights, m, k, row_stride, options)) return Status::OutOfMemory("w");
   QuantizedMatrix result;
-  const QuantizedView shape = ShapeOf(m, k, options);
+  QuantizedView shape = ShapeOf(m, k, options);
+  shape.matrix_scale = internal::MatrixScaleOf(w_in_order.weights, m, w_in_order.row_stride, shape);
   LUTRA_RETURN_IF_ERROR(result.Allocate(shape));
   std::copy_n(shape.codebook, CodebookSize(shape), result.codebook());
   if (shape.order != nullptr) std::memcpy(result.order(), shape.order, k * sizeof(std::uint32_t));
-  if (m != 0 && k != 0) {
-    internal::WeightsInOrder w_in_order;
-    if (!w_in_order.Take(weights, m, k, row_stride, options)) return Status::OutOfMemory("w");
+  if (!empty) {
     RowsToQuantize rows{w_in_order.weights, w_in_order.row_stride, w_in_order.options, result};
     internal::RunTasks(options.executor, options.group == kPerMatrix ? 1 : m, rows, RowsToQuantize::Row);
   }

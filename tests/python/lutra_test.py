@@ -45,6 +45,10 @@ class Products(unittest.TestCase):
                 self.assert_product(x @ w.T, x, w.dequantize(), 2**-5)
                 self.assert_product(w.matmul(x, precision=lutra.INT16), x, w.dequantize(), 2**-10)
         self.assert_product(x @ lutra.quantize(weights, "int8").T, x, weights, 2**-6)
+        schemes = ("fp4", 32, "e8m0", 0.16), ("fp4", 16, "e4m3", 0.12), ("fp8_e4m3", 32, "e8m0", 0.04)  # MX and NVFP4
+        for format, group, scales, error in schemes:
+            difference = lutra.quantize(weights, format, group, scales).dequantize() - weights
+            self.assertLess((difference**2).sum(), error**2 * (weights**2).sum())
         offsets = lutra.quantize(weights + 2, "int4", scales=np.float32, zero_points=True)
         self.assertLess(np.abs(offsets.dequantize() - weights - 2).max(), 2**-3)
         importance = np.arange(K, dtype=np.float32)

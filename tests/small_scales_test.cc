@@ -164,6 +164,10 @@ TEST(SmallScales, PackFromFloats) {
     ASSERT_TRUE(Ok(PackPanels(layout, rows, 0, layout.panels(), memory.data(), memory.size())));
     ASSERT_TRUE(Ok(View(layout, memory.data(), memory.size(), 0, &actual)));
     ExpectSameMatrix(actual, expected);
+    QuantizedView shape = ShapeOf(kM, kK, options);
+    shape.matrix_scale = -1.0f;
+    ASSERT_TRUE(Ok(LayoutOf(shape, {}, &layout)));
+    EXPECT_TRUE(Refused(PackPanels(layout, rows, 0, layout.panels(), memory.data(), memory.size()), "layout"));
   }
 }
 

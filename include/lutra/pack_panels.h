@@ -59,8 +59,8 @@ struct FloatRows {
 namespace functions {
 
 // The same from float weights, quantized to the format, groups and types of the layout as Quantize does. Fails on
-// layouts with an order, with scales that are not kF32, kF16 or kBF16, and with one scale for the matrix, which depends
-// on all rows (LayoutOf a view whose group is kPerMatrix).
+// layouts with an order, with scales of two levels, with a negative matrix_scale, and with one scale for the matrix,
+// which depends on all rows (LayoutOf a view whose group is kPerMatrix).
 LUTRA_API Status PackPanels(const PackedLayout& layout, const FloatRows& weights, std::size_t first, std::size_t last,
                             void* memory, std::size_t size);
 

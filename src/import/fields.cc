@@ -1,6 +1,7 @@
 // Fields: computes the places of fields, and reads them.
 #include "import/fields.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -77,6 +78,12 @@ void Fields::ReadWords(FieldPlace row, const FieldPlace* columns, std::size_t co
   constexpr unsigned kBits = 8 * sizeof(Word);
   const Elements<Word> words = Elements<Word>(data_).From(row.word);
   const unsigned mask = (1u << bits_) - 1;
+  if (!dense_) {  // no field lies in two words
+    for (std::size_t j = 0; j < count; ++j) {
+      fields[j] = static_cast<std::uint8_t>(words[columns[j].word] >> (row.shift + columns[j].shift) & mask);
+    }
+    return;
+  }
   for (std::size_t j = 0; j < count; ++j) {
     const unsigned shift = row.shift + columns[j].shift;
     std::uint32_t field = static_cast<std::uint32_t>(words[columns[j].word]) >> shift;
@@ -89,10 +96,12 @@ template <class Word>
 void Fields::ReadPlanes(std::size_t first, std::size_t count, std::uint8_t* fields) const {
   const Elements<Word> words(data_);
   const unsigned mask = (1u << bits_) - 1;
-  std::size_t plane = first / words_, at = first % words_;
-  for (std::size_t j = 0; j < count; ++j) {
-    fields[j] = static_cast<std::uint8_t>(words[at] >> ShiftOf(plane) & mask);
-    if (++at == words_) at = 0, ++plane;
+  for (std::size_t plane = first / words_, at = first % words_; count != 0; ++plane, at = 0) {
+    const std::size_t in_plane = std::min(count, words_ - at);
+    const unsigned shift = ShiftOf(plane);
+    for (std::size_t j = 0; j < in_plane; ++j) fields[j] = static_cast<std::uint8_t>(words[at + j] >> shift & mask);
+    fields += in_plane;
+    count -= in_plane;
   }
 }
 

@@ -66,6 +66,9 @@ Status functions::PackPanels(const PackedLayout& layout, const FloatRows& weight
   if (HasTwoLevels(fields.scale_type) || layout.has_order()) {
     return Status::Invalid("layout", "has an order, or scales of two levels");
   }
+  if (HasMatrixScale(fields.scale_type) && fields.matrix_scale < 0.0f) {
+    return Status::Invalid("layout", "has a negative scale of the matrix");
+  }
   if (fields.group == kPerMatrix) return Status::Unsupported("layout", "has one scale, which depends on all rows");
   const std::size_t rows = layout.count() * layout.m();
   if (rows > 1 && weights.row_stride < fields.k) return Status::Invalid("weights.row_stride", "is smaller than K");

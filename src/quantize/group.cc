@@ -169,7 +169,7 @@ double ErrorOf(const Group& group, const QuantizedView& shape, const std::int8_t
     const double difference = double{weight} - coder.WeightOf(coder.Nearest(weight));
     error += difference * difference * (group.importance == nullptr ? 1.0 : group.importance[i]);
   });
-  return error;
+  return std::isnan(error) ? std::numeric_limits<double>::infinity() : error;  // an infinite weight of no importance
 }
 
 double StoredError(const Group& group, std::size_t at, const GroupArrays& arrays) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <random>
 #include <string>
@@ -60,7 +61,7 @@ class DnnlProduct {
   using Memory = dnnl::memory;
 
   DnnlProduct(const dnnl::engine& engine, dnnl::stream& stream, Problem& p, std::size_t n, Memory::data_type type)
-      : stream_(stream), p_(p), type_(type) {
+      : stream_(stream), type_(type) {
     const auto rows = static_cast<Memory::dim>(n), m = static_cast<Memory::dim>(p.m);
     const auto k = static_cast<Memory::dim>(p.k);
     using Tag = Memory::format_tag;
@@ -87,7 +88,6 @@ class DnnlProduct {
 
  private:
   dnnl::stream& stream_;
-  Problem& p_;
   const Memory::data_type type_;
   Memory given_x_, x_, w_, y_;
   dnnl::matmul product_;
@@ -122,7 +122,7 @@ int Run(std::size_t m, std::size_t k) {
   openblas_set_num_threads(1);
   Problem p(m, k);
   std::printf("GMAC/s, %zu x %zu; OpenBLAS's kernels: %s; Lutra's: %s\n%-20s", m, k, openblas_get_corename(),
-              TargetName(RunnableTargets().front()), "N");
+              TargetName(*RunnableTargets().begin()), "N");
   for (const std::size_t n : kRows) std::printf(" %9zu", n);
   std::printf("\n");
   p.Print("OpenBLAS f32", [&](std::size_t n) { MultiplyByOpenBlas(p, n); });

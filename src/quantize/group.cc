@@ -152,7 +152,7 @@ Qparams Stored(std::size_t at, const GroupArrays& arrays) {
   if (HasMatrixScale(v.scale_type)) q.scale *= v.matrix_scale;
   if (v.zero_kind == ZeroKind::kPoint) {
     q.zero = IsFloat(v.zero_type) ? LoadFloat(arrays.zeros, v.zero_type, at)
-                                  : static_cast<const std::uint8_t*>(arrays.zeros)[at];
+                                  : static_cast<float>(static_cast<const std::uint8_t*>(arrays.zeros)[at]);
   }
   if (v.zero_kind == ZeroKind::kOffset) {
     q.offset =

@@ -94,7 +94,9 @@ TEST(SmallScales, AreTheBetterNeighbours) {
       ASSERT_NEAR(ErrorWith(f, ScaleOf(v, bytes[i]), of_group, count), std::min(of_above, of_below), 1e-4 * of_above);
     }
     EXPECT_EQ(v.matrix_scale == 1.0f, s.type == DataType::kE8M0);
-    if (s.type == DataType::kE4M3) EXPECT_GE(highest, 125u);  // the scale of the matrix uses the range
+    if (s.type == DataType::kE4M3) {
+      EXPECT_GE(highest, 125u);  // the scale of the matrix uses the range
+    }
   }
 }
 
@@ -135,7 +137,9 @@ TEST(SmallScales, HoldExtremes) {
         ASSERT_TRUE(std::isfinite(out[i]));
         // No weight becomes larger than by the coarsest rounding; zeros stay zeros.
         ASSERT_LE(std::fabs(out[i]), 2 * std::fabs(weights[i]) + 6e-39f + 0.5f * factor);
-        if (weights[i] == 0.0f) ASSERT_EQ(out[i], 0.0f);
+        if (weights[i] == 0.0f) {
+          ASSERT_EQ(out[i], 0.0f);
+        }
       }
       PackedMatrix packed;
       EXPECT_TRUE(Ok(Pack(w.view(), &packed)));

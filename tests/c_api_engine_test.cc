@@ -43,7 +43,7 @@ TEST_F(LutraCEngine, PacksBlocksOfExperts) {
   constexpr std::size_t kM = 70, kK = 512, kCount = 2;
   Random random(1);
   const GgmlBlocks made = MakeBlocks(12, kCount * kM * kK / 256, random);
-  const lutra_gguf_blocks blocks = {12, made.bytes.data(), made.bytes.size()};
+  const lutra_gguf_blocks blocks = {12, made.bytes.data(), made.bytes.size(), 0, 0};
   lutra_layout_options options = {};
   options.count = kCount;
   options.bias = true;
@@ -61,9 +61,10 @@ TEST_F(LutraCEngine, PacksBlocksOfExperts) {
   EXPECT_TRUE(memory.info.has_bias);
   EXPECT_FALSE(memory.info.has_order);
   EXPECT_STREQ(memory.info.target, TargetName(BestTarget()));
-  for (const std::size_t first : {std::size_t{2}, std::size_t{0}}) {
-    ASSERT_TRUE(COk(lutra_pack_panels_gguf(layout, &blocks, first, first + 2, memory.bytes.data(), memory.info.bytes)));
-  }
+  ASSERT_TRUE(COk(lutra_pack_panels_gguf(layout, &blocks, 0, 2, memory.bytes.data(), memory.info.bytes)));
+  constexpr std::size_t kBytes = kM * kK / 256 * 144;  // of an expert
+  const lutra_gguf_blocks second = {12, made.bytes.data() + kBytes, kBytes, kM, kM};
+  ASSERT_TRUE(COk(lutra_pack_panels_gguf(layout, &second, 2, 4, memory.bytes.data(), memory.info.bytes)));
   const std::vector<float> bias(kCount * kM, 0.5f);
   ASSERT_TRUE(COk(lutra_pack_bias(layout, bias.data(), memory.bytes.data(), memory.info.bytes)));
   QuantizedMatrix imported;
@@ -142,7 +143,7 @@ TEST_F(LutraCEngine, PacksEverySource) {
 
   Random random(1);
   const GgmlBlocks made = MakeBlocks(35, 64, random, {0, 0.5f});  // tq2_0 with one scale
-  const lutra_gguf_blocks blocks = {35, made.bytes.data(), made.bytes.size()};
+  const lutra_gguf_blocks blocks = {35, made.bytes.data(), made.bytes.size(), 0, 0};
   ASSERT_TRUE(COk(lutra_layout_create_gguf_blocks(&blocks, 64, 256, nullptr, &of_blocks)));
   ASSERT_TRUE(Ok(ImportGguf(35, blocks.data, blocks.size, 64, 256, &imported)));
   whole(

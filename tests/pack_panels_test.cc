@@ -190,6 +190,12 @@ TEST_P(GgufPanels, HaveTheBytesOfPack) {
       ASSERT_TRUE(Ok(LayoutOfGguf(type().id, m, k, {GetParam().target}, &layout)));
       LayoutMemory memory(layout);
       PackInParts(layout, GgufBlocks{type().id, blocks.bytes.data(), blocks.bytes.size()}, 2, memory);
+      const std::size_t row_bytes = k / type().weights * type().bytes;
+      for (std::size_t p = 0; p < layout.panels() && type().tail_bytes == 0; ++p) {  // from its own rows alone
+        const std::size_t first = p * 64, rows = std::min<std::size_t>(64, m - first);
+        const GgufBlocks part{type().id, blocks.bytes.data() + first * row_bytes, rows * row_bytes, first, rows};
+        ASSERT_TRUE(Ok(PackPanels(layout, part, p, p + 1, memory.data(), memory.size())));
+      }
       PackedMatrix packed;
       ASSERT_TRUE(Ok(View(layout, memory.data(), memory.size(), 0, &packed)));
       ExpectSameMatrix(packed, PackedAsLayout(layout, blocks, type(), m, k));

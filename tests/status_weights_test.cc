@@ -9,6 +9,7 @@
 #include "lutra/lutra.h"
 #include "support/faults.h"
 #include "support/may_return_null.h"
+#include "support/panels.h"
 #include "support/problem.h"
 #include "support/testing.h"
 
@@ -177,6 +178,23 @@ TEST_F(WeightStatus, OrdersNeedMemoryToBeChecked) {
   const Status status = Pack(w, &packed);
   EXPECT_EQ(status.code(), StatusCode::kOutOfMemory);
   EXPECT_STREQ(status.argument(), "w.order");
+}
+
+TEST_F(WeightStatus, PartsOfBlocks) {
+  PackedLayout layout;
+  ASSERT_TRUE(Ok(LayoutOfGguf(12, 100, 256, {}, &layout)));
+  LayoutMemory memory(layout);
+  const std::vector<std::uint8_t> blocks(std::size_t{65} * 144);
+  const auto pack_rows = [&](std::size_t first_row, std::size_t rows, std::size_t first, std::size_t last) {
+    const GgufBlocks part{12, blocks.data(), rows * 144, first_row, rows};
+    return PackPanels(layout, part, first, last, memory.data(), memory.size());
+  };
+  EXPECT_TRUE(Ok(pack_rows(0, 65, 0, 1)));
+  EXPECT_TRUE(Refused(pack_rows(1, 64, 0, 1), "blocks.rows"));
+  EXPECT_TRUE(Refused(pack_rows(60, 39, 1, 2), "blocks.rows"));
+  EXPECT_TRUE(Refused(pack_rows(60, 41, 1, 2), "blocks.rows"));
+  EXPECT_TRUE(Refused(pack_rows(101, 0, 1, 1), "blocks.rows"));
+  EXPECT_TRUE(Refused(LayoutOfGguf(GgufBlocks{12, blocks.data(), 144, 0, 1}, 1, 256, {}, &layout), "blocks.rows"));
 }
 
 TEST_F(WeightStatus, NullResults) {

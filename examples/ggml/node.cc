@@ -65,14 +65,14 @@ lutra::Status Workspace::Find(const ggml_tensor* x, const Weights& w, Prepared**
   alignas(lutra::PackedLayout::kAlignment) static const std::uint8_t nowhere[1] = {};  // until all sizes are known
   for (std::size_t i = prepared_.size(); i-- > 0 && prepared_.size() - i <= kKept;) {
     Prepared& p = prepared_[i];
-    if (p.x != x || !p.rows.Fits(w.matrices[0]) || p.options.precision != w.options.precision) continue;
+    if (p.x != x || !p.rows.Fits(w.matrices()[0]) || p.options.precision != w.options().precision) continue;
     *prepared = &p;
     return {};
   }
-  prepared_.push_back({x, &w.matrices[0], w.options, 0, nullptr, {}});
+  prepared_.push_back({x, &w.matrices()[0], w.options(), 0, nullptr, {}});
   *prepared = &prepared_.back();
   *added = true;
-  const lutra::Status status = lutra::PreparedSize(w.matrices[0], Rows(x), w.options, &prepared_.back().size);
+  const lutra::Status status = lutra::PreparedSize(w.matrices()[0], Rows(x), w.options(), &prepared_.back().size);
   return status.ok() ? View(nowhere, *prepared) : status;
 }
 
@@ -107,16 +107,17 @@ void Node::Restore() const {
 }
 
 lutra::Status Node::Plan(std::size_t threads, Workspace* workspace) {
-  if (!weights().valid) return lutra::Status::Invalid("w", "was not packed");
+  if (!weights().valid())
+    return lutra::Status::Invalid("w", "is not packed: not all of its bytes were written, or the log names a failure");
   planned_threads_ = threads;
   workspace_ = workspace;
   if (tensor_->op == GGML_OP_GET_ROWS) return {};
   lutra::Status status = workspace->Find(tensor_->src[1], weights(), &x_, &prepares_);
   if (!status.ok()) return status;
   if (tensor_->op == GGML_OP_MUL_MAT) {
-    return lutra::MatMulPieces(weights().matrices[0], x_->rows, threads, &pieces_);
+    return lutra::MatMulPieces(weights().matrices()[0], x_->rows, threads, &pieces_);
   }
-  status = lutra::GroupedScratchSize(weights().matrices[0], x_->rows, &scratch_size_);
+  status = lutra::GroupedScratchSize(weights().matrices()[0], x_->rows, &scratch_size_);
   scratch_size_ = (scratch_size_ + 63) / 64 * 64;
   return status.ok() && !workspace->scratch.Reserve(threads * scratch_size_) ? lutra::Status::OutOfMemory("scratch")
                                                                              : status;
@@ -135,7 +136,7 @@ lutra::Status Node::Route() {
 
 lutra::GroupedProduct Node::Grouped() const {
   lutra::GroupedProduct product;
-  product.w = {weights().matrices.data(), weights().matrices.size()};
+  product.w = {weights().matrices().data(), weights().matrices().size()};
   product.x = &x_->rows;
   product.rows = workspace_->routing.FromTokens();
   if (tensor_->src[1]->ne[1] != 1) product.rows.x_rows = product.rows.y_rows;
@@ -147,8 +148,8 @@ lutra::Status Node::Begin(std::size_t thread, std::size_t threads) {
   lutra::Status status;
   if (tensor_op_ == GGML_OP_MUL_MAT_ID && thread == 0) status = Route();
   if (!prepares_) return status;
-  const lutra::Status prepared = lutra::PreparePart(ViewOfX(x_->x), weights().matrices[0], x_->options, thread, threads,
-                                                    x_->memory->data(), x_->size);
+  const lutra::Status prepared = lutra::PreparePart(ViewOfX(x_->x), weights().matrices()[0], x_->options, thread,
+                                                    threads, x_->memory->data(), x_->size);
   return status.ok() ? prepared : status;
 }
 
@@ -157,7 +158,7 @@ lutra::Status Node::Finish(std::size_t thread, std::size_t threads) {
   for (std::size_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < pieces_;) {
     const lutra::Status status =
         tensor_op_ == GGML_OP_MUL_MAT
-            ? lutra::MatMulPiece(weights().matrices[0], x_->rows, ViewOfY(tensor_), i, pieces_)
+            ? lutra::MatMulPiece(weights().matrices()[0], x_->rows, ViewOfY(tensor_), i, pieces_)
             : lutra::MatMulGroupedPiece(Grouped(), i, pieces_, workspace_->scratch.data() + thread * scratch_size_,
                                         scratch_size_);
     if (!status.ok()) return status;
@@ -170,8 +171,8 @@ lutra::Status Node::GetRows(std::size_t thread, std::size_t threads) const {
   const auto count = static_cast<std::size_t>(ids->ne[0]);
   const std::size_t begin = count * thread / threads, end = count * (thread + 1) / threads;
   const lutra::OutputView y = ViewOfY(tensor_);
-  return lutra::DequantizeRows(weights().matrices[0], static_cast<const std::int32_t*>(ids->data) + begin, end - begin,
-                               static_cast<float*>(y.data) + begin * y.row_stride, y.row_stride);
+  return lutra::DequantizeRows(weights().matrices()[0], static_cast<const std::int32_t*>(ids->data) + begin,
+                               end - begin, static_cast<float*>(y.data) + begin * y.row_stride, y.row_stride);
 }
 
 }  // namespace plugin

@@ -2,11 +2,9 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "ggml-backend-impl.h"
-#include "lutra/lutra.h"
-#include "lutra/pack_panels.h"
+#include "weights.h"
 
 namespace plugin {
 
@@ -41,13 +39,6 @@ class Cpu {
 };
 
 // --- buffer.cc: memory that holds packed weights.
-
-// A tensor in packed form: [M x K], or [M x K] for each expert.
-struct Weights {
-  std::vector<lutra::PackedMatrix> matrices;  // one for each expert; views of the tensor's bytes
-  lutra::PrepareOptions options;
-  bool valid = false;  // packed; otherwise the log says why not
-};
 
 // The buffer type; its device is `device`.
 ggml_backend_buffer_type_t BufferType(ggml_backend_dev_t device);

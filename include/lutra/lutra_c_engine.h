@@ -5,7 +5,7 @@
 //     lutra_layout_create_gguf(type, M, K, NULL, &layout);
 //     lutra_layout_info info;
 //     lutra_layout_get(layout, &info);
-//     lutra_gguf_blocks blocks = {type, data, size};
+//     lutra_gguf_blocks blocks = {type, data, size, 0, 0};
 //     lutra_pack_panels_gguf(layout, &blocks, 0, info.panels, memory, info.bytes);  // any range on any thread
 //     lutra_packed* w = NULL;
 //     lutra_view(layout, memory, info.bytes, 0, &w);
@@ -61,6 +61,8 @@ typedef struct lutra_gguf_blocks {
   uint32_t type;
   const void* data;
   size_t size;
+  // For lutra_pack_panels_gguf: data has only the rows [first_row, first_row + rows) of all matrices. 0 rows: all.
+  size_t first_row, rows;
 } lutra_gguf_blocks;
 
 // Creates the layout that lutra_import_gguf chooses, which depends on the blocks of ternary types.

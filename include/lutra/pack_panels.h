@@ -44,7 +44,8 @@ namespace functions {
 LUTRA_API Status PackPanels(const PackedLayout& layout, const QuantizedView& w, std::size_t first, std::size_t last,
                             void* memory, std::size_t size);
 
-// The same from blocks of a GGUF file; see LayoutOfGguf.
+// The same from blocks of a GGUF file; see LayoutOfGguf. Also fails if a part has not all rows of these panels, or rows
+// that the layout does not have ("blocks.rows").
 LUTRA_API Status PackPanels(const PackedLayout& layout, const GgufBlocks& blocks, std::size_t first, std::size_t last,
                             void* memory, std::size_t size);
 

@@ -104,12 +104,16 @@ struct GgufBlocks {
   std::uint32_t type = 0;
   const void* data = nullptr;
   std::size_t size = 0;  // bytes
+  // For PackPanels, where a tensor is read in parts: data has only the rows [first_row, first_row + rows) of all
+  // matrices. 0 rows: all. Types with a tail (GgufType::tail_bytes) have no parts.
+  std::size_t first_row = 0, rows = 0;
 };
 
 namespace functions {
 
 // The same, but ternary types get the format and the group that ImportGguf chooses: one scale per row or for all
 // matrices if their scales allow, and int2 if a code is not ternary. Reads all of these blocks; of other types, none.
+// Fails on a part of the rows ("blocks.rows").
 LUTRA_API Status LayoutOfGguf(const GgufBlocks& blocks, std::size_t m, std::size_t k, const LayoutOptions& options,
                               PackedLayout* layout);
 

@@ -270,10 +270,12 @@ OutputView FromC(const lutra_output_view& y) {
 
 GgufBlocks FromC(const lutra_gguf_blocks& b) {
   GgufBlocks blocks;
-  auto& [type, data, size] = blocks;
+  auto& [type, data, size, first_row, rows] = blocks;
   type = b.type;
   data = b.data;
   size = b.size;
+  first_row = b.first_row;
+  rows = b.rows;
   return blocks;
 }
 

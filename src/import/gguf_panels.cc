@@ -21,6 +21,7 @@ struct GgufSource {
   using Buffer = PieceBuffer;
 
   const GgufRows& rows;
+  std::size_t first_row;  // of all matrices: the one that `rows` begins with
   const internal::PackedFields& fields;
   internal::CommonScale of_matrix;  // of all rows, if the layout has one scale
   internal::QparamScheme scheme = internal::GeometryOf(fields).scheme;
@@ -54,9 +55,10 @@ struct GgufSource {
     return {};
   }
 
-  Status Decode(std::size_t row, std::size_t count, std::size_t begin, std::size_t end, PieceBuffer& buffer,
+  Status Decode(std::size_t of_all, std::size_t count, std::size_t begin, std::size_t end, PieceBuffer& buffer,
                 internal::Piece* piece) const {
     using Role = internal::QparamRole;
+    const std::size_t row = of_all - first_row;
     const std::size_t weights = rows.type->weights;
     for (std::size_t r = 0; r < count; ++r) {
       std::uint8_t* const scales = ValuesOf(buffer, Role::kScale, r);
@@ -93,6 +95,31 @@ bool Fits(const GgufType& type, const internal::PackedFields& fields) {
   return (as_type || as_int2) && group && fields.scale_type == type.scale_type;
 }
 
+// The rows of all matrices of a layout that stand before a panel.
+std::size_t RowsBefore(const PackedLayout& layout, std::size_t panel) {
+  const std::size_t per_matrix = layout.panels_per_matrix();
+  return per_matrix == 0 ? 0 : panel / per_matrix * layout.m() + panel % per_matrix * internal::kPanelRows;
+}
+
+// Sets *rows to the rows that the blocks are, after all checks but of the blocks themselves.
+Status FindRowsOf(const PackedLayout& layout, const GgufBlocks& blocks, std::size_t first, std::size_t last,
+                  GgufRows* rows) {
+  const std::size_t all = layout.count() * layout.m();
+  const bool part = blocks.first_row != 0 || blocks.rows != 0;
+  if (part && (blocks.first_row > all || blocks.rows > all - blocks.first_row)) {
+    return Status::Invalid("blocks.rows", "has rows that the layout does not have");
+  }
+  LUTRA_RETURN_IF_ERROR(
+      OfBlocks(internal::FindRows(blocks.type, blocks.data, blocks.size, part ? blocks.rows : all, layout.k(), rows)));
+  if (!part) return {};
+  if (rows->type->tail_bytes != 0) return Status::Unsupported("blocks.type", "has a tail, and so no parts");
+  if (first < last &&
+      (blocks.first_row > RowsBefore(layout, first) || blocks.first_row + blocks.rows < RowsBefore(layout, last))) {
+    return Status::Invalid("blocks.rows", "lacks rows of the panels");
+  }
+  return {};
+}
+
 // Sets *layout to that of a shape of GGUF weights.
 Status LayoutOfShape(QuantizedView shape, const LayoutOptions& options, PackedLayout* layout) {
   shape.matrix_scale = options.matrix_scale;
@@ -113,6 +140,7 @@ Status functions::LayoutOfGguf(std::uint32_t type, std::size_t m, std::size_t k,
 Status functions::LayoutOfGguf(const GgufBlocks& blocks, std::size_t m, std::size_t k, const LayoutOptions& options,
                                PackedLayout* layout) {
   if (layout == nullptr) return Status::Invalid("layout", "is null");
+  if (blocks.first_row != 0 || blocks.rows != 0) return Status::Invalid("blocks.rows", "is a part");
   if (internal::Overflows(options.count, m))
     return Status::Invalid("options.count", "is too large: count * M overflows");
   GgufRows rows;
@@ -136,14 +164,13 @@ Status functions::PackPanels(const PackedLayout& layout, const GgufBlocks& block
   LUTRA_RETURN_IF_ERROR(internal::CheckPanels(layout, first, last));
   LUTRA_RETURN_IF_ERROR(internal::CheckMemory(layout, memory, size));
   GgufRows rows;
-  LUTRA_RETURN_IF_ERROR(OfBlocks(
-      internal::FindRows(blocks.type, blocks.data, blocks.size, layout.count() * layout.m(), layout.k(), &rows)));
+  LUTRA_RETURN_IF_ERROR(FindRowsOf(layout, blocks, first, last, &rows));
   const internal::PackedFields& fields = PackedAccess::Fields(layout);
   if (!Fits(*rows.type, fields) || layout.has_order()) {
     return Status::Invalid("blocks.type", "has another format, scales or order than the layout");
   }
   if (first == last || fields.k == 0) return {};
-  GgufSource source{rows, fields, {}};
+  GgufSource source{rows, blocks.first_row, fields, {}};
   source.of_matrix.Add(PackedAccess::SharedScale(layout), false);
   const internal::PanelPacker packer(fields);
   return OfBlocks(internal::PackRange(packer, layout, source, first, last, static_cast<std::uint8_t*>(memory)));

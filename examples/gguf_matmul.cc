@@ -28,7 +28,8 @@ std::string Verdict(const GgufTensor& tensor) {
   if (const char* const refusal = GgufRefusal(tensor.type); refusal != nullptr) {
     const std::string name = type == nullptr ? "" : type->name;
     const bool floats = name == "f32" || name == "f16" || name == "bf16";
-    return floats ? fmt::format("no: {} stays the engine's", name) : fmt::format("no: {}", refusal);
+    return floats ? fmt::format("no: {} tensors are not quantized; the engine multiplies them itself", name)
+                  : fmt::format("no: {}", refusal);
   }
   std::string text = fmt::format("yes, as {}", Name(type->format));
   if (tensor.slices() > 1)

@@ -56,7 +56,8 @@ void PrintTensors(const SafetensorsFile& file, const std::vector<FoundMatrix>& m
     const auto found = verdicts.find(tensor.name);
     const bool floats = tensor.dtype == "F32" || tensor.dtype == "F16" || tensor.dtype == "BF16";
     const std::string other =
-        floats ? fmt::format("no: {} stays the engine's", tensor.dtype) : "no: belongs to no known scheme";
+        floats ? fmt::format("no: {} tensors are not quantized; the engine multiplies them itself", tensor.dtype)
+               : "no: belongs to no known scheme";
     print(Printable(tensor.name), tensor.dtype, fmt::format("{}", fmt::join(tensor.shape, " x ")),
           fmt::format("{:.2f}", 1e-6 * static_cast<double>(tensor.size)),
           found != verdicts.end() ? found->second : other);

@@ -94,9 +94,16 @@ def _address(array):
     return None if array is None else array.ctypes.data
 
 
+def _ndarray(array, name):
+    """The array itself: what is no array has no type, and is never copied silently."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} is no NumPy array, but {type(array).__name__}: numpy.asarray({name}, TYPE) makes one")
+    return array
+
+
 def _rows(array, last, name):
     """The address, type, rows, columns and stride of an array of rows."""
-    if not isinstance(array, np.ndarray) or array.dtype not in (np.float32, np.float16, np.uint16):
+    if _ndarray(array, name).dtype not in (np.float32, np.float16, np.uint16):
         raise ValueError(name + " is no array of float32, float16 or uint16 (bfloat16)")
     if array.shape[-1:] != (last,):
         raise ValueError(f"{name} has the shape {array.shape}, whose last dimension is not {last}")
@@ -144,8 +151,8 @@ class Matrix:
                 _local.prepared = Prepared()  # its memory serves all calls of this thread
             x = _local.prepared._fill(x, self, precision)
         shape = x.shape[:-1] + self.shape[:1]
-        out = np.empty(shape, x.dtype) if out is None else out
-        if getattr(out, "shape", None) != shape or not out.flags.writeable:
+        out = np.empty(shape, x.dtype) if out is None else _ndarray(out, "out")
+        if out.shape != shape or not out.flags.writeable:
             raise ValueError(f"out is no array of the shape {shape} that can be written")
         view = _OutputView(*_rows(out, self.shape[0], "out"))
         _call("matmul", self._handle, x._handle, byref(view), _threads)
@@ -182,13 +189,13 @@ def quantize(weights, format="int4", group=32, scales=np.float16, zero_points=Fa
     """Quantizes float32 weights[M, K]. `scales`: the type of scales, and of zero points, if there shall be any; or
     "e8m0" or "e4m3": quantize(weights, "fp4", 32, "e8m0") is MXFP4, quantize(weights, "fp4", 16, "e4m3") NVFP4.
     `search`: for scales and zero points with the least error, times importance[K] (float32) if that is given."""
-    data, kind, m, k, stride = _rows(weights, weights.shape[-1], "weights")
-    if kind != 0 or weights.ndim != 2:
+    if _ndarray(weights, "weights").ndim != 2 or weights.dtype != np.float32:
         raise ValueError("weights is no matrix of float32")
+    data, _, m, k, stride = _rows(weights, weights.shape[1], "weights")
     small = isinstance(scales, str) and scales in _SMALL_SCALES
     scale_type = _SMALL_SCALES[scales] if small else _TYPES[np.dtype(scales)]
     options = _QuantizeOptions(FORMATS[format], group, scale_type, int(zero_points), scale_type)
-    if importance is not None and (importance.dtype != np.float32 or importance.shape != (k,)
+    if importance is not None and (_ndarray(importance, "importance").dtype != np.float32 or importance.shape != (k,)
                                    or not importance.flags.c_contiguous):
         raise ValueError(f"importance is no contiguous array of {k} float32")
     fit = _FitOptions(int(search), _address(importance), None if _threads is None else _threads._as_parameter_)
@@ -200,7 +207,7 @@ def _array(array, name, size, *types):
     """An array that the library reads, of one of some types; or None."""
     if array is None:
         return None
-    array = np.ascontiguousarray(array)
+    array = np.ascontiguousarray(_ndarray(array, name))
     if array.size != size or array.dtype not in types:
         raise ValueError(f"{name} are not {size} elements of {' or '.join(np.dtype(t).name for t in types)}")
     return array
@@ -209,6 +216,8 @@ def _array(array, name, size, *types):
 def pack(codes, scales, format="int4", group=32, zeros=None, bias=None):
     """Packs weights of any origin: W = scales * (codes - zeros). codes[M, K] has a code in each byte; scales and zeros
     are [M, ceil(K / group)]. zeros have the type of scales or uint8; None: the format's default."""
+    if _ndarray(codes, "codes").ndim != 2:
+        raise ValueError("codes is no matrix")
     m, k = codes.shape
     groups = {PER_ROW: m, PER_MATRIX: 1}.get(group) or m * -(-k // group)
     codes = _array(codes, "codes", m * k, np.uint8)
@@ -226,6 +235,9 @@ def from_nbits(b, scales, k, bits=4, block_size=32, zero_points=None, bias=None)
         each = np.unpackbits(packed, axis=-1, count=count * bits, bitorder="little")
         return np.packbits(each.reshape(*packed.shape[:-1], count, bits), axis=-1, bitorder="little")[..., 0]
 
+    for name, array in dict(b=b, scales=scales, zero_points=zero_points, bias=bias).items():
+        if array is not None or name in ("b", "scales"):
+            _ndarray(array, name)
     blocks = -(-k // block_size)
     m = scales.size // blocks
     codes = fields(b.reshape(m, blocks, -1), block_size).reshape(m, -1)[:, :k]
@@ -238,7 +250,9 @@ def from_gptq(qweight, qzeros, scales, bits=4, group_size=128, g_idx=None, zeros
     """The tensors of a GPTQ checkpoint, 2, 3, 4 or 8 bits. g_idx: the group of each column; None: no act-order."""
     tensors = [np.ascontiguousarray(tensor, kind) for tensor, kind in (
         (qweight, np.int32), (qzeros, np.int32), (scales, np.float16), ([] if g_idx is None else g_idx, np.int32))]
-    m, k = qweight.shape[1], qweight.shape[0] * 32 // bits
+    if tensors[0].ndim != 2:
+        raise ValueError("qweight is no matrix")
+    m, k = tensors[0].shape[1], tensors[0].shape[0] * 32 // bits
     pairs = [value for tensor in tensors for value in (_address(tensor) if tensor.size else None, tensor.size)]
     return _imported("import_gptq", byref(_GptqView(bits, m, k, group_size, *pairs, zeros)))
 

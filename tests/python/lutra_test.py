@@ -141,6 +141,9 @@ class Products(unittest.TestCase):
         groups = np.arange(K) // 128
         exact = scales.astype(np.float32)[groups] * (codes.astype(np.float32) - zeros[groups])
         np.testing.assert_array_equal(w.dequantize(), exact.T)
+        lists = [tensor.tolist() for tensor in (qweight, qzeros, scales, groups)]
+        of_lists = lutra.from_gptq(*lists[:3], group_size=128, g_idx=lists[3], zeros=lutra.V2)
+        np.testing.assert_array_equal(of_lists.dequantize(), exact.T)
 
     def test_errors_have_the_librarys_text(self):
         w = lutra.quantize(uniform(M, K))
@@ -160,6 +163,20 @@ class Products(unittest.TestCase):
                 ("no GGUF file", lambda: gguf.tensors(bytes(100)))):
             with self.assertRaisesRegex(ValueError, "^" + text):
                 call()
+        lists, ones = uniform(2, 64).tolist(), np.ones(4, np.float32)
+        for name, call in (
+                ("weights", lambda: lutra.quantize(lists)),
+                ("importance", lambda: lutra.quantize(uniform(2, 64), importance=[1.0] * 64)),
+                ("x", lambda: lists @ w.T),
+                ("out", lambda: w.matmul(x, out=lists)),
+                ("codes", lambda: lutra.pack(lists, ones)),
+                ("scales", lambda: lutra.pack(np.zeros((2, 64), np.uint8), [1.0] * 4)),
+                ("b", lambda: lutra.from_nbits(lists, ones, 64)),
+                ("zero_points", lambda: lutra.from_nbits(np.zeros((2, 32), np.uint8), ones, 64, zero_points=[8] * 4))):
+            with self.assertRaisesRegex(TypeError, f"^{name} is no NumPy array, but list"):
+                call()
+        with self.assertRaisesRegex(ValueError, "^weights is no matrix of float32"):
+            lutra.quantize(uniform(3))
         with self.assertRaises(NotImplementedError):
             lutra.from_gguf((0, (1, 64), bytes(256)))  # f32
         with self.assertRaises(KeyError):

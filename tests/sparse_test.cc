@@ -6,8 +6,10 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
+#include "lutra/executors/thread_pool.h"
 #include "lutra/lutra.h"
 #include "support/codebooks.h"
 #include "support/composites.h"
@@ -57,6 +59,7 @@ class Outliers : public ::testing::TestWithParam<FormatInfo> {};
 // is not above that without them.
 TEST_P(Outliers, RestoreTheirWeights) {
   const std::vector<float> weights = Weights(kM, kK, 0.01);
+  ThreadPool threads(3);
   for (const std::size_t group : {std::size_t{16}, std::size_t{128}, kPerRow}) {
     for (const Zeros zeros : kZeros) {
       if (!HasZeros(GetParam().format, zeros)) continue;
@@ -73,6 +76,15 @@ TEST_P(Outliers, RestoreTheirWeights) {
         ASSERT_TRUE(Ok(QuantizeWithOutliers(weights.data(), kM, kK, kK, options, share, &w, &outliers)));
         const SparseView& s = outliers.view();
         EXPECT_LE(static_cast<double>(EntryCount(s)), share * kM * kK);
+        options.executor = &threads;  // on which nothing depends
+        QuantizedMatrix same;
+        SparseMatrix same_outliers;
+        ASSERT_TRUE(Ok(QuantizeWithOutliers(weights.data(), kM, kK, kK, options, share, &same, &same_outliers)));
+        ExpectSame(same.view(), w.view());
+        ASSERT_EQ(BytesOf(same_outliers.view()), BytesOf(s));
+        EXPECT_EQ(std::memcmp(same_outliers.offsets(), s.offsets, (kM + 1) * sizeof(*s.offsets)), 0);
+        EXPECT_EQ(std::memcmp(same_outliers.columns(), s.columns, EntryCount(s) * ColumnBytes(kK)), 0);
+        EXPECT_EQ(std::memcmp(same_outliers.values(), s.values, EntryCount(s) * sizeof(*s.values)), 0);
         if (share == 0) ExpectSame(w.view(), plain.view());
         std::vector<float> without(kM * kK);
         ASSERT_TRUE(Ok(Dequantize(plain.view(), without.data(), kK)));

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
+#include <new>
 #include <utility>
 
 #include "composite/composite_access.h"
@@ -12,6 +14,7 @@
 #include "quantize/checks.h"
 #include "quantize/fit_group.h"
 #include "scales.h"
+#include "tasks.h"
 #include "validate.h"
 
 namespace lutra {
@@ -157,8 +160,16 @@ std::size_t StepsTo(std::size_t most) {
   return steps;
 }
 
-// Sets out[g] to the weights that are taken out of group g, `budget` of all at most.
-void Choose(Step* steps, std::size_t size, std::size_t budget, std::uint32_t* out) {
+// The weights that a group may give: 16 times its share. (Of 128 weights and a share of 1 %, that is 20.)
+std::size_t MostOf(std::size_t group, double share) {
+  const internal::FloatMode mode;
+  return std::min(group, static_cast<std::size_t>(std::ceil(16 * share * static_cast<double>(group))));
+}
+
+// Sets out[g] to the weights that are taken out of group g, a share of all weights at most.
+void Choose(Step* steps, std::size_t size, double share, std::size_t weights, std::uint32_t* out) {
+  const internal::FloatMode mode;
+  auto budget = static_cast<std::size_t>(share * static_cast<double>(weights));
   // Steps of a group stay in their order, as the gains descend.
   std::stable_sort(steps, steps + size, [](const Step& a, const Step& b) { return a.gain > b.gain; });
   for (std::size_t i = 0; i < size && steps[i].gain > 0; ++i) {
@@ -175,33 +186,90 @@ struct Chosen {
   std::size_t entries = 0;
 };
 
-Status ChooseOutliers(const Groups& groups, double share, GroupTrial& trial, Chosen* choice) {
+// The trials of all groups, as tasks of an executor, each of a range of groups.
+class Trials {
+ public:
+  Trials(const Groups& groups, std::size_t most, Chosen* choice) : groups_(groups), most_(most), choice_(choice) {}
+
+  // Allocates for `tasks` tasks.
+  Status Allocate(const QuantizedView& shape, std::size_t tasks) {
+    tasks_ = std::min(tasks, groups_.count);
+    trials_.reset(new (std::nothrow) GroupTrial[tasks_]);
+    const std::size_t bytes = StepsTo(most_) * sizeof(Step);
+    if (trials_ == nullptr || internal::Overflows(groups_.count, bytes) || !steps_.Reserve(groups_.count * bytes) ||
+        !sizes_.Reserve(groups_.count * sizeof(std::size_t))) {
+      return Status::OutOfMemory("w");
+    }
+    for (std::size_t t = 0; t < tasks_; ++t) LUTRA_RETURN_IF_ERROR(trials_[t].Allocate(shape));
+    return {};
+  }
+
+  // Finds the steps of all groups.
+  void Try(Executor* executor) {
+    internal::RunTasks<Trials>(executor, tasks_, *this, [](Trials& all, std::size_t t) {
+      for (std::size_t g = all.FirstOf(t); g < all.FirstOf(t + 1); ++g) {
+        const std::size_t count = all.groups_.size_of(g);
+        all.trials_[t].Begin(all.groups_.At(g));
+        all.sizes()[g] = 0;
+        AddSteps(all.trials_[t], g, count, std::min(all.most_, count), all.StepsOf(g), all.sizes() + g);
+      }
+    });
+  }
+
+  // Moves the steps of all groups together, and returns their number.
+  std::size_t Join() {
+    std::size_t size = 0;
+    for (std::size_t g = 0; g < groups_.count; ++g) {
+      std::copy_n(StepsOf(g), sizes()[g], steps() + size);
+      size += sizes()[g];
+    }
+    return size;
+  }
+  Step* steps() { return steps_.as<Step>(); }
+
+  // Writes the rest of all groups.
+  void TakeOut(Executor* executor) {
+    internal::RunTasks<Trials>(executor, tasks_, *this, [](Trials& all, std::size_t t) {
+      const Groups& groups = all.groups_;
+      for (std::size_t g = all.FirstOf(t); g < all.FirstOf(t + 1); ++g) {
+        all.trials_[t].Begin(groups.At(g));
+        std::memcpy(all.choice_->rest.as<float>() + g / groups.per_row * groups.k + groups.begin(g),
+                    all.trials_[t].Without(all.choice_->out.as<std::uint32_t>()[g]), groups.size_of(g) * sizeof(float));
+      }
+    });
+  }
+
+ private:
+  std::size_t FirstOf(std::size_t task) const {
+    return groups_.count / tasks_ * task + std::min(task, groups_.count % tasks_);
+  }
+  Step* StepsOf(std::size_t g) { return steps() + g * StepsTo(most_); }
+  std::size_t* sizes() { return sizes_.as<std::size_t>(); }
+
+  const Groups& groups_;
+  const std::size_t most_;
+  Chosen* const choice_;
+  std::size_t tasks_ = 0;
+  std::unique_ptr<GroupTrial[]> trials_;
+  Buffer steps_, sizes_;  // [groups x StepsTo(most)], [groups]
+};
+
+Status ChooseOutliers(const Groups& groups, double share, const QuantizedView& shape, Executor* executor,
+                      Chosen* choice) {
   const std::size_t weights = groups.count / groups.per_row * groups.k;
-  // A group may give 16 times its share. (Of 128 weights and a share of 1 %, that is 20.)
-  const double most_of_group = std::ceil(16 * share * static_cast<double>(groups.size));
-  const std::size_t most = std::min(groups.size, static_cast<std::size_t>(most_of_group));
-  const std::size_t bytes = StepsTo(most) * sizeof(Step);
-  Buffer steps;
-  if (internal::Overflows(groups.count, bytes) || !steps.Reserve(groups.count * bytes) ||
-      !choice->out.Reserve(groups.count * sizeof(std::uint32_t)) || !choice->rest.Reserve(weights * sizeof(float))) {
+  const std::size_t most = MostOf(groups.size, share);
+  if (!choice->out.Reserve(groups.count * sizeof(std::uint32_t)) || !choice->rest.Reserve(weights * sizeof(float))) {
     return Status::OutOfMemory("w");
   }
-  std::size_t size = 0;
-  for (std::size_t g = 0; g < groups.count; ++g) {
-    const std::size_t count = groups.size_of(g);
-    trial.Begin(groups.At(g));
-    AddSteps(trial, g, count, std::min(most, count), steps.as<Step>(), &size);
-  }
+  Trials trials(groups, most, choice);
+  LUTRA_RETURN_IF_ERROR(trials.Allocate(shape, executor != nullptr ? 4 * executor->Concurrency() : 1));
+  trials.Try(executor);
+  const std::size_t size = trials.Join();
   std::uint32_t* const out = choice->out.as<std::uint32_t>();
   std::fill(out, out + groups.count, 0u);
-  Choose(steps.as<Step>(), size, static_cast<std::size_t>(share * static_cast<double>(weights)), out);
-  for (std::size_t g = 0; g < groups.count; ++g) {
-    const std::size_t count = groups.size_of(g);
-    trial.Begin(groups.At(g));
-    std::memcpy(choice->rest.as<float>() + g / groups.per_row * groups.k + groups.begin(g), trial.Without(out[g]),
-                count * sizeof(float));
-    choice->entries += out[g];
-  }
+  Choose(trials.steps(), size, share, weights, out);
+  for (std::size_t g = 0; g < groups.count; ++g) choice->entries += out[g];
+  trials.TakeOut(executor);
   return {};
 }
 
@@ -250,9 +318,8 @@ Status functions::QuantizeWithOutliers(const float* weights, std::size_t m, std:
   LUTRA_RETURN_IF_ERROR(trial.Allocate(result.view()));
   Chosen choice;
   SparseMatrix entries;
-  {
-    const internal::FloatMode mode;
-    if (m != 0 && k != 0) LUTRA_RETURN_IF_ERROR(ChooseOutliers(groups, share, trial, &choice));
+  if (m != 0 && k != 0) {
+    LUTRA_RETURN_IF_ERROR(ChooseOutliers(groups, share, result.view(), options.executor, &choice));
   }
   if (choice.entries != 0) LUTRA_RETURN_IF_ERROR(Quantize(choice.rest.as<float>(), m, k, k, options, &result));
   const internal::FloatMode mode;

@@ -57,7 +57,7 @@ class GroupTrial {
     double sum = 0;
     for (std::size_t i = 0; i < count_; ++i) sum += weights_[i];
     const double mean = sum / static_cast<double>(count_);
-    std::uint32_t* const order = order_.as<std::uint32_t>();
+    auto* const order = order_.as<std::uint32_t>();
     for (std::size_t i = 0; i < count_; ++i) order[i] = static_cast<std::uint32_t>(i);
     std::sort(order, order + count_, [&](std::uint32_t a, std::uint32_t b) {
       const double of_a = std::fabs(weights_[a] - mean), of_b = std::fabs(weights_[b] - mean);
@@ -73,8 +73,8 @@ class GroupTrial {
 
   // The group with the mean of the rest in the place of the first `out` weights of the order.
   const float* Without(std::size_t out) {
-    const std::uint32_t* const order = order_.as<std::uint32_t>();
-    float* const rest = rest_.as<float>();
+    const auto* const order = order_.as<std::uint32_t>();
+    auto* const rest = rest_.as<float>();
     double sum = 0;
     for (std::size_t i = 0; i < count_; ++i) rest[i] = weights_[i];
     for (std::size_t i = out; i < count_; ++i) sum += weights_[order[i]];
@@ -92,9 +92,9 @@ class GroupTrial {
     QuantizedView view = quantized_.view();
     view.k = count_;
     view.code_stride = count_;
-    float* const values = values_.as<float>();
+    auto* const values = values_.as<float>();
     internal::DequantizeRow(view, 0, values);
-    const std::uint32_t* const order = order_.as<std::uint32_t>();
+    const auto* const order = order_.as<std::uint32_t>();
     double error = 0;
     for (std::size_t i = out; i < count_; ++i) {
       const double difference = static_cast<double>(weights_[order[i]]) - values[order[i]];
@@ -265,7 +265,7 @@ Status ChooseOutliers(const Groups& groups, double share, const QuantizedView& s
   LUTRA_RETURN_IF_ERROR(trials.Allocate(shape, executor != nullptr ? 4 * executor->Concurrency() : 1));
   trials.Try(executor);
   const std::size_t size = trials.Join();
-  std::uint32_t* const out = choice->out.as<std::uint32_t>();
+  auto* const out = choice->out.as<std::uint32_t>();
   std::fill(out, out + groups.count, 0u);
   Choose(trials.steps(), size, share, weights, out);
   for (std::size_t g = 0; g < groups.count; ++g) choice->entries += out[g];
@@ -279,7 +279,7 @@ Status WriteEntries(const Groups& groups, const QuantizedView& w, const Chosen& 
   LUTRA_RETURN_IF_ERROR(outliers->Allocate(w.m, w.k, choice.entries));
   Buffer row;
   if (!row.Reserve(w.k * sizeof(float) + 1)) return Status::OutOfMemory("outliers");
-  const std::uint32_t* const out = choice.out.as<std::uint32_t>();
+  const auto* const out = choice.out.as<std::uint32_t>();
   std::uint32_t* const offsets = outliers->offsets();
   std::size_t at = 0;
   for (std::size_t m = 0; m < w.m; ++m) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "fuzz/c_arguments.h"
+#include "fuzz/c_checkpoint.h"
 #include "fuzz/c_handles.h"
 #include "fuzz/input.h"
 #include "lutra/lutra.h"
@@ -47,7 +48,7 @@ class Machine {
                                            &Machine::CreateActivations, &Machine::Destroy,
                                            &Machine::Prepare,           &Machine::MatMul,
                                            &Machine::ImportGguf,        &Machine::ImportGptq,
-                                           &Machine::ImportAwq};
+                                           &Machine::ImportPacked};
     for (std::size_t i = 0; i < kCalls && !input_.empty(); ++i) (this->*input_.Pick(kAll))();
   }
 
@@ -148,6 +149,7 @@ class Machine {
     const bool plausible = Succeeded(lutra_gptq_plausible_zeros(null ? nullptr : &gptq, &readings));
     EXPECT_EQ(plausible, readings != 0);
   }
+  void ImportPacked() { input_.Rarely(4) ? ImportCheckpoint(input_, handles_, kProducts) : ImportAwq(); }
   void ImportAwq() {
     lutra_awq_view awq = {};
     awq.m = 8 * input_.Below(12);

@@ -17,7 +17,7 @@ static void fill(float* values, size_t count, uint32_t seed) {
 // Once, when a model is converted: packs float weights and saves them. `dequantized` becomes what the codes stand for.
 static lutra_status convert(const float* weights, const char* path, float* dequantized) {
   const lutra_quantize_options options = {
-      LUTRA_FORMAT_INT4, 128, LUTRA_TYPE_F16, LUTRA_ZERO_NONE, LUTRA_TYPE_F16, NULL, 0, NULL};
+      .format = LUTRA_FORMAT_INT4, .group = 128, .scale_type = LUTRA_TYPE_F16, .zero_kind = LUTRA_ZERO_NONE};
   lutra_quantized* quantized = NULL;
   lutra_packed* w = NULL;
   lutra_quantized_view view;  // an engine fills in one of a model's own codes and scales

@@ -83,13 +83,13 @@ struct Row {
 
 // The measurements behind the table. "0.9 times" is a ratio of speeds.
 //
-// Prefetch: weights are read from memory once per token block, as one address stream. Each line is prefetched into L1,
-// 8 KB before it is read; that covers as many lines as memory delivers at a time. (N = 1 on Zen 5. 4 KB: lookups 0.5 to
-// 0.8 times, others 0.9 to 1.05; 12 and 16 KB: 0.8 to 1.05. Into L2 at 8 KB and from there into L1 at 2 KB, or at 16
-// and 8 KB: 0.7 to 1.0 times, as prefetches into L2 take as long from L3 as from memory.) There is one exception: with
-// one row of integers, a line takes so few instructions that Zen 4 reads early enough without prefetches; Zen 5 does
-// not: 0.6 times without. (Zen 4, when prefetches went through L2: int4 in groups of 128 1.25 to 1.4 times without;
-// int3 1.05; but groups of 32 and 64 0.6 to 0.9, two rows of int3 0.6, lookups 0.4 to 0.9.)
+// Prefetch: weights are read from memory once per token block, as one address stream. A distance of 8 KB covers as many
+// lines as memory delivers at a time. (4 KB and 16 KB are 0 to 3 % slower. int1 on Zen 5: 0.43 times at N = 4 with 1.1
+// KB, 0.9 times at N = 1 with 24 KB.) Lines go to L2, and from there to L1. Zen 4 cannot wait for as many lines in L1:
+// straight to L1, int1 and int2 are read at 0.5 and 0.6 of the speed. Zen 5 can: straight to L1, N = 1 is 1.0 to 1.3
+// times as fast. There is one exception: with one row of integers, a line takes so few instructions that Zen 4 reads
+// early enough without prefetches; Zen 5 does not: 0.6 times without. (int4 in groups of 128: 1.25 to 1.4 times
+// without; int3 1.05; but groups of 32 and 64 0.6 to 0.9, two rows of int3 0.6, lookups 0.4 to 0.9.)
 //
 // Lookups: a token block of 16 rows has 256 KB of tables at K = 4096, which stay in L2. With four interleaved panels,
 // each table that reaches L1 serves 256 rows of W; the tile takes up to 16 KB of L1. Unpacking pays if two token blocks

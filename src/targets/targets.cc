@@ -133,9 +133,12 @@ Target functions::FindTarget(const char* name) {
 }
 
 bool internal::IsCpu(Cpu cpu) {
-  // Of the CPUs with Highway's target AVX3_ZEN4, Zen 4 alone lacks AVX-VNNI.
-  static const bool zen4 = (hwy::SupportedTargets() & HWY_AVX3_ZEN4) != 0 && !HasDotExtension();
-  return cpu == Cpu::kAny || zen4;
+  // Of the CPUs with Highway's target AVX3_ZEN4, Zen 4 alone lacks AVX-VNNI, and Intel's also have AVX3_SPR.
+  static const std::int64_t kBoth = HWY_AVX3_ZEN4 | HWY_AVX3_SPR;
+  static const Cpu kThis = (hwy::SupportedTargets() & kBoth) != HWY_AVX3_ZEN4 ? Cpu::kAny
+                           : HasDotExtension()                                ? Cpu::kZen5
+                                                                              : Cpu::kZen4;
+  return cpu == Cpu::kAny || cpu == kThis;
 }
 
 std::size_t internal::L2Bytes(const TargetInfo& target) {

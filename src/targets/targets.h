@@ -27,7 +27,7 @@ PlanCase CaseOf(const PackedFields& w, std::size_t n, Precision precision);
 const Plan& SelectPlanFor(const PlanCase& what, ActivationKind kind);
 
 // CPUs that plans tell apart although they have the same targets.
-enum class Cpu : std::uint8_t { kAny, kZen4 };
+enum class Cpu : std::uint8_t { kAny, kZen4, kZen5 };
 // Whether this CPU is one of them; kAny is every CPU.
 bool IsCpu(Cpu cpu);
 

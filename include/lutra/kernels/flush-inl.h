@@ -55,7 +55,9 @@ struct KBlock {
   const float* qparams;
   const BlockScale* scales;
   std::size_t chunks, half_chunks;  // chunks of x; stored half chunks
-  std::size_t interleaved, first, prefetch, center, x_stride, run_chunks;
+  std::size_t interleaved, first;
+  PrefetchDistances prefetch;
+  std::size_t center, x_stride, run_chunks;
   float* tile;
   std::size_t tile_stride;
   std::int32_t start;
@@ -79,11 +81,8 @@ struct KBlock {
         tile_stride(a.tile_stride),
         start(a.start) {}
 
-  // Call for each line of packed weights that is read. Prefetches the line `prefetch` bytes further on from memory into
-  // L2, and a nearer line from L2 into L1. L1 alone cannot wait for as many lines as memory can deliver: with one step
-  // into L1, int1 and int2 are read at 0.5 and 0.6 of the speed on Zen 4. With a distance of 0 the prefetches name the
-  // line itself and have no effect.
-  HWY_INLINE void Prefetch(const std::uint8_t* line) const { PrefetchToL1(line + prefetch); }
+  // Call for each line of packed weights that is read.
+  HWY_INLINE void Prefetch(const std::uint8_t* line) const { internal::Prefetch(line, prefetch); }
 };
 
 // Multiplies all K-blocks of the args, for kPanels panels from panel `panel` of the args on, with kRows rows of x.

@@ -6,7 +6,7 @@
 
 #include "hwy/base.h"
 #include "hwy/cache_control.h"
-#include "lutra/version.h"
+#include "lutra/kernels/registry.h"
 
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
@@ -19,6 +19,11 @@ HWY_INLINE void PrefetchToL2(const std::uint8_t* line) {
 #else
   hwy::Prefetch(line);
 #endif
+}
+
+HWY_INLINE void Prefetch(const std::uint8_t* line, const PrefetchDistances& distances) {
+  PrefetchToL2(line + distances.to_l2);
+  PrefetchToL1(line + distances.to_l1);
 }
 
 }  // namespace internal

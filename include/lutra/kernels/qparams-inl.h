@@ -65,7 +65,7 @@ struct QparamArgs {
   bool offset;              // whether they are offsets
   std::size_t group_bytes;  // of a panel
   std::size_t stride;       // from a group to the next
-  std::size_t prefetch;     // distance in bytes
+  PrefetchDistances prefetch;
   float gain, center;       // of the method
   float factor;             // of scales: the gain, times matrix_scale if the type has it
   bool pairs;               // JointKernels::pairs
@@ -133,7 +133,7 @@ HWY_INLINE void LoadGroup(const QparamArgs& a, const std::uint8_t* from, const f
 // one line of the codes that follow, early, so that memory always has requests. (N = 1 on Zen 5: q6_K 1.27 times,
 // q4_K 1.17, q4_0 1.08; two and four lines are no better.)
 HWY_INLINE void PrefetchCodesEarly(const QparamArgs& a, const std::uint8_t* from, std::size_t group) {
-  PrefetchToL1(from + a.group_bytes + group * 64 + a.prefetch);
+  Prefetch(from + a.group_bytes + group * 64, a.prefetch);
 }
 
 // Converts the qparams of `groups` groups of one super-group, for `panels` panels whose bytes are adjacent. Paired zero
@@ -145,7 +145,7 @@ void LoadGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t group
     const std::uint8_t* bytes = from;
     float* group = to + panel * kPanelQparams;
     for (std::size_t i = 0; i < groups; ++i, bytes += a.stride, group += kMaxInterleavedPanels * kPanelQparams) {
-      for (std::size_t at = 0; at < a.group_bytes; at += 64) PrefetchToL1(bytes + at + a.prefetch);
+      for (std::size_t at = 0; at < a.group_bytes; at += 64) Prefetch(bytes + at, a.prefetch);
       PrefetchCodesEarly(a, from, i);
       LoadGroup<kType>(a, bytes, super_group + panel * kPanelQparams, group);
     }
@@ -187,7 +187,7 @@ void LoadJointGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t 
   constexpr std::size_t kStride = kPanelQparams;
   for (std::size_t i = 0; i < groups; ++i) {
     const std::uint8_t* const group = from + i * a.stride;
-    for (std::size_t at = 0; at < a.group_bytes; at += 64) PrefetchToL1(group + at + a.prefetch);
+    for (std::size_t at = 0; at < a.group_bytes; at += 64) Prefetch(group + at, a.prefetch);
     PrefetchCodesEarly(a, from, i);
     float* const scales = to + i * kStride;
     LUTRA_UNROLL

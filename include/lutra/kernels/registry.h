@@ -59,6 +59,21 @@ struct PreparedView {
 
 // --- Micro-kernels
 
+// Where prefetches go, in bytes from the line that is read: 0 names this line, which has no effect.
+struct PrefetchDistances {
+  std::size_t to_l2, to_l1;
+};
+
+// Lines travel from L2 to L1 faster than from memory to L2, so L1 needs a shorter distance. At the 8 KB of the plans it
+// is 2 KB: 32 lines, which leave most of a 32 KB L1 to the tables of x.
+inline constexpr std::size_t kL1DistanceDivisor = 4;
+
+// `distance` covers the lines that memory delivers at a time. They go to L2, and from there to L1; or straight to L1,
+// if a core can wait for as many lines there.
+constexpr PrefetchDistances DistancesFor(std::size_t distance, bool straight) {
+  return straight ? PrefetchDistances{0, distance} : PrefetchDistances{distance, distance / kL1DistanceDivisor};
+}
+
 // Arguments of a micro-kernel: a batch of consecutive K-blocks of some interleaved panels times some rows of x. All
 // K-blocks but the last are whole. Strides are in elements of the pointer that they advance.
 struct MicroArgs {
@@ -68,7 +83,7 @@ struct MicroArgs {
   std::size_t half_chunks, last_half_chunks;  // half chunks of a K-block, and of the last one
   std::size_t first_row;                      // of a panel that is unpacked: MethodKernel::unpacked_rows
   std::size_t index_stride;                   // from a K-block to the next
-  std::size_t prefetch;                       // distance in bytes
+  PrefetchDistances prefetch;
   // Qparams as floats: kPanelQparams for each panel, from panel `first` on.
   const float* qparams;
   std::size_t qparams_stride;  // from a K-block to the next
@@ -155,9 +170,10 @@ struct TileArgs {
   const std::uint8_t* panels;  // where the interleaved panels begin
   std::size_t interleaved, first, panel_count;
   PreparedView x;
-  std::size_t rows;      // of x
-  bool unpack;           // unpack each K-block to memory
-  std::size_t prefetch;  // distance in bytes; 0: none
+  std::size_t rows;        // of x
+  bool unpack;             // unpack each K-block to memory
+  std::size_t prefetch;    // distance in bytes; 0: none
+  bool prefetch_straight;  // DistancesFor
   // 0 if the rows begin row groups. Otherwise the rows are a part of one row group, which has stored_rows rows, and
   // x.data and x.scales point to the first of these rows.
   std::size_t stored_rows = 0;

@@ -71,7 +71,7 @@ class PanelReader {
                  g_.scheme.zero() != nullptr && g_.scheme.zero()->role == QparamRole::kOffset,
                  g_.scheme.group_bytes,
                  stride_,
-                 PrefetchDistance(),
+                 DistancesFor(PrefetchDistance(), a.prefetch_straight),
                  a.kernel->method.gain(),
                  a.kernel->method.center(),
                  a.kernel->method.gain() * a.matrix_scale,
@@ -149,7 +149,7 @@ class PanelReader {
   HWY_INLINE void LoadSuperGroup() {
     super_bytes_ = g_.super_bytes_in(super_++);
     super_at_ = next_ + a_.first * super_bytes_;
-    for (std::size_t at = 0; at < super_bytes_; at += 64) PrefetchToL1(super_at_ + at + qparams_.prefetch);
+    for (std::size_t at = 0; at < super_bytes_; at += 64) Prefetch(super_at_ + at, qparams_.prefetch);
     for (std::size_t i = 0; i < a_.panel_count && g_.scheme.super_bytes != 0; ++i) {
       LoadSuperQparams(g_.scheme, super_gain_, super_at_ + i * super_bytes_, floats_.super_group + i * kPanelQparams);
     }

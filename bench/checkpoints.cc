@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t kGroup = 128;
 
-// Random tensors whose scales are valid. All codes of all schemes here exist: a cleared bit keeps FP8 finite.
+// Random tensors. Scales are finite; one bit of FP8 codes is cleared, so that none is NaN.
 struct Tensors {
   std::vector<std::uint8_t> codes, scales, zeros;
   CheckpointView view;

@@ -40,7 +40,8 @@ TEST_P(LutraCWeights, QuantizesAndUnpacksTheSame) {
                                               static_cast<lutra_data_type>(options.zero_type),
                                               options.codebook,
                                               options.codebook_tables,
-                                              nullptr};
+                                              nullptr,
+                                              0};
     CQuantized quantized, unpacked;
     CPacked packed;
     lutra_quantized_view view;

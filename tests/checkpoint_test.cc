@@ -262,6 +262,29 @@ TEST(Checkpoint, SaysWhatItDoesNotHold) {
   EXPECT_TRUE(Refused(LayoutOf(view, options, &layout), "options.count"));
 }
 
+// Groups of HQQ that are larger than the matrix, and whose bytes would overflow.
+TEST(Checkpoint, TakesGroupsBeyondTheMatrix) {
+  const std::vector<std::uint8_t> codes(16, 1);
+  const std::uint16_t one = F32ToF16(1.0f);
+  CheckpointView view;
+  view.scheme = CheckpointScheme::kHqq;
+  view.m = 1, view.k = 16;
+  view.scales = view.zeros = {&one, sizeof(one)};
+  for (const std::ptrdiff_t group : {std::ptrdiff_t{32}, std::ptrdiff_t{1} << 61}) {
+    for (const int bits : {1, 2, 3, 4, 5, 6, 8}) {
+      SCOPED_TRACE(::testing::Message() << "group " << group << ", bits " << bits);
+      view.group_size = group;
+      view.bits = bits;
+      view.codes = {nullptr, 0};
+      QuantizedMatrix q;
+      EXPECT_TRUE(Refused(ImportCheckpoint(view, &q), "checkpoint.codes"));
+      if (bits != 8) continue;
+      view.codes = {codes.data(), codes.size()};
+      EXPECT_TRUE(Ok(ImportCheckpoint(view, &q)));
+    }
+  }
+}
+
 // Layouts of other weights.
 TEST(Checkpoint, RefusesOtherLayouts) {
   CheckpointCase c{CheckpointScheme::kPackQuantized, 4, 70, 256};

@@ -183,7 +183,7 @@ TEST(SafetensorsFile, RefusesHostileFiles) {
 }
 
 // Zero points of int-quantized weights are int8; of other types, they must be zeros.
-TEST(SafetensorsFile, RefusesOtherZeroPointsOfInt8) {
+TEST(SafetensorsFile, RefusesZeroPointsOfOtherTypes) {
   for (const std::string type : {"I8", "U8"}) {
     const std::string header = R"({"w.weight":{"dtype":"I8","shape":[2,16],"data_offsets":[0,32]},)"
                                R"("w.weight_scale":{"dtype":"F32","shape":[2,1],"data_offsets":[32,40]},)"

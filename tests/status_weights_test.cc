@@ -180,7 +180,7 @@ TEST_F(WeightStatus, OrdersNeedMemoryToBeChecked) {
   EXPECT_STREQ(status.argument(), "w.order");
 }
 
-TEST_F(WeightStatus, PartsOfBlocks) {
+TEST_F(WeightStatus, RefusesWrongPartsOfBlocks) {
   PackedLayout layout;
   ASSERT_TRUE(Ok(LayoutOfGguf(12, 100, 256, {}, &layout)));
   LayoutMemory memory(layout);

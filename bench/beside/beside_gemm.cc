@@ -1,8 +1,8 @@
 // fp8, int8 and int4 weights beside GEMMs of float weights by OpenBLAS and oneDNN, one thread each, in one process:
 // OMP_NUM_THREADS=1 beside_gemm [M K]
 //
-// Prints GMAC/s for several N. x and y are f32 and all else that a call does is timed: Lutra prepares x, oneDNN rounds
-// x to bf16 for weights of bf16. Weights are packed, or reordered as oneDNN likes them, before.
+// Prints GMAC/s for several N; W is [M x K], 4096 x 4096 by default. x and y are f32. Times include the preparation of
+// x (Lutra) and its rounding to bf16 (oneDNN bf16), not the packing or reordering of W.
 #include <cblas.h>
 
 #include <cstddef>

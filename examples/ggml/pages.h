@@ -1,13 +1,12 @@
-// The pages of a file that was packed.
+// Releases pages of mapped files.
 #pragma once
 
 #include <cstddef>
 
 namespace plugin {
 
-// Where [data, data + size) is in a file that is mapped shared, its whole pages leave the process. They stay in the
-// system's cache, with what was written to them, and come back when they are read: so nobody can lose data by it. Other
-// memory is left alone.
+// Linux: if all of [data, data + size) is in shared mappings, takes its whole pages out of resident memory. The system
+// keeps their contents and brings them back when they are read, so no data is lost. Otherwise does nothing.
 void ReleasePages(const void* data, std::size_t size);
 
 }  // namespace plugin

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstring>
 #include <iterator>
+#include <system_error>
 #include <thread>
 
 #include "pages.h"
@@ -32,7 +33,11 @@ lutra::Status PackOnThreads(const lutra::PackedLayout& layout, const lutra::Gguf
   };
   std::vector<std::thread> threads;
   const std::size_t most = std::min<std::size_t>(std::thread::hardware_concurrency(), (last - first) / kPanels);
-  for (std::size_t i = 1; i < most; ++i) threads.emplace_back(work);
+  try {
+    for (std::size_t i = 1; i < most; ++i) threads.emplace_back(work);
+  } catch (const std::system_error&) {
+    // The threads that have started, and this one, do the work.
+  }
   work();
   for (std::thread& thread : threads) thread.join();
   return result;
@@ -143,8 +148,13 @@ lutra::Status Weights::Unpack(std::size_t panel, std::size_t begin, std::size_t 
 }
 
 lutra::Status Weights::Write(const void* data, std::size_t offset, std::size_t size) {
+  const lutra::Status status = Put(static_cast<const std::uint8_t*>(data), offset, size);
+  if (!packed_.empty()) ReleasePages(data, size);
+  return status;
+}
+
+lutra::Status Weights::Put(const std::uint8_t* bytes, std::size_t offset, std::size_t size) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const auto* const bytes = static_cast<const std::uint8_t*>(data);
   const std::size_t end = offset + size;
   if (packed_.empty()) {
     std::memcpy(memory_ + offset, bytes, size);
@@ -160,7 +170,6 @@ lutra::Status Weights::Write(const void* data, std::size_t offset, std::size_t s
     if (!status.ok()) result = status;
     at = next;
   }
-  ReleasePages(data, size);
   return result;
 }
 
@@ -169,7 +178,7 @@ lutra::Status Weights::Fill(std::uint8_t value, std::size_t offset, std::size_t 
   lutra::Status result;
   for (std::size_t done = 0; done < size;) {
     const std::size_t part = std::min(bytes.size(), size - done);
-    const lutra::Status status = Write(bytes.data(), offset + done, part);
+    const lutra::Status status = Put(bytes.data(), offset + done, part);
     if (!status.ok()) result = status;
     done += part;
   }

@@ -27,8 +27,7 @@ class Ranges {
 };
 
 // A tensor [M x K], or [M x K] for each expert, in its memory in a buffer. A panel of 64 rows is packed when all of its
-// blocks have been written; until then they wait here. A tensor of a type or shape that Lutra does not pack stays as it
-// is.
+// blocks were written; until then the blocks are kept here. Tensors that Lutra cannot pack keep the file's bytes.
 class Weights {
  public:
   // The layout of a tensor: the matrices of a third dimension are experts.
@@ -36,13 +35,15 @@ class Weights {
 
   explicit Weights(const ggml_tensor* tensor);
 
-  // Bytes of the file's tensor. Bytes that were never written are read as zeros. Both may be called on any thread.
+  // Write, fill and read bytes of the tensor as the file has it: [offset, offset + size), within bytes(). Bytes that
+  // were never written are read as zeros. Read fails on packed panels of types that are not restorable; what it did not
+  // read is zeros. If a part of such a panel is written again, all of it must be. Thread-safe.
   lutra::Status Write(const void* data, std::size_t offset, std::size_t size);
   lutra::Status Fill(std::uint8_t value, std::size_t offset, std::size_t size);
   lutra::Status Read(std::size_t offset, std::size_t size, void* data);
   std::size_t bytes() const { return bytes_; }
 
-  // Whether all panels are packed, and what they are then.
+  // Whether all panels are packed; matrices() and options() need this.
   bool valid() const { return packed_count_ != 0 && packed_count_ == packed_.size(); }
   const std::vector<lutra::PackedMatrix>& matrices() const { return matrices_; }  // one for each expert
   const lutra::PrepareOptions& options() const { return options_; }
@@ -57,6 +58,7 @@ class Weights {
   std::size_t RowOf(std::size_t panel) const;  // its first one, of all experts
   std::size_t BeginOf(std::size_t panel) const { return RowOf(panel) * row_bytes_; }
   std::size_t PanelAt(std::size_t offset) const;  // of a byte; the number of panels at the end
+  lutra::Status Put(const std::uint8_t* bytes, std::size_t offset, std::size_t size);
   lutra::Status PackPanels(std::size_t first, std::size_t last, const std::uint8_t* blocks);
   lutra::Status WritePart(std::size_t panel, const std::uint8_t* data, std::size_t begin, std::size_t end);
   lutra::Status Unpack(std::size_t panel, std::size_t begin, std::size_t end, std::uint8_t* blocks) const;

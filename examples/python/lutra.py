@@ -27,7 +27,7 @@ PER_ROW, PER_MATRIX = 0, c_size_t(-1).value  # groups beside 16, 32, 64, 128 and
 INT8, INT16 = 0, 1  # precisions: of x, before it is multiplied
 V1_WORDS, V2, V1_FIELDS, V1_MASKED = range(4)  # readings of GPTQ's zeros: see lutra::GptqZeros in lutra/import.h
 _TYPES = {np.dtype(name): i for name, i in dict(float32=0, float16=1, uint16=2, int8=3, uint8=5).items()}
-_SMALL_SCALES = dict(e8m0=6, e4m3=7)
+_BYTE_SCALES = dict(e8m0=6, e4m3=7)
 _ERRORS = {1: ValueError, 2: NotImplementedError, 3: MemoryError, 4: OSError}
 
 
@@ -95,9 +95,9 @@ def _address(array):
 
 
 def _ndarray(array, name):
-    """The array itself: what is no array has no type, and is never copied silently."""
+    """Returns the array. Raises TypeError for other types: a list has no element type."""
     if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name} is no NumPy array, but {type(array).__name__}: numpy.asarray({name}, TYPE) makes one")
+        raise TypeError(f"{name} is a {type(array).__name__}, not a NumPy array: pass numpy.asarray({name}, dtype)")
     return array
 
 
@@ -186,14 +186,14 @@ def _imported(function, *arguments):
 
 
 def quantize(weights, format="int4", group=32, scales=np.float16, zero_points=False, search=False, importance=None):
-    """Quantizes float32 weights[M, K]. `scales`: the type of scales, and of zero points, if there shall be any; or
-    "e8m0" or "e4m3": quantize(weights, "fp4", 32, "e8m0") is MXFP4, quantize(weights, "fp4", 16, "e4m3") NVFP4.
-    `search`: for scales and zero points with the least error, times importance[K] (float32) if that is given."""
+    """Quantizes float32 weights[M, K]. `scales`: the type of scales and zero points, a NumPy type; or "e8m0" or "e4m3",
+    without zero points: quantize(weights, "fp4", 32, "e8m0") gives MXFP4, quantize(weights, "fp4", 16, "e4m3") NVFP4.
+    `search`: looks for the scales and zero points with the least error, each times importance[K] (float32) if given."""
     if _ndarray(weights, "weights").ndim != 2 or weights.dtype != np.float32:
         raise ValueError("weights is no matrix of float32")
     data, _, m, k, stride = _rows(weights, weights.shape[1], "weights")
-    small = isinstance(scales, str) and scales in _SMALL_SCALES
-    scale_type = _SMALL_SCALES[scales] if small else _TYPES[np.dtype(scales)]
+    small = isinstance(scales, str) and scales in _BYTE_SCALES
+    scale_type = _BYTE_SCALES[scales] if small else _TYPES[np.dtype(scales)]
     options = _QuantizeOptions(FORMATS[format], group, scale_type, int(zero_points), scale_type)
     if importance is not None and (_ndarray(importance, "importance").dtype != np.float32 or importance.shape != (k,)
                                    or not importance.flags.c_contiguous):

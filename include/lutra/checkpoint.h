@@ -25,18 +25,19 @@
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 
-// How the weights of a matrix lie in the tensors of a checkpoint. G = ceil(K / group_size) groups of a row; all tensors
-// are row-major. W(m, k) = scale * (code - zero) unless said otherwise, with the scale and zero point of its group.
+// How the weights of a matrix lie in the tensors of a checkpoint. A row has G = ceil(K / group_size) groups; scales
+// have R = ceil(M / scale_rows) rows. All tensors are row-major. W(m, k) = scale * (code - zero) unless said otherwise,
+// with the scale and zero point of its group.
 enum class CheckpointScheme : std::uint8_t {
   kGptq,  // GPTQ: see GptqView. codes: qweight; zeros: qzeros; g_idx
   kAwq,   // AWQ: see AwqView. codes: qweight; zeros: qzeros
   // compressed-tensors "pack-quantized": codes: weight_packed, words of 32 bits [M x .], the codes of a row from the
   // lowest bits on. Words hold whole codes, or codes without padding: the number of words tells. scales: weight_scale
-  // [R x G], where R = ceil(M / scale_rows): M, or 1 for a scale of the matrix; zeros: weight_zero_point, words [. x
-  // G], packed along R in the same way, or none; g_idx: weight_g_idx.
+  // [R x G]; zeros: weight_zero_point, words [. x G], packed along R in the same way; without them a zero point is half
+  // the number of codes; g_idx: weight_g_idx.
   kPackQuantized,
-  // compressed-tensors "int-quantized": codes: weight, int8 [M x K]; scales: weight_scale [R x G] as above; zeros:
-  // weight_zero_point, int8 [R x G], or none: 0.
+  // compressed-tensors "int-quantized": codes: weight, int8 [M x K]; scales: weight_scale [R x G]; zeros:
+  // weight_zero_point, int8 [R x G]; without them a zero point is 0.
   kIntQuantized,
   // bitsandbytes: codes: weight, M * K / 2 bytes of two codes, the first one in the high bits, of all rows in one
   // sequence; K is even. scales: weight.absmax, f32, one for each group_size weights of the sequence; a byte each with
@@ -50,10 +51,11 @@ enum class CheckpointScheme : std::uint8_t {
   // compressed-tensors "nvfp4-pack-quantized" and ModelOpt: codes as kMxfp4; scales: weight_scale, E4M3 [M x K / 16];
   // matrix_scale: weight_scale_2 of ModelOpt, or weight_global_scale, which divides.
   kNvfp4,
-  // HQQ with axis 1: codes: W_q, bytes of 8 / bits codes (5, 6, 8 bits: one), or words of 32 bits with ten codes of 3
-  // bits. The first half (4 bits; 2: quarter, 1: eighth, 3: tenth) of the sequence of all weights is in the highest
-  // bits; these parts have whole groups, the last of them may have fewer. scales: scale, zeros: zero, floats of
-  // scale_type, one for each group_size weights of the sequence.
+  // HQQ with axis 1: codes: W_q. Elements are bytes, or, for 3 bits, words of 32 bits with ten codes. All weights in
+  // one sequence are cut into as many parts as an element has codes (8, 6 and 5 bits: 1, 4: 2, 3: 10, 2: 4, 1: 8). A
+  // part is a multiple of a group long; of 3 bits the last parts may be shorter or empty. Element i has the code number
+  // i of each part, the first part in the highest bits. scales: scale, zeros: zero, floats of scale_type, one for each
+  // group_size weights of the sequence.
   kHqq,
   // BitNet of transformers: codes: weight, bytes [ceil(M / 4) x K], whose lowest two bits have the first quarter of the
   // rows; matrix_scale: weight_scale, which divides (BitLinear) or multiplies (AutoBitLinear). W = scale * (code - 1).
@@ -123,8 +125,8 @@ struct CheckpointView {
   CheckpointScheme scheme = CheckpointScheme::kPackQuantized;
   int bits = 4;  // of a code: CheckpointInfo::widths
   std::size_t m = 0, k = 0;
-  // Weights of a row that share a scale; -1: all. kNf4, kFp4, kHqq: a multiple of K, or 16 divides both group_size and
-  // K. Other schemes: a multiple of 16, or at least K.
+  // Weights of a row that share a scale; -1: all K weights of a row. kNf4, kFp4, kHqq: a multiple of K, or 16 divides
+  // both group_size and K. Other schemes: a multiple of 16, or at least K.
   std::ptrdiff_t group_size = 128;
   TensorBytes codes = {}, scales = {}, zeros = {};
   // kPackQuantized, kIntQuantized, kHqq: kF16, kBF16 or kF32. kFp8, kFp8E5M2: one of these or kE8M0.

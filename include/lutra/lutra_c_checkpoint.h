@@ -39,7 +39,7 @@ typedef struct lutra_checkpoint_view {
   lutra_checkpoint_scheme scheme;
   int32_t bits;  // of a code
   size_t m, k;
-  ptrdiff_t group_size;  // -1: a scale for each row
+  ptrdiff_t group_size;  // weights of a row that share a scale; -1: all K
   const void* codes;
   size_t codes_size;  // bytes, as scales_size and zeros_size
   const void* scales;
@@ -58,7 +58,7 @@ typedef struct lutra_checkpoint_view {
   size_t nested_map_size;
   size_t nested_block;
   float nested_offset;
-  size_t scale_rows;  // 0 means 1
+  size_t scale_rows;  // rows that share scales and zero points; 0 means 1
 } lutra_checkpoint_view;
 
 // The name of a scheme, such as "pack-quantized"; NULL if there is no such scheme.

@@ -56,12 +56,13 @@ LUTRA_C_API lutra_status lutra_layout_create_gguf(uint32_t type, size_t m, size_
                                                   const lutra_layout_options* options,
                                                   lutra_layout** layout) LUTRA_C_NOEXCEPT;
 
-// The blocks of all matrices of a layout, one after the other.
+// Blocks of the matrices of a layout, one matrix after the other.
 typedef struct lutra_gguf_blocks {
   uint32_t type;
   const void* data;
   size_t size;
-  // For lutra_pack_panels_gguf: data has only the rows [first_row, first_row + rows) of all matrices. 0 rows: all.
+  // lutra_pack_panels_gguf alone: data holds only the rows [first_row, first_row + rows), numbered through all
+  // matrices. If both are 0, data holds all rows. Other functions refuse a part of the rows.
   size_t first_row, rows;
 } lutra_gguf_blocks;
 

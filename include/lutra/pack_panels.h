@@ -44,8 +44,9 @@ namespace functions {
 LUTRA_API Status PackPanels(const PackedLayout& layout, const QuantizedView& w, std::size_t first, std::size_t last,
                             void* memory, std::size_t size);
 
-// The same from blocks of a GGUF file; see LayoutOfGguf. Also fails if a part has not all rows of these panels, or rows
-// that the layout does not have ("blocks.rows").
+// The same from blocks of a GGUF file, all or some rows (GgufBlocks::first_row); see LayoutOfGguf. Also fails if a part
+// lacks a row of these panels or has rows that the layout does not have ("blocks.rows"), and with kUnsupported on a
+// part of a type with a tail ("blocks.type").
 LUTRA_API Status PackPanels(const PackedLayout& layout, const GgufBlocks& blocks, std::size_t first, std::size_t last,
                             void* memory, std::size_t size);
 

@@ -99,13 +99,14 @@ LUTRA_API Status LayoutOfGguf(std::uint32_t type, std::size_t m, std::size_t k, 
 
 }  // namespace functions
 
-// The blocks of all matrices of a layout: of matrix 0, then of matrix 1, and so on, at any address; as ImportGguf.
+// Blocks of the matrices of a layout: of matrix 0, then of matrix 1, and so on, row after row, at any address; as
+// ImportGguf reads them.
 struct GgufBlocks {
   std::uint32_t type = 0;
   const void* data = nullptr;
   std::size_t size = 0;  // bytes
-  // For PackPanels, where a tensor is read in parts: data has only the rows [first_row, first_row + rows) of all
-  // matrices. 0 rows: all. Types with a tail (GgufType::tail_bytes) have no parts.
+  // PackPanels alone: `data` holds only the rows [first_row, first_row + rows), numbered through all matrices, from 0
+  // to count * M. If both are 0, `data` holds all rows. Types with a tail (GgufType::tail_bytes) must have both 0.
   std::size_t first_row = 0, rows = 0;
 };
 
@@ -113,7 +114,7 @@ namespace functions {
 
 // The same, but ternary types get the format and the group that ImportGguf chooses: one scale per row or for all
 // matrices if their scales allow, and int2 if a code is not ternary. Reads all of these blocks; of other types, none.
-// Fails on a part of the rows ("blocks.rows").
+// Fails if blocks.first_row or blocks.rows is not 0 ("blocks.rows").
 LUTRA_API Status LayoutOfGguf(const GgufBlocks& blocks, std::size_t m, std::size_t k, const LayoutOptions& options,
                               PackedLayout* layout);
 

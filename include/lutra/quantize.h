@@ -36,8 +36,8 @@ struct QuantizeOptions {
   Format format = Format::kInt4;
   std::size_t group = 128;  // 16, 32, 64, 128, 256, kPerRow or kPerMatrix
   // kF32, kF16 or kBF16. Two levels: kInt8 or kUInt4, with zero_kind kNone or kOffset (SpQR's quantized scales and zero
-  // points, https://arxiv.org/abs/2306.03078, as the K-quants of GGUF have them). kE8M0 or kE4M3: fp4 in groups of 32
-  // with kE8M0 is MXFP4, fp8_e4m3 is MXFP8; fp4 in groups of 16 with kE4M3 is NVFP4.
+  // points, https://arxiv.org/abs/2306.03078, as the K-quants of GGUF have them). One byte: kE8M0 or kE4M3. With
+  // kE8M0 in groups of 32, fp4 is MXFP4 and fp8_e4m3 or fp8_e5m2 is MXFP8; fp4 in groups of 16 with kE4M3 is NVFP4.
   DataType scale_type = DataType::kF16;
   ZeroKind zero_kind = ZeroKind::kNone;
   DataType zero_type = DataType::kF16;  // as QuantizedView::zero_type
@@ -52,8 +52,9 @@ struct QuantizeOptions {
   // x(n, k)^2, say. Finite, not negative, aligned to 4 bytes.
   const float* importance = nullptr;
   Executor* executor = nullptr;  // null: the calling thread. Results do not depend on it.
-  // Of scales of type kE8M0 or kE4M3: QuantizedView::matrix_scale; finite, not negative. 0: 1 for kE8M0; for kE4M3 the
-  // quantizers choose it so that the largest scale of Fit::kRange is 448. LayoutOf (ShapeOf) needs it for kE4M3.
+  // Factor of all scales of type kE8M0 or kE4M3 (QuantizedView::matrix_scale): finite, not negative; other types ignore
+  // it. 0 means 1 for kE8M0. For kE4M3, 0 lets the quantizers compute the factor with which the largest scale of
+  // Fit::kRange is stored as 448; LayoutOf(ShapeOf(...)) cannot, and fails on 0 ("w.matrix_scale").
   float matrix_scale = 0.0f;
 };
 
@@ -90,9 +91,10 @@ inline QuantizedView ShapeOf(std::size_t m, std::size_t k, const QuantizeOptions
 // This is Fit::kRange; kLeastError starts from it. Integer zero points of tables are 0. For int1 and ternary, zero
 // points of a float type and offsets stand for the mean of the group, and integer zero points are 0. Scales of two
 // levels are these, rounded to multiples of the super-scale, which is the largest of them divided by 127 or 15; under
-// kUInt4 they are positive. So are scales of type kE8M0 and kE4M3, which are such that no weight is beyond the values;
-// of the two numbers around that, a group gets the one with the smaller squared error. Codes are chosen for rounded
-// qparams. Results are the same bits on every CPU. Thread-safe.
+// kUInt4 they are positive. Scales of type kE8M0 and kE4M3 are not negative: of the two numbers of the type next to the
+// scale above, a group gets the one with the smaller squared error. (Tables and integers without zero points: the scale
+// above is then the least one with which no weight lies beyond the values.) Under the lower number, weights beyond the
+// values are clipped. Codes are chosen for rounded qparams. Results are the same bits on every CPU. Thread-safe.
 // Fails, with *w unchanged, on weights that are null or not finite, a stride below K, invalid options or codebooks,
 // sizes that overflow, and short memory.
 LUTRA_API Status Quantize(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride,

@@ -228,7 +228,7 @@ Status CheckpointWeights::ChooseShape(const CheckpointView& c) {
   const bool may_be_e8m0 = scales.types == ScaleTypes::kFloatsOrE8M0;
   if (of_view && !IsFloat(c.scale_type) && !(may_be_e8m0 && c.scale_type == DataType::kE8M0)) {
     return Status::Invalid("checkpoint.scale_type",
-                           may_be_e8m0 ? "is not a float type or kE8M0" : "is not a float type");
+                           may_be_e8m0 ? "is neither a float type nor kE8M0" : "is not a float type");
   }
   shape_.format = FormatOf(layout_->codes.values, c.bits);
   shape_.scale_type = of_view ? c.scale_type : scales.type;
@@ -281,7 +281,9 @@ Status CheckpointWeights::CheckCodes(const CheckpointView& c) {
   const bool padded = IsPadded(layout, bits, shape_.m, shape_.k, c.codes.size) ||
                       (fields && IsPadded(row.fields, bits, zero_rows, groups_, c.zeros.size));
   const bool planes_of_all = layout.axis == Axis::kAll && layout.fill == Fill::kPlanes;
-  const std::size_t unit = planes_of_all && group_ != 0 ? group_ : 1;
+  // Planes are whole groups; a group may be larger than the matrix.
+  const std::size_t unit =
+      planes_of_all ? std::max<std::size_t>(std::min(group_, shape_.m * shape_.k), 1) : std::size_t{1};
   codes_ = Fields(layout, bits, shape_.m, shape_.k, padded, unit);
   codes_.SetData(c.codes.data);
   LUTRA_RETURN_IF_ERROR(CheckWords(layout, codes_));

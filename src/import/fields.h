@@ -36,7 +36,7 @@ struct FieldLayout {
   Axis axis;
   StreamStep step;
   Fill fill;
-  FieldOrder order;  // other than kLowFirst: fields divide words
+  FieldOrder order;  // other than kLowFirst: no field lies in two words
 };
 
 // The place of a field: its word and its lowest bit. It is the sum of what the row and the column of the field give.

@@ -64,9 +64,8 @@ constexpr ZeroKind kNone = ZeroKind::kNone, kOffset = ZeroKind::kOffset;
 // iq1_s could be ternary with offsets, in 2.5 bits per weight, but the offsets' super-offset, 1/8 of the super-scale,
 // is not exact in f16 where that is below 2^-11. iq1 always holds it.
 constexpr GgufCodec kCodecs[] = {
-    Refused(0, "f32", 1, 4,
-            "is f32, which is not quantized: the engine multiplies it itself, or Quantize makes codes of it"),
-    Refused(1, "f16", 1, 2, "is f16, which is not quantized: the engine multiplies it itself"),
+    Refused(0, "f32", 1, 4, "is f32, which is not quantized: quantize it by Quantize, or multiply it without Lutra"),
+    Refused(1, "f16", 1, 2, "is f16, which is not quantized: multiply it without Lutra"),
     Restored(internal::EncodeQ4_0, Imported(2, "q4_0", 32, 18, Format::kInt4, 32, kF16, kNone, internal::DecodeQ4_0)),
     Restored(internal::EncodeQ4_1, Imported(3, "q4_1", 32, 20, Format::kInt4, 32, kF16, kOffset, internal::DecodeQ4_1)),
     Restored(internal::EncodeQ5_0, Imported(6, "q5_0", 32, 22, Format::kInt5, 32, kF16, kNone, internal::DecodeQ5_0)),
@@ -98,9 +97,9 @@ constexpr GgufCodec kCodecs[] = {
     Refused(25, "i16", 1, 2, "is i16, which has no scales"),
     Refused(26, "i32", 1, 4, "is i32, which has no scales"),
     Refused(27, "i64", 1, 8, "is i64, which has no scales"),
-    Refused(28, "f64", 1, 8, "is f64, which is not quantized: the engine multiplies it itself"),
+    Refused(28, "f64", 1, 8, "is f64, which is not quantized: multiply it without Lutra"),
     Growing(2.04f, Imported(29, "iq1_m", 256, 56, Format::kIq1, 16, kInt8, kNone, internal::DecodeIQ1_M)),
-    Refused(30, "bf16", 1, 2, "is bf16, which is not quantized: the engine multiplies it itself"),
+    Refused(30, "bf16", 1, 2, "is bf16, which is not quantized: multiply it without Lutra"),
     Restored(internal::EncodeTQ1_0,
              Imported(34, "tq1_0", 256, 54, Format::kTernary, 256, kF16, kNone, internal::DecodeTQ1_0)),
     Restored(internal::EncodeTQ2_0,

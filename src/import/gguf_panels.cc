@@ -101,21 +101,24 @@ std::size_t RowsBefore(const PackedLayout& layout, std::size_t panel) {
   return per_matrix == 0 ? 0 : panel / per_matrix * layout.m() + panel % per_matrix * internal::kPanelRows;
 }
 
-// Sets *rows to the rows that the blocks are, after all checks but of the blocks themselves.
+// Checks the blocks, but not their values, and sets *rows to their rows.
 Status FindRowsOf(const PackedLayout& layout, const GgufBlocks& blocks, std::size_t first, std::size_t last,
                   GgufRows* rows) {
   const std::size_t all = layout.count() * layout.m();
   const bool part = blocks.first_row != 0 || blocks.rows != 0;
+  if (part && blocks.rows == 0) return Status::Invalid("blocks.rows", "is 0, but first_row is not");
   if (part && (blocks.first_row > all || blocks.rows > all - blocks.first_row)) {
-    return Status::Invalid("blocks.rows", "has rows that the layout does not have");
+    return Status::Invalid("blocks.rows",
+                           "has rows that the layout does not have: first_row + rows is above count * M");
   }
   LUTRA_RETURN_IF_ERROR(
       OfBlocks(internal::FindRows(blocks.type, blocks.data, blocks.size, part ? blocks.rows : all, layout.k(), rows)));
   if (!part) return {};
-  if (rows->type->tail_bytes != 0) return Status::Unsupported("blocks.type", "has a tail, and so no parts");
+  if (rows->type->tail_bytes != 0)
+    return Status::Unsupported("blocks.type", "has a tail after its last block: pass all rows");
   if (first < last &&
       (blocks.first_row > RowsBefore(layout, first) || blocks.first_row + blocks.rows < RowsBefore(layout, last))) {
-    return Status::Invalid("blocks.rows", "lacks rows of the panels");
+    return Status::Invalid("blocks.rows", "does not have all rows of the panels [first, last)");
   }
   return {};
 }
@@ -140,7 +143,8 @@ Status functions::LayoutOfGguf(std::uint32_t type, std::size_t m, std::size_t k,
 Status functions::LayoutOfGguf(const GgufBlocks& blocks, std::size_t m, std::size_t k, const LayoutOptions& options,
                                PackedLayout* layout) {
   if (layout == nullptr) return Status::Invalid("layout", "is null");
-  if (blocks.first_row != 0 || blocks.rows != 0) return Status::Invalid("blocks.rows", "is a part");
+  if (blocks.first_row != 0 || blocks.rows != 0)
+    return Status::Invalid("blocks.rows", "or first_row is not 0: the layout depends on all rows");
   if (internal::Overflows(options.count, m))
     return Status::Invalid("options.count", "is too large: count * M overflows");
   GgufRows rows;

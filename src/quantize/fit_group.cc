@@ -9,14 +9,14 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace {
 
-// Qparams as their types hold them. Of the two scales of a type with a scale of the matrix around that of q, the one
-// with the smaller error; of equal ones the nearer one.
+// Rounds q to the types of the shape. Of a scale of type E8M0 or E4M3 it tries both numbers next to it, and takes the
+// one with the smaller error; if equal, the nearer one.
 Found RoundedBest(const Group& group, const QuantizedView& shape, const std::int8_t* table, const Qparams& q) {
   const Qparams nearest = Rounded(shape, q);
   const Found found{ErrorOf(group, shape, table, nearest), nearest};
   if (!HasMatrixScale(shape.scale_type)) return found;
   const float next = NextScale(shape, nearest.scale, nearest.scale < q.scale ? 1 : -1);
-  const Qparams other = Rounded(shape, {next, next > 0.0f ? q.zero * (q.scale / next) : q.zero, q.offset});
+  const Qparams other = Rounded(shape, {next, ZeroAt(next, q.scale, q.zero), q.offset});
   const double error = ErrorOf(group, shape, table, other);
   return error < found.error ? Found{error, other} : found;
 }

@@ -105,11 +105,17 @@ float RoundedTo(DataType type, float value) {
   return value;
 }
 
+float ZeroAt(float scale, float old_scale, float zero) {
+  constexpr float kMax = std::numeric_limits<float>::max();
+  if (!(scale > 0.0f)) return zero;
+  return std::clamp(zero * std::min(old_scale / scale, kMax), -kMax, kMax);
+}
+
 Qparams Rounded(const QuantizedView& shape, Qparams q) {
   const float scale = q.scale;
   q.scale = RoundedScale(shape, scale);
-  // The range begins where it did.
-  if (HasMatrixScale(shape.scale_type) && q.scale > 0.0f) q.zero *= scale / q.scale;
+  // Keeps zero * scale, and so the lowest weight of the range.
+  if (HasMatrixScale(shape.scale_type)) q.zero = ZeroAt(q.scale, scale, q.zero);
   if (shape.zero_kind == ZeroKind::kNone) q.zero = Describe(shape.format).default_zero;
   if (shape.zero_kind == ZeroKind::kPoint && IsFloat(shape.zero_type)) q.zero = RoundedTo(shape.zero_type, q.zero);
   if (shape.zero_kind == ZeroKind::kPoint && !IsFloat(shape.zero_type)) {
@@ -169,7 +175,7 @@ double ErrorOf(const Group& group, const QuantizedView& shape, const std::int8_t
     const double difference = double{weight} - coder.WeightOf(coder.Nearest(weight));
     error += difference * difference * (group.importance == nullptr ? 1.0 : group.importance[i]);
   });
-  return std::isnan(error) ? std::numeric_limits<double>::infinity() : error;  // an infinite weight of no importance
+  return std::isnan(error) ? std::numeric_limits<double>::infinity() : error;  // NaN: an infinite error of importance 0
 }
 
 double StoredError(const Group& group, std::size_t at, const GroupArrays& arrays) {

@@ -70,9 +70,12 @@ float HighestZero(const QuantizedView& shape);
 // The largest finite value that a float type holds is the limit: larger ones become it.
 float RoundedTo(DataType type, float value);
 
-// The qparams as arrays of one level hold them. Scales with a scale of the matrix are not negative.
+// The zero point with which zero * scale is as before: `zero` was that of old_scale. Finite; `zero` if scale is 0.
+float ZeroAt(float scale, float old_scale, float zero);
+
+// Rounds q to the types of the shape, one level. Scales of type E8M0 and E4M3 are not negative.
 Qparams Rounded(const QuantizedView& shape, Qparams q);
-// Scales with a scale of the matrix: the next one in the direction `step`, 1 or -1, if there is one.
+// Types E8M0 and E4M3: the next higher (step 1) or lower (-1) scale; the same one at the end of the type.
 float NextScale(const QuantizedView& shape, float scale, int step);
 // Stores rounded qparams as number `at`, in arrays of one level.
 void Store(const Qparams& q, std::size_t at, const GroupArrays& arrays);

@@ -78,7 +78,8 @@ class Machine {
                                       0,
                                       nullptr,
                                       0,
-                                      nullptr};
+                                      nullptr,
+                                      0};
     constexpr lutra_data_type kIntegers[] = {LUTRA_TYPE_UINT8, LUTRA_TYPE_UINT4};
     options.zero_type = input_.Flag()   ? options.scale_type
                         : input_.Flag() ? input_.Pick(kIntegers)

@@ -37,7 +37,7 @@ inline void SpoilCheckpoint(Input& input, lutra_checkpoint_view* view) {
       view->group_size = -static_cast<std::ptrdiff_t>(input.Below(3));
       break;
     case 7:
-      view->scheme = PickEnum(input, 11);
+      view->scheme = PickEnum(input, kCheckpointSchemeCount);
       break;
     case 8:
       view->bits = input.Number<std::int32_t>();

@@ -11,13 +11,13 @@ namespace lutra::test {
 
 // A random case, for CheckpointTensors, of about this number of weights at most.
 inline CheckpointCase PickCheckpoint(Input& input, std::size_t most) {
-  constexpr std::ptrdiff_t kSizes[] = {16, 32, 64, 128, 512, -1};
+  constexpr std::ptrdiff_t kGroupSizes[] = {16, 32, 64, 128, 512, -1};
   const CheckpointInfo& info = input.Pick(kCheckpointSchemes);
   CheckpointCase c;
   c.scheme = info.scheme;
   c.bits = static_cast<int>(1 + input.Below(8));
   while (!info.has_width(c.bits)) c.bits = c.bits % 8 + 1;
-  c.group_size = info.group == 0 ? input.Pick(kSizes) : info.group == kPerMatrix ? -1 : static_cast<int>(info.group);
+  c.group_size = info.group == 0 ? input.Pick(kGroupSizes) : info.group == kPerMatrix ? -1 : static_cast<int>(info.group);
   c.m = 1 + input.Below(100);
   c.k = 1 + input.Size(600);
   const unsigned flags = input.Byte();

@@ -91,7 +91,7 @@ class PluginParts : public testing::TestWithParam<random_llama::FileType> {
 };
 
 // Parts in order and shuffled: the bytes of a tensor that is written whole.
-TEST_P(PluginParts, AreTheWhole) {
+TEST_P(PluginParts, GiveTheBytesOfOneWrite) {
   const Bytes blocks = Blocks(1), others = Blocks(2);
   Write(tensors_[0], blocks, 0, size_);
   ExpectBlocks(tensors_[0], blocks);
@@ -191,7 +191,7 @@ class PluginMappings : public PluginParts {};
 
 // Pages of a file leave the process after they were packed, where the mapping is shared; a private one, whose pages may
 // hold what is nowhere else, is left alone.
-TEST_P(PluginMappings, LeaveTheProcess) {
+TEST_P(PluginMappings, ReleaseSharedPages) {
   const std::string path = testing::TempDir() + "lutra_parts_" + std::to_string(getpid());
   const Bytes blocks = Blocks(1), others = Blocks(2);
   std::FILE* const file = std::fopen(path.c_str(), "w+b");

@@ -173,7 +173,7 @@ class Products(unittest.TestCase):
                 ("scales", lambda: lutra.pack(np.zeros((2, 64), np.uint8), [1.0] * 4)),
                 ("b", lambda: lutra.from_nbits(lists, ones, 64)),
                 ("zero_points", lambda: lutra.from_nbits(np.zeros((2, 32), np.uint8), ones, 64, zero_points=[8] * 4))):
-            with self.assertRaisesRegex(TypeError, f"^{name} is no NumPy array, but list"):
+            with self.assertRaisesRegex(TypeError, f"^{name} is a list, not a NumPy array"):
                 call()
         with self.assertRaisesRegex(ValueError, "^weights is no matrix of float32"):
             lutra.quantize(uniform(3))

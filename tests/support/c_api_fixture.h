@@ -23,8 +23,8 @@ class CApiTest : public ::testing::Test {
     EXPECT_TRUE(COk(lutra_prepare(&x_view_, packed_, LUTRA_PRECISION_INT8, context_, x_)));
   }
 
-  const lutra_quantize_options options_ = {LUTRA_FORMAT_INT4, 128, LUTRA_TYPE_F16, LUTRA_ZERO_NONE, LUTRA_TYPE_F16,
-                                           nullptr,           0,   nullptr};
+  const lutra_quantize_options options_ = {
+      LUTRA_FORMAT_INT4, 128, LUTRA_TYPE_F16, LUTRA_ZERO_NONE, LUTRA_TYPE_F16, nullptr, 0, nullptr, 0};
   const Problem problem_{SmallCase()};
   Output y_{problem_->n, problem_->m, 2, DataType::kF32};
   const lutra_quantized_view w_view_ = CView(problem_.w());

@@ -81,7 +81,7 @@ struct KBlock {
         tile_stride(a.tile_stride),
         start(a.start) {}
 
-  // Call for each line of packed weights that is read.
+  // Call for each line of packed weights that is read: prefetches lines that follow it, at the distances `prefetch`.
   HWY_INLINE void Prefetch(const std::uint8_t* line) const { internal::Prefetch(line, prefetch); }
 };
 

@@ -59,7 +59,7 @@ struct PreparedView {
 
 // --- Micro-kernels
 
-// Where prefetches go, in bytes from the line that is read: 0 names this line, which has no effect.
+// Distances of prefetches, in bytes after the line that is read. 0 prefetches that line itself, which has no effect.
 struct PrefetchDistances {
   std::size_t to_l2, to_l1;
 };
@@ -68,8 +68,8 @@ struct PrefetchDistances {
 // is 2 KB: 32 lines, which leave most of a 32 KB L1 to the tables of x.
 inline constexpr std::size_t kL1DistanceDivisor = 4;
 
-// `distance` covers the lines that memory delivers at a time. They go to L2, and from there to L1; or straight to L1,
-// if a core can wait for as many lines there.
+// `distance`: bytes that cover as many lines as memory delivers at a time. If `straight`, they are prefetched into L1
+// alone, for cores whose L1 can wait for so many lines; otherwise into L2, and from L2 into L1 at a quarter of it.
 constexpr PrefetchDistances DistancesFor(std::size_t distance, bool straight) {
   return straight ? PrefetchDistances{0, distance} : PrefetchDistances{distance, distance / kL1DistanceDivisor};
 }
@@ -173,7 +173,7 @@ struct TileArgs {
   std::size_t rows;        // of x
   bool unpack;             // unpack each K-block to memory
   std::size_t prefetch;    // distance in bytes; 0: none
-  bool prefetch_straight;  // DistancesFor
+  bool prefetch_straight;  // prefetch into L1 alone, not through L2: see DistancesFor
   // 0 if the rows begin row groups. Otherwise the rows are a part of one row group, which has stored_rows rows, and
   // x.data and x.scales point to the first of these rows.
   std::size_t stored_rows = 0;

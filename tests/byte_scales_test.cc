@@ -19,13 +19,13 @@ namespace {
 
 constexpr std::size_t kM = 70, kK = 304;
 
-struct SmallScales {
+struct ByteScales {
   Format format;
   std::size_t group;
   DataType type;
   float largest;  // value of a code
 };
-constexpr SmallScales kSchemes[] = {
+constexpr ByteScales kSchemes[] = {
     {Format::kFp4, 32, DataType::kE8M0, 6.0f},          // MXFP4
     {Format::kFp8E4M3, 32, DataType::kE8M0, 448.0f},    // MXFP8
     {Format::kFp8E5M2, 32, DataType::kE8M0, 57344.0f},  // MXFP8
@@ -33,7 +33,7 @@ constexpr SmallScales kSchemes[] = {
     {Format::kFp4, 16, DataType::kE4M3, 6.0f},          // NVFP4
 };
 
-QuantizeOptions OptionsOf(const SmallScales& s) {
+QuantizeOptions OptionsOf(const ByteScales& s) {
   QuantizeOptions options;
   options.format = s.format;
   options.group = s.group;
@@ -70,9 +70,9 @@ std::vector<float> Weights(float factor) {
 }
 
 // Of the scales below and above max|w| / the largest value, each group has the one with the smaller error.
-TEST(SmallScales, AreTheBetterNeighbours) {
+TEST(ByteScales, TakeTheNeighbourWithLessError) {
   const std::vector<float> weights = Weights(0.02f);
-  for (const SmallScales& s : kSchemes) {
+  for (const ByteScales& s : kSchemes) {
     SCOPED_TRACE(::testing::Message() << Name(s.format) << ' ' << Name(s.type));
     QuantizedMatrix w;
     ASSERT_TRUE(Ok(Quantize(weights.data(), kM, kK, kK, OptionsOf(s), &w)));
@@ -101,12 +101,12 @@ TEST(SmallScales, AreTheBetterNeighbours) {
 }
 
 // Searches are never worse than the nearest scales, and both have little error.
-TEST(SmallScales, AreGood) {
+TEST(ByteScales, HaveSmallErrors) {
   const std::vector<float> weights = Weights(0.02f);
   double squares = 0;
   for (const float weight : weights) squares += double{weight} * weight;
   constexpr double kMostError[] = {0.018, 0.0012, 0.0045, 0.0012, 0.011};  // NMSE
-  for (const SmallScales& s : kSchemes) {
+  for (const ByteScales& s : kSchemes) {
     SCOPED_TRACE(::testing::Message() << Name(s.format) << ' ' << Name(s.type));
     double errors[2] = {};
     for (const Fit fit : {Fit::kRange, Fit::kLeastError}) {
@@ -124,10 +124,29 @@ TEST(SmallScales, AreGood) {
   }
 }
 
-TEST(SmallScales, HoldExtremes) {
+// Scales of E4M3 that cannot reach the weights leave zero points that codes have.
+TEST(ByteScales, KeepZeroPointsInRange) {
+  std::vector<float> weights = Weights(1e5f);
+  for (float& weight : weights) weight = std::fabs(weight);
+  QuantizeOptions options;
+  options.group = 32;
+  options.scale_type = DataType::kE4M3;
+  options.zero_kind = ZeroKind::kPoint;
+  options.zero_type = DataType::kUInt8;
+  for (const float matrix_scale : {1e-38f, 1.0f}) {
+    SCOPED_TRACE(matrix_scale);
+    options.matrix_scale = matrix_scale;
+    QuantizedMatrix w;
+    ASSERT_TRUE(Ok(Quantize(weights.data(), kM, kK, kK, options, &w)));
+    const auto* const zeros = static_cast<const std::uint8_t*>(w.view().zeros);
+    for (std::size_t i = 0; i < kM * ((kK + 31) / 32); ++i) ASSERT_EQ(zeros[i], 0u);
+  }
+}
+
+TEST(ByteScales, HoldExtremes) {
   for (const float factor : {0.0f, 1e-42f, 1e-38f, 1e30f, 1e35f}) {
     const std::vector<float> weights = Weights(factor);
-    for (const SmallScales& s : kSchemes) {
+    for (const ByteScales& s : kSchemes) {
       SCOPED_TRACE(::testing::Message() << factor << ' ' << Name(s.format) << ' ' << Name(s.type));
       QuantizedMatrix w;
       ASSERT_TRUE(Ok(Quantize(weights.data(), kM, kK, kK, OptionsOf(s), &w)));
@@ -148,9 +167,9 @@ TEST(SmallScales, HoldExtremes) {
 }
 
 // PackPanels quantizes rows to the same bytes, with the scale of the matrix of the layout.
-TEST(SmallScales, PackFromFloats) {
+TEST(ByteScales, PackFromFloats) {
   const std::vector<float> weights = Weights(0.02f);
-  for (const SmallScales& s : kSchemes) {
+  for (const ByteScales& s : kSchemes) {
     SCOPED_TRACE(::testing::Message() << Name(s.format) << ' ' << Name(s.type));
     QuantizeOptions options = OptionsOf(s);
     PackedLayout layout;

@@ -173,8 +173,7 @@ std::string FillPackQuantized(const Layer& layer, FoundMatrix* found) {
     }
   }
   if (v.bits == 0) return kShapes;
-  if (const std::string error = SetBlockScales(*layer.Get(".weight_scale"), group, BlockRows(layer), &v);
-      !error.empty())
+  if (std::string error = SetBlockScales(*layer.Get(".weight_scale"), group, BlockRows(layer), &v); !error.empty())
     return error;
   v.codes = BytesOf(layer.codes);
   if (const SafeTensor* const zeros = layer.Get(".weight_zero_point"); zeros != nullptr) {

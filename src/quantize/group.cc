@@ -22,8 +22,8 @@ int NearestByte(DataType type, float value) {
   return std::clamp(exponent + kBias + (value >= std::ldexp(1.5f, exponent) ? 1 : 0), 0, kLast);
 }
 float ScaleOfByte(const QuantizedView& shape, int byte) {
-  const auto bits = static_cast<std::uint8_t>(byte);
-  return LoadFloat(&bits, shape.scale_type, 0) * shape.matrix_scale;
+  const std::uint8_t bytes[sizeof(float)] = {static_cast<std::uint8_t>(byte)};  // g++ sees a load of kF32, too
+  return LoadFloat(bytes, shape.scale_type, 0) * shape.matrix_scale;
 }
 
 float RoundedScale(const QuantizedView& shape, float scale) {

@@ -17,7 +17,9 @@ inline CheckpointCase PickCheckpoint(Input& input, std::size_t most) {
   c.scheme = info.scheme;
   c.bits = static_cast<int>(1 + input.Below(8));
   while (!info.has_width(c.bits)) c.bits = c.bits % 8 + 1;
-  c.group_size = info.group == 0 ? input.Pick(kGroupSizes) : info.group == kPerMatrix ? -1 : static_cast<int>(info.group);
+  c.group_size = info.group == 0            ? input.Pick(kGroupSizes)
+                 : info.group == kPerMatrix ? -1
+                                            : static_cast<int>(info.group);
   c.m = 1 + input.Below(100);
   c.k = 1 + input.Size(600);
   const unsigned flags = input.Byte();

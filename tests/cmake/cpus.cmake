@@ -29,6 +29,5 @@ if(CMAKE_BUILD_TYPE STREQUAL Release AND CMAKE_SYSTEM_PROCESSOR STREQUAL x86_64 
     lutra_run_on(valgrind valgrind AVX3 plan_test Sweep/PlanTable.AnyRow*_AVX2 ${memcheck})
     lutra_run_on(valgrind valgrind AVX3 prepare_test *_AVX2:-*NotFinite* ${memcheck})
     lutra_run_on(valgrind valgrind AVX3 hadamard_test *_AVX2 ${memcheck})
-    lutra_run_on(valgrind valgrind AVX3 pack_test *_AVX2 ${memcheck})
   endif()
 endif()

@@ -41,10 +41,18 @@ class Layer {
   }
   std::ptrdiff_t Number(const char* key) const { return NumberIn(config(), key); }
   static std::ptrdiff_t NumberIn(const nlohmann::json& object, const char* key) {
-    const nlohmann::json& value = Member(object, key);
-    if (!value.is_number_integer()) return 0;
-    const auto number = value.get<std::int64_t>();
-    return number >= -1 && number <= std::numeric_limits<std::int32_t>::max() ? static_cast<std::ptrdiff_t>(number) : 0;
+    return NumberOf(Member(object, key));
+  }
+  // The rows and columns of the blocks that share scales, as quantization_config says; zeros if it does not.
+  struct Block {
+    std::ptrdiff_t rows = 0, columns = 0;
+  };
+  Block BlockOfScales() const {
+    const nlohmann::json* size = &Member(config(), "weight_block_size");
+    for (const nlohmann::json& entry : Member(config(), "config_groups")) {
+      if (!size->is_array()) size = &Member(Member(entry, "weights"), "block_structure");
+    }
+    return size->is_array() && size->size() == 2 ? Block{NumberOf((*size)[0]), NumberOf((*size)[1])} : Block();
   }
   // Number i of a tensor of integers; 0 if there is none.
   std::size_t Integer(const std::string& suffix, std::size_t i) const {
@@ -60,6 +68,11 @@ class Layer {
   const SafeTensor& codes;
 
  private:
+  static std::ptrdiff_t NumberOf(const nlohmann::json& value) {
+    if (!value.is_number_integer()) return 0;
+    const auto number = value.get<std::int64_t>();
+    return number >= -1 && number <= std::numeric_limits<std::int32_t>::max() ? static_cast<std::ptrdiff_t>(number) : 0;
+  }
   const SafetensorsFile& file_;
   std::string base_;
   FoundMatrix* found_;

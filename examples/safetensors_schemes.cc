@@ -109,26 +109,13 @@ bool FillsWords(std::size_t k, std::size_t bits, std::size_t words) {
   return k / 32 * bits + (k % 32 * bits + 31) / 32 == words || (k + per_word - 1) / per_word == words;
 }
 
-// The rows of a block that shares a scale, as the model's configuration says; 0 if it does not.
-std::size_t BlockRows(const Layer& layer) {
-  const auto first = [](const json& block) {
-    const bool valid = block.is_array() && block.size() == 2 && block[0].is_number_unsigned();
-    return valid ? block[0].get<std::size_t>() : std::size_t{0};
-  };
-  std::size_t rows = first(Member(layer.config(), "weight_block_size"));
-  for (const json& entry : Member(layer.config(), "config_groups")) {
-    if (rows == 0) rows = first(Member(Member(entry, "weights"), "block_structure"));
-  }
-  return rows;
-}
-
 // The rows that share scales, if M rows have this number of them: one, all, or as many as a block has; 0 if none fits.
 // Blocks that are not configured have 128 rows, or another power of two.
-std::size_t ScaleRows(std::size_t m, std::size_t rows, std::size_t block_rows) {
+std::size_t ScaleRows(std::size_t m, std::size_t rows, std::ptrdiff_t block_rows) {
   if (rows == m) return 1;
   if (rows == 1) return m;
   const auto fits = [m, rows](std::size_t size) { return m / size + (m % size != 0) == rows; };
-  if (block_rows != 0) return fits(block_rows) ? block_rows : 0;
+  if (block_rows > 0) return fits(static_cast<std::size_t>(block_rows)) ? static_cast<std::size_t>(block_rows) : 0;
   for (const std::size_t size : {128u, 256u, 64u, 32u, 16u}) {
     if (fits(size)) return size;
   }
@@ -136,17 +123,18 @@ std::size_t ScaleRows(std::size_t m, std::size_t rows, std::size_t block_rows) {
 }
 
 // Sets the scales of blocks of W, and how many rows and columns of the M x K weights each has: a tensor of [rows x
-// groups], or of one scale for each block of rows. Returns why it cannot.
-std::string SetBlockScales(const SafeTensor& scales, std::ptrdiff_t configured, std::size_t block_rows,
-                           CheckpointView* v) {
+// groups], or of one scale for each block of rows. `group`: the columns of blocks that are not configured; 0 if that is
+// not known either. Returns why it cannot.
+std::string SetBlockScales(const Layer& layer, const SafeTensor& scales, std::ptrdiff_t group, CheckpointView* v) {
+  const Layer::Block block = layer.BlockOfScales();
   const std::vector<std::size_t>& shape = scales.shape;
   if (shape.size() > 2) return kShapes;
   const bool exponents = (scales.dtype == "U8" || scales.dtype == "F8_E8M0") &&
                          (v->scheme == CheckpointScheme::kFp8 || v->scheme == CheckpointScheme::kFp8E5M2);
   if (exponents) v->scale_type = DataType::kE8M0;
   if (!exponents && !SetFloatType(scales, &v->scale_type)) return fmt::format("it has scales of type {}", scales.dtype);
-  v->scale_rows = ScaleRows(v->m, shape.size() == 2 ? shape[0] : scales.Elements(), block_rows);
-  v->group_size = GroupSize(v->k, shape.size() == 2 ? shape[1] : 1, configured);
+  v->scale_rows = ScaleRows(v->m, shape.size() == 2 ? shape[0] : scales.Elements(), block.rows);
+  v->group_size = GroupSize(v->k, shape.size() == 2 ? shape[1] : 1, block.columns > 0 ? block.columns : group);
   v->scales = BytesOf(scales);
   return v->scale_rows != 0 ? "" : kShapes;
 }
@@ -173,8 +161,8 @@ std::string FillPackQuantized(const Layer& layer, FoundMatrix* found) {
     }
   }
   if (v.bits == 0) return kShapes;
-  if (std::string error = SetBlockScales(*layer.Get(".weight_scale"), group, BlockRows(layer), &v); !error.empty())
-    return error;
+  std::string error = SetBlockScales(layer, *layer.Get(".weight_scale"), group, &v);
+  if (!error.empty()) return error;
   v.codes = BytesOf(layer.codes);
   if (const SafeTensor* const zeros = layer.Get(".weight_zero_point"); zeros != nullptr) {
     if (zeros->dtype == "I32") {
@@ -200,7 +188,7 @@ std::string FillIntQuantized(const Layer& layer, FoundMatrix* found) {
   } else if (zeros != nullptr && !IsZero(*zeros)) {
     return fmt::format("it has zero points of type {}", zeros->dtype);
   }
-  return SetBlockScales(*layer.Get(".weight_scale"), 0, BlockRows(layer), &v);
+  return SetBlockScales(layer, *layer.Get(".weight_scale"), 0, &v);
 }
 
 std::string FillBitsAndBytes(const Layer& layer, FoundMatrix* found) {
@@ -321,9 +309,7 @@ std::string FillFp8(const Layer& layer, FoundMatrix* found) {
   v.m = layer.codes.shape[0];
   v.k = layer.codes.shape[1];
   v.codes = BytesOf(layer.codes);
-  const json& block = Member(layer.config(), "weight_block_size");
-  const bool configured = block.is_array() && block.size() == 2 && block[1].is_number_integer();
-  return SetBlockScales(*scales, configured ? block[1].get<std::int32_t>() : 128, BlockRows(layer), &v);
+  return SetBlockScales(layer, *scales, 128, &v);
 }
 
 // A rule fits a tensor whose name has this suffix and that has this dtype, if the needed tensors are in the file.

@@ -49,7 +49,6 @@ Blocking::Blocking(const PackedMatrix& w, const Operands& operands, const Plan& 
     : token_block(TokenBlock(std::min(plan.token_block, RowsInL2(w, operands)), n)),
       panels(std::min(plan.panels, operands.kernel.panels)),
       prefetch(plan.prefetch),
-      prefetch_straight(IsCpu(Cpu::kZen5)),
       unpack(plan.unpack || (w.has_table_choices() && !operands.kernel.packed.exists())) {}
 
 Sweep::Sweep(const PackedMatrix& w, const Operands& operands, const Blocking& blocking, const BlockRows& x)
@@ -69,7 +68,7 @@ Sweep::Sweep(const PackedMatrix& w, const Operands& operands, const Blocking& bl
   args_.stored_rows = x.stored;
   args_.unpack = blocking.unpack;
   args_.prefetch = blocking.prefetch;
-  args_.prefetch_straight = blocking.prefetch_straight;
+  args_.prefetch_straight = IsCpu(Cpu::kZen5);
   args_.matrix_scale = w.matrix_scale();
   if (w.codebook_tables() != 0) args_.own_values = &own_values_.bytes[0][0];
 }

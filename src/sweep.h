@@ -29,7 +29,6 @@ struct Blocking {
   std::size_t token_block;  // rows of a token block, at most
   std::size_t panels;       // that a tile takes side by side, at most
   std::size_t prefetch;     // bytes
-  bool prefetch_straight;   // DistancesFor
   bool unpack;              // the plan's, or because there is no kernel on packed codes
 
   Blocking(const PackedMatrix& w, const Operands& operands, const Plan& plan, std::size_t n);

@@ -124,7 +124,7 @@ TEST(ByteScales, HaveSmallErrors) {
   }
 }
 
-// Scales of E4M3 that cannot reach the weights leave zero points that codes have.
+// Scales of E4M3 that cannot reach the weights: zero points are 0, as no weight is negative, and codes are the highest.
 TEST(ByteScales, KeepZeroPointsInRange) {
   std::vector<float> weights = Weights(1e5f);
   for (float& weight : weights) weight = std::fabs(weight);
@@ -140,6 +140,8 @@ TEST(ByteScales, KeepZeroPointsInRange) {
     ASSERT_TRUE(Ok(Quantize(weights.data(), kM, kK, kK, options, &w)));
     const auto* const zeros = static_cast<const std::uint8_t*>(w.view().zeros);
     for (std::size_t i = 0; i < kM * ((kK + 31) / 32); ++i) ASSERT_EQ(zeros[i], 0u);
+    if (matrix_scale == 1.0f) continue;
+    for (std::size_t i = 0; i < weights.size(); ++i) ASSERT_EQ(w.view().codes[i], weights[i] > 0.0f ? 15u : 0u);
   }
 }
 

@@ -92,10 +92,6 @@ Weights::Weights(const ggml_tensor* tensor)
   }
 }
 
-std::size_t Weights::RowOf(std::size_t panel) const {
-  return panel / layout_.panels_per_matrix() * layout_.m() + panel % layout_.panels_per_matrix() * kPanelRows;
-}
-
 std::size_t Weights::PanelAt(std::size_t offset) const {
   const std::size_t row = offset / row_bytes_;
   return row / layout_.m() * layout_.panels_per_matrix() + row % layout_.m() / kPanelRows;
@@ -108,7 +104,7 @@ void Weights::SetPacked(std::size_t panel, bool packed) {
 
 // Packs whole panels; `blocks` are theirs.
 lutra::Status Weights::PackPanels(std::size_t first, std::size_t last, const std::uint8_t* blocks) {
-  const std::size_t row = RowOf(first), rows = RowOf(last) - row;
+  const std::size_t row = layout_.rows_before(first), rows = layout_.rows_before(last) - row;
   const lutra::Status status =
       PackOnThreads(layout_, {type_, blocks, rows * row_bytes_, row, rows}, first, last, memory_);
   for (std::size_t panel = first; panel < last; ++panel) {

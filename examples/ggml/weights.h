@@ -55,8 +55,7 @@ class Weights {
     Ranges written;
   };
 
-  std::size_t RowOf(std::size_t panel) const;  // its first one, of all experts
-  std::size_t BeginOf(std::size_t panel) const { return RowOf(panel) * row_bytes_; }
+  std::size_t BeginOf(std::size_t panel) const { return layout_.rows_before(panel) * row_bytes_; }
   std::size_t PanelAt(std::size_t offset) const;  // of a byte; the number of panels at the end
   lutra::Status Put(const std::uint8_t* bytes, std::size_t offset, std::size_t size);
   lutra::Status PackPanels(std::size_t first, std::size_t last, const std::uint8_t* blocks);

@@ -192,8 +192,8 @@ def quantize(weights, format="int4", group=32, scales=np.float16, zero_points=Fa
     if _ndarray(weights, "weights").ndim != 2 or weights.dtype != np.float32:
         raise ValueError("weights is no matrix of float32")
     data, _, m, k, stride = _rows(weights, weights.shape[1], "weights")
-    small = isinstance(scales, str) and scales in _BYTE_SCALES
-    scale_type = _BYTE_SCALES[scales] if small else _TYPES[np.dtype(scales)]
+    of_bytes = isinstance(scales, str) and scales in _BYTE_SCALES
+    scale_type = _BYTE_SCALES[scales] if of_bytes else _TYPES[np.dtype(scales)]
     options = _QuantizeOptions(FORMATS[format], group, scale_type, int(zero_points), scale_type)
     if importance is not None and (_ndarray(importance, "importance").dtype != np.float32 or importance.shape != (k,)
                                    or not importance.flags.c_contiguous):

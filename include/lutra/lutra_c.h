@@ -124,7 +124,7 @@ typedef struct lutra_quantize_options {
   const int8_t* codebook;     // as in lutra_quantized_view; copied
   size_t codebook_tables;     // 1 to 4; 0 means 1
   const uint32_t* order;      // [k] or NULL: a permutation, as in lutra_quantized_view; copied
-  float matrix_scale;         // of scales of type E8M0 or E4M3; 0: chosen, as lutra::QuantizeOptions says
+  float matrix_scale;         // factor of scales of type E8M0 or E4M3; 0: see lutra::QuantizeOptions
 } lutra_quantize_options;
 
 // A quantized matrix that owns its memory.

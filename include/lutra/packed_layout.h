@@ -71,6 +71,11 @@ class LUTRA_API PackedLayout {
   // matrix p / panels_per_matrix().
   std::size_t panels() const { return count_ * panels_per_matrix(); }
   std::size_t panels_per_matrix() const { return m() / 64 + (m() % 64 != 0); }
+  // The rows of all matrices that stand before panel `panel`, 0 to panels(): GgufBlocks::first_row.
+  std::size_t rows_before(std::size_t panel) const {
+    const std::size_t each = panels_per_matrix();
+    return each == 0 ? 0 : panel / each * m() + panel % each * 64;
+  }
 
  private:
   friend struct PackedAccess;

@@ -83,7 +83,8 @@ namespace functions {
 // Quantizes weights[M x K] as Quantize does, but takes at most share * M * K of them out: of each group the weights
 // that are farthest from its mean, as many as lower the sum of squared errors of all groups most. The others are
 // quantized as if the mean of the rest stood in their place; an entry of *outliers is what then lacks, so that both
-// together are the weight, rounded to f16. Runs on options.executor; results do not depend on it. Thread-safe. Fails,
+// together are the weight, rounded to f16. With kE4M3 and no matrix_scale, weights are chosen for the factor that all
+// weights would get. Runs on options.executor; results do not depend on it. Thread-safe. Fails,
 // with *w and *outliers unchanged, as Quantize does, and on a share outside [0, 1], one scale for the whole matrix
 // ("options.group"), an order of columns ("options.order"), and a value that f16 does not hold.
 LUTRA_API Status QuantizeWithOutliers(const float* weights, std::size_t m, std::size_t k, std::size_t row_stride,

@@ -95,12 +95,6 @@ bool Fits(const GgufType& type, const internal::PackedFields& fields) {
   return (as_type || as_int2) && group && fields.scale_type == type.scale_type;
 }
 
-// The rows of all matrices of a layout that stand before a panel.
-std::size_t RowsBefore(const PackedLayout& layout, std::size_t panel) {
-  const std::size_t per_matrix = layout.panels_per_matrix();
-  return per_matrix == 0 ? 0 : panel / per_matrix * layout.m() + panel % per_matrix * internal::kPanelRows;
-}
-
 // Checks the blocks, but not their values, and sets *rows to their rows.
 Status FindRowsOf(const PackedLayout& layout, const GgufBlocks& blocks, std::size_t first, std::size_t last,
                   GgufRows* rows) {
@@ -114,10 +108,12 @@ Status FindRowsOf(const PackedLayout& layout, const GgufBlocks& blocks, std::siz
   LUTRA_RETURN_IF_ERROR(
       OfBlocks(internal::FindRows(blocks.type, blocks.data, blocks.size, part ? blocks.rows : all, layout.k(), rows)));
   if (!part) return {};
-  if (rows->type->tail_bytes != 0)
+  if (rows->type->tail_bytes != 0) {
     return Status::Unsupported("blocks.type", "has a tail after its last block: pass all rows");
-  if (first < last &&
-      (blocks.first_row > RowsBefore(layout, first) || blocks.first_row + blocks.rows < RowsBefore(layout, last))) {
+  }
+  const bool begins = blocks.first_row <= layout.rows_before(first),
+             ends = blocks.first_row + blocks.rows >= layout.rows_before(last);
+  if (first < last && !(begins && ends)) {
     return Status::Invalid("blocks.rows", "does not have all rows of the panels [first, last)");
   }
   return {};
@@ -143,8 +139,9 @@ Status functions::LayoutOfGguf(std::uint32_t type, std::size_t m, std::size_t k,
 Status functions::LayoutOfGguf(const GgufBlocks& blocks, std::size_t m, std::size_t k, const LayoutOptions& options,
                                PackedLayout* layout) {
   if (layout == nullptr) return Status::Invalid("layout", "is null");
-  if (blocks.first_row != 0 || blocks.rows != 0)
+  if (blocks.first_row != 0 || blocks.rows != 0) {
     return Status::Invalid("blocks.rows", "or first_row is not 0: the layout depends on all rows");
+  }
   if (internal::Overflows(options.count, m))
     return Status::Invalid("options.count", "is too large: count * M overflows");
   GgufRows rows;

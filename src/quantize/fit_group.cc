@@ -35,7 +35,7 @@ Found FitTable(const Group& group, const QuantizedView& shape, const std::int8_t
 
 Choice FitTables(const Group& group, const QuantizedView& shape, Fit fit, int sign) {
   const FormatInfo& f = Describe(shape.format);
-  const std::size_t tables = f.own_values ? shape.codebook_tables : 1;
+  const std::size_t tables = TablesOf(f, shape);
   if (tables == 1 && fit == Fit::kRange && !HasMatrixScale(shape.scale_type)) {
     return {{0.0, Rounded(shape, FitRange(group, shape, TableOf(f, shape, 0)))}, 0};
   }

@@ -13,13 +13,15 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace {
 
-// The byte of the E8M0 or E4M3 that is nearest to a value.
+// The bytes of finite numbers of E8M0 and E4M3 that are not negative are 0 to LastByte.
+int LastByte(DataType type) { return type == DataType::kE8M0 ? 254 : Describe(Format::kFp8E4M3).floats.magnitudes - 1; }
+// The byte of the number of this type that is nearest to a value.
 int NearestByte(DataType type, float value) {
   if (type == DataType::kE4M3) return NearestFloat(Describe(Format::kFp8E4M3).floats, std::max(value, 0.0f));
   if (!(value > 0.0f)) return 0;
-  constexpr int kBias = 127, kLast = 254;
+  constexpr int kBias = 127;
   const int exponent = std::ilogb(std::min(value, std::numeric_limits<float>::max()));
-  return std::clamp(exponent + kBias + (value >= std::ldexp(1.5f, exponent) ? 1 : 0), 0, kLast);
+  return std::clamp(exponent + kBias + (value >= std::ldexp(1.5f, exponent) ? 1 : 0), 0, LastByte(type));
 }
 float ScaleOfByte(const QuantizedView& shape, int byte) {
   const std::uint8_t bytes[sizeof(float)] = {static_cast<std::uint8_t>(byte)};  // g++ sees a load of kF32, too
@@ -129,8 +131,8 @@ Qparams Rounded(const QuantizedView& shape, Qparams q) {
 }
 
 float NextScale(const QuantizedView& shape, float scale, int step) {
-  const int last = shape.scale_type == DataType::kE8M0 ? 254 : Describe(Format::kFp8E4M3).floats.magnitudes - 1;
-  return ScaleOfByte(shape, std::clamp(NearestByte(shape.scale_type, scale / shape.matrix_scale) + step, 0, last));
+  const int nearest = NearestByte(shape.scale_type, scale / shape.matrix_scale);
+  return ScaleOfByte(shape, std::clamp(nearest + step, 0, LastByte(shape.scale_type)));
 }
 
 void Store(const Qparams& q, std::size_t at, const GroupArrays& arrays) {

@@ -52,6 +52,10 @@ struct GroupArrays {
   }
 };
 
+// The tables among which each group chooses: one, unless the matrix has several.
+inline std::size_t TablesOf(const FormatInfo& f, const QuantizedView& shape) {
+  return f.own_values ? shape.codebook_tables : 1;
+}
 // Table number i of the matrix or the format; null if values are affine.
 inline const std::int8_t* TableOf(const FormatInfo& f, const QuantizedView& shape, std::size_t i) {
   return f.own_values ? shape.codebook + i * static_cast<std::size_t>(f.levels) : f.values;

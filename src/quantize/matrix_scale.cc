@@ -23,7 +23,7 @@ float MatrixScaleOf(const Elements<float>& weights, std::size_t m, std::size_t r
   for (std::size_t row = 0; shape.k != 0 && row < (whole ? std::min<std::size_t>(m, 1) : m); ++row) {
     const Group all{weights.From(row * row_stride), whole ? m : 1, row_stride, shape.k};
     for (std::size_t begin = 0; begin < shape.k; begin += size) {
-      for (std::size_t table = 0; table < (f.own_values ? shape.codebook_tables : 1); ++table) {
+      for (std::size_t table = 0; table < TablesOf(f, shape); ++table) {
         largest = std::max(largest, FitRange(all.Part(begin, size), shape, TableOf(f, shape, table)).scale);
       }
     }

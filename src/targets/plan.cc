@@ -84,12 +84,13 @@ struct Row {
 // The measurements behind the table. "0.9 times" is a ratio of speeds.
 //
 // Prefetch: weights are read from memory once per token block, as one address stream. A distance of 8 KB covers as many
-// lines as memory delivers at a time. (4 KB and 16 KB are 0 to 3 % slower. int1 on Zen 5: 0.43 times at N = 4 with 1.1
-// KB, 0.9 times at N = 1 with 24 KB.) Zen 4's L1 cannot wait for so many lines, so they go to L2, and from there to L1;
-// straight to L1, int1 and int2 have 0.5 and 0.6 of the speed. Zen 5's L1 can: straight to L1, N = 1 is 1.0 to 1.3
-// times as fast. One exception: Zen 4 needs no prefetches for one row of integers, as a line takes so few instructions.
-// (Speed without over speed with prefetches. Zen 4: int4 in groups of 128 1.25 to 1.4, int3 1.05; groups of 32 and 64
-// 0.6 to 0.9, two rows of int3 0.6, lookups 0.4 to 0.9. Zen 5: 0.6.)
+// lines as memory delivers at a time. A line is prefetched into L2 at this distance, and into L1 at a quarter of it. (4
+// KB and 16 KB are 0 to 3 % slower. int1 on Zen 5: 0.43 times at N = 4 with 1.1 KB, 0.9 times at N = 1 with 24 KB. Zen
+// 4, into L1 alone: int1 0.5, int2 0.6 times.) On Zen 5 a line is prefetched into L1 alone. (N = 1: 1.0 to 1.3 times as
+// fast as with both; at 4 KB 0.73 to 1.02 times, at 12 KB 0.94 to 1.02.) One exception: Zen 4 needs no prefetches for
+// one row of integers, as a line takes so few instructions. (Speed without over speed with prefetches. Zen 4: int4 in
+// groups of 128 1.25 to 1.4, int3 1.05; groups of 32 and 64 0.6 to 0.9, two rows of int3 0.6, lookups 0.4 to 0.9. Zen
+// 5: 0.6.)
 //
 // Lookups: a token block of 16 rows has 256 KB of tables at K = 4096, which stay in L2. With four interleaved panels,
 // each table that reaches L1 serves 256 rows of W; the tile takes up to 16 KB of L1. Unpacking pays if two token blocks

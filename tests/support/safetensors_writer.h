@@ -44,8 +44,12 @@ class SafetensorsWriter {
   // quantization_config as its tool writes it.
   static std::string Config(const CheckpointCase& c) {
     const std::string bits = std::to_string(c.bits), group = std::to_string(c.group_size);
+    const std::string block = "[" + std::to_string(c.scale_rows()) + "," + group + "]";
+    const bool blocks = c.scale_rows() != 1 && c.group_size != -1;
     return R"({"quantization_config":{"bits":)" + bits + R"(,"group_size":)" + group +
-           R"(,"config_groups":{"group_0":{"weights":{"num_bits":)" + bits + R"(,"group_size":)" + group + "}}}}}";
+           (blocks && c.is_fp8() ? R"(,"weight_block_size":)" + block : "") +
+           R"(,"config_groups":{"group_0":{"weights":{"num_bits":)" + bits + R"(,"group_size":)" + group +
+           (blocks && !c.is_fp8() ? R"(,"block_structure":)" + block : "") + "}}}}}";
   }
 
  private:

@@ -68,8 +68,8 @@ struct PrefetchDistances {
 // is 2 KB: 32 lines, which leave most of a 32 KB L1 to the tables of x.
 inline constexpr std::size_t kL1DistanceDivisor = 4;
 
-// `distance`: bytes that cover as many lines as memory delivers at a time. If `straight`, they are prefetched into L1
-// alone, for cores whose L1 can wait for so many lines; otherwise into L2, and from L2 into L1 at a quarter of it.
+// `distance`, in bytes, covers as many lines as memory delivers at a time. If `straight`, a line is prefetched into L1
+// at this distance. Otherwise it is prefetched into L2 at this distance, and into L1 at a quarter of it.
 constexpr PrefetchDistances DistancesFor(std::size_t distance, bool straight) {
   return straight ? PrefetchDistances{0, distance} : PrefetchDistances{distance, distance / kL1DistanceDivisor};
 }
@@ -170,10 +170,10 @@ struct TileArgs {
   const std::uint8_t* panels;  // where the interleaved panels begin
   std::size_t interleaved, first, panel_count;
   PreparedView x;
-  std::size_t rows;        // of x
-  bool unpack;             // unpack each K-block to memory
-  std::size_t prefetch;    // distance in bytes; 0: none
-  bool prefetch_straight;  // prefetch into L1 alone, not through L2: see DistancesFor
+  std::size_t rows;                // of x
+  bool unpack;                     // unpack each K-block to memory
+  std::size_t prefetch;            // distance in bytes; 0: none
+  bool prefetch_straight = false;  // see DistancesFor
   // 0 if the rows begin row groups. Otherwise the rows are a part of one row group, which has stored_rows rows, and
   // x.data and x.scales point to the first of these rows.
   std::size_t stored_rows = 0;

@@ -13,10 +13,13 @@ int main(int argc, char** argv) {
   if (argc != 2) return 2;
   SafetensorsWriter writer;
   for (const CheckpointInfo& info : kCheckpointSchemes) {
-    // Of each width one case, with all that the scheme has; padded codes of 7 bits need a configuration.
+    // Of each width one case, with all that the scheme has; padded codes of 7 bits and blocks of 24 rows need a
+    // configuration.
     std::map<int, CheckpointCase> cases;
     for (const CheckpointCase& c : FileCasesOf(info)) {
-      if ((c.group_size == 32 || info.group != 0) && !(c.bits == 7 && c.variant)) cases[c.bits] = c;
+      if ((c.group_size == 32 || info.group != 0) && !(c.bits == 7 && c.variant) && c.scale_rows() != 24) {
+        cases[c.bits] = c;
+      }
     }
     for (auto& [bits, c] : cases) {
       c.k = 768;

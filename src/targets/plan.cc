@@ -47,22 +47,26 @@ constexpr FormatList kOnePlane =
 constexpr FormatList kTwoPlanes = In(Format::kInt2), kTernary = In(Format::kTernary);
 constexpr FormatList kBits = Where([](const FormatInfo& f) { return HasBits(f.format); });
 constexpr FormatList kCodes = Where([](const FormatInfo& f) { return !f.stored().has_indices() && !f.is_float(); });
+constexpr FormatList kFewFields = Where(  // codes in at most two fields of bits; 7 bits are three
+    [](const FormatInfo& f) { return !f.stored().has_indices() && !f.is_float() && f.stored().planes != 7; });
 
-using Predicate = bool (*)(const TargetInfo&);
-constexpr bool AnyTarget(const TargetInfo&) { return true; }
-constexpr bool WideLookups(const TargetInfo& target) { return target.layout.scope == Scope::kVector; }
-constexpr bool WidePairs(const TargetInfo& target) { return target.hwy_target == HWY_AVX3; }
-constexpr bool Avx2Vnni(const TargetInfo& target) {
+// `joint`: K-blocks are joint. Matrix units do not multiply these (TileWithMatrices).
+using Predicate = bool (*)(const TargetInfo& target, bool joint);
+constexpr bool AnyTarget(const TargetInfo&, bool) { return true; }
+constexpr bool WideLookups(const TargetInfo& target, bool) { return target.layout.scope == Scope::kVector; }
+constexpr bool WidePairs(const TargetInfo& target, bool) { return target.hwy_target == HWY_AVX3; }
+constexpr bool Avx2Vnni(const TargetInfo& target, bool) {
   return target.hwy_target == HWY_AVX2 && target.extension == Extension::kDot;
 }
-constexpr bool Amx(const TargetInfo& target) {
-  return target.hwy_target == HWY_AVX3_SPR && target.extension == Extension::kMatrix;
+constexpr bool Amx(const TargetInfo& target, bool joint) {
+  return target.hwy_target == HWY_AVX3_SPR && target.extension == Extension::kMatrix && !joint;
 }
-constexpr bool I8mm(const TargetInfo& target) {
-  return target.hwy_target == HWY_NEON_WITHOUT_AES && target.extension == Extension::kMatrix;
+constexpr bool I8mm(const TargetInfo& target, bool joint) {
+  return target.hwy_target == HWY_NEON_WITHOUT_AES && target.extension == Extension::kMatrix && !joint;
 }
-constexpr bool Zen(const TargetInfo& target) { return target.hwy_target == HWY_AVX3_ZEN4; }
-constexpr Cpu kAnyCpu = Cpu::kAny, kZen4 = Cpu::kZen4;
+constexpr bool Zen(const TargetInfo& target, bool) { return target.hwy_target == HWY_AVX3_ZEN4; }
+constexpr bool ZenBlocks(const TargetInfo& target, bool joint) { return Zen(target, joint) && !joint; }
+constexpr Cpu kAnyCpu = Cpu::kAny, kZen4 = Cpu::kZen4, kZen5 = Cpu::kZen5;
 
 constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
 
@@ -76,8 +80,9 @@ struct Row {
   std::size_t group;      // K-blocks of at least this many weights
   Plan plan;
 
-  constexpr bool Serves(Format format, const TargetInfo& target, std::size_t rows, std::size_t block) const {
-    return formats.Has(format) && rows <= to && (rows > above || above == 0) && block >= group && targets(target);
+  constexpr bool Serves(const PlanCase& what, const TargetInfo& target) const {
+    return formats.Has(what.format) && what.n <= to && (what.n > above || above == 0) &&
+           BlockSize(Describe(what.format), what.group) >= group && targets(target, what.joint);
   }
 };
 
@@ -96,10 +101,13 @@ struct Row {
 // each table that reaches L1 serves 256 rows of W; the tile takes up to 16 KB of L1. Unpacking pays if two token blocks
 // of 16 rows share it, so its token blocks have 32 rows. (int1 and int2 on Zen 4: 0.95 to 0.99 times at N = 12 and 16,
 // 1.04 to 1.06 times from N = 32 on; 0.96 of that with 16 rows.) AVX2, packed lookups against unpacked ones: 1.04
-// to 1.46 times at N = 3 and 4, 0.8 to 0.9 times at N = 8, but int2 1.03 times.
+// to 1.46 times at N = 3 and 4, 0.8 to 0.9 times at N = 8, but int2 1.03 times. Zen 5, packed against unpacked ones,
+// N = 24 to 512: int1 1.04 to 1.16 times, int2 1.13 to 1.25, ternary 0.98 to 1.1; token blocks of 32 rows 0.94 to 1.0
+// times.
 //
 // Dot products: prepared x is small, so 128 rows share the reading or unpacking. (int4 at N = 128 on an Intel Xeon:
-// packed 0.8 times unpacked, because unpacking and dot products share execution ports.)
+// packed 0.8 times unpacked, because unpacking and dot products share execution ports. Zen 5, groups of 128, N = 64 to
+// 512: packed 1.0 to 1.13 times unpacked, int7 0.85; groups of 32 0.99 to 1.25, joint K-blocks 0.87 to 0.95.)
 //
 // Popcount on Zen 5, AVX3_ZEN4: words made in registers against words made once for all rows: 1.6 times at N = 8, 1.3
 // at 16, 1.05 at 48, 0.98 at 64, 0.95 at 128. With prefetches in the order of panels, not of addresses, N = 1 0.6
@@ -143,10 +151,13 @@ constexpr Row kRows[] = {
     {kOnePlane,  WideLookups, kAnyCpu, 0,   16,    0,   {Method::kLookup, kPacked,   16,  4, kPrefetch, kShuffle}},
     {kTwoPlanes, WideLookups, kAnyCpu, 0,   1,     0,   {Method::kLookup, kPacked,   4,   1, kPrefetch, kMemory}},
     {kTwoPlanes, WideLookups, kAnyCpu, 0,   16,    0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffle}},
+    {kOnePlane,  Zen,         kZen5,   16,  kAnyN, 0,   {Method::kLookup, kPacked,   16,  4, kPrefetch, kShuffle}},
+    {kTwoPlanes, Zen,         kZen5,   16,  kAnyN, 0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffle}},
     {kIndices,   WideLookups, kAnyCpu, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 32,  4, kPrefetch, kShuffle}},
     {kCodes,     Zen,         kZen4,   0,   1,     128, {Method::kDot,    kPacked,   4,   1, 0,      kMemory}},
     {kCodes,     WideLookups, kAnyCpu, 0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
     {kCodes,     WideLookups, kAnyCpu, 0,   32,    0,   {Method::kDot,    kPacked,   32,  1, kPrefetch, kUnpack}},
+    {kFewFields, ZenBlocks,   kZen5,   32,  kAnyN, 0,   {Method::kDot,    kPacked,   128, 1, kPrefetch, kUnpack}},
     {kTernary,   WidePairs,   kAnyCpu, 16,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
     {kTwoPlanes, WidePairs,   kAnyCpu, 64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
     {kTernary,   Avx2Vnni,    kAnyCpu, 64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
@@ -164,12 +175,11 @@ constexpr Row kRows[] = {
 // The first row that serves a case with this method (null: any but kPopcount, which does not multiply x of every type);
 // a null pointer if there is none. `runs(cpu)`: whether rows for that CPU count.
 template <class Runs>
-constexpr const Row* Find(Format format, const TargetInfo& target, std::size_t n, std::size_t block,
-                          const Method* method, const Runs& runs) {
+constexpr const Row* Find(const PlanCase& what, const TargetInfo& target, const Method* method, const Runs& runs) {
   for (const Row& row : kRows) {
     if (!runs(row.cpu)) continue;
     const bool has = method == nullptr ? row.plan.method != Method::kPopcount : row.plan.method == *method;
-    if (has && row.Serves(format, target, n, block)) return &row;
+    if (has && row.Serves(what, target)) return &row;
   }
   return nullptr;
 }
@@ -200,7 +210,8 @@ constexpr bool IsComplete() {
       for (const Method method : kMethods) {
         if (!HasMethod(f.format, method)) continue;
         for (std::size_t i = 0; i < kFirstTokens.count; ++i) {
-          if (Find(f.format, target, kFirstTokens.n[i], 16, &method, any) == nullptr) return false;
+          const PlanCase what{f.format, nullptr, kFirstTokens.n[i], 16, true};  // serves the fewest rows
+          if (Find(what, target, &method, any) == nullptr) return false;
         }
       }
     }
@@ -218,17 +229,8 @@ constexpr std::array<Plan, std::size(kRows)> kPlans = [] {  // the plans of the 
 // The target of a case; the best one of this machine if the case names none.
 Target TargetOf(const PlanCase& what) { return what.target != nullptr ? what.target : RunnableTargets().data[0]; }
 
-// The target by which rows of the table are chosen. Instructions for matrices do not multiply joint K-blocks
-// (TileWithMatrices), so for joint K-blocks it is the target without them.
-TargetInfo InfoOf(const PlanCase& what) {
-  TargetInfo info = TargetOf(what)->info;
-  if (what.joint && info.extension == Extension::kMatrix) info.extension = Extension::kDot;
-  return info;
-}
-
 const Plan& Selected(const PlanCase& what, const Method* method) {
-  const Row* const row =
-      Find(what.format, InfoOf(what), what.n, BlockSize(Describe(what.format), what.group), method, internal::IsCpu);
+  const Row* const row = Find(what, TargetOf(what)->info, method, internal::IsCpu);
   return kPlans[static_cast<std::size_t>(row - kRows)];
 }
 
@@ -249,7 +251,7 @@ bool functions::Serves(const Plan& plan, const PlanCase& what) {
   if (before(&plan, kPlans.data()) || !before(&plan, kPlans.data() + kPlans.size())) return false;
   const auto i = static_cast<std::size_t>(&plan - kPlans.data());
   return IsFormat(what.format) && HasMethod(what.format, plan.method) && internal::IsCpu(kRows[i].cpu) &&
-         kRows[i].Serves(what.format, InfoOf(what), what.n, BlockSize(Describe(what.format), what.group));
+         kRows[i].Serves(what, TargetOf(what)->info);
 }
 
 const Plan& functions::SelectPlan(const PlanCase& what, Choice choice) {

@@ -88,7 +88,6 @@ struct CheckpointSource {
     return {};
   }
 };
-static_assert(CheckpointWeights::kMaxColumns >= PieceBuffer::kWeights);
 
 // Whether a layout is of these weights; its zero points may have any type that holds them.
 bool Fits(const CheckpointWeights& weights, const internal::PackedFields& fields) {

@@ -142,13 +142,17 @@ Status CheckpointWeights::ZeroOf(std::size_t row, std::size_t group, ZeroKind ki
 
 void CheckpointWeights::CodesOf(const std::uint32_t* columns, std::size_t column_count, std::size_t row,
                                 std::size_t count, std::uint8_t* codes, std::size_t stride) const {
-  FieldPlace places[kMaxColumns];
-  for (std::size_t j = 0; j < column_count; ++j) places[j] = codes_.ColumnPlace(columns[j]);
+  constexpr std::size_t kColumns = 256;
   const unsigned flip = layout_->codes.values == CodeValues::kSigned ? 1u << (codes_.bits() - 1) : 0;
-  for (std::size_t r = 0; r < count; ++r) {
-    std::uint8_t* const to = codes + r * stride;
-    codes_.ReadRow(row + r, places, columns[0], column_count, to);
-    for (std::size_t j = 0; j < column_count && flip != 0; ++j) to[j] = static_cast<std::uint8_t>(to[j] ^ flip);
+  for (std::size_t begin = 0; begin < column_count; begin += kColumns) {
+    FieldPlace places[kColumns];
+    const std::size_t part = std::min(column_count - begin, kColumns);
+    for (std::size_t j = 0; j < part; ++j) places[j] = codes_.ColumnPlace(columns[begin + j]);
+    codes_.ReadRows(row, count, {places, columns[begin], part, !sorted()}, codes + begin, stride);
+    for (std::size_t r = 0; r < count && flip != 0; ++r) {
+      std::uint8_t* const to = codes + r * stride + begin;
+      for (std::size_t j = 0; j < part; ++j) to[j] = static_cast<std::uint8_t>(to[j] ^ flip);
+    }
   }
 }
 

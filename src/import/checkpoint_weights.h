@@ -17,9 +17,6 @@ namespace internal {
 // The matrix of a checkpoint. Rows and groups have the order of the file. Columns are numbered as columns of x.
 class CheckpointWeights {
  public:
-  // Columns that CodesOf takes at a time.
-  static constexpr std::size_t kMaxColumns = 768;
-
   // Checks everything but the values of codes, scales and zeros; then sets *w. Allocates memory to check g_idx.
   static Status Of(const CheckpointView& checkpoint, CheckpointWeights* w);
 

@@ -77,7 +77,8 @@ template <class Word>
 void Fields::ReadWords(FieldPlace row, const FieldPlace* columns, std::size_t count, std::uint8_t* fields) const {
   constexpr unsigned kBits = 8 * sizeof(Word);
   const Elements<Word> words = Elements<Word>(data_).From(row.word);
-  const unsigned mask = (1u << bits_) - 1;
+  const unsigned bits = bits_, mask = (1u << bits_) - 1;
+  const std::size_t next = word_step_;
   if (!dense_) {  // no field lies in two words
     for (std::size_t j = 0; j < count; ++j) {
       fields[j] = static_cast<std::uint8_t>(words[columns[j].word] >> (row.shift + columns[j].shift) & mask);
@@ -87,34 +88,88 @@ void Fields::ReadWords(FieldPlace row, const FieldPlace* columns, std::size_t co
   for (std::size_t j = 0; j < count; ++j) {
     const unsigned shift = row.shift + columns[j].shift;
     std::uint32_t field = static_cast<std::uint32_t>(words[columns[j].word]) >> shift;
-    if (shift + bits_ > kBits) field |= std::uint32_t{words[columns[j].word + word_step_]} << (kBits - shift);
+    if (shift + bits > kBits) field |= std::uint32_t{words[columns[j].word + next]} << (kBits - shift);
     fields[j] = static_cast<std::uint8_t>(field & mask);
   }
 }
 
+// Fields of words that follow each other, at the same bits.
+template <class Word>
+void Fields::ReadRun(FieldPlace first, std::size_t count, std::uint8_t* fields) const {
+  const Elements<Word> words = Elements<Word>(data_).From(first.word);
+  const unsigned mask = (1u << bits_) - 1;
+  for (std::size_t j = 0; j < count; ++j) fields[j] = static_cast<std::uint8_t>(words[j] >> first.shift & mask);
+}
+
 template <class Word>
 void Fields::ReadPlanes(std::size_t first, std::size_t count, std::uint8_t* fields) const {
-  const Elements<Word> words(data_);
-  const unsigned mask = (1u << bits_) - 1;
   for (std::size_t plane = first / words_, at = first % words_; count != 0; ++plane, at = 0) {
     const std::size_t in_plane = std::min(count, words_ - at);
-    const unsigned shift = ShiftOf(plane);
-    for (std::size_t j = 0; j < in_plane; ++j) fields[j] = static_cast<std::uint8_t>(words[at + j] >> shift & mask);
+    ReadRun<Word>({at, ShiftOf(plane)}, in_plane, fields);
     fields += in_plane;
     count -= in_plane;
   }
 }
 
-void Fields::ReadRow(std::size_t m, const FieldPlace* columns, std::size_t begin, std::size_t count,
-                     std::uint8_t* fields) const {
-  const bool bytes = word_bits_ == 8;
-  if (planes_of_all()) {
-    const std::size_t first = m * k_ + begin;
-    return bytes ? ReadPlanes<std::uint8_t>(first, count, fields) : ReadPlanes<std::uint32_t>(first, count, fields);
+namespace {
+
+constexpr std::size_t kTileWords = 8, kTileColumns = 32;  // 1 KB; AWQ has 8 words for the rows of a panel
+
+}  // namespace
+
+// Fields of columns whose words follow each other. All words of a column are read at once, while their cache line is
+// near: the lines of other columns have addresses that may not stay in L1 together.
+template <class Word>
+void Fields::ReadTile(std::size_t m, std::size_t rows, const FieldPlace* columns, std::size_t count,
+                      std::uint8_t* fields, std::size_t stride) const {
+  Word words[kTileWords][kTileColumns];
+  const std::size_t first = RowPlace(m).word, used = RowPlace(m + rows - 1).word - first + 1;
+  for (std::size_t j = 0; j < count; ++j) {
+    const Elements<Word> column = Elements<Word>(data_).From(columns[j].word + first);
+    for (std::size_t i = 0; i < used; ++i) words[i][j] = column[i];
   }
-  const FieldPlace row = RowPlace(m);
-  return bytes ? ReadWords<std::uint8_t>(row, columns, count, fields)
-               : ReadWords<std::uint32_t>(row, columns, count, fields);
+  const unsigned mask = (1u << bits_) - 1;
+  for (std::size_t r = 0; r < rows; ++r) {
+    const FieldPlace place = RowPlace(m + r);
+    const Word* const from = words[place.word - first];
+    std::uint8_t* const to = fields + r * stride;
+    for (std::size_t j = 0; j < count; ++j) to[j] = static_cast<std::uint8_t>(from[j] >> place.shift & mask);
+  }
+}
+
+template <class Word>
+void Fields::ReadRowsOf(std::size_t m, std::size_t rows, const FieldColumns& columns, std::uint8_t* fields,
+                        std::size_t stride) const {
+  if (columns_are_streams()) {
+    for (std::size_t r = 0; r < rows;) {
+      const std::size_t in_tile = std::min(rows - r, kTileWords * per_word_ - (m + r) % per_word_);
+      for (std::size_t j = 0; j < columns.count; j += kTileColumns) {
+        ReadTile<Word>(m + r, in_tile, columns.places + j, std::min(columns.count - j, kTileColumns),
+                       fields + r * stride + j, stride);
+      }
+      r += in_tile;
+    }
+    return;
+  }
+  for (std::size_t r = 0; r < rows; ++r) {
+    std::uint8_t* const to = fields + r * stride;
+    if (planes_of_all()) {
+      ReadPlanes<Word>((m + r) * k_ + columns.begin, columns.count, to);
+      continue;
+    }
+    const FieldPlace row = RowPlace(m + r);
+    if (columns.ascend && words_are_columns()) {
+      ReadRun<Word>({row.word + columns.places[0].word, row.shift}, columns.count, to);
+    } else {
+      ReadWords<Word>(row, columns.places, columns.count, to);
+    }
+  }
+}
+
+void Fields::ReadRows(std::size_t m, std::size_t rows, const FieldColumns& columns, std::uint8_t* fields,
+                      std::size_t stride) const {
+  return word_bits_ == 8 ? ReadRowsOf<std::uint8_t>(m, rows, columns, fields, stride)
+                         : ReadRowsOf<std::uint32_t>(m, rows, columns, fields, stride);
 }
 
 }  // namespace internal

@@ -45,6 +45,13 @@ struct FieldPlace {
   unsigned shift;
 };
 
+// The columns of a read.
+struct FieldColumns {
+  const FieldPlace* places;  // the ColumnPlace of each; not read for planes of kAll
+  std::size_t begin, count;  // the first column
+  bool ascend;               // whether each column is the one behind the last; always for planes of kAll
+};
+
 // The fields of an [M x K] array of numbers, at any address.
 class Fields {
  public:
@@ -65,17 +72,33 @@ class Fields {
   FieldPlace ColumnPlace(std::size_t k) const;
   // The field of (m, k), read after `addend` is added to its word.
   unsigned At(std::size_t m, std::size_t k, std::uint32_t addend = 0) const;
-  // Writes the fields of row m in `count` columns. `columns` has the ColumnPlace of each; for planes of kAll it is not
-  // read, and the columns follow each other from `begin` on.
-  void ReadRow(std::size_t m, const FieldPlace* columns, std::size_t begin, std::size_t count,
-               std::uint8_t* fields) const;
+  // Writes the fields of `rows` rows from row m on in some columns, `stride` bytes from row to row.
+  void ReadRows(std::size_t m, std::size_t rows, const FieldColumns& columns, std::uint8_t* fields,
+                std::size_t stride) const;
 
  private:
   bool planes_of_all() const { return layout_.axis == Axis::kAll && layout_.fill == Fill::kPlanes; }
+  // Whether the words of a column, with fields of all rows in turn, follow each other.
+  bool columns_are_streams() const {
+    return layout_.axis == Axis::kM && layout_.step == StreamStep::kNext && layout_.fill != Fill::kPlanes && !dense_;
+  }
+  // Whether two columns of a row differ by one word, and not by their bits.
+  bool words_are_columns() const {
+    return layout_.axis == Axis::kM ? stream_step_ == 1 && !dense_
+                                    : layout_.axis == Axis::kK && per_word_ == 1 && word_step_ == 1 && !dense_;
+  }
   unsigned ShiftOf(std::size_t field) const;
   FieldPlace PlaceOf(std::size_t j) const;
   template <class Word>
+  void ReadRowsOf(std::size_t m, std::size_t rows, const FieldColumns& columns, std::uint8_t* fields,
+                  std::size_t stride) const;
+  template <class Word>
+  void ReadTile(std::size_t m, std::size_t rows, const FieldPlace* columns, std::size_t count, std::uint8_t* fields,
+                std::size_t stride) const;
+  template <class Word>
   void ReadWords(FieldPlace row, const FieldPlace* columns, std::size_t count, std::uint8_t* fields) const;
+  template <class Word>
+  void ReadRun(FieldPlace first, std::size_t count, std::uint8_t* fields) const;
   template <class Word>
   void ReadPlanes(std::size_t first, std::size_t count, std::uint8_t* fields) const;
 

@@ -164,12 +164,11 @@ std::string FillPackQuantized(const Layer& layer, FoundMatrix* found) {
   std::string error = SetBlockScales(layer, *layer.Get(".weight_scale"), group, &v);
   if (!error.empty()) return error;
   v.codes = BytesOf(layer.codes);
-  if (const SafeTensor* const zeros = layer.Get(".weight_zero_point"); zeros != nullptr) {
-    if (zeros->dtype == "I32") {
-      v.zeros = BytesOf(*zeros);
-    } else if (!IsZero(*zeros)) {
-      return "its zero points are not packed";
-    }
+  const SafeTensor* const zeros = layer.Get(".weight_zero_point");
+  if (zeros != nullptr && (zeros->dtype == "I32" || !IsZero(*zeros))) {  // symmetric: zeros of any type, or none
+    v.byte_zeros = zeros->dtype == "I8";
+    if (zeros->dtype != "I32" && !v.byte_zeros) return fmt::format("it has zero points of type {}", zeros->dtype);
+    v.zeros = BytesOf(*zeros);
   }
   return SetGroupIndex(layer, ".weight_g_idx", &v) ? "" : kGroupIndex;
 }
@@ -268,7 +267,8 @@ std::string FillHqq(const Layer& layer, FoundMatrix* found) {
     layer.Get(other);
   }
   if (!SetFloatType(scales, &v.scale_type) || scales.dtype != zeros.dtype) return "its scales or zeros are not floats";
-  if (layer.Integer(".axis", 0) != 1) return "its groups are not along K: axis is not 1";
+  if (!layer.Has(".axis", "")) return "it has no axis";
+  v.groups_down_rows = layer.Integer(".axis", 0) != 1;  // the library refuses it
   v.bits = static_cast<int>(layer.Integer(".nbits", 0) % 64);
   float nbits;
   if (GetScalar(layer.Get(".nbits"), &nbits) && nbits == 1.58f) v.bits = 2;  // three levels

@@ -262,6 +262,48 @@ TEST(Checkpoint, SaysWhatItDoesNotHold) {
   EXPECT_TRUE(Refused(LayoutOf(view, options, &layout), "options.count"));
 }
 
+// Zero points of pack-quantized weights that are bytes: half the number of codes less than what Lutra stores.
+TEST(Checkpoint, RefusesByteZerosBeyondTheCodes) {
+  const std::vector<std::uint32_t> codes(8, 0x76543210);
+  const float scale = 0.5f;
+  CheckpointView view;
+  view.m = 4, view.k = 16, view.group_size = -1, view.scale_rows = 4;
+  view.codes = {codes.data(), codes.size() * sizeof(codes[0])};
+  view.scales = {&scale, sizeof(scale)};
+  view.scale_type = DataType::kF32;
+  view.byte_zeros = true;
+  for (int zero = -128; zero < 128; ++zero) {
+    SCOPED_TRACE(zero);
+    const auto byte = static_cast<std::int8_t>(zero);
+    view.zeros = {&byte, 1};
+    QuantizedMatrix q;
+    if (zero < -8 || zero > 8) {
+      EXPECT_TRUE(Refused(ImportCheckpoint(view, &q), "checkpoint.zeros"));
+      continue;
+    }
+    ASSERT_TRUE(Ok(ImportCheckpoint(view, &q)));
+    const std::vector<float> weights = Dequantized(q.view());
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      ASSERT_EQ(weights[i], 0.5f * static_cast<float>(static_cast<int>(i % 8) - 8 - zero)) << i;
+    }
+  }
+}
+
+TEST(Checkpoint, RefusesGroupsThatRunDownTheRows) {
+  const CheckpointTensors tensors({CheckpointScheme::kHqq, 4, 64, 64, 64});
+  CheckpointView view = tensors.view();
+  view.groups_down_rows = true;
+  QuantizedMatrix q;
+  const Status status = ImportCheckpoint(view, &q);
+  EXPECT_TRUE(NotSupported(status, "checkpoint.groups_down_rows"));
+  EXPECT_NE(std::string(status.reason()).find("quantize with axis=1"), std::string::npos);
+  PackedLayout layout;
+  EXPECT_TRUE(NotSupported(LayoutOf(view, {}, &layout), "checkpoint.groups_down_rows"));
+  view.scheme = CheckpointScheme::kPackQuantized;  // has no such groups: ignored
+  view.zeros = {};
+  EXPECT_TRUE(Ok(ImportCheckpoint(view, &q)));
+}
+
 // Groups of HQQ that are larger than the matrix, and whose bytes would overflow.
 TEST(Checkpoint, TakesGroupsBeyondTheMatrix) {
   const std::vector<std::uint8_t> codes(16, 1);

@@ -182,13 +182,16 @@ TEST(SafetensorsFile, RefusesHostileFiles) {
   EXPECT_NE(file.ParseConfig("[1]", 3), "");
 }
 
-// Zero points of int-quantized weights are int8; of other types, they must be zeros.
+// Zero points of compressed-tensors are int8, where they are not packed; of other types, they must be zeros.
 TEST(SafetensorsFile, RefusesZeroPointsOfOtherTypes) {
-  for (const std::string type : {"I8", "U8"}) {
-    const std::string header = R"({"w.weight":{"dtype":"I8","shape":[2,16],"data_offsets":[0,32]},)"
+  const std::string kCodes[] = {R"({"w.weight":{"dtype":"I8","shape":[2,16])",
+                                R"({"w.weight_packed":{"dtype":"I32","shape":[2,4])"};
+  for (const auto& [type, codes] : {std::pair("I8", 0), {"U8", 0}, {"I8", 1}, {"U8", 1}}) {
+    const std::string header = kCodes[codes] +
+                               R"(,"data_offsets":[0,32]},)"
                                R"("w.weight_scale":{"dtype":"F32","shape":[2,1],"data_offsets":[32,40]},)"
                                R"("w.weight_zero_point":{"dtype":")" +
-                               type + R"(","shape":[2,1],"data_offsets":[40,42]}})";
+                               std::string(type) + R"(","shape":[2,1],"data_offsets":[40,42]}})";
     std::vector<std::uint8_t> data(42);
     for (const std::uint8_t zero : {std::uint8_t{0}, std::uint8_t{1}}) {
       data[41] = zero;
@@ -197,9 +200,24 @@ TEST(SafetensorsFile, RefusesZeroPointsOfOtherTypes) {
       ASSERT_EQ(file.Parse(bytes.data(), bytes.size()), "");
       const std::vector<FoundMatrix> found = FindMatrices(file);
       ASSERT_EQ(found.size(), 1u);
-      EXPECT_EQ(found[0].refusal.empty(), zero == 0 || type == "I8") << found[0].refusal;
+      EXPECT_EQ(found[0].refusal.empty(), zero == 0 || std::string(type) == "I8") << found[0].refusal;
     }
   }
+}
+
+// HQQ with axis 0: the refusal says what to do.
+TEST(SafetensorsFile, RefusesGroupsThatRunDownTheRows) {
+  const CheckpointCase c{CheckpointScheme::kHqq, 4, 64, 64, 64};
+  const CheckpointTensors tensors(c);
+  SafetensorsWriter writer;
+  writer.Checkpoint("layer", c, tensors);
+  std::vector<std::uint8_t> bytes = writer.Bytes();
+  SafetensorsFile file;
+  ASSERT_EQ(file.Parse(bytes.data(), bytes.size()), "");
+  bytes[static_cast<std::size_t>(file.Find("layer.axis")->data - bytes.data())] = 0;
+  const std::vector<FoundMatrix> found = FindMatrices(file);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_NE(found[0].refusal.find("quantize with axis=1"), std::string::npos) << found[0].refusal;
 }
 
 }  // namespace

@@ -33,8 +33,8 @@ enum class CheckpointScheme : std::uint8_t {
   kAwq,   // AWQ: see AwqView. codes: qweight; zeros: qzeros
   // compressed-tensors "pack-quantized": codes: weight_packed, words of 32 bits [M x .], the codes of a row from the
   // lowest bits on. Words hold whole codes, or codes without padding: the number of words tells. scales: weight_scale
-  // [R x G]; zeros: weight_zero_point, words [. x G], packed along R in the same way; without them a zero point is half
-  // the number of codes; g_idx: weight_g_idx.
+  // [R x G]; zeros: weight_zero_point, words [. x G], packed along R in the same way, or, with byte_zeros, int8
+  // [R x G]; without them a zero point is half the number of codes; g_idx: weight_g_idx.
   kPackQuantized,
   // compressed-tensors "int-quantized": codes: weight, int8 [M x K]; scales: weight_scale [R x G]; zeros:
   // weight_zero_point, int8 [R x G]; without them a zero point is 0.
@@ -51,11 +51,11 @@ enum class CheckpointScheme : std::uint8_t {
   // compressed-tensors "nvfp4-pack-quantized" and ModelOpt: codes as kMxfp4; scales: weight_scale, E4M3 [M x K / 16];
   // matrix_scale: weight_scale_2 of ModelOpt, or weight_global_scale, which divides.
   kNvfp4,
-  // HQQ with axis 1: codes: W_q. Elements are bytes, or, for 3 bits, words of 32 bits with ten codes. All weights in
-  // one sequence are cut into as many parts as an element has codes (8, 6 and 5 bits: 1, 4: 2, 3: 10, 2: 4, 1: 8). A
-  // part is a multiple of a group long; of 3 bits the last parts may be shorter or empty. Element i has the code number
-  // i of each part, the first part in the highest bits. scales: scale, zeros: zero, floats of scale_type, one for each
-  // group_size weights of the sequence.
+  // HQQ with axis 1 (groups along K): codes: W_q. Elements are bytes, or, for 3 bits, words of 32 bits with ten codes.
+  // All weights in one sequence are cut into as many parts as an element has codes (8, 6 and 5 bits: 1, 4: 2, 3: 10, 2:
+  // 4, 1: 8). A part is a multiple of a group long; of 3 bits the last parts may be shorter or empty. Element i has the
+  // code number i of each part, the first part in the highest bits. scales: scale, zeros: zero, floats of scale_type,
+  // one for each group_size weights of the sequence.
   kHqq,
   // BitNet of transformers: codes: weight, bytes [ceil(M / 4) x K], whose lowest two bits have the first quarter of the
   // rows; matrix_scale: weight_scale, which divides (BitLinear) or multiplies (AutoBitLinear). W = scale * (code - 1).
@@ -140,14 +140,21 @@ struct CheckpointView {
   NestedAbsmax nested = {};  // kNf4, kFp4
   // kPackQuantized, kIntQuantized, kFp8, kFp8E5M2: rows of W that share scales and zero points; not 0.
   std::size_t scale_rows = 1;
+  // kPackQuantized: zeros are int8 [R x G], less half the number of codes. compressed-tensors packs zero points of
+  // groups and rows into words, and leaves those of blocks and of the matrix (strategies "block" and "tensor") as they
+  // are.
+  bool byte_zeros = false;
+  // kHqq: axis 0 (groups run down the rows), which is refused: each weight of a row then has a scale of its own.
+  bool groups_down_rows = false;
 };
 
 namespace functions {
 
 // Imports a matrix. Every W(m, k) equals the definition of the scheme in float, bit for bit, except as said above.
 // If g_idx does not ascend, the import sorts columns by group, and *w has an order. Codes of one bit become int2.
-// Fails as the head of import.h says, and with kUnsupported on a scheme with a refusal, on a group_size that is not
-// listed above, on a g_idx whose groups have uneven sizes, and on an odd K of kNf4 and kFp4.
+// Fails as the head of import.h says, and with kUnsupported on a scheme with a refusal, on groups that run down the
+// rows, on a group_size that is not listed above, on a g_idx whose groups have uneven sizes, and on an odd K of kNf4
+// and kFp4.
 LUTRA_API Status ImportCheckpoint(const CheckpointView& checkpoint, QuantizedMatrix* w);
 
 }  // namespace functions

@@ -58,7 +58,9 @@ typedef struct lutra_checkpoint_view {
   size_t nested_map_size;
   size_t nested_block;
   float nested_offset;
-  size_t scale_rows;  // rows that share scales and zero points; 0 means 1
+  size_t scale_rows;      // rows that share scales and zero points; 0 means 1
+  bool byte_zeros;        // pack-quantized: zeros are int8
+  bool groups_down_rows;  // HQQ with axis 0, which is refused
 } lutra_checkpoint_view;
 
 // The name of a scheme, such as "pack-quantized"; NULL if there is no such scheme.

@@ -205,7 +205,7 @@ AwqView FromC(const lutra_awq_view& a) {
 CheckpointView FromC(const lutra_checkpoint_view& c) {
   CheckpointView view;
   auto& [scheme, bits, m, k, group_size, codes, scales, zeros, scale_type, g_idx, gptq_zeros, matrix_scale,
-         matrix_scale_divides, nested, scale_rows] = view;
+         matrix_scale_divides, nested, scale_rows, byte_zeros, groups_down_rows] = view;
   scheme = FromC<CheckpointScheme>(c.scheme);
   bits = c.bits;
   m = c.m;
@@ -225,6 +225,8 @@ CheckpointView FromC(const lutra_checkpoint_view& c) {
   block = c.nested_block;
   offset = c.nested_offset;
   scale_rows = c.scale_rows == 0 ? 1 : c.scale_rows;
+  byte_zeros = c.byte_zeros;
+  groups_down_rows = c.groups_down_rows;
   return view;
 }
 

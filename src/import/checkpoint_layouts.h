@@ -58,6 +58,7 @@ enum class ZeroStorage : std::uint8_t {
 struct ZeroRow {
   ZeroStorage storage = ZeroStorage::kNone;
   FieldLayout fields = {};
+  const FieldLayout* bytes = nullptr;  // replaces `fields` if CheckpointView::byte_zeros: signed numbers of 8 bits
 };
 
 struct CheckpointLayout {
@@ -97,7 +98,7 @@ inline constexpr CheckpointLayout kCheckpointLayouts[] = {
     {CheckpointScheme::kPackQuantized,
      {kPackedCodes, CodeValues::kIntegers},
      {ScaleOrder::kBlocks, DataType::kF16, ScaleTypes::kFloats},
-     {ZeroStorage::kOptional, kPackedZeros},
+     {ZeroStorage::kOptional, kPackedZeros, &kByteCodes},
      true},
     {CheckpointScheme::kIntQuantized,
      {kByteCodes, CodeValues::kSigned},

@@ -68,7 +68,7 @@ unsigned CheckpointWeights::IntegerZeroAt(std::size_t row, std::size_t file_grou
   const unsigned middle = 1u << (codes_.bits() - 1);
   if (zeros_.bits() == 0) return middle;
   const unsigned zero = ReadGptqZero(zeros_, row / scale_rows_, file_group, reading_);
-  return layout_->codes.values == CodeValues::kSigned ? zero ^ middle : zero;
+  return signed_zeros_ ? (zero ^ 0x80u) + middle - 0x80u : zero;  // huge if it is below all codes
 }
 
 std::size_t CheckpointWeights::ScaleIndex(std::size_t row, std::size_t group) const {
@@ -122,6 +122,9 @@ Status CheckpointWeights::ZeroOf(std::size_t row, std::size_t group, ZeroKind ki
   }
   if (!has_zeros_) return {};
   const unsigned zero = IntegerZeroAt(row, FileGroup(group));
+  if (zero > 1u << codes_.bits()) {
+    return Status::Invalid("checkpoint.zeros", "holds a zero point that is farther from 0 than the codes");
+  }
   if (kind == ZeroKind::kNone) {
     const bool usual = zero == static_cast<unsigned>(Describe(shape_.format).default_zero);
     return usual ? Status() : Status::Invalid("layout", "has no zero points, but the weights have");
@@ -281,9 +284,13 @@ Status CheckpointWeights::CheckCodes(const CheckpointView& c) {
   const bool given = c.zeros.data != nullptr || c.zeros.size != 0;
   const bool fields = row.storage == ZeroStorage::kFields || (row.storage == ZeroStorage::kOptional && given);
   const std::size_t zero_rows = DivideUp(shape_.m, scale_rows_);
+  const bool bytes = c.byte_zeros && row.bytes != nullptr;
+  const FieldLayout& zero_layout = bytes ? *row.bytes : row.fields;
+  const unsigned zero_bits = bytes ? 8 : bits;
+  signed_zeros_ = bytes || codes.values == CodeValues::kSigned;
   // Codes and zero points are padded alike; one of the sizes may not tell.
   const bool padded = IsPadded(layout, bits, shape_.m, shape_.k, c.codes.size) ||
-                      (fields && IsPadded(row.fields, bits, zero_rows, groups_, c.zeros.size));
+                      (fields && IsPadded(zero_layout, zero_bits, zero_rows, groups_, c.zeros.size));
   const bool planes_of_all = layout.axis == Axis::kAll && layout.fill == Fill::kPlanes;
   // Planes are whole groups; a group may be larger than the matrix.
   const std::size_t unit =
@@ -292,9 +299,9 @@ Status CheckpointWeights::CheckCodes(const CheckpointView& c) {
   codes_.SetData(c.codes.data);
   LUTRA_RETURN_IF_ERROR(CheckWords(layout, codes_));
   if (fields) {
-    zeros_ = Fields(row.fields, bits, zero_rows, groups_, padded);
+    zeros_ = Fields(zero_layout, zero_bits, zero_rows, groups_, padded);
     zeros_.SetData(c.zeros.data);
-    LUTRA_RETURN_IF_ERROR(CheckWords(row.fields, zeros_));
+    LUTRA_RETURN_IF_ERROR(CheckWords(zero_layout, zeros_));
   }
   LUTRA_RETURN_IF_ERROR(CheckTensor(c.codes, codes_.bytes(), "checkpoint.codes"));
   has_zeros_ = fields || c.bits == 1;  // codes of one bit are int2's, whose default zero point is not theirs
@@ -344,6 +351,10 @@ Status CheckpointWeights::Of(const CheckpointView& c, CheckpointWeights* w) {
   if (c.scheme == CheckpointScheme::kGptq) {
     if (c.gptq_zeros > GptqZeros::kV1Masked) return Status::Invalid("checkpoint.gptq_zeros", "is not a GptqZeros");
     result.reading_ = c.gptq_zeros;
+  }
+  if (c.scheme == CheckpointScheme::kHqq && c.groups_down_rows) {
+    return Status::Unsupported("checkpoint.groups_down_rows",
+                               "is set: with axis 0 each weight of a row has a scale of its own; quantize with axis=1");
   }
   LUTRA_RETURN_IF_ERROR(result.ChooseShape(c));
   LUTRA_RETURN_IF_ERROR(result.CheckCodes(c));

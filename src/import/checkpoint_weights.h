@@ -67,7 +67,7 @@ class CheckpointWeights {
   std::size_t group_ = 0, groups_ = 0, scale_rows_ = 1, scale_count_ = 0;
   float matrix_scale_ = 1.0f;
   GptqZeros reading_ = GptqZeros::kV2;
-  bool has_zeros_ = false;
+  bool has_zeros_ = false, signed_zeros_ = false;
 };
 
 // The zero point that a field of qzeros stands for.

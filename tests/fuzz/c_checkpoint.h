@@ -45,6 +45,12 @@ inline void SpoilCheckpoint(Input& input, lutra_checkpoint_view* view) {
     case 9:
       view->scale_rows = input.Below(300);
       break;
+    case 10:
+      view->byte_zeros = !view->byte_zeros;
+      break;
+    case 11:
+      view->groups_down_rows = true;
+      break;
     default:
       break;
   }

@@ -183,6 +183,8 @@ void CheckCheckpoint(Input& input) {
   if (input.Rarely(16)) view.matrix_scale = input.Number<float>();
   if (input.Rarely(16)) view.nested.block = input.Byte();
   view.gptq_zeros = static_cast<GptqZeros>(input.Below(16) % 5);
+  view.byte_zeros = view.byte_zeros != input.Rarely(16);
+  view.groups_down_rows = input.Rarely(16);
   QuantizedMatrix w;
   const Status status = ImportCheckpoint(view, &w);
   CheckImported(input, status, w, view.m, view.k);

@@ -32,6 +32,8 @@ inline lutra_checkpoint_view CView(const CheckpointView& v) {
   view.nested_block = v.nested.block;
   view.nested_offset = v.nested.offset;
   view.scale_rows = v.scale_rows;
+  view.byte_zeros = v.byte_zeros;
+  view.groups_down_rows = v.groups_down_rows;
   return view;
 }
 

@@ -25,12 +25,15 @@ struct CheckpointCase {
   std::size_t group() const { return group_size == -1 ? k : static_cast<std::size_t>(group_size); }
   std::size_t groups() const { return (k + group() - 1) / group(); }
   bool is_fp8() const { return scheme == CheckpointScheme::kFp8 || scheme == CheckpointScheme::kFp8E5M2; }
-  // A variant has blocks of 24 rows, or one scale for the matrix.
+  // A variant has blocks of 24 rows, or one scale for the matrix. compressed-tensors has no order of columns with
+  // blocks.
   std::size_t scale_rows() const {
     const bool packed = scheme == CheckpointScheme::kPackQuantized;
     if (!variant || !(packed || scheme == CheckpointScheme::kIntQuantized || is_fp8())) return 1;
-    return group_size == -1 ? std::max<std::size_t>(m, 1) : packed ? 1 : 24;
+    return group_size == -1 ? std::max<std::size_t>(m, 1) : packed && order ? 1 : 24;
   }
+  // Zero points of blocks and of the matrix are not packed.
+  bool byte_zeros() const { return scheme == CheckpointScheme::kPackQuantized && zeros && scale_rows() != 1; }
   // The rows of scales.
   std::size_t blocks() const { return (m + scale_rows() - 1) / scale_rows(); }
 };

@@ -179,6 +179,8 @@ class CheckpointTensors {
         c_.variant && PackToInt32(q, c_.k, bits, true).size() != PackToInt32(q, c_.k, bits, false).size();
     Take(PackToInt32(q, c_.k, bits, padded), &view_.codes);
     if (!c_.zeros) return;
+    view_.byte_zeros = c_.byte_zeros();
+    if (view_.byte_zeros) return Take(std::vector<std::int8_t>(zeros.begin(), zeros.end()), &view_.zeros);
     const std::vector<std::uint32_t> words = PackToInt32(Transposed(zeros, rows), rows, bits, padded);
     Take(Transposed(words, groups), &view_.zeros);
   }

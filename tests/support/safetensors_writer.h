@@ -93,7 +93,11 @@ inline void SafetensorsWriter::Compressed(const std::string& name, const Checkpo
   const std::int64_t shape[] = {static_cast<std::int64_t>(c.m), static_cast<std::int64_t>(c.k)};
   Bytes(name + ".weight_packed", "I32", {c.m, v.codes.size / 4 / c.m}, v.codes);
   Tensor(name + ".weight_shape", "I64", {2}, shape, sizeof(shape));
-  if (v.zeros.size != 0) Bytes(name + ".weight_zero_point", "I32", {v.zeros.size / 4 / groups, groups}, v.zeros);
+  if (v.byte_zeros) {
+    Bytes(name + ".weight_zero_point", "I8", scales, v.zeros);
+  } else if (v.zeros.size != 0) {
+    Bytes(name + ".weight_zero_point", "I32", {v.zeros.size / 4 / groups, groups}, v.zeros);
+  }
   if (v.g_idx.size != 0) Tensor(name + ".weight_g_idx", "I32", {c.k}, v.g_idx.data, 4 * c.k);
 }
 

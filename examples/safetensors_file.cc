@@ -1,10 +1,13 @@
-// Reads .safetensors files, and the configuration beside them.
+// Reads .safetensors files, indices of shards, and the configuration beside them.
 #include "safetensors_file.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "lutra/lutra.h"
@@ -18,9 +21,11 @@ using nlohmann::json;
 constexpr std::size_t kMaxHeader = 100'000'000;  // bytes; the limit of the format's own library
 constexpr std::size_t kMaxRank = 8;
 
-json ParseJson(const char* text, std::size_t size) { return json::parse(text, text + size, nullptr, false); }
+json ParseJson(const char* text, std::size_t size) {
+  return size == 0 ? json(json::value_t::discarded) : json::parse(text, text + size, nullptr, false);
+}
 
-std::string OpenFile(const std::string& path, MappedFile* file) {
+std::string Map(const std::string& path, MappedFile* file) {
   errno = 0;
   const Status status = file->Open(path.c_str());
   if (status.ok()) return "";
@@ -63,6 +68,37 @@ std::string ParseTensor(const json& entry, const std::uint8_t* data, std::size_t
   return "";
 }
 
+// Sets *tensors from the bytes of a file.
+std::string ParseTensors(const std::uint8_t* bytes, std::size_t size, std::vector<SafeTensor>* tensors) {
+  constexpr std::size_t kLength = sizeof(std::uint64_t);
+  std::uint64_t length = 0;
+  if (size < kLength) return "is too short for a .safetensors file";
+  std::memcpy(&length, bytes, kLength);
+  if (length > size - kLength || length > kMaxHeader) return "has a header that is too long: no .safetensors file?";
+  const auto header_size = static_cast<std::size_t>(length);
+  const json header = ParseJson(reinterpret_cast<const char*>(bytes) + kLength, header_size);
+  if (!header.is_object()) return "has a header that is no JSON object";
+  for (const auto& [name, entry] : header.items()) {
+    if (name == "__metadata__") continue;
+    SafeTensor tensor;
+    tensor.name = name;
+    const std::string error = ParseTensor(entry, bytes + kLength + header_size, size - kLength - header_size, &tensor);
+    if (!error.empty()) return fmt::format("tensor '{}' {}", Printable(name), error);
+    tensors->push_back(std::move(tensor));
+  }
+  return "";
+}
+
+bool EndsWith(const std::string& text, std::string_view end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+// Whether a name is that of a .safetensors file in the folder of the index, on any system.
+bool IsShard(const std::string& name) {
+  constexpr std::string_view kForbidden("/\\:\0", 4);
+  return EndsWith(name, ".safetensors") && name.find_first_of(kForbidden) == std::string::npos;
+}
+
 }  // namespace
 
 const json& Member(const json& object, const char* key) {
@@ -81,14 +117,74 @@ std::size_t BitsOf(std::string_view dtype) {
   return 0;
 }
 
+std::string ParseIndex(const char* text, std::size_t size, Shards* shards) {
+  const json index = ParseJson(text, size);
+  const json& map = Member(index, "weight_map");
+  if (!index.is_object() || !map.is_object()) return "is no JSON object with a weight_map";
+  Shards result;
+  for (const auto& [tensor, file] : map.items()) {
+    if (!file.is_string()) return fmt::format("has no file of tensor '{}'", Printable(tensor));
+    const auto& name = file.get_ref<const std::string&>();
+    if (!IsShard(name)) return fmt::format("names '{}', which is no .safetensors file beside it", Printable(name));
+    result[name].push_back(tensor);
+  }
+  *shards = std::move(result);
+  return "";
+}
+
 std::string SafetensorsFile::Open(const std::string& path) {
-  if (std::string error = OpenFile(path, &file_); !error.empty()) return error;
-  if (std::string error = Parse(file_.data(), file_.size()); !error.empty()) return fmt::format("{}: {}", path, error);
-  const std::size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
+  constexpr const char *kIndex = "model.safetensors.index.json", *kModel = "model.safetensors";
+  std::error_code none;
+  std::string file = path;
+  if (std::filesystem::is_directory(path, none)) {
+    file += EndsWith(path, "/") ? "" : "/";
+    file += std::filesystem::exists(file + kIndex, none) ? kIndex : kModel;
+  }
+  const std::size_t slash = file.rfind('/');
+  const std::string folder = slash == std::string::npos ? "" : file.substr(0, slash + 1);
+  std::string error = EndsWith(file, ".json") ? OpenShards(file, folder) : OpenFile(file);
+  return error.empty() ? OpenConfig(folder) : error;
+}
+
+std::string SafetensorsFile::OpenFile(const std::string& path) {
+  MappedFile file;
+  if (std::string error = Map(path, &file); !error.empty()) return error;
+  if (std::string error = Parse(file.data(), file.size()); !error.empty()) return fmt::format("{}: {}", path, error);
+  files_.clear();
+  files_.push_back(std::move(file));
+  return "";
+}
+
+std::string SafetensorsFile::OpenShards(const std::string& path, const std::string& folder) {
+  MappedFile index;
+  Shards shards;
+  if (std::string error = Map(path, &index); !error.empty()) return error;
+  const auto* const text = reinterpret_cast<const char*>(index.data());
+  if (std::string error = ParseIndex(text, index.size(), &shards); !error.empty()) {
+    return fmt::format("{} {}", path, error);
+  }
+  std::vector<SafeTensor> all;
+  std::vector<MappedFile> files;
+  for (const auto& [name, tensors] : shards) {
+    SafetensorsFile shard;
+    if (std::string error = shard.OpenFile(folder + name); !error.empty()) return error;
+    for (const std::string& tensor : tensors) {
+      const SafeTensor* const found = shard.Find(tensor);
+      if (found == nullptr) return fmt::format("{}{} has no tensor '{}'", folder, name, Printable(tensor));
+      all.push_back(*found);
+    }
+    files.push_back(std::move(shard.files_[0]));
+  }
+  std::sort(all.begin(), all.end(), [](const SafeTensor& a, const SafeTensor& b) { return a.name < b.name; });
+  Take(std::move(all));
+  files_ = std::move(files);
+  return "";
+}
+
+std::string SafetensorsFile::OpenConfig(const std::string& folder) {
   for (const char* const name : {"config.json", "quantize_config.json"}) {
     MappedFile file;
-    if (config_.is_object() || !OpenFile(folder + name, &file).empty()) continue;
+    if (config_.is_object() || !Map(folder + name, &file).empty()) continue;
     const auto* const text = reinterpret_cast<const char*>(file.data());
     if (std::string error = ParseConfig(text, file.size()); !error.empty()) {
       return fmt::format("{}{}: {}", folder, name, error);
@@ -98,27 +194,16 @@ std::string SafetensorsFile::Open(const std::string& path) {
 }
 
 std::string SafetensorsFile::Parse(const std::uint8_t* bytes, std::size_t size) {
-  constexpr std::size_t kLength = sizeof(std::uint64_t);
-  std::uint64_t length = 0;
-  if (size < kLength) return "is too short for a .safetensors file";
-  std::memcpy(&length, bytes, kLength);
-  if (length > size - kLength || length > kMaxHeader) return "has a header that is too long: no .safetensors file?";
-  const auto header_size = static_cast<std::size_t>(length);
-  const json header = ParseJson(reinterpret_cast<const char*>(bytes) + kLength, header_size);
-  if (!header.is_object()) return "has a header that is no JSON object";
   std::vector<SafeTensor> tensors;
-  for (const auto& [name, entry] : header.items()) {
-    if (name == "__metadata__") continue;
-    SafeTensor tensor;
-    tensor.name = name;
-    const std::string error = ParseTensor(entry, bytes + kLength + header_size, size - kLength - header_size, &tensor);
-    if (!error.empty()) return fmt::format("tensor '{}' {}", Printable(name), error);
-    tensors.push_back(std::move(tensor));
-  }
+  std::string error = ParseTensors(bytes, size, &tensors);
+  if (error.empty()) Take(std::move(tensors));
+  return error;
+}
+
+void SafetensorsFile::Take(std::vector<SafeTensor> tensors) {
   tensors_ = std::move(tensors);
   by_name_.clear();
   for (std::size_t i = 0; i < tensors_.size(); ++i) by_name_.emplace(tensors_[i].name, i);
-  return "";
 }
 
 std::string SafetensorsFile::ParseConfig(const char* text, std::size_t size) {

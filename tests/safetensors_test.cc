@@ -1,6 +1,7 @@
 // safetensors_matmul's reader: finds the scheme of every checkpoint, imports what the tools' own code packed, and
-// refuses hostile files.
+// refuses hostile files and indices of shards.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -8,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -218,6 +220,133 @@ TEST(SafetensorsFile, RefusesGroupsThatRunDownTheRows) {
   const std::vector<FoundMatrix> found = FindMatrices(file);
   ASSERT_EQ(found.size(), 1u);
   EXPECT_NE(found[0].refusal.find("quantize with axis=1"), std::string::npos) << found[0].refusal;
+}
+
+// A folder with an index and two shards, each of which has every other tensor of a layer.
+class Sharded {
+ public:
+  explicit Sharded(const CheckpointCase& c) : tensors_(c) {
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directory(folder_);
+    SafetensorsWriter layer, shards[2];
+    layer.Checkpoint("layer", c, tensors_);
+    const std::vector<std::uint8_t> bytes = layer.Bytes();
+    SafetensorsFile file;
+    EXPECT_EQ(file.Parse(bytes.data(), bytes.size()), "");
+    for (const examples::SafeTensor& tensor : file.tensors()) {
+      const std::size_t i = count_++ % 2;
+      shards[i].Tensor(tensor.name, tensor.dtype, tensor.shape, tensor.data, tensor.size);
+      map_ += (map_.empty() ? "\"" : ",\"") + tensor.name + "\":\"" + Shard(i) + "\"";
+    }
+    for (const std::size_t i : {std::size_t{0}, std::size_t{1}}) Write(Shard(i), shards[i].Bytes());
+    WriteIndex(index());
+    const std::string config = SafetensorsWriter::Config(c);
+    Write("config.json", {config.begin(), config.end()});
+  }
+  ~Sharded() { std::filesystem::remove_all(folder_); }
+  Sharded(const Sharded&) = delete;
+  Sharded& operator=(const Sharded&) = delete;
+
+  static std::string Shard(std::size_t i) { return "model-0000" + std::to_string(i + 1) + "-of-00002.safetensors"; }
+  std::string Path(const std::string& name) const { return folder_ + "/" + name; }
+  std::string IndexPath() const { return Path("model.safetensors.index.json"); }
+  std::string index() const { return "{\"metadata\":{\"total_size\":1},\"weight_map\":{" + map_ + "}}"; }
+  void WriteIndex(const std::string& index) const {
+    Write("model.safetensors.index.json", {index.begin(), index.end()});
+  }
+  // What is wrong with this index.
+  std::string ErrorOf(const std::string& index) const {
+    WriteIndex(index);
+    return SafetensorsFile().Open(IndexPath());
+  }
+  const std::string& folder() const { return folder_; }
+  const CheckpointTensors& tensors() const { return tensors_; }
+  std::size_t count() const { return count_; }
+
+ private:
+  void Write(const std::string& name, const std::vector<std::uint8_t>& bytes) const {
+    std::ofstream file(Path(name), std::ios::binary);
+    file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  }
+
+  const std::string folder_ = ::testing::TempDir() + "lutra_shards_" + std::to_string(getpid());
+  const CheckpointTensors tensors_;
+  std::string map_;
+  std::size_t count_ = 0;
+};
+constexpr CheckpointCase kSharded = {CheckpointScheme::kPackQuantized, 4, 64, 384, 32, DataType::kF16, true};
+
+// The parts of a matrix may lie in different shards.
+TEST(SafetensorsShards, HaveTheWeightsOfTheTool) {
+  const Sharded sharded(kSharded);
+  for (const std::string& path : {sharded.IndexPath(), sharded.folder(), sharded.folder() + "/"}) {
+    SCOPED_TRACE(path);
+    SafetensorsFile file;
+    ASSERT_EQ(file.Open(path), "");
+    EXPECT_EQ(file.tensors().size(), sharded.count());
+    EXPECT_TRUE(file.config().is_object());
+    const std::vector<FoundMatrix> found = FindMatrices(file);
+    ASSERT_EQ(found.size(), 1u);
+    ASSERT_EQ(found[0].refusal, "");
+    EXPECT_EQ(found[0].parts.size(), sharded.count() - 1);
+    QuantizedMatrix w;
+    ASSERT_TRUE(Ok(ImportCheckpoint(found[0].view, &w)));
+    EXPECT_TRUE(SameBits(Dequantized(w.view()), sharded.tensors().weights(), w.view().k));
+  }
+  SafetensorsFile shard;  // alone
+  ASSERT_EQ(shard.Open(sharded.Path(Sharded::Shard(0))), "");
+  EXPECT_LT(shard.tensors().size(), sharded.count());
+  std::filesystem::remove(sharded.IndexPath());
+  EXPECT_NE(SafetensorsFile().Open(sharded.folder()), "");  // neither index nor model.safetensors
+}
+
+TEST(SafetensorsShards, MayLackNothing) {
+  const Sharded sharded(kSharded);
+  const std::string other = R"({"weight_map":{"other":")" + Sharded::Shard(0) + "\"}}";
+  EXPECT_NE(sharded.ErrorOf(other).find("has no tensor 'other'"), std::string::npos);
+  std::filesystem::resize_file(sharded.Path(Sharded::Shard(1)), 100);
+  EXPECT_NE(sharded.ErrorOf(sharded.index()).find(Sharded::Shard(1)), std::string::npos);
+  std::filesystem::remove(sharded.Path(Sharded::Shard(1)));
+  EXPECT_NE(sharded.ErrorOf(sharded.index()).find(Sharded::Shard(1)), std::string::npos);
+  SafetensorsFile file;
+  EXPECT_NE(file.Open(sharded.folder()), "");
+  EXPECT_TRUE(file.tensors().empty());
+}
+
+TEST(SafetensorsShards, RefuseHostileIndices) {
+  const Sharded sharded(kSharded);
+  for (const char* const file : {"3", "null", "[]", R"("")", R"("..")", R"("model")", R"("/etc/a.safetensors")",
+                                 R"("../a.safetensors")", R"("a/b.safetensors")", R"("a\\b.safetensors")",
+                                 R"("c:a.safetensors")", R"("a\u0000.safetensors")", R"("a.safetensors/")"}) {
+    const std::string index = std::string(R"({"weight_map":{"layer.weight_scale":)") + file + "}}";
+    examples::Shards shards;
+    EXPECT_NE(examples::ParseIndex(index.data(), index.size(), &shards), "") << index;
+    EXPECT_NE(sharded.ErrorOf(index), "") << index;
+  }
+  const std::string deep(1000000, '[');
+  for (const std::string& index : {std::string(), std::string("{}"), std::string("[]"), std::string("{"), deep,
+                                   std::string(R"({"weight_map":[]})"), R"({"weight_map":)" + deep}) {
+    EXPECT_NE(sharded.ErrorOf(index), "") << index.substr(0, 100);
+  }
+  EXPECT_EQ(sharded.ErrorOf(R"({"weight_map":{}})"), "");  // no tensors
+  const std::string characters = "0123456789{}[],:\"-.eEFIUx\\/";
+  Random random(1);
+  for (int i = 0; i < 300; ++i) {
+    std::string index = sharded.index();
+    for (std::size_t n = 1 + random.Below(3); n > 0; --n) {
+      index[random.Below(index.size())] = characters[random.Below(characters.size())];
+    }
+    sharded.WriteIndex(index);
+    SafetensorsFile file;
+    if (!file.Open(sharded.IndexPath()).empty()) {
+      EXPECT_TRUE(file.tensors().empty());
+      continue;
+    }
+    for (const FoundMatrix& found : FindMatrices(file)) {
+      QuantizedMatrix w;
+      if (found.refusal.empty()) (void)ImportCheckpoint(found.view, &w);
+    }
+  }
 }
 
 }  // namespace

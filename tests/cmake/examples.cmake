@@ -90,6 +90,8 @@ set_tests_properties(safetensors_matmul_lists_slices PROPERTIES PASS_REGULAR_EXP
   "experts_blocks +U8 +4 x 32 x 8 x 16 +0\\.02 +yes, 32 x 256 of 4-bit mxfp4 as fp4; slices .*blocks\\[0\\] to .*blocks\\[3\\]")
 lutra_example(safetensors_matmul_slice COMMAND safetensors_matmul ${checkpoint} mlp.experts_blocks[3])
 lutra_example(safetensors_matmul_every_scheme COMMAND ${multiply_all} ${checkpoint} ${safetensors_matmul})
+lutra_example(safetensors_matmul_lists_folder COMMAND safetensors_matmul ${CMAKE_CURRENT_BINARY_DIR})
+lutra_refused(safetensors_matmul no_model ${CMAKE_CURRENT_SOURCE_DIR})
 lutra_refused(safetensors_matmul no_tensor ${checkpoint} no-such-tensor)
 lutra_refused(safetensors_matmul no_slice ${checkpoint} mlp.experts_blocks[4])
 lutra_refused(safetensors_matmul floats ${checkpoint} embed)
@@ -97,8 +99,8 @@ lutra_refused(safetensors_matmul no_file no-such-file.safetensors)
 lutra_refused(safetensors_matmul no_safetensors ${CMAKE_CURRENT_LIST_FILE})
 lutra_refused(safetensors_matmul nothing)
 set_tests_properties(write_safetensors PROPERTIES FIXTURES_SETUP checkpoint)
-set_tests_properties(safetensors_matmul_lists safetensors_matmul_lists_slices safetensors_matmul_slice
-  safetensors_matmul_every_scheme safetensors_matmul_refuses_no_tensor safetensors_matmul_refuses_no_slice
+set_tests_properties(safetensors_matmul_lists safetensors_matmul_lists_slices safetensors_matmul_lists_folder
+  safetensors_matmul_slice safetensors_matmul_every_scheme safetensors_matmul_refuses_no_tensor safetensors_matmul_refuses_no_slice
   safetensors_matmul_refuses_floats PROPERTIES FIXTURES_REQUIRED checkpoint)
 file(GLOB files CONFIGURE_DEPENDS data/*.safetensors)
 foreach(file IN LISTS files)

@@ -38,6 +38,7 @@ trap 'rm -rf "$loops"' EXIT
     split("vfmadd132ps vfmadd213ps vfmadd231ps", floats)
     for (i in floats) fma[floats[i]] = target ~ /AVX3/ ? 16 : 8
     fma["fmla"] = 4
+    bf16["vdpbf16ps"] = 32
     limited = target == "AVX3_ZEN4"
   }
   function units_of(table, k,    name) {
@@ -49,6 +50,7 @@ trap 'rm -rf "$loops"' EXIT
   }
   function work_of(k) {
     return kernel == "lookup" ? units_of(lookup, k) : kernel == "float" ? units_of(fma, k) : \
+      kernel == "bf16" ? units_of(bf16, k) : \
       kernel ~ /popcount/ ? units_of(popcount, k) : units_of(multiply, k)
   }
   # Not the way into a loop, or back to what others end with, too.
@@ -96,7 +98,7 @@ trap 'rm -rf "$loops"' EXIT
   }
   /^[0-9a-f]+ <.*>:$/ {
     if (inside) report()
-    inside = match($0, "N_" target "::Multiply(Panels|Joint)<") && (/Precision\)0/ || /(Bits|Float)Kernel/)
+    inside = match($0, "N_" target "::Multiply(Panels|Joint)<") && (/Precision\)0/ || /(Bits|Float|Bf16)Kernel/)
     count = loops = 0
     if (inside) {
       encoding = "any"
@@ -105,7 +107,7 @@ trap 'rm -rf "$loops"' EXIT
       if (/TableOfCodes/) encoding = encoding "-table"
       if (/TablesOfCodes/) encoding = encoding "-tables"
       if (/MultiplyJoint</) encoding = encoding "-joint"
-      kernel = /FloatKernel/ ? "float" : /MatrixProductKernel/ ? "matrix" : /PackedBitsKernel/ ? "popcount" : \
+      kernel = /FloatKernel/ ? "float" : /Bf16Kernel/ ? "bf16" : /MatrixProductKernel/ ? "matrix" : /PackedBitsKernel/ ? "popcount" : \
         /BitsKernel/ ? "unpacked-popcount" : !/DotKernel/ ? "lookup" : /ExtensionDot/ ? "dot-extension" : \
         /WideDot/ ? "dot-wide" : "dot"
     }

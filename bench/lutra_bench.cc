@@ -50,6 +50,7 @@ namespace lutra::bench {
 namespace {
 
 constexpr std::size_t kTokens[] = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512};
+constexpr std::size_t kForcedTokens[] = {1, 2, 3, 4, 8, 16, 32, 64, 128, 512};  // with another method than the format's
 
 // The counter: seconds beyond those of the tasks, evenly spread.
 template <class Pool>
@@ -164,12 +165,16 @@ void RegisterTarget(Target target) {
     exact.residence = Residence::kDram;
     RegisterGemm(two);
     RegisterGemm(exact);
-    const Plan& dot = *(Plans().end() - 1);  // serves all formats
-    for (const std::size_t n : {std::size_t{1}, std::size_t{16}, std::size_t{32}, std::size_t{128}, std::size_t{512}}) {
-      if (!HasMethod(f.format, Method::kLookup)) break;
-      Case forced = of(n, Residence::kDram);
-      forced.plan = &dot;
-      RegisterGemm(forced);
+    // The method that kFastest may choose instead of the format's own, by its last row, which serves every N.
+    for (const Plan& plan : Plans()) {
+      const bool other = (plan.method == Method::kDot && HasMethod(f.format, Method::kLookup)) ||
+                         (plan.method == Method::kBf16 && HasMethod(f.format, Method::kBf16));
+      if (!other || !Serves(plan, {f.format, target, 1}) || !plan.unpack) continue;
+      for (const std::size_t n : kForcedTokens) {
+        Case forced = of(n, Residence::kDram);
+        forced.plan = &plan;
+        RegisterGemm(forced);
+      }
     }
     for (const std::size_t n : kTokens) {
       if (!HasBits(f.format)) break;

@@ -33,10 +33,12 @@ void CopyRow(const Operands& o, const RowPlace& from, std::size_t to_stored, std
   constexpr std::size_t kIntegers = Describe(ActivationKind::kIntegers).chunk_bytes;
   constexpr std::size_t kTables = Describe(ActivationKind::kBinarySums).chunk_bytes;
   constexpr std::size_t kBits = Describe(ActivationKind::kBits).chunk_bytes;
+  constexpr std::size_t kBf16 = Describe(ActivationKind::kBf16).chunk_bytes;
   static_assert(kTables == Describe(ActivationKind::kTernarySums).chunk_bytes);
   static_assert(kTables == Describe(ActivationKind::kFloats).chunk_bytes);
   const auto copy = chunk_bytes == kIntegers ? &CopyPieces<kIntegers>
                     : chunk_bytes == kBits   ? &CopyPieces<kBits>
+                    : chunk_bytes == kBf16   ? &CopyPieces<kBf16>
                                              : &CopyPieces<kTables>;
   copy(data, from.stored, o.x.row_bytes / chunk_bytes, to_stored, to);
   const auto copy_scales =

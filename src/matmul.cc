@@ -103,10 +103,9 @@ const Plan& PlanFor(const PackedMatrix& w, const Activations& x) {
 }  // namespace
 
 bool Activations::Fits(const PackedMatrix& w) const {
-  const bool integers =
-      kind() == ActivationKind::kIntegers && key_.choice == Choice::kFastest && HasMethod(w.format(), Method::kDot);
-  const bool bits = kind() == ActivationKind::kBits && HasBits(w.format());
-  return (integers || bits || kind() == MethodOf(w.format()).kind) &&
+  const Method method = MethodFor(kind());
+  const bool chosen = key_.choice != Choice::kInvariant && HasMethod(w.format(), method);
+  return (chosen ? KindOf(method, w.format()) : MethodOf(w.format()).kind) == kind() &&
          key_ == ActivationAccess::KeyFor(PackedAccess::Fields(w), key_.kind, key_.precision, n_);
 }
 

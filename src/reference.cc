@@ -6,6 +6,7 @@
 
 #include "float_mode.h"
 #include "lutra/buffer.h"
+#include "lutra/float16.h"
 #include "lutra/kernels/fma.h"
 #include "lutra/layout/joint.h"
 #include "scales.h"
@@ -89,15 +90,19 @@ float ScaleTimesGain(QuantizedView w, std::size_t m, std::size_t k) {
   return HasMatrixScale(w.scale_type) ? ScaleAt(w, m, k) : ScaleAt(w, m, k) * gain;
 }
 
+// x as products with floats, or with bf16, take it.
+float AsPrepared(float x, ActivationKind kind) { return kind == ActivationKind::kBf16 ? BF16ToF32(F32ToBF16(x)) : x; }
+
 // The sum of L(q) * x over a K-block in the floats of the kernels (kernels/floats-inl.h): elements 0 and 1 of each four
 // add to one sum, elements 2 and 3 to another.
-float SumOfFloats(const QuantizedView& w, const ActivationView& x, std::size_t n, std::size_t m, std::size_t begin,
-                  std::size_t end) {
+float SumOfFloats(const QuantizedView& w, const ActivationView& x, ActivationKind kind, std::size_t n, std::size_t m,
+                  std::size_t begin, std::size_t end) {
   const MethodInfo method = MethodOf(w.format);
   float sums[2] = {};
   for (std::size_t k = begin; k < end; ++k) {
     float& sum = sums[(k - begin) % 4 / 2];
-    sum = internal::Fma(method.info().value(w.codes[m * w.code_stride + k]) / method.gain(), X(w, x, n, k), sum);
+    const float code = method.info().value(w.codes[m * w.code_stride + k]) / method.gain();
+    sum = internal::Fma(code, AsPrepared(X(w, x, n, k), kind), sum);
   }
   return sums[0] + sums[1];
 }
@@ -145,7 +150,7 @@ Status functions::ReferenceExactMatMul(const QuantizedView& w, const ActivationV
       end = BlockEnd(f, w.group, begin, w.k);
       if (f.is_float()) {
         for (std::size_t m = 0; m < w.m; ++m) {
-          const float sum = SumOfFloats(w, x, n, m, begin, end);
+          const float sum = SumOfFloats(w, x, kind, n, m, begin, end);
           y[n * w.m + m] = internal::Fma(ScaleTimesGain(w, m, begin), sum, y[n * w.m + m]);
         }
         continue;
@@ -209,6 +214,7 @@ struct BlockOfX {
       for (std::size_t j = k; j < std::min(k + g, end); ++j) {
         const double modulus = std::fabs(double{X(w, x, n, j)});
         largest = std::max(largest, modulus);
+        rounding += std::fabs(X(w, x, n, j) - double{AsPrepared(X(w, x, n, j), activations.kind)});
         index_sum += modulus;
       }
       largest_sum = std::max(largest_sum, index_sum);
@@ -217,6 +223,7 @@ struct BlockOfX {
   }
   std::size_t begin, end;
   double largest = 0, largest_sum = 0, sum = 0;  // |x|, its sum over g weights, its sum
+  double rounding = 0;                           // the sum of the errors of x in bf16
   double joint_step = 0, joint_unit = 0;         // joint K-blocks: the step, and ratio * step
 };
 
@@ -247,13 +254,15 @@ void SetJointSteps(const QuantizedView& w, const ActivationView& x, std::size_t 
 //   floats       y = fma(scale * gain, sum * unit, y), then, with zero points, y = fma(center, sum of x, y). A few
 //                roundings of terms, which are at most `terms` = (s * max |gain * L| + |center|) * sum |x|, and two
 //                roundings of the running sum y per K-block. CenterAt gives the center.
-//                Products with floats are rounded as they are added, K-block / 2 times, in two sums.
+//                Products with floats are rounded as they are added, K-block / 2 times, in two sums; products with bf16
+//                at most K-block times.
+//   bf16         x is rounded; this error is computed.
 //   underflow    a unit or product below the normal range errs by the smallest subnormal, times the integers that
-//                multiply it.
+//                multiply it. Instructions for bf16 take x and sums below the normal range for zero.
 // The sum of these parts for one K-block; a term of floats errs by `float_error` times the term.
 double BlockError(const QuantizedView& w, const MethodInfo& method, const Reach& reach, Precision precision,
                   const BlockOfX& x, std::size_t m, double float_error) {
-  constexpr double kSmallest = 0x1p-149;
+  const double smallest = method.kind == ActivationKind::kBf16 ? 0x1p-126 : 0x1p-149;
   const bool tables = method.looks_up() && precision == Precision::kInt8;
   const double scale = std::fabs(double{ScaleAt(w, m, x.begin)}),
                center = std::fabs(double{CenterAt(w, method, m, x.begin)});
@@ -272,12 +281,11 @@ double BlockError(const QuantizedView& w, const MethodInfo& method, const Reach&
   const double weight = std::max(std::fabs(WeightAt<double>(w, m, x.begin, reach.lowest)),
                                  std::fabs(WeightAt<double>(w, m, x.begin, reach.highest)));
   const double offset = w.zero_kind == ZeroKind::kOffset ? center : 0.0;
-  const double rounding =
-      weight * count * unit / 2 + offset * std::ceil(count / internal::kCoarseJointSums.weights) * x.joint_step;
-  const double moduli = x.sum + count * unit, terms = (scale * reach.largest + center) * moduli;
+  const double rounding = weight * (count * unit / 2 + x.rounding) +
+                          offset * std::ceil(count / internal::kCoarseJointSums.weights) * x.joint_step;
+  const double moduli = x.sum + x.rounding + count * unit, terms = (scale * reach.largest + center) * moduli;
   // The integers of x are at most 2^14 per weight; they multiply the half bit by which a subnormal unit errs.
-  const double underflow =
-      ((scale * reach.largest + center) * count * 0x1p14 + (1 + integers) * moduli + 2) * kSmallest;
+  const double underflow = ((scale * reach.largest + center) * count * 0x1p14 + (1 + integers) * moduli + 2) * smallest;
   return lookups + rounding + float_error * terms + underflow;
 }
 
@@ -292,7 +300,9 @@ Status functions::ReferenceErrorBound(const QuantizedView& w, const ActivationVi
   const Reach reach(w, method);
   double blocks = 0;
   for (std::size_t begin = 0; begin < w.k; begin = BlockEnd(f, w.group, begin, w.k)) ++blocks;
-  const double roundings = f.is_float() ? static_cast<double>(BlockSize(f, w.group)) / 2 : 0;
+  const double roundings = !f.is_float()                   ? 0
+                           : kind == ActivationKind::kBf16 ? static_cast<double>(BlockSize(f, w.group))
+                                                           : static_cast<double>(BlockSize(f, w.group)) / 2;
   const double float_error = (blocks + roundings + 6) * 0x1p-23;
   const bool joint = kind == ActivationKind::kIntegers && precision == Precision::kInt8;
   const int ratio = joint ? internal::JointRatio(f, internal::SchemeOf(w), w.group) : 0;

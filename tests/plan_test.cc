@@ -25,8 +25,7 @@ std::vector<float> Forced(const PackedMatrix& w, const Activations& x, const Pla
   return y.Floats();
 }
 
-// x prepared as a format's own kind, or, for another one, as bits, or as integers, which kFastest chooses where that is
-// faster.
+// x prepared as a method multiplies it: as bits, or as a kind that does not depend on the type of x.
 Activations PreparedFor(const Problem& problem, const PackedMatrix& w, Method method) {
   if (method == Method::kPopcount) {
     Context context;
@@ -34,8 +33,7 @@ Activations PreparedFor(const Problem& problem, const PackedMatrix& w, Method me
     EXPECT_TRUE(Ok(Prepare(problem.x(), w, {problem->precision, Choice::kBits}, context, &x)));
     return x;
   }
-  if (KindOf(method, w.format()) == MethodOf(w.format()).kind) return Prepared(problem, w);
-  return PreparedAsIntegers(problem, w);
+  return PreparedBy(problem, w, method);
 }
 
 class PlanTable : public KernelTest {
@@ -71,9 +69,8 @@ TEST_P(PlanTable, AnyRowComputesTheSame) {
   std::uint64_t seed = 0;
   for (const Plan& plan : Plans()) {
     if (!HasMethod(GetParam().format, plan.method)) continue;
-    const ActivationKind kind = KindOf(plan.method, GetParam().format);
-    const bool own = kind == MethodOf(GetParam().format).kind;
-    if (!plan.unpack && !own && plan.method == Method::kDot) continue;  // indices are unpacked to be multiplied
+    // Indices, for instance, are unpacked to be multiplied.
+    if (!HasKernel(GetParam().format, GetParam().target, plan.method, plan.unpack)) continue;
     for (const std::size_t n :
          {std::size_t{1}, std::size_t{2}, std::size_t{3}, plan.token_block, plan.token_block + 1, std::size_t{22}}) {
       // Precisions take turns, and the next format begins with the other one.
@@ -105,7 +102,7 @@ TEST_P(PlanTable, AnyBlockingComputesTheSame) {
     plan.method = method;
     for (const bool unpack : {false, true}) {
       plan.unpack = unpack;
-      if (!unpack && method == Method::kDot && MethodOf(GetParam().format).looks_up()) continue;
+      if (!HasKernel(GetParam().format, GetParam().target, method, unpack)) continue;
       for (plan.token_block = 4; plan.token_block <= kMaxTileRows; plan.token_block *= 2) {
         for (plan.panels = 1; plan.token_block * plan.panels <= kMaxTileRows && plan.panels <= 8; ++plan.panels) {
           EXPECT_TRUE(SameBits(Forced(w, x, plan), expected, 300))

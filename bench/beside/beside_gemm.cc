@@ -38,7 +38,7 @@ struct Problem {
   // Prints the rate of `multiply`, which computes n rows of y.
   template <class Multiply>
   void Print(const char* name, Multiply&& multiply) {
-    std::printf("%-20s", name);
+    std::printf("%-24s", name);
     for (const std::size_t n : kRows) {
       multiply(n);  // without measuring: allocates
       const double ms = examples::BestMs([] {}, [&] { multiply(n); });
@@ -102,7 +102,7 @@ void PrintDnnl(Problem& p, const char* name, dnnl::memory::data_type type) {
 }
 
 // Prints the rate of a format, in groups of 128 with f16 scales; false if that fails.
-bool PrintLutra(Problem& p, Format format) {
+bool PrintLutra(Problem& p, Format format, Choice choice = Choice::kInvariant) {
   QuantizeOptions options;
   options.format = format;
   QuantizedMatrix quantized;
@@ -111,8 +111,11 @@ bool PrintLutra(Problem& p, Format format) {
   if (status.ok()) status = Pack(quantized.view(), &w);
   if (!status.ok()) return std::fprintf(stderr, "beside_gemm: %s\n", status.message().c_str()), false;
   Context context;
-  p.Print((std::string("Lutra ") + Name(format)).c_str(), [&](std::size_t n) {
-    const Status done = MatMul(w, ActivationView(p.x.data(), n, p.k), OutputView(p.y.data(), n, p.m), context);
+  const std::string chosen = choice == Choice::kInvariant ? "" : std::string(", ") + Name(choice);
+  p.Print(("Lutra " + (Name(format) + chosen)).c_str(), [&](std::size_t n) {
+    const ActivationView x(p.x.data(), n, p.k);
+    Status done = Prepare(x, w, {Precision::kInt8, choice}, context, &context.scratch);
+    if (done.ok()) done = MatMul(w, context.scratch, OutputView(p.y.data(), n, p.m), context);
     if (!done.ok()) status = done;
   });
   return status.ok();
@@ -121,13 +124,14 @@ bool PrintLutra(Problem& p, Format format) {
 int Run(std::size_t m, std::size_t k) {
   openblas_set_num_threads(1);
   Problem p(m, k);
-  std::printf("GMAC/s, %zu x %zu; OpenBLAS's kernels: %s; Lutra's: %s\n%-20s", m, k, openblas_get_corename(),
+  std::printf("GMAC/s, %zu x %zu; OpenBLAS's kernels: %s; Lutra's: %s\n%-24s", m, k, openblas_get_corename(),
               TargetName(*RunnableTargets().begin()), "N");
   for (const std::size_t n : kRows) std::printf(" %9zu", n);
   std::printf("\n");
   p.Print("OpenBLAS f32", [&](std::size_t n) { MultiplyByOpenBlas(p, n); });
   PrintDnnl(p, "oneDNN f32", dnnl::memory::data_type::f32);
   PrintDnnl(p, "oneDNN bf16", dnnl::memory::data_type::bf16);
+  if (!PrintLutra(p, Format::kFp8E4M3, Choice::kFastest)) return 1;
   for (const Format format : {Format::kFp8E4M3, Format::kInt8, Format::kInt4}) {
     if (!PrintLutra(p, format)) return 1;
   }

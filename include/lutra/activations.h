@@ -18,7 +18,10 @@ inline namespace LUTRA_ABI_NAMESPACE {
 //   kInvariant   the format's own, so that a row of y has the same bits on every target, for every N (batch
 //                invariance), any number of threads and any split into ranges.
 //   kFastest     the one that the plan names for the format, target, N and group (plan.h). The bits of a row of y then
-//                depend on these four, but still not on threads or splits.
+//                depend on these four, but still not on threads or splits. Where the CPU multiplies bf16 (AVX3_ZEN4 and
+//                AVX3_SPR, from a few rows of x on), fp8 and fp6 weights multiply x rounded to bf16 under kInt8: a
+//                relative error of at most 2^-9 of each element of x, and none if x is of type kBF16, and sums in f32
+//                whose order and rounding belong to the CPU.
 //   kBits        bits, for x of type kBits and weights of int1, which it requires. Products are exact, with the same
 //                bits on every target and for every N, as under kInvariant; the precision is ignored. On AVX-512 it is
 //                faster than lookups for every N (bench/README.md), and prepared x is small.
@@ -81,8 +84,9 @@ class LUTRA_API Activations {
   // True if MatMul accepts these activations for w. All of these must hold:
   //   - the same K, and the same K-blocks: all group sizes from 128 on share them, except that for ternary 128, 256 and
   //     whole rows differ;
-  //   - the format's own activation kind (sums in base 2 for int1 and int2, sums in base 3 for ternary, integers for
-  //     all others), integers if they were prepared under kFastest, or bits if the format is int1;
+  //   - the format's own activation kind (sums in base 2 for int1 and int2, sums in base 3 for ternary, floats for fp8
+  //     and fp6, integers for all others), another kind that the format multiplies (plan.h) if they were prepared
+  //     under kFastest or by a plan, or bits if the format is int1;
   //   - for sum tables and bits, a target with the same scope (layout/panels.h);
   //   - under kInt8 and for integers: scales of two levels in groups of 16 to 64 weights on both sides or on none. Such
   //     matrices share x whatever their groups are, unless the largest ratio differs (layout/joint.h): 15 for codes of

@@ -23,10 +23,11 @@ inline namespace LUTRA_ABI_NAMESPACE {
 //               number of weights minus twice the number of bits that differ. (XNOR-Net,
 //               https://arxiv.org/abs/1603.05279.)
 //   floats      x is kept as f32, and each product is computed.
+//   bf16        x is rounded to bf16, and pairs of products are computed.
 //
-// Entries of tables and integers have 8 bits, or 16 bits as two 7-bit limbs (Precision). Bits and floats are the same
-// under either precision.
-enum class ActivationKind : std::uint8_t { kBinarySums, kTernarySums, kIntegers, kBits, kFloats };
+// Entries of tables and integers have 8 bits, or 16 bits as two 7-bit limbs (Precision). Bits, floats and bf16 are the
+// same under either precision.
+enum class ActivationKind : std::uint8_t { kBinarySums, kTernarySums, kIntegers, kBits, kFloats, kBf16 };
 
 struct ActivationInfo {
   ActivationKind kind;
@@ -38,6 +39,7 @@ struct ActivationInfo {
   std::size_t chunk_bytes;    // of one row of x, for each limb: four tables of 16, 16 integers, 32 bits, or 16 floats
 
   constexpr bool has_tables() const { return base != 0; }
+  constexpr bool is_float() const { return kind == ActivationKind::kFloats || kind == ActivationKind::kBf16; }
 };
 
 inline constexpr ActivationInfo kActivationKinds[] = {
@@ -46,6 +48,7 @@ inline constexpr ActivationInfo kActivationKinds[] = {
     {ActivationKind::kIntegers, "integers", 0, 1, 0, 16, 16},
     {ActivationKind::kBits, "bits", 0, 1, 0, 32, 4},
     {ActivationKind::kFloats, "floats", 0, 1, 0, 16, 64},
+    {ActivationKind::kBf16, "bf16", 0, 1, 0, 16, 32},
 };
 
 namespace functions {
@@ -60,7 +63,7 @@ constexpr const char* Name(ActivationKind kind) noexcept {
 
 }  // namespace functions
 
-// How exactly Prepare stores x. It makes no difference to floats.
+// How exactly Prepare stores x. It makes no difference to floats; under kInt16 Choice::kFastest does not choose bf16.
 //
 //   kInt8    table entries or integers of 8 bits: the fast default. NMSE 1.4e-5 to 4.5e-5 on Gaussian x and evenly used
 //            codes.
@@ -93,9 +96,7 @@ namespace functions {
 
 // Limbs of an entry or integer; a float is one limb.
 constexpr int Limbs(Precision precision) { return precision == Precision::kInt16 ? 2 : 1; }
-constexpr int Limbs(const ActivationInfo& a, Precision precision) {
-  return a.kind == ActivationKind::kFloats ? 1 : Limbs(precision);
-}
+constexpr int Limbs(const ActivationInfo& a, Precision precision) { return a.is_float() ? 1 : Limbs(precision); }
 
 // The largest integer of x under kInt16: g of them sum to at most 127 * 128 + 63, the largest number that two limbs
 // hold.
@@ -112,7 +113,7 @@ constexpr int ExactLimit(const ActivationInfo& a) { return (127 * 128 + 63) / a.
 //   codes of 2 to 8 bits  without padding: the fields of bits that layout/encodings.h lists
 //
 // Any encoding can be unpacked to one byte per code, for products with integers. Codes of formats that are floats are
-// unpacked to f32, for products with floats.
+// unpacked to f32, for products with floats, or to bf16.
 enum class Encoding : std::uint8_t {
   kPlanes1,
   kPlanes2,
@@ -221,13 +222,17 @@ struct FloatCode {
 
   constexpr int bits() const { return 1 + exponent_bits + mantissa_bits; }
   constexpr int magnitude(int q) const { return q & ((1 << (bits() - 1)) - 1); }
+  // |w| = mantissa * 2^power
+  constexpr int mantissa(int q) const { return magnitude(q) % one() + (exponent(q) != 0 ? one() : 0); }
+  constexpr int power(int q) const { return (exponent(q) != 0 ? exponent(q) : 1) - bias - mantissa_bits; }
   constexpr float value(int q) const {
-    const int exponent = magnitude(q) >> mantissa_bits, one = 1 << mantissa_bits;
-    const int mantissa = magnitude(q) % one + (exponent != 0 ? one : 0);  // w = mantissa * 2^power
-    const int power = (exponent != 0 ? exponent : 1) - bias - mantissa_bits;
-    const float integer = q == magnitude(q) ? static_cast<float>(mantissa) : -static_cast<float>(mantissa);
-    return power >= 0 ? integer * static_cast<float>(1 << power) : integer / static_cast<float>(1 << -power);
+    const float integer = q == magnitude(q) ? static_cast<float>(mantissa(q)) : -static_cast<float>(mantissa(q));
+    return power(q) >= 0 ? integer * static_cast<float>(1 << power(q)) : integer / static_cast<float>(1 << -power(q));
   }
+
+ private:
+  constexpr int one() const { return 1 << mantissa_bits; }
+  constexpr int exponent(int q) const { return magnitude(q) >> mantissa_bits; }
 };
 
 struct FormatInfo {
@@ -295,12 +300,13 @@ constexpr const char* Name(Format format) noexcept { return IsFormat(format) ? D
 inline constexpr int kF16Bias = 15;  // of the exponents of f16
 
 // --- Methods: a format multiplied with an activation kind: the kind of its encoding, kIntegers, kBits if its codes are
-// bits (HasBits), or kFloats if its values are floats. Kernels sum L(q) * x in integers, or in floats, where
+// bits (HasBits), or kFloats or kBf16 if its values are floats. Kernels sum L(q) * x in integers, or in floats, where
 //
 //     value(q) = gain * L(q) + center
 //
 // Sum tables: L(q) = sum_p 2^p * digit_p(q), with the digit of each plane p. Integers, bits: L(q) = value(q) / unit.
-// Floats: L(q) has the exponent and mantissa of the code, but f16's bias, as CPUs convert f16.
+// Floats: L(q) has the exponent and mantissa of the code, but f16's bias, as CPUs convert f16. It is exact in bf16,
+// too.
 struct MethodInfo {
   Format format;
   ActivationKind kind;

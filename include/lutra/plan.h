@@ -19,10 +19,11 @@ inline namespace LUTRA_ABI_NAMESPACE {
 
 // kLookup: stored indices select entries of the sum tables of x. kDot: codes are unpacked to bytes and multiplied with
 // x in integers. kPopcount: bits in which codes and x differ are counted; only under Choice::kBits. kFloat: codes are
-// unpacked to f32 and multiplied with x in f32.
-enum class Method : std::uint8_t { kLookup, kDot, kPopcount, kFloat };
+// unpacked to f32 and multiplied with x in f32. kBf16: codes are unpacked to bf16, which is exact, and multiplied with
+// x in bf16; only under Choice::kFastest.
+enum class Method : std::uint8_t { kLookup, kDot, kPopcount, kFloat, kBf16 };
 
-inline constexpr Method kMethods[] = {Method::kLookup, Method::kDot, Method::kPopcount, Method::kFloat};
+inline constexpr Method kMethods[] = {Method::kLookup, Method::kDot, Method::kPopcount, Method::kFloat, Method::kBf16};
 
 namespace functions {
 
@@ -36,6 +37,8 @@ constexpr const char* Name(Method method) noexcept {
       return "popcount";
     case Method::kFloat:
       return "float";
+    case Method::kBf16:
+      return "bf16";
   }
   return "?";
 }
@@ -44,20 +47,24 @@ constexpr ActivationKind KindOf(Method method, Format format) {
   return method == Method::kLookup     ? Describe(format).stored().kind
          : method == Method::kPopcount ? ActivationKind::kBits
          : method == Method::kFloat    ? ActivationKind::kFloats
+         : method == Method::kBf16     ? ActivationKind::kBf16
                                        : ActivationKind::kIntegers;
 }
 // The method that multiplies an activation kind.
 constexpr Method MethodFor(ActivationKind kind) {
   return kind == ActivationKind::kFloats     ? Method::kFloat
+         : kind == ActivationKind::kBf16     ? Method::kBf16
          : kind == ActivationKind::kBits     ? Method::kPopcount
          : kind == ActivationKind::kIntegers ? Method::kDot
                                              : Method::kLookup;
 }
-// Formats whose values are floats have kFloat only; formats whose encoding has indices have kLookup and kDot; the
+// Formats whose values are floats have kFloat and kBf16; formats whose encoding has indices have kLookup and kDot; the
 // others have kDot only. int1 has kPopcount, too. This holds on all targets.
 constexpr bool HasMethod(Format format, Method method) {
   const FormatInfo& f = Describe(format);
-  if (f.is_float() || method == Method::kFloat) return f.is_float() && method == Method::kFloat;
+  if (f.is_float() || Describe(KindOf(method, format)).is_float()) {
+    return f.is_float() && Describe(KindOf(method, format)).is_float();
+  }
   return method == Method::kDot || (method == Method::kLookup && f.stored().has_indices()) ||
          (method == Method::kPopcount && HasBits(format));
 }
@@ -83,6 +90,7 @@ constexpr const char* Name(const Plan& plan) noexcept {
   return plan.method == Method::kLookup     ? "unpacked lookup"
          : plan.method == Method::kPopcount ? "unpacked popcount"
          : plan.method == Method::kFloat    ? "unpacked float"
+         : plan.method == Method::kBf16     ? "unpacked bf16"
                                             : "unpacked dot";
 }
 
@@ -95,6 +103,7 @@ struct PlanCase {
   std::size_t n = 1;
   std::size_t group = 128;
   bool joint = false;  // products with integers have joint K-blocks: most scales of two levels, under kInt8
+  Precision precision = Precision::kInt8;  // of x
 };
 
 namespace functions {
@@ -103,8 +112,8 @@ namespace functions {
 LUTRA_API PlanCase CaseOf(const PackedMatrix& w, std::size_t n, Precision precision);
 
 // The first row of the table that serves the case: under kInvariant with the format's own activation kind, under kBits
-// with kPopcount, if the format has it, and under kFastest with any other method. If `what.format` is not a Format, the
-// last row.
+// with kPopcount, if the format has it, and under kFastest with any other method, but not with kBf16 under kInt16,
+// whose x has more bits. If `what.format` is not a Format, the last row.
 LUTRA_API const Plan& SelectPlan(const PlanCase& what, Choice choice = Choice::kInvariant);
 
 }  // namespace functions
@@ -144,7 +153,8 @@ namespace functions {
 
 // MatMul by a plan of the caller. The result depends on plan.method only. Fails as MatMul does, and
 //   - if the format does not have plan.method, or x was not prepared for it;
-//   - if plan.unpack is false and the method has no kernel on packed codes (kDot with an encoding that has indices);
+//   - if plan.unpack is false and the method has no kernel on packed codes (kDot with an encoding that has indices,
+//     and kBf16);
 //     but matrices whose groups choose among several tables are then unpacked;
 //   - if plan.token_block is not a positive multiple of 4, plan.panels is 0, or token_block * panels is above
 //     kMaxTileRows.

@@ -66,6 +66,10 @@ constexpr bool I8mm(const TargetInfo& target, bool joint) {
 }
 constexpr bool Zen(const TargetInfo& target, bool) { return target.hwy_target == HWY_AVX3_ZEN4; }
 constexpr bool ZenBlocks(const TargetInfo& target, bool joint) { return Zen(target, joint) && !joint; }
+// Whether instructions multiply bf16 (AddBf16Pairs).
+constexpr bool Bf16(const TargetInfo& target, bool joint) {
+  return Zen(target, joint) || target.hwy_target == HWY_AVX3_SPR;
+}
 constexpr Cpu kAnyCpu = Cpu::kAny, kZen4 = Cpu::kZen4, kZen5 = Cpu::kZen5;
 
 constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);
@@ -130,6 +134,7 @@ constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
 constexpr const char* kDotPorts = "dot products";
 constexpr const char* kFloatPorts = "multiply-adds of floats";
+constexpr const char* kBf16Ports = "dot products of bf16";
 constexpr const char* kUnit = "loads and stores around the products of the matrix unit";
 constexpr const char* kUnpack = "unpacking codes, and dot products";
 constexpr const char* kShuffleAdd = "byte shuffles and additions";
@@ -166,22 +171,27 @@ constexpr Row kRows[] = {
     {kTwoPlanes, AnyTarget,   kAnyCpu, 0,   12,    0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffleAdd}},
     {kIndices,   AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 64,  1, kPrefetch, kShuffleAdd}},
     {kCodes,     AnyTarget,   kAnyCpu, 0,   2,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
+    {kFloats,    Bf16,        kAnyCpu, 1,   kAnyN, 0,   {Method::kBf16,   kUnpacked, 128, 1, kPrefetch, kBf16Ports}},
     {kFloats,    AnyTarget,   kAnyCpu, 0,   2,     0,   {Method::kFloat,  kPacked,   4,   1, kPrefetch, kMemory}},
     {kFloats,    AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kFloat,  kUnpacked, 128, 1, kPrefetch, kFloatPorts}},
+    {kFloats,    AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kBf16,   kUnpacked, 128, 1, kPrefetch, kBf16Ports}},
     {kExact,     AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
 };
 // clang-format on
 
-// The first row that serves a case with this method (null: any but kPopcount, which does not multiply x of every type);
-// a null pointer if there is none. `runs(cpu)`: whether rows for that CPU count.
-template <class Runs>
-constexpr const Row* Find(const PlanCase& what, const TargetInfo& target, const Method* method, const Runs& runs) {
+// The first row that serves a case with a method for which `fits` is true; a null pointer if there is none.
+// `runs(cpu)`: whether rows for that CPU count.
+template <class Fits, class Runs>
+constexpr const Row* Find(const PlanCase& what, const TargetInfo& target, const Fits& fits, const Runs& runs) {
   for (const Row& row : kRows) {
-    if (!runs(row.cpu)) continue;
-    const bool has = method == nullptr ? row.plan.method != Method::kPopcount : row.plan.method == *method;
-    if (has && row.Serves(what, target)) return &row;
+    if (runs(row.cpu) && fits(row.plan.method) && row.Serves(what, target)) return &row;
   }
   return nullptr;
+}
+
+// What kFastest chooses from: kPopcount does not multiply x of every type; bf16 has fewer bits than kInt16.
+constexpr bool MayChoose(Method method, Precision precision) {
+  return method != Method::kPopcount && (method != Method::kBf16 || precision != Precision::kInt16);
 }
 
 // Each N where another row may begin to serve: 0, and above + 1 and to + 1 of every row, without repeats.
@@ -211,7 +221,8 @@ constexpr bool IsComplete() {
         if (!HasMethod(f.format, method)) continue;
         for (std::size_t i = 0; i < kFirstTokens.count; ++i) {
           const PlanCase what{f.format, nullptr, kFirstTokens.n[i], 16, true};  // serves the fewest rows
-          if (Find(what, target, &method, any) == nullptr) return false;
+          const auto same = [method](Method other) { return other == method; };
+          if (Find(what, target, same, any) == nullptr) return false;
         }
       }
     }
@@ -229,15 +240,16 @@ constexpr std::array<Plan, std::size(kRows)> kPlans = [] {  // the plans of the 
 // The target of a case; the best one of this machine if the case names none.
 Target TargetOf(const PlanCase& what) { return what.target != nullptr ? what.target : RunnableTargets().data[0]; }
 
-const Plan& Selected(const PlanCase& what, const Method* method) {
-  const Row* const row = Find(what, TargetOf(what)->info, method, internal::IsCpu);
+template <class Fits>
+const Plan& Selected(const PlanCase& what, const Fits& fits) {
+  const Row* const row = Find(what, TargetOf(what)->info, fits, internal::IsCpu);
   return kPlans[static_cast<std::size_t>(row - kRows)];
 }
 
 }  // namespace
 
 PlanCase internal::CaseOf(const PackedFields& w, std::size_t n, Precision precision) {
-  return {w.format, w.target, n, w.group, JointRatioOf(w, ActivationKind::kIntegers, precision) != 0};
+  return {w.format, w.target, n, w.group, JointRatioOf(w, ActivationKind::kIntegers, precision) != 0, precision};
 }
 
 PlanCase functions::CaseOf(const PackedMatrix& w, std::size_t n, Precision precision) {
@@ -256,14 +268,15 @@ bool functions::Serves(const Plan& plan, const PlanCase& what) {
 
 const Plan& functions::SelectPlan(const PlanCase& what, Choice choice) {
   if (!IsFormat(what.format)) return kPlans.back();
-  if (choice == Choice::kFastest) return Selected(what, nullptr);
+  if (choice == Choice::kFastest) {
+    return Selected(what, [&what](Method method) { return MayChoose(method, what.precision); });
+  }
   const bool bits = choice == Choice::kBits && HasBits(what.format);
   return internal::SelectPlanFor(what, bits ? ActivationKind::kBits : MethodOf(what.format).kind);
 }
 
 const Plan& internal::SelectPlanFor(const PlanCase& what, ActivationKind kind) {
-  const Method method = MethodFor(kind);
-  return Selected(what, &method);
+  return Selected(what, [kind](Method method) { return method == MethodFor(kind); });
 }
 
 MicroTile functions::TileOf(const Plan& plan, const PlanCase& what) {

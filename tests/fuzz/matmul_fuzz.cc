@@ -129,7 +129,7 @@ class Ways {
     Plan plan = Plans().data[input.Below(Plans().size)];
     PlanCase what{w_.format(), w_.target(), input.Size(200), w_.group()};
     if (input.Flag()) plan = SelectPlan(what);
-    if (input.Flag()) plan.method = static_cast<Method>(input.Below(4));
+    if (input.Flag()) plan.method = static_cast<Method>(input.Below(std::size(kMethods)));
     if (input.Flag()) plan.unpack = input.Flag();
     if (input.Flag()) plan.token_block = input.Rarely(4) ? input.Below(200) : 4 * (1 + input.Below(32));
     if (input.Flag()) plan.panels = input.Below(40);

@@ -18,6 +18,7 @@ ${OBJDUMP:-objdump} --disassemble --demangle --wide --show-raw-insn "$1" | awk -
     deep = "^v(p?perm[bit2]*b|pdp[a-z]+|popcnt[bwdq]|gf2p8[a-z]+|p(compress|expand)[bw]|psh[rl]dv?[wdq]|pmultishiftqb|" \
            "pmadd52[a-z]+|aes[a-z]+|pclmul[a-z]+)$"
     sapphire = "^v([a-z0-9]+(ph|sh|bf16))$"
+    zen = "^vdpbf16ps$"  # Zen 4 and better, and Sapphire Rapids
   }
   # What the first bytes of an instruction of x86-64, after its prefixes, say: VEX begins AVX, AVX2, FMA, F16C, BMI and
   # what works on masks, EVEX all else of AVX-512; two maps of opcodes came after SSE2.
@@ -42,6 +43,7 @@ ${OBJDUMP:-objdump} --disassemble --demangle --wide --show-raw-insn "$1" | awk -
       if (name ~ /^vpdp/ && function_ !~ /ExtensionDot/) return "of AVX2 without ExtensionDot"
     }
     if (function_ ~ /::N_AVX3::/ && name ~ deep) return "of AVX3"
+    if (function_ !~ /::N_AVX3_(ZEN4|SPR)::/ && name ~ zen) return "not of AVX3_ZEN4"
     if (function_ !~ /::N_AVX3_SPR::/ && name ~ sapphire && name !~ /^vcvt(ps2ph|ph2ps)$/) return "not of AVX3_SPR"
     return ""
   }

@@ -79,6 +79,11 @@ inline std::vector<Kernel> KernelsWith(Method method) {
   kernels.erase(std::remove_if(kernels.begin(), kernels.end(), lacks), kernels.end());
   return kernels;
 }
+// Whether a method has a kernel on packed codes, or on unpacked ones.
+inline bool HasKernel(Format format, Target target, Method method, bool unpack) {
+  const internal::MethodKernel& kernel = target->method(format, KindOf(method, format), Precision::kInt8);
+  return kernel.micro(unpack, false).exists();
+}
 inline Target BestTarget() { return *RunnableTargets().begin(); }
 
 inline Case CaseFor(const Kernel& kernel, const Shape& shape, std::uint64_t seed) {

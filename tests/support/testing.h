@@ -196,16 +196,19 @@ inline Activations Prepared(const Problem& problem, const PackedMatrix& w, Execu
   return x;
 }
 
-// As integers, whichever kind the format has by default.
-inline Activations PreparedAsIntegers(const Problem& problem, const PackedMatrix& w) {
+// As a method multiplies x, whichever kind the format has by default.
+inline Activations PreparedBy(const Problem& problem, const PackedMatrix& w, Method method) {
   Context context;
   Activations x;
   Plan plan = *(Plans().end() - 1);
-  plan.method = Method::kDot;
+  plan.method = method;
   EXPECT_TRUE(Ok(Prepare(problem.x(), w, problem->precision, plan, context, &x)));
-  EXPECT_EQ(x.kind(), ActivationKind::kIntegers);
+  EXPECT_EQ(x.kind(), KindOf(method, w.format()));
   EXPECT_TRUE(x.Fits(w));
   return x;
+}
+inline Activations PreparedAsIntegers(const Problem& problem, const PackedMatrix& w) {
+  return PreparedBy(problem, w, Method::kDot);
 }
 
 inline std::vector<float> Multiplied(const PackedMatrix& w, const Activations& x, DataType type, std::size_t gap,

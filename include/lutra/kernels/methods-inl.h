@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "lutra/kernels/floats-inl.h"
+#include "lutra/kernels/bf16-inl.h"
 #include "lutra/kernels/gated-inl.h"
 #include "lutra/kernels/matrix_product-inl.h"
 #include "lutra/kernels/matrix_unit-inl.h"
@@ -251,6 +251,22 @@ constexpr MethodKernel FloatMethod() {
   return kernel;
 }
 
+// --- Products with bf16.
+template <Format kFormat, Precision kPrecision>
+constexpr MethodKernel Bf16Method() {
+  constexpr MethodInfo kMethod{kFormat, ActivationKind::kBf16};
+  using Unpacker = Bf16Unpacker<kFormat>;
+  static_assert(UnpackedBatchesFit(kMethod, 1, &Unpacker::Bytes));
+  MethodKernel kernel{};
+  kernel.method = kMethod;
+  kernel.precision = kPrecision;
+  kernel.unpacked = MicroKernelOf<UnpackedBf16Kernel>();
+  kernel.unpack = &Unpacker::Unpack;
+  kernel.unpacked_bytes = &Unpacker::Bytes;
+  kernel.panels = 1;
+  return kernel;
+}
+
 // --- The table of kernels.
 
 template <Format kFormat, Precision kPrecision, class Dot>
@@ -258,6 +274,7 @@ constexpr void SetMethods(TargetKernels& kernels) {
   auto& methods = kernels.methods[static_cast<std::size_t>(kFormat)][static_cast<std::size_t>(kPrecision)];
   if constexpr (Describe(kFormat).is_float()) {
     methods[0] = FloatMethod<kFormat, kPrecision>();
+    methods[1] = Bf16Method<kFormat, kPrecision>();
   } else {
     methods[1] = DotMethod<kFormat, kPrecision, Dot>();
     if constexpr (Describe(kFormat).own_values) methods[2] = ChoiceMethod<kFormat, kPrecision, Dot>();

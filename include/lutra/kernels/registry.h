@@ -44,10 +44,10 @@ struct alignas(64) JointScale {
 };
 static_assert(sizeof(JointScale) == kJointScales * sizeof(BlockScale));
 
-// Prepared rows of x, as tables, integers, bits or floats. Row groups of kNR rows (fewer in the last), or of one row
-// for a matrix unit, follow each other. A row group is laid out as a micro-kernel reads it:
+// Prepared rows of x, as tables, integers, bits, floats or bf16. Row groups of kNR rows (fewer in the last), or of one
+// row for a matrix unit, follow each other. A row group is laid out as a micro-kernel reads it:
 //     data   [K-block][limb][chunk][row of the row group][chunk_bytes]   kInt8: one limb; kInt16: the upper, the lower;
-//                                                                        floats: one
+//                                                                        floats, bf16: one
 //     scales [K-block][row of the row group]; of joint K-blocks, JointScale
 struct PreparedView {
   const std::uint8_t* data;
@@ -253,7 +253,8 @@ inline constexpr MatrixUnit kNoMatrixUnit{0, 0};
 // divides a token block of 128 rows evenly into 8 parts, and a K-block into steps of 64 weights.
 inline constexpr std::size_t kOverrunRows = 7, kOverrunBytes = 48;
 
-// The activation kind of MethodOf; integers; integers with a table for each group, or bits (no format has both).
+// The activation kind of MethodOf; integers, or bf16 of formats that are floats; integers with a table for each group,
+// or bits (no format has both).
 inline constexpr std::size_t kMethodsPerFormat = 3;
 
 // The kernels of a target: one method for each format, precision and activation kind.

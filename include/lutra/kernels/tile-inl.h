@@ -31,7 +31,7 @@ inline constexpr std::size_t kPackedBatchBytes = 6144;
 //   and
 //                 8 runs of 64 bytes of signs
 //   16384 bytes   dot products, joint K-blocks of a panel: 64 rows of 256 codes of a byte
-//   16384 bytes   products of floats, one K-block: 32 rows of 128 codes of four bytes
+//   16384 bytes   products of floats, one K-block: 32 rows of 128 codes of four bytes, or 64 rows in bf16
 //   14336 bytes   the same, 8 K-blocks of 16 weights: 3 half chunks and the signs of one run
 //   12288 bytes   dot products, one K-block of a panel: 64 rows of 192 codes of a byte
 //    9216 bytes   lookups in block scope, one K-block of 16 chunks of a panel: 512 bytes per chunk and 128 per run

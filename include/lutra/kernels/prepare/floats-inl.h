@@ -1,4 +1,4 @@
-// Stores the floats of x: one K-block of one row.
+// Stores x as f32 or bf16: one K-block of one row.
 #if defined(LUTRA_KERNELS_PREPARE_FLOATS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_PREPARE_FLOATS_INL_H_
 #undef LUTRA_KERNELS_PREPARE_FLOATS_INL_H_
@@ -18,14 +18,14 @@ namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
 // Stores elements 0, 2, 1 and 3 of each quad, in this order: kernels multiply elements 0 and 2 of a quad, then 1 and 3
-// (floats-inl.h). If an element of the K-block is not finite, all become NaN.
+// (kernels/floats-inl.h, kernels/bf16-inl.h). If an element of the K-block is not finite, all become NaN.
+template <DataType kType>
 HWY_INLINE void BuildFloats(const BlockOfX& block, const Destination& out, BlockScale& scale) {
   const DF df;
   const VF nan = hn::Set(df, std::numeric_limits<float>::quiet_NaN());
   for (std::size_t i = 0; i < out.chunks * kChunkFloats; i += kLanesF) {
     const VF quads = hn::Per4LaneBlockShuffle<3, 1, 2, 0>(hn::LoadU(df, block.quads + i));
-    auto* const to = reinterpret_cast<float*>(out.to + i / kChunkFloats * out.stride) + i % kChunkFloats;
-    hn::StoreU(block.finite ? quads : nan, df, to);
+    StoreFloats(df, block.finite ? quads : nan, out.to + i / kChunkFloats * out.stride, kType, i % kChunkFloats);
   }
   std::memset(&scale, 0, sizeof(scale));                                     // kernels do not use it
   if (!block.finite) scale.scale = std::numeric_limits<float>::quiet_NaN();  // as other kinds have it

@@ -1,4 +1,4 @@
-// Prepares a row group of x as sum tables, integers or floats, K-block by K-block.
+// Prepares a row group of x as sum tables, integers, floats or bf16, K-block by K-block.
 #if defined(LUTRA_KERNELS_PREPARE_GROUP_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_PREPARE_GROUP_INL_H_
 #undef LUTRA_KERNELS_PREPARE_GROUP_INL_H_
@@ -46,7 +46,7 @@ HWY_INLINE void BuildRounded(const BlockOfX& block, const Destination& to, Block
 template <class Traits>
 HWY_INLINE void BuildBlock(const BlockOfX& block, const Destination& to, BlockScale& out) {
   if constexpr (Traits::kFloats) {
-    BuildFloats(block, to, out);
+    BuildFloats<Traits::kType>(block, to, out);
   } else {
     BuildRounded<Traits>(block, to, out);
   }

@@ -34,7 +34,8 @@ inline constexpr int kFine = 256;
 template <ActivationKind kKind, Precision kPrecision>
 struct PrepareTraits {
   static constexpr ActivationInfo kInfo = Describe(kKind);
-  static constexpr bool kTables = kInfo.has_tables(), kFloats = kKind == ActivationKind::kFloats;
+  static constexpr bool kTables = kInfo.has_tables(), kFloats = kInfo.is_float();
+  static constexpr DataType kType = kKind == ActivationKind::kBf16 ? DataType::kBF16 : DataType::kF32;  // of floats
   static constexpr bool kMirrored = kInfo.base == 3;  // mirrored tables: entries of negative indices are not stored
   static constexpr std::size_t kG = static_cast<std::size_t>(kInfo.g);
   static constexpr bool kExact = kPrecision == Precision::kInt16;

@@ -81,6 +81,20 @@ HWY_INLINE V Fma(V a, V b, V c) {
 #endif
 }
 
+// Lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], of bf16. Products are exact; how sums are rounded, and whether
+// subnormal numbers count as zero, depends on the CPU.
+HWY_INLINE VF AddBf16Pairs(VF sum, V16 a, V16 b) {
+#if HWY_NATIVE_DOT_BF16
+  const hn::Repartition<hwy::bfloat16_t, DF> d16;
+  VF unused = sum;
+  return hn::ReorderWidenMulAccumulate(DF(), hn::BitCast(d16, a), hn::BitCast(d16, b), sum, unused);
+#else
+  const V32 a32 = hn::BitCast(D32(), a), b32 = hn::BitCast(D32(), b), upper = hn::Set(D32(), -0x10000);
+  const VF low = Fma(hn::BitCast(DF(), hn::ShiftLeft<16>(a32)), hn::BitCast(DF(), hn::ShiftLeft<16>(b32)), sum);
+  return Fma(hn::BitCast(DF(), hn::And(a32, upper)), hn::BitCast(DF(), hn::And(b32, upper)), low);
+#endif
+}
+
 // The low nibble, or the high nibble, of each byte.
 HWY_INLINE V8 LowNibbles(V8 bytes) { return hn::And(bytes, hn::Set(D8(), 0x0f)); }
 HWY_INLINE V8 HighNibbles(V8 bytes) { return hn::ShiftRight<4>(bytes); }

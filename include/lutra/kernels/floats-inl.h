@@ -47,6 +47,10 @@ struct HalvesOf {
 
   // Of the codes in the low bytes, and in the high bytes, of pairs.
   static HWY_INLINE V16 Even(V8 codes) {
+    if constexpr (kMultipliesPairs && kBits == 8 && kShift != 0) {  // by one instruction, not by two shifts
+      const V8 factors = hn::BitCast(D8(), hn::Set(D16(), 1 << (8 - kShift)));
+      return Mask(hn::SatWidenMulPairwiseAdd(D16(), factors, hn::BitCast(DI8(), codes)));
+    }
     const V16 pairs = hn::ShiftLeft<16 - kBits>(hn::BitCast(D16(), codes));
     return kShift == 0 ? pairs : Place(pairs);
   }
@@ -60,8 +64,9 @@ struct HalvesOf {
   // Takes codes in the upper bits.
   static HWY_INLINE V16 Place(V16 codes) {
     if constexpr (kShift != 0) codes = hn::ShiftRight<kShift>(codes);
-    return hn::And(codes, hn::Set(D16(), static_cast<std::int16_t>(kMask)));
+    return Mask(codes);
   }
+  static HWY_INLINE V16 Mask(V16 codes) { return hn::And(codes, hn::Set(D16(), static_cast<std::int16_t>(kMask))); }
 };
 
 // The lower, or upper, half of a vector of f16 as floats.

@@ -24,6 +24,7 @@ namespace LUTRA_KERNELS_NAMESPACE {
 inline constexpr Layout kLayout{Scope::kBlock, 1};
 inline constexpr int kTableBias = 0;      // table entries are signed
 inline constexpr bool kNativeF16 = true;  // Highway's conversion follows IEEE 754
+inline constexpr bool kMultipliesPairs = false;
 inline constexpr int kRegisters = 32;
 
 // 16-bit sums of the bytes of a vector: of its lower eight bytes and of its upper eight.

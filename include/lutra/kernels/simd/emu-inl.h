@@ -26,7 +26,8 @@ namespace LUTRA_KERNELS_NAMESPACE {
 inline constexpr Layout kLayout{Scope::kBlock, 1};
 inline constexpr int kTableBias = 128;     // as on x86 in block scope
 inline constexpr bool kNativeF16 = false;  // Highway's emulation converts infinity to 65536
-inline constexpr int kRegisters = 32;      // as most CPUs have
+inline constexpr bool kMultipliesPairs = false;
+inline constexpr int kRegisters = 32;  // as most CPUs have
 
 // The pair adder: lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], of unsigned bytes a and signed bytes b.
 HWY_INLINE V16 AddPairs(V16 sum, V8 a, VI8 b) {

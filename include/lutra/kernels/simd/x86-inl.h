@@ -34,6 +34,7 @@ inline constexpr Layout kLayout{Scope::kBlock, static_cast<int>(HWY_MAX_BYTES / 
 inline constexpr int kTableBias = 128;  // added to table entries, because the pair adder takes unsigned bytes
 #endif
 inline constexpr bool kNativeF16 = true;                          // Highway's conversion follows IEEE 754
+inline constexpr bool kMultipliesPairs = true;                    // vpmaddubsw
 inline constexpr int kRegisters = kLayout.blocks == 4 ? 32 : 16;  // of vectors
 
 // The pair adder: lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], of unsigned bytes a and signed bytes b.

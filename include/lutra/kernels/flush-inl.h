@@ -22,9 +22,8 @@ struct SumTraits {
   static constexpr bool kStarts = kMayStart;  // whether MicroArgs::start may differ from 0
   static constexpr ActivationInfo kActivations = Describe(kKind);
   static constexpr int kLimbs = Limbs(kPrecision);
-  // Lookup sums under kInt8 start from kMagicBits, so that their bits are floats and need no conversion. (Not in block
-  // scope: sums that start from zero save the first addition.)
-  static constexpr bool kMagicSums = kVectorScope && kActivations.has_tables() && kLimbs == 1;
+  // Lookup sums under kInt8 start from kMagicBits, so that their bits are floats and need no conversion.
+  static constexpr bool kMagicSums = kActivations.has_tables() && kLimbs == 1;
 
   // Whether the sums of a K-block fit their lanes of 32 bits, or 22 bits with kMagicBits. `bias`: kernels multiply
   // L(q) + bias. The bound is the sum of two parts:
@@ -193,19 +192,40 @@ class RunSums {
   HWY_ALIGN std::int16_t lanes_[kLimbs * kRuns * kCount * kN];
 };
 
-// An integer sum times the scale of its K-block, as a float that is rounded once.
+// The scale of a K-block of a row of x. Of: an integer sum times the scale, as a float that is rounded once.
 template <class Sums>
-HWY_INLINE VF InUnits(V32 sum, const BlockScale& units) {
-  const DF df;
-  if constexpr (Sums::kMagicSums) {
-    return Fma(hn::BitCast(df, sum), hn::Set(df, units.scale), hn::Set(df, units.offset));
-  } else {
-    return hn::Mul(hn::ConvertTo(df, sum), hn::Set(df, units.scale));
+class Units {
+ public:
+  explicit HWY_INLINE Units(const BlockScale& block)
+      : scale_(hn::Set(DF(), block.scale)), offset_(hn::Set(DF(), block.offset)) {}
+  HWY_INLINE VF Of(V32 sum) const {
+    if constexpr (Sums::kMagicSums) {
+      return Fma(hn::BitCast(DF(), sum), scale_, offset_);
+    } else {
+      return hn::Mul(hn::ConvertTo(DF(), sum), scale_);
+    }
   }
+
+ private:
+  VF scale_, offset_;
+};
+
+// Flushes the sum of a vector of rows of W: to += scale * (scaled sum), then += center * (sum of x), if there are
+// centers.
+template <class Sums>
+HWY_INLINE void FlushSum(V32 sum, const Units<Sums>& units, VF scale, float* to) {
+  const DF df;
+  hn::Store(Fma(scale, units.Of(sum), hn::Load(df, to)), df, to);
+}
+template <class Sums>
+HWY_INLINE void FlushSum(V32 sum, const Units<Sums>& units, VF scale, const float* center, float sum_of_x, float* to) {
+  const DF df;
+  const VF scaled = Fma(scale, units.Of(sum), hn::Load(df, to));
+  hn::Store(Fma(hn::Load(df, center), hn::Set(df, sum_of_x), scaled), df, to);
 }
 
-// Flushes the sums of a K-block: tile += scale * gain * (scaled sum) + center * (sum of x). `sums` are
-// [panel][vector][row of x]; the lanes of a vector are consecutive rows of W from row_of(vector) on.
+// Flushes the sums of a K-block. `sums` are [panel][vector][row of x]; the lanes of a vector are consecutive rows of W
+// from row_of(vector) on.
 template <class Sums, int kPanels, int kVectors, int kRows, std::size_t kSums, class RowOf>
 LUTRA_INLINE void FlushPanels(const KBlock& b, const V32 (&sums)[kSums], const RowOf& row_of) {
   static_assert(kSums == kPanels * kVectors * kRows);
@@ -221,18 +241,16 @@ LUTRA_INLINE void FlushPanels(const KBlock& b, const V32 (&sums)[kSums], const R
       LUTRA_UNROLL
       for (int i = 0; i < kVectors * kRows; ++i) {
         const int v = i / kRows, n = i % kRows;
-        float* to = tile + n * static_cast<int>(kPanelRows) + row_of(v);
-        const VF u = InUnits<Sums>(sums[panel * kVectors * kRows + i], b.scales[n]);
-        hn::Store(Fma(scale[v], u, hn::Load(df, to)), df, to);
+        FlushSum(sums[panel * kVectors * kRows + i], Units<Sums>(b.scales[n]), scale[v],
+                 tile + n * static_cast<int>(kPanelRows) + row_of(v));
       }
     } else {
       LUTRA_UNROLL
       for (int i = 0; i < kVectors * kRows; ++i) {
         const int v = i / kRows, n = i % kRows;
-        float* to = tile + n * static_cast<int>(kPanelRows) + row_of(v);
-        const VF u = InUnits<Sums>(sums[panel * kVectors * kRows + i], b.scales[n]);
-        const VF center = hn::Load(df, qparams + kPanelRows + row_of(v));
-        hn::Store(Fma(center, hn::Set(df, b.scales[n].sum), Fma(scale[v], u, hn::Load(df, to))), df, to);
+        FlushSum(sums[panel * kVectors * kRows + i], Units<Sums>(b.scales[n]), scale[v],
+                 qparams + kPanelRows + row_of(v), b.scales[n].sum,
+                 tile + n * static_cast<int>(kPanelRows) + row_of(v));
       }
     }
   }

@@ -14,8 +14,9 @@
 // The kernel on packed codes, for few rows of x, does not compute the indices and signs of half tables. It looks up one
 // plane in whole tables and adds the bytes to 16-bit lanes (AddBytes).
 //
-// Except on Arm, table entries have a bias of 128, which makes them unsigned bytes. Sums start at minus the total bias.
-// 16 bits suffice for a scale run:
+// Except on Arm, table entries have a bias of 128, which makes them unsigned bytes. The sums of a single plane start at
+// minus the bias of a scale run. Those of plane pairs have the same bias in each run and row of W (kRunBias); the flush
+// subtracts it once, times the sum of the ratios. 16 bits suffice for a scale run:
 //     plane pairs    8 indices * 255 * (1 + 2) = 6120 < 2^15
 //     single plane   odd bytes: 8 * 255 < 2^15. All bytes: modulo 2^16; FinishBytes subtracts the odd bytes.
 #if defined(LUTRA_KERNELS_LOOKUP_BLOCK_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -73,6 +74,10 @@ struct PairStep {
   // bias the sums are at most 8 * 128 * 3, so the sums of two runs times their ratios fit the 32 bits of flush-inl.h.
   static constexpr int kPlaneWeights = kPlanePairs ? 1 + 2 : 1, kRunIndices = int{kChunksPerRun * kIndicesPerChunk};
   static_assert(kRunIndices * 255 * kPlaneWeights <= 32767 && 255 * HWY_MAX(kPlaneWeights, 2) <= 32767);
+
+  // The bias of `chunks` chunks without signs, and the bias that the sums of each run keep, however long it is.
+  static constexpr int BiasOf(int chunks) { return chunks * int{kIndicesPerChunk} * kTableBias * kPlaneWeights; }
+  static constexpr int kRunBias = kPlanePairs ? BiasOf(int{kChunksPerRun}) : 0;
 };
 
 HWY_INLINE hn::Vec<DI8> PlaneWeights() { return hn::BitCast(DI8(), hn::Set(D16(), 0x0201)); }
@@ -99,48 +104,103 @@ struct Signs {
   }
 };
 
-// Flushes a part: adds up the 16-bit sums of its scale runs, [run][row of x][vector], times the ratios of the runs.
-template <class Sums, int kRows>
-HWY_INLINE void FlushPart(const KBlock& b, const RunSums<2 * kRows>& runs, std::size_t part) {
-  const D16 d16;
-  const D32 d32;
-  constexpr std::size_t kRowsOfVector = kVectorBytes / 2;
-  const std::size_t count = (b.chunks + kChunksPerRun - 1) / kChunksPerRun;
-  int row = static_cast<int>(2 * part * kRowsOfVector);
-  for (std::size_t v = 0; v < 2; ++v, row += static_cast<int>(kRowsOfVector)) {
-    V32 sums[2 * kRows];
-    StartSums<Sums, kRows>(b, sums);
-    for (int limb = 0; limb < Sums::kLimbs; ++limb) {
-      if (limb != 0) NextLimb<Sums, kRows>(b, sums);
-      const std::size_t first = static_cast<std::size_t>(limb) * kMaxRunsPerBlock;
+// The pairs of scale runs of a K-block; a last run may have no partner.
+HWY_INLINE std::size_t PairsOf(const KBlock& b) { return (b.chunks + 2 * kChunksPerRun - 1) / (2 * kChunksPerRun); }
+static_assert(kMaxRunsPerBlock % 2 == 0);
+
+// Flushes the parts of a K-block: adds up the 16-bit sums of its scale runs, [run][row of x][vector], times the ratios
+// of the runs.
+template <class Step, class Sums, int kRows>
+class PartFlush {
+ public:
+  using Runs = RunSums<2 * kRows>;
+  explicit HWY_INLINE PartFlush(const KBlock& b) : pairs_(PairsOf(b)) {
+    LUTRA_UNROLL
+    for (std::size_t n = 0; n < kRows; ++n) {
+      bias_[n] = Step::kRunBias == 0 ? 0 : Step::kRunBias * RatiosOf(b.scales[n]);
+    }
+  }
+
+  // Sets the sums of the run that completes the last pair. Call it before the runs are summed.
+  HWY_INLINE void CompletePair(const KBlock& b, Runs& runs) const {
+    const std::size_t count = (b.chunks + kChunksPerRun - 1) / kChunksPerRun;
+    if (count % 2 == 0) return;
+    const V16 none = hn::Set(D16(), std::int16_t{Step::kRunBias});
+    for (std::size_t limb = 0; limb < Sums::kLimbs; ++limb) {
+      for (std::size_t i = 0; i < 2 * kRows; ++i) runs.Store(none, limb * kMaxRunsPerBlock + count, i);
+    }
+  }
+
+  // Row of x by row of x, so that its ratios and its scale are loaded once.
+  HWY_INLINE void Flush(const KBlock& b, const Runs& runs, std::size_t part) const {
+    const DF df;
+    const float* const qparams = b.qparams + part * kVectorBytes;
+    float* to = b.tile + part * kVectorBytes;
+    VF scale[kVectors];
+    LUTRA_UNROLL
+    for (std::size_t i = 0; i < kVectors; ++i) scale[i] = hn::Load(df, qparams + i * kFloats);
+    LUTRA_UNROLL
+    for (std::size_t n = 0; n < kRows; ++n, to += kPanelRows) {
+      V32 sums[kVectors];
+      AddRuns(b, runs, n, sums);
+      const Units<Sums> units(b.scales[n]);
       LUTRA_UNROLL
-      for (std::size_t run = 0; run < kMaxRunsPerBlock; run += 2) {
-        if (run != 0 && run >= count) break;
+      for (std::size_t i = 0; i < kVectors && b.center == 0; ++i) {
+        FlushSum(sums[i], units, scale[i], to + i * kFloats);
+      }
+      if (b.center == 0) continue;
+      LUTRA_UNROLL
+      for (std::size_t i = 0; i < kVectors; ++i) {
+        FlushSum(sums[i], units, scale[i], qparams + kPanelRows + i * kFloats, b.scales[n].sum, to + i * kFloats);
+      }
+    }
+  }
+
+ private:
+  // Vectors of the sums of a part as 32-bit integers: the lower and the upper half of each vector of 16-bit sums.
+  static constexpr std::size_t kVectors = 4, kFloats = kVectorBytes / 4;
+
+  // The sums of row n of x.
+  HWY_INLINE void AddRuns(const KBlock& b, const Runs& runs, std::size_t n, V32 (&sums)[kVectors]) const {
+    const D16 d16;
+    const D32 d32;
+    const BlockScale& scale = b.scales[n];
+    for (std::size_t limb = 0; limb < Sums::kLimbs; ++limb) {
+      const bool last = limb + 1 == Sums::kLimbs;
+      const V32 start = hn::Set(d32, (last ? Start<Sums>(b, static_cast<int>(n)) : 0) - bias_[n]);
+      LUTRA_UNROLL
+      for (V32& sum : sums) sum = limb == 0 ? start : hn::Add(hn::ShiftLeft<7>(sum), start);
+      const std::size_t first = limb * kMaxRunsPerBlock;
+      LUTRA_UNROLL
+      for (std::size_t pair = 0; pair < kMaxRunsPerBlock / 2; ++pair) {
+        if (pair != 0 && pair >= pairs_) break;
+        const V16 ratio = hn::BitCast(d16, hn::Set(d32, static_cast<std::int32_t>(scale.pair[pair])));
         LUTRA_UNROLL
-        for (std::size_t n = 0; n < kRows; ++n) {
-          const V16 ratio = hn::BitCast(d16, hn::Set(d32, static_cast<std::int32_t>(b.scales[n].pair[run / 2])));
-          const V16 even = runs.Load(first + run, 2 * n + v), odd = runs.Load(first + run + 1, 2 * n + v);
-          V32& lower = sums[n];
-          V32& upper = sums[kRows + n];
+        for (std::size_t v = 0; v < 2; ++v) {
+          const V16 even = runs.Load(first + 2 * pair, 2 * n + v), odd = runs.Load(first + 2 * pair + 1, 2 * n + v);
+          V32& lower = sums[2 * v];
+          V32& upper = sums[2 * v + 1];
           lower = hn::Add(lower, hn::WidenMulPairwiseAdd(d32, hn::InterleaveLower(d16, even, odd), ratio));
           upper = hn::Add(upper, hn::WidenMulPairwiseAdd(d32, hn::InterleaveUpper(d16, even, odd), ratio));
         }
       }
     }
-    FlushPanels<Sums, 1, 2, kRows>(b, sums,
-                                   [row](int half) { return row + half * static_cast<int>(kVectorBytes / 4); });
   }
-}
 
-// FlushPart takes runs in pairs: gives a last run without a partner one whose sums are zero.
-template <class Sums, int kRows>
-HWY_INLINE void CompletePair(const KBlock& b, RunSums<2 * kRows>& runs) {
-  const std::size_t count = (b.chunks + kChunksPerRun - 1) / kChunksPerRun;
-  if (count % 2 == 0) return;
-  for (std::size_t limb = 0; limb < Sums::kLimbs; ++limb) {
-    for (std::size_t i = 0; i < 2 * kRows; ++i) runs.Store(hn::Zero(D16()), limb * kMaxRunsPerBlock + count, i);
+  // The sum of the ratios of all pairs.
+  HWY_INLINE std::int32_t RatiosOf(const BlockScale& scale) const {
+    std::uint32_t ratios = 0;  // of the even runs, of the odd runs
+    LUTRA_UNROLL
+    for (std::size_t pair = 0; pair < kMaxRunsPerBlock / 2; ++pair) {
+      if (pair != 0 && pair >= pairs_) break;
+      ratios += scale.pair[pair];
+    }
+    return static_cast<std::int32_t>((ratios & 0xffff) + (ratios >> 16));
   }
-}
+
+  const std::size_t pairs_;
+  std::int32_t bias_[kRows];
+};
 
 // The micro-kernel on packed indices, which it unpacks in registers.
 template <Encoding kEncoding, Precision kPrecision>
@@ -154,9 +214,10 @@ struct LookupKernel {
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const KBlock& b) {
     static_assert(kPanels == 1);
+    const PartFlush<Step, Sums, kRows> flush(b);
     RunSums<2 * kRows> runs[kPartCount];
     LUTRA_UNROLL
-    for (auto& part : runs) CompletePair<Sums, kRows>(b, part);
+    for (auto& part : runs) flush.CompletePair(b, part);
     const std::uint8_t* tables = b.x;
     for (std::size_t limb = 0; limb < Sums::kLimbs; ++limb) {
       const std::uint8_t* index = b.index;
@@ -174,7 +235,7 @@ struct LookupKernel {
         tables += b.x_stride;
       }
     }
-    for (std::size_t part = 0; part < kPartCount; ++part) FlushPart<Sums, kRows>(b, runs[part], part);
+    for (std::size_t part = 0; part < kPartCount; ++part) flush.Flush(b, runs[part], part);
   }
 
  private:
@@ -202,8 +263,8 @@ struct LookupKernel {
                                  std::size_t part, typename Step::Sum (&sums)[2 * kRows]) {
     const D8 d8;
     const D16 d16;
-    constexpr int kBias = -kTableBias * static_cast<int>(kIndicesPerChunk / 2) * (Step::kPlanePairs ? 3 : 1);
-    const V16 start = hn::Set(d16, static_cast<std::int16_t>(kBias * static_cast<int>(kHalfChunks)));
+    constexpr int kStart = Step::kRunBias - Step::BiasOf(static_cast<int>(kHalfChunks)) / 2;
+    const V16 start = hn::Set(d16, std::int16_t{kStart});
     LUTRA_UNROLL
     for (auto& sum : sums) sum = Step::Start(start);
     LUTRA_UNROLL

@@ -55,63 +55,68 @@ LUTRA_INLINE void AddStep(const std::uint8_t* operands, const std::uint8_t* tabl
   }
 }
 
-// Lookups in two half tables: the upper half of a first table, then the lower half of a second one. place[t][i] is
-// where entry i of table t stands among these 16 entries, or else its negation, entry 15 - i, with sign[t][i] = -1.
+// Lookups in two half tables: the upper half of a first table, then the lower half of a second one. Entry i of a table
+// stands among these 16 entries at place[i], times sign[i], as T[15 - i] = -T[i]. For the second table, they are
+// 15 - place[15 - i] and sign[15 - i].
 struct HalfTables {
-  std::uint8_t place[2][16];
-  std::int8_t sign[2][16];
+  std::uint8_t place[16];
+  std::int8_t sign[16];
 };
 constexpr HalfTables FindHalfTables() {
   HalfTables table{};
   for (int i = 0; i < 16; ++i) {
-    const int upper = i >= 8 ? i : 15 - i, lower = 15 - upper;
-    table.place[0][i] = static_cast<std::uint8_t>(upper - 8);
-    table.place[1][i] = static_cast<std::uint8_t>(lower + 8);
-    table.sign[0][i] = i == upper ? 1 : -1;
-    table.sign[1][i] = i == lower ? 1 : -1;
+    table.place[i] = static_cast<std::uint8_t>(i >= 8 ? i - 8 : 7 - i);
+    table.sign[i] = i >= 8 ? 1 : -1;
   }
   return table;
 }
 inline constexpr HalfTables kHalfTables = FindHalfTables();
 
-// Unpacks the indices of a part of a scale run of `half_chunks` half chunks to the operands of its steps. Adds the bias
-// that these steps give to each 16-bit lane to `bias`. After a half chunk, the operands of the missing step are 0.
+// Stores the places of an index in each of the two tables for each row, in adjacent bytes, in two vectors; `signs` gets
+// their signs.
+template <class Store>
+HWY_INLINE void UnpackHalfTables(V8 first, V8 second, const Store& store, VI8 (&signs)[2]) {
+  const D8 d8;
+  const V8 from_last = hn::BitCast(d8, hn::Set(D16(), 0x0f00)), mirrored = hn::Xor(second, hn::Set(d8, 0x0f));
+  const V8 pairs[2] = {hn::InterleaveLower(d8, first, mirrored), hn::InterleaveUpper(d8, first, mirrored)};
+  LUTRA_UNROLL
+  for (std::size_t v = 0; v < 2; ++v) {
+    store(v, hn::Xor(Map(kHalfTables.place, pairs[v]), from_last));
+    signs[v] = hn::BitCast(DI8(), Map(kHalfTables.sign, pairs[v]));
+  }
+}
+
+// Unpacks the indices of a part of a scale run of `half_chunks` half chunks to the operands of its steps. Adds the signs
+// of single planes to `total`. After a half chunk, the operands of the missing step are 0.
 template <class Traits>
-HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t half_chunks, std::uint8_t* to, V16 (&bias)[2]) {
+HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t half_chunks, std::uint8_t* to, VI8 (&total)[2]) {
   using Step = PairStep<Traits>;
   const D8 d8;
   const DI8 di8;
-  const V8 shift = hn::Set(d8, static_cast<std::uint8_t>(kTableBias));
   const auto store = [&](std::size_t i, V8 v) HWY_ATTR { hn::Store(v, d8, to + i * kVectorBytes); };
   for (std::size_t chunk = 0; 2 * chunk < half_chunks; ++chunk) {
     [[maybe_unused]] Signs signs(Step::kJoined ? index + (half_chunks - 2 * chunk) * (kPlaneBytes / 2) : index, chunk);
     for (std::size_t step = 0; step < Step::InChunk(chunk, half_chunks); ++step, index += 64, to += Step::kBytes) {
       const V8 packed = hn::Load(d8, index), low = LowNibbles(packed), high = HighNibbles(packed);
-      hn::Vec<DI8> weights[2] = {PlaneWeights(), PlaneWeights()};
       if constexpr (Step::kPlanePairs) {
         store(0, low);
         store(1, high);
-      } else {
-        hn::Vec<DI8> first, second;
-        if constexpr (Step::kJoined) {
-          store(0, low);
-          store(1, high);
-          first = SignOf(signs.Next());
-          second = SignOf(signs.Next());
-        } else {
-          const V8 place0 = Map(kHalfTables.place[0], low), place1 = Map(kHalfTables.place[1], high);
-          store(0, hn::InterleaveLower(d8, place0, place1));
-          store(1, hn::InterleaveUpper(d8, place0, place1));
-          first = hn::BitCast(di8, Map(kHalfTables.sign[0], low));
-          second = hn::BitCast(di8, Map(kHalfTables.sign[1], high));
-        }
+        continue;
+      }
+      VI8 weights[2];
+      if constexpr (Step::kJoined) {
+        store(0, low);
+        store(1, high);
+        const VI8 first = SignOf(signs.Next()), second = SignOf(signs.Next());
         weights[0] = hn::InterleaveLower(di8, first, second);
         weights[1] = hn::InterleaveUpper(di8, first, second);
-        store(2, hn::BitCast(d8, weights[0]));
-        store(3, hn::BitCast(d8, weights[1]));
+      } else {
+        UnpackHalfTables(low, high, store, weights);
       }
-      bias[0] = AddPairs(bias[0], shift, weights[0]);
-      bias[1] = AddPairs(bias[1], shift, weights[1]);
+      store(2, hn::BitCast(d8, weights[0]));
+      store(3, hn::BitCast(d8, weights[1]));
+      total[0] = hn::Add(total[0], weights[0]);
+      total[1] = hn::Add(total[1], weights[1]);
     }
   }
   if (Step::kJoined && half_chunks % 2 != 0) {
@@ -120,14 +125,33 @@ HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t half_chunks, st
 }
 
 // The layout of the unpacked indices of a K-block of a panel: [part][scale run]. A run has the start of its two vectors
-// of sums (minus the bias), then the operands of each step.
+// of sums (minus the bias), unless that is a constant, then the operands of each step.
 template <Encoding kEncoding>
 struct UnpackedRuns {
   using Step = PairStep<LookupTraits<kEncoding>>;
-  static constexpr std::size_t kStartBytes = 2 * kVectorBytes, kChunkBytes = Step::kPerChunk * Step::kBytes;
+  static constexpr std::size_t kStartBytes = Step::kPlanePairs ? 0 : 2 * kVectorBytes;
+  static constexpr std::size_t kChunkBytes = Step::kPerChunk * Step::kBytes;
   static constexpr std::size_t kRunBytes = kStartBytes + kChunksPerRun * kChunkBytes;
   static constexpr std::size_t PartBytes(std::size_t chunks) {
     return DivideUp(chunks, kChunksPerRun) * kStartBytes + chunks * kChunkBytes;
+  }
+
+  // What the sums of a run of kChunks chunks start from, in vector v of the two.
+  template <std::size_t kChunks>
+  static HWY_INLINE V16 Start([[maybe_unused]] const std::uint8_t* run, [[maybe_unused]] std::size_t v) {
+    if constexpr (Step::kPlanePairs) {
+      return hn::Set(D16(), std::int16_t{Step::kRunBias - Step::BiasOf(int{kChunks})});
+    } else {
+      return hn::Load(D16(), reinterpret_cast<const std::int16_t*>(run + v * kVectorBytes));
+    }
+  }
+  // The sums of a run start from minus its bias: the bias of an entry, times the sum of the signs of a pair.
+  static HWY_INLINE void StoreStarts(const VI8 (&signs)[2], std::uint8_t* run) {
+    const V8 bias = hn::Set(D8(), static_cast<std::uint8_t>(kTableBias));
+    for (std::size_t v = 0; v < 2 && !Step::kPlanePairs; ++v) {
+      const V16 start = hn::Neg(AddPairs(hn::Zero(D16()), bias, signs[v]));
+      hn::Store(start, D16(), reinterpret_cast<std::int16_t*>(run + v * kVectorBytes));
+    }
   }
 };
 
@@ -144,7 +168,7 @@ struct IndexUnpacker : UnpackedRuns<kEncoding> {
   // Unpacks a K-block of one panel.
   static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
     const KBlock b(args);
-    const D16 d16;
+    const DI8 di8;
     const std::uint8_t* index = b.index;
     const std::size_t part_bytes = Runs::PartBytes(b.chunks);
     for (std::size_t first = 0; first < b.chunks; first += kChunksPerRun, to += Runs::kRunBytes) {
@@ -153,11 +177,9 @@ struct IndexUnpacker : UnpackedRuns<kEncoding> {
       for (std::size_t at = 0; at < bytes; at += 64) b.Prefetch(index + at);
       for (std::size_t part = 0; part < kPartCount; ++part) {
         std::uint8_t* run = to + part * part_bytes;
-        V16 bias[2] = {hn::Zero(d16), hn::Zero(d16)};
-        UnpackRun<Traits>(index + part * kVectorBytes, half_chunks, run + Runs::kStartBytes, bias);
-        auto* start = reinterpret_cast<std::int16_t*>(run);
-        hn::Store(hn::Neg(bias[0]), d16, start);
-        hn::Store(hn::Neg(bias[1]), d16, start + kVectorBytes / 2);
+        VI8 signs[2] = {hn::Zero(di8), hn::Zero(di8)};
+        UnpackRun<Traits>(index + part * kVectorBytes, half_chunks, run + Runs::kStartBytes, signs);
+        Runs::StoreStarts(signs, run);
       }
       index += bytes;
     }
@@ -178,8 +200,9 @@ struct UnpackedLookupKernel {
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const KBlock& b) {
     static_assert(kPanels == 1);
+    const PartFlush<Step, Sums, kRows> flush(b);
     RunSums<2 * kRows> runs;
-    CompletePair<Sums, kRows>(b, runs);
+    flush.CompletePair(b, runs);
     const std::uint8_t* unpacked = b.index;
     for (std::size_t part = 0; part < kPartCount; ++part, unpacked += Runs::PartBytes(b.chunks)) {
       const std::uint8_t* tables = b.x;
@@ -197,7 +220,7 @@ struct UnpackedLookupKernel {
         SumRun<kRows, 1>(from, tables, b.x_stride, runs, run);
         tables += b.x_stride;
       }
-      FlushPart<Sums, kRows>(b, runs, part);
+      flush.Flush(b, runs, part);
     }
   }
 
@@ -207,13 +230,9 @@ struct UnpackedLookupKernel {
   template <int kRows, std::size_t kChunks>
   static HWY_INLINE void SumRun(const std::uint8_t* from, const std::uint8_t* tables, std::size_t table_stride,
                                 RunSums<2 * kRows>& runs, std::size_t run) {
-    const D16 d16;
-    const auto* start = reinterpret_cast<const std::int16_t*>(from);
     typename Step::Sum sums[2 * kRows];
     LUTRA_UNROLL
-    for (std::size_t i = 0; i < 2 * kRows; ++i) {
-      sums[i] = Step::Start(hn::Load(d16, start + i % 2 * (kVectorBytes / 2)));
-    }
+    for (std::size_t i = 0; i < 2 * kRows; ++i) sums[i] = Step::Start(Runs::template Start<kChunks>(from, i % 2));
     const std::uint8_t* operands = from + Runs::kStartBytes;
     LUTRA_UNROLL
     for (std::size_t chunk = 0; chunk < kChunks; ++chunk, tables += table_stride) {

@@ -157,7 +157,7 @@ class UnitRows {
         VF floats[kVectors];
         LUTRA_UNROLL
         for (std::size_t v = 0; v < kVectors; ++v) {
-          const VF u = InUnits<Sums>(SumsOf<Sums>(m + v * kPartRows, n, start), *units);
+          const VF u = Units<Sums>(*units).Of(SumsOf<Sums>(m + v * kPartRows, n, start));
           floats[v] = Fma(scale[v], u, hn::Load(df, tile + v * kPartRows));
         }
         if (args.center != 0) {

@@ -224,13 +224,14 @@ class RowGroups {
     const std::size_t chunk_bytes = a_.kernel->method.activations().chunk_bytes, scale_units = g.scale_units();
     const auto limbs = static_cast<std::size_t>(Limbs(a_.kernel->method.activations(), a_.kernel->precision)),
                most = static_cast<std::size_t>(micro_.rows);
+    const std::size_t chunks_before = g.x_chunks_before(block) * limbs, scales_before = block / g.joint * scale_units;
     for (std::size_t row = 0; row < a_.rows; row += a_.x.row_group) {
       const std::size_t rows = HWY_MIN(a_.x.row_group, a_.rows - row),
                         stored = a_.stored_rows != 0 ? a_.stored_rows : rows;
       args.scale_stride = stored;
       args.x_stride = stored * chunk_bytes;
-      args.x = a_.x.data + row * a_.x.row_bytes + g.x_chunks_before(block) * limbs * args.x_stride;
-      args.scales = a_.x.scales + row * a_.x.row_scales + block / g.joint * stored * scale_units;
+      args.x = a_.x.data + row * a_.x.row_bytes + chunks_before * args.x_stride;
+      args.scales = a_.x.scales + row * a_.x.row_scales + scales_before * stored;
       args.tile = a_.tile + row * kPanelRows + args.first_row;
       for (std::size_t left = rows, taken; left != 0; left -= taken) {
         taken = HWY_MIN(left, most);

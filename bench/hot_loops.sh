@@ -33,6 +33,7 @@ trap 'rm -rf "$loops"' EXIT
     multiply["vpdpbusd"] = target ~ /AVX3/ ? 64 : 32; multiply["vpmaddubsw"] = multiply["vpdpbusd"]
     multiply["sdot"] = 16; multiply["smmla"] = 32
     popcount["vpopcntb"] = 512; popcount["vpshufb"] = target ~ /AVX3/ ? 256 : 128; popcount["cnt"] = 128
+    pairs["vpmaddwd"] = target ~ /AVX3/ ? 32 : 16
     split("smull smull2 smlal smlal2 umull umull2 umlal umlal2", widening)
     for (i in widening) multiply[widening[i]] = 8
     split("vfmadd132ps vfmadd213ps vfmadd231ps", floats)
@@ -50,7 +51,7 @@ trap 'rm -rf "$loops"' EXIT
   }
   function work_of(k) {
     return kernel == "lookup" ? units_of(lookup, k) : kernel == "float" ? units_of(fma, k) : \
-      kernel == "bf16" ? units_of(bf16, k) : \
+      kernel == "bf16" ? units_of(bf16, k) : kernel == "dot-words" ? units_of(pairs, k) : \
       kernel ~ /popcount/ ? units_of(popcount, k) : units_of(multiply, k)
   }
   # Not the way into a loop, or back to what others end with, too.
@@ -109,7 +110,7 @@ trap 'rm -rf "$loops"' EXIT
       if (/MultiplyJoint</) encoding = encoding "-joint"
       kernel = /FloatKernel/ ? "float" : /Bf16Kernel/ ? "bf16" : /MatrixProductKernel/ ? "matrix" : /PackedBitsKernel/ ? "popcount" : \
         /BitsKernel/ ? "unpacked-popcount" : !/DotKernel/ ? "lookup" : /ExtensionDot/ ? "dot-extension" : \
-        /WideDot/ ? "dot-wide" : "dot"
+        /WideDot/ ? "dot-wide" : /WordDotKernel/ ? "dot-words" : "dot"
     }
     next
   }

@@ -41,7 +41,7 @@ double MicroBoundGMacS(const PackedMatrix& w, std::size_t n, Precision precision
   const MicroTile tile = TileOf(plan, CaseOf(w, n, precision));
   const auto panels = static_cast<std::size_t>(tile.panels), rows = static_cast<std::size_t>(tile.rows);
   const std::size_t chunk_bytes = Describe(kind).chunk_bytes;
-  const std::size_t stride = panels * (unpack ? kernel.unpacked_bytes(g.whole.half_chunks, g.whole.x_chunks)
+  const std::size_t stride = panels * (unpack ? kernel.unpacked_size(joint)(g.whole.half_chunks, g.whole.x_chunks)
                                               : g.whole.bytes + scheme.group_bytes);
   const std::size_t blocks = joint ? g.joint : std::max<std::size_t>(g.blocks_per_batch, 1);
 

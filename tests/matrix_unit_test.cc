@@ -26,7 +26,19 @@ namespace lutra::test {
 namespace HWY_NAMESPACE {
 namespace kernels = internal::LUTRA_KERNELS_NAMESPACE;
 
-internal::TileFunction EmulatedTile() { return &kernels::TileWithMatrices<kernels::UnitRows<EmulatedRegisters>>; }
+// Units multiply bytes. Kernels that unpack codes to words unpack those of joint K-blocks to bytes.
+void TileWithBytes(const internal::TileArgs& a) {
+  using Rows = kernels::UnitRows<EmulatedRegisters>;
+  internal::MethodKernel kernel = *a.kernel;
+  internal::TileArgs args = a;
+  if (kernel.joint.unpack != nullptr && Rows::Takes(a)) {
+    kernel.unpack = kernel.joint.unpack;
+    kernel.unpacked_bytes = kernel.joint.unpacked_bytes;
+    args.kernel = &kernel;
+  }
+  kernels::TileWithMatrices<Rows>(args);
+}
+internal::TileFunction EmulatedTile() { return &TileWithBytes; }
 
 #ifdef LUTRA_MATRIX_REGISTERS
 // Adds products of bytes to sums, for `rows` rows of x of 4 * `quads` bytes.
@@ -90,6 +102,9 @@ Target WithUnit(Target base) {
     kernels.info.extension = internal::Extension::kMatrix;
     kernels.unit = internal::kMatrixUnit;
     kernels.tile = LUTRA_OF_TARGET(base, EmulatedTile)();
+    for (auto& of_format : kernels.methods) {  // the unpackers of bytes serve both precisions
+      for (std::size_t i = 0; i < internal::kMethodsPerFormat; ++i) of_format[1][i].joint = of_format[0][i].joint;
+    }
   }
   return &entry->second;
 }

@@ -144,14 +144,15 @@ class PartFlush {
       V32 sums[kVectors];
       AddRuns(b, runs, n, sums);
       const Units<Sums> units(b.scales[n]);
-      LUTRA_UNROLL
-      for (std::size_t i = 0; i < kVectors && b.center == 0; ++i) {
-        FlushSum(sums[i], units, scale[i], to + i * kFloats);
-      }
-      if (b.center == 0) continue;
-      LUTRA_UNROLL
-      for (std::size_t i = 0; i < kVectors; ++i) {
-        FlushSum(sums[i], units, scale[i], qparams + kPanelRows + i * kFloats, b.scales[n].sum, to + i * kFloats);
+      if (b.center == 0) {
+        LUTRA_UNROLL
+        for (std::size_t i = 0; i < kVectors; ++i) FlushSum(sums[i], units, scale[i], to + i * kFloats);
+      } else {
+        const float* const center = qparams + kPanelRows;
+        LUTRA_UNROLL
+        for (std::size_t i = 0; i < kVectors; ++i) {
+          FlushSum(sums[i], units, scale[i], center + i * kFloats, b.scales[n].sum, to + i * kFloats);
+        }
       }
     }
   }

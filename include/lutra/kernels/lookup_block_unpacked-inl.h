@@ -86,8 +86,8 @@ HWY_INLINE void UnpackHalfTables(V8 first, V8 second, const Store& store, VI8 (&
   }
 }
 
-// Unpacks the indices of a part of a scale run of `half_chunks` half chunks to the operands of its steps. Adds the signs
-// of single planes to `total`. After a half chunk, the operands of the missing step are 0.
+// Unpacks the indices of a part of a scale run of `half_chunks` half chunks to the operands of its steps. Adds the
+// signs of single planes to `total`. After a half chunk, the operands of the missing step are 0.
 template <class Traits>
 HWY_INLINE void UnpackRun(const std::uint8_t* index, std::size_t half_chunks, std::uint8_t* to, VI8 (&total)[2]) {
   using Step = PairStep<Traits>;

@@ -94,21 +94,30 @@ constexpr const std::uint8_t* TableOf() {
   return nullptr;
 }
 
-// The unpacker of an encoding. kStep: the difference between the values of consecutive codes of the format.
-template <Encoding kEncoding, class Codes, int kStep>
+// The micro-kernel on codes that are unpacked for a Dot, and the form in which it takes them.
+template <class Dot, Precision kPrecision>
+struct UnpackedDot {
+  static constexpr bool kWords = kUnpacksWords<Dot>;
+  using Kernel = std::conditional_t<kWords, WordDotKernel<kPrecision>, UnpackedDotKernel<Dot, kPrecision>>;
+  using Form = std::conditional_t<kWords, WordCodes<Dot::kLowest>, ByteCodes>;
+};
+
+// The unpacker of an encoding. kStep: the difference between the values of consecutive codes of the format. Indices are
+// unpacked to bytes, which are small enough for any Dot.
+template <Encoding kEncoding, class Codes, int kStep, class Form>
 struct UnpackerOf {
-  using Type = CodeUnpacker<kEncoding, Codes>;
+  using Type = CodeUnpacker<kEncoding, Codes, Form>;
 };
 template <class Codes, int kStep>
-struct UnpackerOf<Encoding::kPlanes1, Codes, kStep> {
+struct UnpackerOf<Encoding::kPlanes1, Codes, kStep, ByteCodes> {
   using Type = PlaneUnpacker<Encoding::kPlanes1, kStep>;
 };
 template <class Codes, int kStep>
-struct UnpackerOf<Encoding::kPlanes2, Codes, kStep> {
+struct UnpackerOf<Encoding::kPlanes2, Codes, kStep, ByteCodes> {
   using Type = PlaneUnpacker<Encoding::kPlanes2, kStep>;
 };
 template <class Codes, int kStep>
-struct UnpackerOf<Encoding::kTernaryIndices, Codes, kStep> {
+struct UnpackerOf<Encoding::kTernaryIndices, Codes, kStep, ByteCodes> {
   using Type = TernaryUnpacker<Encoding::kTernaryIndices>;
 };
 
@@ -160,6 +169,8 @@ struct JointOperands {
 template <Format kFormat, Precision kPrecision, class Dot>
 constexpr JointKernels JointMethod() {
   using Joint = JointOperands<kFormat, Dot>;
+  using Unpacker = typename UnpackerOf<Describe(kFormat).encoding, typename Operands<kFormat, Dot>::Codes,
+                                       Describe(kFormat).step, ByteCodes>::Type;
   if constexpr (kPrecision != Precision::kInt8) {
     return {};
   } else {
@@ -168,8 +179,13 @@ constexpr JointKernels JointMethod() {
       packed = JointKernelOf<PackedDotKernel<Describe(kFormat).encoding, typename Operands<kFormat, Dot>::Codes,
                                              typename Joint::Type, kPrecision>>();
     }
-    return {packed, JointKernelOf<UnpackedDotKernel<typename Joint::Type, kPrecision>>(), Joint::RunChunks(false),
-            Joint::RunChunks(true), Joint::Type::kJoint == JointForm::kPairs};
+    return {packed,
+            JointKernelOf<UnpackedDotKernel<typename Joint::Type, kPrecision>>(),
+            &Unpacker::Unpack,
+            &Unpacker::Bytes,
+            Joint::RunChunks(false),
+            Joint::RunChunks(true),
+            Joint::Type::kJoint == JointForm::kPairs};
   }
 }
 
@@ -177,10 +193,13 @@ template <Format kFormat, Precision kPrecision, class Dot>
 constexpr MethodKernel DotMethod() {
   using Operand = Operands<kFormat, Dot>;
   constexpr MethodInfo kMethod = Operand::kMethod;
-  using Unpacked = UnpackedDotKernel<typename Operand::Type, kPrecision>;
-  using Unpacker = typename UnpackerOf<kMethod.info().encoding, typename Operand::Codes, kMethod.info().step>::Type;
+  using Dots = UnpackedDot<typename Operand::Type, kPrecision>;
+  using Unpacked = typename Dots::Kernel;
+  using Unpacker = typename UnpackerOf<kMethod.info().encoding, typename Operand::Codes, kMethod.info().step,
+                                       typename Dots::Form>::Type;
+  constexpr JointKernels kJoint = JointMethod<kFormat, kPrecision, Dot>();
   static_assert(Unpacked::Sums::Fit(kMethod, Operand::kBias));
-  static_assert(UnpackedBatchesFit(kMethod, 1, &Unpacker::Bytes));
+  static_assert(UnpackedBatchesFit(kMethod, 1, &Unpacker::Bytes, kJoint.unpacked_bytes));
   static_assert(Operand::kTable || AreCodesTimesStep<kFormat, Operand>());
   return {kMethod,
           kPrecision,
@@ -192,7 +211,7 @@ constexpr MethodKernel DotMethod() {
           Operand::kBias,
           Operand::Type::RunChunks(Operand::kLargest),
           TableOf<kFormat, Dot>(),
-          JointMethod<kFormat, kPrecision, Dot>()};
+          kJoint};
 }
 
 // The method of a matrix in which each group has one of several tables.
@@ -209,8 +228,11 @@ constexpr MethodKernel ChoiceMethod() {
         JointKernelOf<PackedDotKernel<kEncoding, TablesOfCodes, typename Operands<kFormat, Dot>::Type, kPrecision>>();
   }
 #endif
-  kernel.unpack = &ChoiceUnpacker<kEncoding>::Unpack;
-  kernel.unpacked_bytes = &ChoiceUnpacker<kEncoding>::Bytes;
+  using Form = typename UnpackedDot<typename Operands<kFormat, Dot>::Type, kPrecision>::Form;
+  kernel.unpack = &ChoiceUnpacker<kEncoding, Form>::Unpack;
+  kernel.unpacked_bytes = &ChoiceUnpacker<kEncoding, Form>::Bytes;
+  kernel.joint.unpack = &ChoiceUnpacker<kEncoding, ByteCodes>::Unpack;
+  kernel.joint.unpacked_bytes = &ChoiceUnpacker<kEncoding, ByteCodes>::Bytes;
   return kernel;
 }
 

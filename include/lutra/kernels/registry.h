@@ -131,6 +131,8 @@ using UnpackedBytesFunction = std::size_t (*)(std::size_t half_chunks, std::size
 // The kernels for joint K-blocks.
 struct JointKernels {
   MicroKernel packed, unpacked;
+  UnpackFunction unpack;  // as in MethodKernel
+  UnpackedBytesFunction unpacked_bytes;
   std::size_t run_chunks, run_chunks_with_offsets;  // chunks of a group whose products fit 16-bit sums
   bool pairs;                                       // words of scales are pairs (qparams-inl.h)
 };
@@ -153,6 +155,10 @@ struct MethodKernel {
   constexpr const MicroKernel& micro(bool unpack_codes, bool joint_blocks) const {
     if (joint_blocks) return unpack_codes ? joint.unpacked : joint.packed;
     return unpack_codes ? unpacked : packed;
+  }
+  constexpr UnpackFunction unpacker(bool joint_blocks) const { return joint_blocks ? joint.unpack : unpack; }
+  constexpr UnpackedBytesFunction unpacked_size(bool joint_blocks) const {
+    return joint_blocks ? joint.unpacked_bytes : unpacked_bytes;
   }
 };
 

@@ -31,21 +31,24 @@ inline constexpr std::size_t kPackedBatchBytes = 6144;
 //   and
 //                 8 runs of 64 bytes of signs
 //   16384 bytes   dot products, joint K-blocks of a panel: 64 rows of 256 codes of a byte
+//   16384 bytes   dot products of words, one K-block of a panel: 64 rows of 128 codes of two bytes
 //   16384 bytes   products of floats, one K-block: 32 rows of 128 codes of four bytes, or 64 rows in bf16
 //   14336 bytes   the same, 8 K-blocks of 16 weights: 3 half chunks and the signs of one run
 //   12288 bytes   dot products, one K-block of a panel: 64 rows of 192 codes of a byte
 //    9216 bytes   lookups in block scope, one K-block of 16 chunks of a panel: 512 bytes per chunk and 128 per run
 inline constexpr std::size_t kMaxUnpackedBytes = 20480;
 
-// Whether every unpacked batch of a method is that small. `bytes` are UnpackedBytesFunction's.
-constexpr bool UnpackedBatchesFit(const MethodInfo& method, std::size_t panels, UnpackedBytesFunction bytes) {
+// Whether every unpacked batch of a method is that small. `bytes` and `joint_bytes` are UnpackedBytesFunction's.
+constexpr bool UnpackedBatchesFit(const MethodInfo& method, std::size_t panels, UnpackedBytesFunction bytes,
+                                  UnpackedBytesFunction joint_bytes = nullptr) {
   for (const std::size_t group : {std::size_t{16}, std::size_t{32}, std::size_t{64}, std::size_t{128}, kPerRow}) {
     const Geometry g(method.info(), method.activations(), 4096, group, SchemeOf(DataType::kF32, ZeroKind::kNone, {}));
-    const std::size_t stride = panels * bytes(g.whole.half_chunks, g.whole.x_chunks);
-    const bool joint =
-        group <= kJointRunWeights && method.kind == ActivationKind::kIntegers && !method.info().stored().has_signs();
-    const std::size_t blocks = joint && !HasRowScales(group) ? kJointWeights / group : g.blocks_per_batch;
-    if (HWY_MAX(blocks * stride, kUnpackedBatchBytes) > kMaxUnpackedBytes) return false;
+    const bool joint = joint_bytes != nullptr && !HasRowScales(group) && group <= kJointRunWeights &&
+                       !method.info().stored().has_signs();
+    const std::size_t size = g.blocks_per_batch * panels * bytes(g.whole.half_chunks, g.whole.x_chunks);
+    const std::size_t joint_size =
+        joint ? kJointWeights / group * joint_bytes(g.whole.half_chunks, g.whole.x_chunks) : 0;
+    if (HWY_MAX(HWY_MAX(size, joint_size), kUnpackedBatchBytes) > kMaxUnpackedBytes) return false;
   }
   return true;
 }
@@ -190,11 +193,12 @@ class PanelReader {
 // Unpacks the K-blocks of a batch, from row first_row of a panel on, to `to`, `stride` bytes apart.
 HWY_INLINE void UnpackBatch(const TileArgs& a, std::size_t stride, std::size_t first_row, const MicroArgs& args,
                             std::uint8_t* to) {
+  const UnpackFunction unpack = a.kernel->unpacker(a.geometry->joint_ratio != 0);
   MicroArgs from = args;
   from.first_row = first_row;
   for (std::size_t i = 0; i < args.blocks; ++i, to += stride) {
     if (i + 1 == args.blocks) from.half_chunks = args.last_half_chunks, from.x_chunks = args.last_chunks;
-    a.kernel->unpack(from, a.panel_count, to);
+    unpack(from, a.panel_count, to);
     from.index += args.index_stride;
     from.choices += args.choice_stride;
   }
@@ -265,7 +269,8 @@ HWY_INLINE void TileBy(const TileArgs& a) {
   QparamFloats floats;
   if (g.joint_ratio != 0) SetJoint(a, floats, args);
   const std::size_t stride =
-      a.unpack ? a.panel_count * kernel.unpacked_bytes(g.whole.half_chunks, g.whole.x_chunks) : std::size_t{1};
+      a.unpack ? a.panel_count * kernel.unpacked_size(g.joint_ratio != 0)(g.whole.half_chunks, g.whole.x_chunks)
+               : std::size_t{1};
   PanelReader reader(a, stride, floats);
   HWY_ALIGN std::uint8_t unpacked[kMaxUnpackedBytes];
   RowsOfX rows(a);

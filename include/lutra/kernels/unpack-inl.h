@@ -1,5 +1,6 @@
-// Unpacks the codes of any encoding to bytes for the dot kernel, once for all rows of x of a token block. The result is
-// [quad of four codes][row][4]; each byte is what the kernel multiplies: MethodInfo::integer plus MethodKernel::bias.
+// Unpacks the codes of any encoding for the dot kernel, once for all rows of x of a token block. The result is
+// [quad of four codes][row][4] in bytes, or as WordDotKernel takes it. Each number is what the kernel multiplies:
+// MethodInfo::integer plus MethodKernel::bias.
 #if defined(LUTRA_KERNELS_UNPACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_UNPACK_INL_H_
 #undef LUTRA_KERNELS_UNPACK_INL_H_
@@ -12,6 +13,7 @@
 #include "lutra/kernels/dot-inl.h"
 #include "lutra/kernels/lookup_block_unpacked-inl.h"
 #include "lutra/kernels/lookup_vector-inl.h"
+#include "lutra/kernels/word_dot-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
@@ -21,25 +23,27 @@ namespace LUTRA_KERNELS_NAMESPACE {
 
 // --- Codes of 2 to 8 bits.
 
-// Unpacks quad kQuad of the rows of a part, or of each row, of a chunk.
-template <Encoding kEncoding, int kQuad, class Codes>
+// Unpacks quad kQuad of the rows of a part, or of each row, of a chunk. Form is ByteCodes or WordCodes.
+template <Encoding kEncoding, class Form, int kQuad, class Codes>
 HWY_INLINE void UnpackQuadOfPart(const std::uint8_t* lines, const Codes& codes_of, std::uint8_t* to) {
   V8 codes[4];
   UnpackPart<kEncoding, kQuad>(lines, codes_of, codes);
   LUTRA_UNROLL
-  for (std::size_t v = 0; v < 4; ++v) hn::Store(codes[v], D8(), to + kQuad * kQuadBytes + v * 64);
+  for (std::size_t v = 0; v < 4; ++v) Form::Store(codes[v], to + Form::kBytes * (kQuad * kQuadBytes + v * 64));
 }
-template <Encoding kEncoding, int kQuad, class Codes>
+template <Encoding kEncoding, class Form, int kQuad, class Codes>
 HWY_INLINE void UnpackQuad(const std::uint8_t* lines, const Codes& codes_of, std::uint8_t* to) {
   LUTRA_UNROLL
   for (std::size_t at = 0; at < 64; at += kPartBytes) {
-    UnpackQuadOfPart<kEncoding, kQuad>(lines + at, codes_of, to + at);
+    UnpackQuadOfPart<kEncoding, Form, kQuad>(lines + at, codes_of, to + Form::kBytes * at);
   }
 }
 
-template <Encoding kEncoding, class Codes>
+template <Encoding kEncoding, class Codes, class Form>
 struct CodeUnpacker {
-  static constexpr std::size_t Bytes(std::size_t, std::size_t x_chunks) { return x_chunks * kChunkCodes; }
+  static constexpr std::size_t Bytes(std::size_t, std::size_t x_chunks) {
+    return Form::kBytes * x_chunks * kChunkCodes;
+  }
 
   static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
     const KBlock b(args);
@@ -48,20 +52,20 @@ struct CodeUnpacker {
     const std::uint8_t* lines = b.index;
     for (std::size_t chunk = 0; chunk < b.chunks; ++chunk) {
       for (std::size_t line = 0; line < 2 * kPlanes; ++line) b.Prefetch(lines + line * 64);
-      UnpackQuad<kEncoding, 0>(lines, codes, to);
-      UnpackQuad<kEncoding, 1>(lines, codes, to);
-      UnpackQuad<kEncoding, 2>(lines, codes, to);
-      UnpackQuad<kEncoding, 3>(lines, codes, to);
+      UnpackQuad<kEncoding, Form, 0>(lines, codes, to);
+      UnpackQuad<kEncoding, Form, 1>(lines, codes, to);
+      UnpackQuad<kEncoding, Form, 2>(lines, codes, to);
+      UnpackQuad<kEncoding, Form, 3>(lines, codes, to);
       lines += kPlanes * kPlaneBytes;
-      to += kChunkCodes;
+      to += Form::kBytes * kChunkCodes;
     }
   }
 };
 
 // Unpacks codes of which each row has one of four tables: part by part, because the choices of a part fill registers.
-template <Encoding kEncoding>
+template <Encoding kEncoding, class Form>
 struct ChoiceUnpacker {
-  static std::size_t Bytes(std::size_t, std::size_t x_chunks) { return x_chunks * kChunkCodes; }
+  static std::size_t Bytes(std::size_t, std::size_t x_chunks) { return Form::kBytes * x_chunks * kChunkCodes; }
 
   static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
     const KBlock b(args);
@@ -70,14 +74,14 @@ struct ChoiceUnpacker {
     for (std::size_t part = 0; part < kParts; ++part) {
       const TablesOfCodes codes(b, part);
       const std::uint8_t* lines = b.index + part * kPartBytes;
-      std::uint8_t* chunk_to = to + part * kPartBytes;
+      std::uint8_t* chunk_to = to + Form::kBytes * part * kPartBytes;
       for (std::size_t chunk = 0; chunk < b.chunks; ++chunk) {
-        UnpackQuadOfPart<kEncoding, 0>(lines, codes, chunk_to);
-        UnpackQuadOfPart<kEncoding, 1>(lines, codes, chunk_to);
-        UnpackQuadOfPart<kEncoding, 2>(lines, codes, chunk_to);
-        UnpackQuadOfPart<kEncoding, 3>(lines, codes, chunk_to);
+        UnpackQuadOfPart<kEncoding, Form, 0>(lines, codes, chunk_to);
+        UnpackQuadOfPart<kEncoding, Form, 1>(lines, codes, chunk_to);
+        UnpackQuadOfPart<kEncoding, Form, 2>(lines, codes, chunk_to);
+        UnpackQuadOfPart<kEncoding, Form, 3>(lines, codes, chunk_to);
         lines += kPlanes * kPlaneBytes;
-        chunk_to += kChunkCodes;
+        chunk_to += Form::kBytes * kChunkCodes;
       }
     }
   }

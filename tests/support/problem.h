@@ -101,31 +101,57 @@ class Problem {
     if (w_.group == kPerMatrix) return 0;
     return w_.group == kPerRow ? m : m * GroupsPerRow(w_.k, w_.group) + k / w_.group;
   }
-  // The code of the lowest or the highest value in a group.
-  int ExtremeCode(std::size_t group, bool low) const {
-    int extreme = 0;
-    for (int q = 1; q < Describe(w_.format).levels; ++q) {
-      if (!Describe(w_.format).has(q)) continue;
-      const float value = ValueOf(w_, group, q), so_far = ValueOf(w_, group, extreme);
-      if (low ? value < so_far : value > so_far) extreme = q;
+  // The codes of the highest and of the lowest value of each table, or of the one that the format has.
+  std::vector<std::array<std::uint8_t, 2>> ExtremeCodes() const {
+    const FormatInfo& f = Describe(w_.format);
+    std::vector<std::array<std::uint8_t, 2>> extremes(std::max<std::size_t>(TableCount(w_), 1));
+    QuantizedView one_table = w_;
+    one_table.codebook_tables = 1;
+    for (auto& [highest, lowest] : extremes) {
+      highest = lowest = 0;
+      for (int q = 1; q < f.levels; ++q) {
+        if (!f.has(q)) continue;
+        const float value = ValueOf(one_table, 0, q);
+        if (value > ValueOf(one_table, 0, highest)) highest = static_cast<std::uint8_t>(q);
+        if (value < ValueOf(one_table, 0, lowest)) lowest = static_cast<std::uint8_t>(q);
+      }
+      if (f.own_values) one_table.codebook += f.levels;
     }
-    return extreme;
+    return extremes;
+  }
+
+  // The codes that random bytes stand for.
+  std::array<std::uint8_t, 256> CodesOfBytes() const {
+    const FormatInfo& f = Describe(w_.format);
+    std::array<std::uint8_t, 256> codes;
+    for (unsigned byte = 0; byte < 256; ++byte) {
+      codes[byte] = static_cast<std::uint8_t>(byte * static_cast<unsigned>(f.levels) >> 8);
+      if (!f.has(codes[byte])) codes[byte] ^= 0x40;  // without an exponent's highest bit
+    }
+    return codes;
   }
 
   void MakeCodes() {
-    const auto levels = static_cast<unsigned>(Describe(w_.format).levels);
     codes_ = Guarded(Elements(w_.m, w_.k, w_.code_stride));
     w_.codes = codes_.data();
-    const bool extreme = case_.data == Data::kExtreme || case_.data == Data::kLowDigit;
+    const std::array<std::uint8_t, 256> codes = CodesOfBytes();
     for (std::size_t m = 0; m < w_.m; ++m) {
       std::uint8_t* const row = codes_.data() + m * w_.code_stride;
       std::uint64_t bits = 0;
       for (std::size_t k = 0; k < w_.k; ++k, bits >>= 8) {
         if (k % 8 == 0) bits = random_.Bits();
+        row[k] = codes[bits & 255];
+      }
+    }
+    if (case_.data == Data::kExtreme || case_.data == Data::kLowDigit) MakeExtremeCodes();
+  }
+  void MakeExtremeCodes() {
+    const std::vector<std::array<std::uint8_t, 2>> extremes = ExtremeCodes();
+    for (std::size_t m = 0; m < w_.m; ++m) {
+      for (std::size_t k = 0; k < w_.k; ++k) {
         const bool low = (m % 2 == 1) != (case_.data == Data::kExtreme && flipped_[k]);
-        row[k] = static_cast<std::uint8_t>((bits & 255) * levels >> 8);
-        if (!Describe(w_.format).has(row[k])) row[k] ^= 0x40;  // without an exponent's highest bit
-        if (extreme) row[k] = static_cast<std::uint8_t>(ExtremeCode(GroupAt(m, k), low));
+        const std::size_t table = HasTableChoices(w_) ? w_.table_choices[GroupAt(m, k)] : 0;
+        codes_.data()[m * w_.code_stride + k] = extremes[table][low ? 1 : 0];
       }
     }
   }

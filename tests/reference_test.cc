@@ -49,20 +49,29 @@ double XAt(const ActivationView& x, std::size_t n, std::size_t k) {
 
 struct Product {
   std::vector<double> y, magnitudes;  // sums of w * x, and of their moduli, both with bias
+  std::vector<double> x_moduli;       // of a row, the sum of |x|
 };
 Product Multiply(const Problem& problem) {
   const QuantizedView& v = problem.w();
   std::vector<float> w(v.m * v.k);
   EXPECT_TRUE(Ok(Dequantize(v, w.data(), v.k)));
-  Product product{std::vector<double>(problem->n * v.m), std::vector<double>(problem->n * v.m)};
-  for (std::size_t i = 0; i < product.y.size(); ++i) {
-    const std::size_t n = i / v.m, m = i % v.m;
-    double& sum = product.y[i] = v.bias == nullptr ? 0.0 : static_cast<double>(v.bias[m]);
-    double& magnitude = product.magnitudes[i] = std::abs(sum);
+  Product product{std::vector<double>(problem->n * v.m), std::vector<double>(problem->n * v.m),
+                  std::vector<double>(problem->n)};
+  std::vector<double> x(v.k);
+  for (std::size_t n = 0; n < problem->n; ++n) {
     for (std::size_t k = 0; k < v.k; ++k) {
-      const double term = w[m * v.k + k] * XAt(problem.x(), n, k);
-      sum += term;
-      magnitude += std::abs(term);
+      x[k] = XAt(problem.x(), n, k);
+      product.x_moduli[n] += std::abs(x[k]);
+    }
+    for (std::size_t m = 0; m < v.m; ++m) {
+      double sum = v.bias == nullptr ? 0.0 : static_cast<double>(v.bias[m]), magnitude = std::abs(sum);
+      for (std::size_t k = 0; k < v.k; ++k) {
+        const double term = w[m * v.k + k] * x[k];
+        sum += term;
+        magnitude += std::abs(term);
+      }
+      product.y[n * v.m + m] = sum;
+      product.magnitudes[n * v.m + m] = magnitude;
     }
   }
   return product;
@@ -78,9 +87,7 @@ TEST_P(Referring, MatMulIsDequantizeAndALoop) {
     for (std::size_t i = 0; i < y.size(); ++i) {
       // Dequantize and int8 times its scale round to float; a weight may be the small difference of value and zero, or
       // of an offset and up to `levels` times a scale.
-      double largest = 0;
-      for (std::size_t k = 0; k < c.k; ++k)
-        largest += std::abs(XAt(problem.x(), i / c.m, k)) * Describe(c.format).levels;
+      const double largest = product.x_moduli[i / c.m] * Describe(c.format).levels;
       const double rounding = 0x1p-21 * product.magnitudes[i] + (c.zeros == Zeros::kOffset ? 0x1p-24 : 0) * largest;
       ASSERT_NEAR(y[i], product.y[i], rounding) << "n " << i / c.m << " m " << i % c.m;
     }
@@ -101,10 +108,7 @@ TEST_P(Referring, ExactMatMulIsExactOnIntegers) {
     for (std::size_t i = 0; i < reference.y.size(); ++i) {
       // Value and center, zero and scale stand in separate terms, each as large as levels times the scale. One float
       // operation per term and block rounds, and so do the sums of x.
-      double largest = 0;
-      for (std::size_t k = 0; k < c.k; ++k) {
-        largest += std::abs(XAt(problem.x(), i / c.m, k)) * 0x1p-4 * (f.levels + 255);
-      }
+      const double largest = product.x_moduli[i / c.m] * 0x1p-4 * (f.levels + 255);
       const double operations = 8 + static_cast<double>(c.k) / 16;
       ASSERT_NEAR(reference.exact[i], reference.y[i], operations * 0x1p-24 * (largest + product.magnitudes[i]))
           << "n " << i / c.m << " m " << i % c.m;

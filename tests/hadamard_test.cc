@@ -75,7 +75,9 @@ TEST_P(PreparingHadamard, EqualsTheReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sweep, PreparingHadamard, ::testing::ValuesIn(Sweep(Kernels(), XParts())), SweepName());
+// Every type of x for every kind of activations on every target; the formats of a kind take turns.
+INSTANTIATE_TEST_SUITE_P(Sweep, PreparingHadamard, ::testing::ValuesIn(SharedSweep(KernelsByKind(), XParts())),
+                         SweepName());
 
 // Every block, so every sequence of passes, on every target.
 TEST(Hadamard, BlocksOfAllSizes) {

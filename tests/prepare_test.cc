@@ -63,7 +63,9 @@ TEST_P(PreparingRmsNorm, EqualsTheReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sweep, PreparingRmsNorm, ::testing::ValuesIn(Sweep(Kernels(), XParts())), SweepName());
+// Every type of x for every kind of activations on every target; the formats of a kind take turns.
+INSTANTIATE_TEST_SUITE_P(Sweep, PreparingRmsNorm, ::testing::ValuesIn(SharedSweep(KernelsByKind(), XParts())),
+                         SweepName());
 
 class Preparing : public KernelTest {};
 

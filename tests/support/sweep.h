@@ -52,10 +52,11 @@ inline bool AreSiblings(Format a, Format b, Target target) {
   }
   return true;
 }
-inline Kernel KernelOf(Format format, Target target) {
+inline bool AreOfOneKind(Format a, Format b, Target) { return MethodOf(a).kind == MethodOf(b).kind; }
+inline Kernel KernelOf(Format format, Target target, bool (*are_siblings)(Format, Format, Target) = AreSiblings) {
   Kernel kernel{format, target, 0, 0, 0};
   for (const FormatInfo& other : kFormats) {
-    if (!AreSiblings(format, other.format, target)) continue;
+    if (!are_siblings(format, other.format, target)) continue;
     if (kernel.siblings == 0) kernel.phase = static_cast<std::size_t>(&other - kFormats);
     if (other.format == format) kernel.sibling = kernel.siblings;
     ++kernel.siblings;
@@ -63,15 +64,22 @@ inline Kernel KernelOf(Format format, Target target) {
   for (const Target* other = RunnableTargets().begin(); *other != target; ++other) ++kernel.phase;
   return kernel;
 }
+inline constexpr std::size_t kAllTargets = std::numeric_limits<std::size_t>::max();
+
 // Every format on the best targets.
-inline std::vector<Kernel> Kernels(std::size_t best = std::numeric_limits<std::size_t>::max()) {
+inline std::vector<Kernel> Kernels(std::size_t best = kAllTargets,
+                                   bool (*are_siblings)(Format, Format, Target) = AreSiblings) {
   std::vector<Kernel> kernels;
   const TargetList targets = RunnableTargets();
   for (const FormatInfo& f : kFormats) {
-    for (std::size_t i = 0; i < targets.size && i < best; ++i) kernels.push_back(KernelOf(f.format, targets.data[i]));
+    for (std::size_t i = 0; i < targets.size && i < best; ++i) {
+      kernels.push_back(KernelOf(f.format, targets.data[i], are_siblings));
+    }
   }
   return kernels;
 }
+// For what depends on the kind of activations, not on the format: siblings are the formats that have one kind.
+inline std::vector<Kernel> KernelsByKind() { return Kernels(kAllTargets, AreOfOneKind); }
 // Every format that has the method, on every target.
 inline std::vector<Kernel> KernelsWith(Method method) {
   std::vector<Kernel> kernels = Kernels();

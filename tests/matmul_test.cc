@@ -176,7 +176,8 @@ TEST_P(MatMulLimitsInLongRows, OfAccumulators) {
 INSTANTIATE_TEST_SUITE_P(Sweep, MatMulLimitsInLongRows, ::testing::ValuesIn(Sweep(Kernels(), ShapeParts(kLongRows))),
                          SweepName());
 
-// Whole layers, of which the references see a few rows.
+// Whole layers, of which the references see a few rows. On the best target alone: beyond the sizes of other tests, all
+// targets run the same code.
 class ModelShapes : public SweepTest<ShapePart> {};
 
 TEST_P(ModelShapes, SampledRows) {
@@ -204,7 +205,7 @@ TEST_P(ModelShapes, SampledRows) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sweep, ModelShapes, ::testing::ValuesIn(SharedSweep(Kernels(2), ShapeParts(kModelShapes))),
+INSTANTIATE_TEST_SUITE_P(Sweep, ModelShapes, ::testing::ValuesIn(SharedSweep(Kernels(1), ShapeParts(kModelShapes))),
                          SweepName());
 
 // --- The error of kInt8. Floats are not rounded.

@@ -59,7 +59,7 @@ TEST_P(PackedLayouts, QuantizeFloatRows) {
     for (const ParamKind& kind : kParamKinds) {
       if (group == kPerMatrix || !IsFloat(kind.scale_type) || ++i % 5 != 0) continue;
       if (!HasZeros(GetParam().format, kind.zeros)) continue;
-      const std::size_t m = 100, k = 400 + 90 * (i % 8);
+      const std::size_t m = 72, k = 200 + 45 * (i % 8);
       Random random(i);
       std::vector<float> weights(m * (k + 1));
       for (float& weight : weights) weight = random.Gaussian();

@@ -1,6 +1,7 @@
-# consumer: other people's projects, built with this build's compiler and flags, but unoptimized to save time.
+# consumer: other people's projects, built with this build's compiler and flags, but unoptimized to save time. (Debug
+# information would take most of it.)
 set(consumer_options
-  -DCMAKE_BUILD_TYPE=Debug
+  -DCMAKE_BUILD_TYPE=None
   -DCMAKE_C_COMPILER=${CMAKE_C_COMPILER}
   -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER}
   -DCMAKE_CXX_FLAGS=${CMAKE_CXX_FLAGS}

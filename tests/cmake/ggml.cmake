@@ -15,5 +15,7 @@ foreach(test plugin_test products_test parts_test)
   target_link_libraries(${test} PRIVATE lutra::lutra random_llama GTest::gtest ${llama} Threads::Threads)
   lutra_compile_options(${test})
   add_dependencies(${test} ggml-lutra)
-  lutra_discover_tests(${test} LABEL ggml)
+  # One entry per program: each process spends seconds on the grids that ggml's quantizers search.
+  add_test(NAME ${test} COMMAND ${test})
+  set_tests_properties(${test} PROPERTIES LABELS ggml)
 endforeach()

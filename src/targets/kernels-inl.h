@@ -1,17 +1,20 @@
 // Instantiates the kernel templates for one target and defines its table of kernels, which is empty if the build leaves
 // the target out. CMakeLists.txt writes a file per target that defines LUTRA_TARGET (as AVX2) and includes this one.
-#undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "targets/kernels-inl.h"
-#include "hwy/foreach_target.h"  // IWYU pragma: keep
-#include "hwy/highway.h"
-#include "lutra/kernels/methods-inl.h"
+#include "hwy/base.h"
+#include "hwy/detect_targets.h"
 #include "lutra/kernels/registry.h"
-#include "targets/list.h"
 #include "targets/targets.h"
 
 #define LUTRA_HWY_TARGET HWY_CONCAT(HWY_, LUTRA_TARGET)
 
-#if HWY_TARGET == LUTRA_HWY_TARGET
+#if (HWY_TARGETS & LUTRA_HWY_TARGET) != 0
+// foreach_target.h would include the templates, and Highway's functions, once for each target.
+#undef HWY_TARGET
+#define HWY_TARGET LUTRA_HWY_TARGET
+#include "hwy/highway.h"
+#include "lutra/kernels/methods-inl.h"
+#include "targets/list.h"
+
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
@@ -43,7 +46,7 @@ TargetRows KernelsOf<LUTRA_HWY_TARGET>() {
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra
 
-#elif HWY_ONCE && (HWY_TARGETS & LUTRA_HWY_TARGET) == 0
+#else
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {

@@ -16,6 +16,20 @@ endif()
 if(NOT LUTRA_BUILD_EXAMPLES)  # whose sources it tests
   list(FILTER sources EXCLUDE REGEX "/(format_plan|safetensors)_test\\.cc$")
 endif()
+
+# What most of them include, compiled once, but not in every preset: a source must include what it needs. (ccache would
+# compile all sources again.)
+option(LUTRA_PRECOMPILE_TESTS "Precompile the headers of the tests" OFF)
+set(own_flags executors fork gptq_quantizer matrix_unit safetensors simd)  # whose flags are not those of the headers
+list(TRANSFORM own_flags APPEND _test)
+if(LUTRA_PRECOMPILE_TESTS AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  file(CONFIGURE OUTPUT test_headers.cc CONTENT "")
+  add_library(lutra_test_headers OBJECT ${CMAKE_CURRENT_BINARY_DIR}/test_headers.cc)
+  lutra_compile_options(lutra_test_headers)
+  target_link_libraries(lutra_test_headers PRIVATE lutra::lutra GTest::gtest_main Threads::Threads)
+  target_precompile_headers(lutra_test_headers PRIVATE <gtest/gtest.h> support/testing.h)
+endif()
+
 # The tests that run the kernels of every target.
 add_custom_target(target_tests)
 foreach(source IN LISTS sources)
@@ -29,6 +43,9 @@ foreach(source IN LISTS sources)
   endif()
   lutra_compile_options(${name})
   target_link_libraries(${name} PRIVATE lutra::lutra GTest::gtest_main Threads::Threads)
+  if(TARGET lutra_test_headers AND NOT name IN_LIST own_flags)
+    target_precompile_headers(${name} REUSE_FROM lutra_test_headers)
+  endif()
   # These test the library's own buffers.
   if(NOT BUILD_SHARED_LIBS AND NOT name MATCHES "^(executors|prepared_size|stack|status|status_weights)_test$")
     target_link_libraries(${name} PRIVATE lutra_allocator)

@@ -20,8 +20,9 @@ endif()
 # What most of them include, compiled once, but not in every preset: a source must include what it needs. (ccache would
 # compile all sources again.)
 option(LUTRA_PRECOMPILE_TESTS "Precompile the headers of the tests" OFF)
-set(own_flags executors fork gptq_quantizer matrix_unit safetensors simd)  # whose flags are not those of the headers
-list(TRANSFORM own_flags APPEND _test)
+# Flags of their own, or a test of what headers declare.
+set(unlike executors engine_names fork gptq_quantizer matrix_unit safetensors simd)
+list(TRANSFORM unlike APPEND _test)
 if(LUTRA_PRECOMPILE_TESTS AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   file(CONFIGURE OUTPUT test_headers.cc CONTENT "")
   add_library(lutra_test_headers OBJECT ${CMAKE_CURRENT_BINARY_DIR}/test_headers.cc)
@@ -43,7 +44,7 @@ foreach(source IN LISTS sources)
   endif()
   lutra_compile_options(${name})
   target_link_libraries(${name} PRIVATE lutra::lutra GTest::gtest_main Threads::Threads)
-  if(TARGET lutra_test_headers AND NOT name IN_LIST own_flags)
+  if(TARGET lutra_test_headers AND NOT name IN_LIST unlike)
     target_precompile_headers(${name} REUSE_FROM lutra_test_headers)
   endif()
   # These test the library's own buffers.

@@ -30,13 +30,12 @@
 
 #include "lutra/kernels/lookup-inl.h"
 
+#if !LUTRA_VECTOR_SCOPE
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
-
-#if !LUTRA_VECTOR_SCOPE
 
 // A part of a panel: the rows of one vector of packed bytes. They take two vectors of 16-bit sums.
 inline constexpr std::size_t kVectorBytes = 16 * kLayout.blocks;
@@ -313,12 +312,11 @@ struct LookupKernel {
   }
 };
 
-#endif  // block scope
-
 }  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();
+#endif  // block scope
 
 #endif  // per-target include guard

@@ -8,13 +8,12 @@
 
 #include "lutra/kernels/lookup_block-inl.h"
 
+#if !LUTRA_VECTOR_SCOPE
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
-
-#if !LUTRA_VECTOR_SCOPE
 
 // Adds the lookups of one step in the tables of kRows rows of x to the sums of a part, [row of x][vector].
 template <class Traits, int kRows>
@@ -247,12 +246,11 @@ struct UnpackedLookupKernel {
   }
 };
 
-#endif  // block scope
-
 }  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();
+#endif  // block scope
 
 #endif  // per-target include guard

@@ -14,13 +14,12 @@
 
 #include "lutra/kernels/lookup-inl.h"
 
+#if LUTRA_VECTOR_SCOPE
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
-
-#if LUTRA_VECTOR_SCOPE
 
 inline constexpr int kQuarters = 4;  // a panel is four vectors of 16 rows
 
@@ -250,12 +249,11 @@ struct IndexUnpacker {
   }
 };
 
-#endif  // vector scope
-
 }  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra
 HWY_AFTER_NAMESPACE();
+#endif  // vector scope
 
 #endif  // per-target include guard

@@ -63,7 +63,7 @@ LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs,
   // two tables of zeros. table[1] serves the other 32 rows: its halves are exchanged.
   V8 table[2][kRows];
   LUTRA_UNROLL
-  for (int n = 0; n < kRows; ++n) {
+  for (std::size_t n = 0; n < kRows; ++n) {
     table[0][n] = hn::Load(d8, tables + n * kTableBytes);
     table[1][n] = kHalfChunks == 2 ? table[0][n] : hn::ConcatLowerUpper(d8, table[0][n], table[0][n]);
   }
@@ -71,7 +71,8 @@ LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs,
   LUTRA_UNROLL
   for (int half = 0; half < kPanels * 2; ++half) {  // half a panel: 32 rows
     if (kRows == 1 && half % 2 == 0 && half != 0) KeepOrder(sums[half * 2 - 1], index);
-    if (kHalfChunks == 2 || half % 2 == 0) Indices::Load(b, index + half * kHalfChunks / 2 * Indices::kBytes, rows);
+    if (kHalfChunks == 2 || half % 2 == 0)
+      Indices::Load(b, index + static_cast<std::size_t>(half * kHalfChunks / 2) * Indices::kBytes, rows);
     LUTRA_UNROLL
     for (int high = 0; high < 2; ++high) {
       const auto indices = hn::IndicesFromVec(d8, Indices::Where(rows[high]));

@@ -71,8 +71,8 @@ LUTRA_INLINE void AddChunk(const std::uint8_t* index, const std::uint8_t* signs,
   LUTRA_UNROLL
   for (int half = 0; half < kPanels * 2; ++half) {  // half a panel: 32 rows
     if (kRows == 1 && half % 2 == 0 && half != 0) KeepOrder(sums[half * 2 - 1], index);
-    if (kHalfChunks == 2 || half % 2 == 0)
-      Indices::Load(b, index + static_cast<std::size_t>(half * kHalfChunks / 2) * Indices::kBytes, rows);
+    const auto vector = static_cast<std::size_t>(half * kHalfChunks / 2);
+    if (kHalfChunks == 2 || half % 2 == 0) Indices::Load(b, index + vector * Indices::kBytes, rows);
     LUTRA_UNROLL
     for (int high = 0; high < 2; ++high) {
       const auto indices = hn::IndicesFromVec(d8, Indices::Where(rows[high]));

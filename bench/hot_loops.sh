@@ -22,7 +22,7 @@ formats=$(sed -n 's/^ *{Format::k\([A-Za-z0-9]*\), ".*/\1/p' "$(dirname "$0")/..
 loops=$(mktemp -d)
 trap 'rm -rf "$loops"' EXIT
 
-# One line per loop: encoding (any: unpacked to bytes; -joint: in joint K-blocks), kernel, units (lookups or multiply-adds), instructions, moves, stack, verdict, and the file
+# One line per loop: encoding (any: unpacked codes; -joint: in joint K-blocks), kernel, units (lookups or multiply-adds), instructions, moves, stack, verdict, and the file
 # that holds its code; beside it FILE.work, the lookups or multiply-adds alone.
 "$objdump" --disassemble --demangle --no-show-raw-insn "$library" | awk -v target="$target" -v folder="$loops" -v list="$encodings" -v format_list="$formats" '
   BEGIN {

@@ -7,8 +7,8 @@
 
 namespace lutra::examples {
 
-// How long runs are timed, in ms: what the environment variable LUTRA_MEASURE_MS says (nothing for tests, whose times
-// nobody reads), or 150.
+// The least time for which runs are repeated, in ms: the environment variable LUTRA_MEASURE_MS (tests set 0), or else
+// 150.
 inline double LeastMs() {
   const char* const ms = std::getenv("LUTRA_MEASURE_MS");
   return ms == nullptr ? 150.0 : std::atof(ms);

@@ -123,7 +123,7 @@ std::string ParseIndex(const char* text, std::size_t size, Shards* shards) {
   if (!index.is_object() || !map.is_object()) return "is no JSON object with a weight_map";
   Shards result;
   for (const auto& [tensor, file] : map.items()) {
-    if (!file.is_string()) return fmt::format("has no file of tensor '{}'", Printable(tensor));
+    if (!file.is_string()) return fmt::format("names no file for tensor '{}'", Printable(tensor));
     const auto& name = file.get_ref<const std::string&>();
     if (!IsShard(name)) return fmt::format("names '{}', which is no .safetensors file beside it", Printable(name));
     result[name].push_back(tensor);

@@ -103,7 +103,7 @@ int main(int argc, char** argv) {
     return Fail(kBadUsage,
                 "usage: safetensors_matmul FILE [TENSOR]\n"
                 "Lists the tensors of a .safetensors file, or multiplies the matrix whose codes are in TENSOR.\n"
-                "FILE may be model.safetensors.index.json, which names shards, or the folder of either file.\n"
+                "FILE may also be model.safetensors.index.json, which names shards, or a folder that has one of both.\n"
                 "TENSOR[e] is one slice (expert) of a tensor of several. Reads config.json beside the file.");
   }
   try {

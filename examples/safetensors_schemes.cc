@@ -167,7 +167,7 @@ std::string FillPackQuantized(const Layer& layer, FoundMatrix* found) {
   const SafeTensor* const zeros = layer.Get(".weight_zero_point");
   if (zeros != nullptr && (zeros->dtype == "I32" || !IsZero(*zeros))) {  // symmetric: zeros of any type, or none
     v.byte_zeros = zeros->dtype == "I8";
-    if (zeros->dtype != "I32" && !v.byte_zeros) return fmt::format("it has zero points of type {}", zeros->dtype);
+    if (zeros->dtype != "I32" && !v.byte_zeros) return fmt::format("its zero points have the type {}", zeros->dtype);
     v.zeros = BytesOf(*zeros);
   }
   return SetGroupIndex(layer, ".weight_g_idx", &v) ? "" : kGroupIndex;
@@ -185,7 +185,7 @@ std::string FillIntQuantized(const Layer& layer, FoundMatrix* found) {
   if (zeros != nullptr && zeros->dtype == "I8") {
     v.zeros = BytesOf(*zeros);
   } else if (zeros != nullptr && !IsZero(*zeros)) {
-    return fmt::format("it has zero points of type {}", zeros->dtype);
+    return fmt::format("its zero points have the type {}", zeros->dtype);
   }
   return SetBlockScales(layer, *layer.Get(".weight_scale"), 0, &v);
 }
@@ -267,7 +267,7 @@ std::string FillHqq(const Layer& layer, FoundMatrix* found) {
     layer.Get(other);
   }
   if (!SetFloatType(scales, &v.scale_type) || scales.dtype != zeros.dtype) return "its scales or zeros are not floats";
-  if (!layer.Has(".axis", "")) return "it has no axis";
+  if (!layer.Has(".axis", "")) return "it has no tensor 'axis'";
   v.groups_down_rows = layer.Integer(".axis", 0) != 1;  // the library refuses it
   v.bits = static_cast<int>(layer.Integer(".nbits", 0) % 64);
   float nbits;

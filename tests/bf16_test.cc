@@ -90,8 +90,8 @@ TEST_P(Bf16, XOfTypeBf16IsNotRounded) {
   EXPECT_TRUE(SameBits(Multiplied(w, PreparedBy(of_bf16, w, Method::kBf16), DataType::kF32, 0), y, c.m));
 }
 
-// Only kFastest, and not under kInt16, chooses bf16; N, splits and the rows around a row do not matter among its plans.
-TEST_P(Bf16, IsAChoice) {
+// Only kFastest, and not under kInt16, chooses bf16; a row of y has the same bits wherever its row of x stands.
+TEST_P(Bf16, OnlyFastestChoosesIt) {
   for (const std::size_t n : {std::size_t{1}, std::size_t{8}, std::size_t{300}}) {
     PlanCase what{GetParam().format, GetParam().target, n, 128};
     EXPECT_EQ(SelectPlan(what).method, Method::kFloat);

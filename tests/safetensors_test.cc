@@ -300,7 +300,7 @@ TEST(SafetensorsShards, HaveTheWeightsOfTheTool) {
   EXPECT_NE(SafetensorsFile().Open(sharded.folder()), "");  // neither index nor model.safetensors
 }
 
-TEST(SafetensorsShards, MayLackNothing) {
+TEST(SafetensorsShards, RefuseMissingFilesAndTensors) {
   const Sharded sharded(kSharded);
   const std::string other = R"({"weight_map":{"other":")" + Sharded::Shard(0) + "\"}}";
   EXPECT_NE(sharded.ErrorOf(other).find("has no tensor 'other'"), std::string::npos);

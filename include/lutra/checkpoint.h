@@ -140,9 +140,9 @@ struct CheckpointView {
   NestedAbsmax nested = {};  // kNf4, kFp4
   // kPackQuantized, kIntQuantized, kFp8, kFp8E5M2: rows of W that share scales and zero points; not 0.
   std::size_t scale_rows = 1;
-  // kPackQuantized: zeros are int8 [R x G], less half the number of codes. compressed-tensors packs zero points of
-  // groups and rows into words, and leaves those of blocks and of the matrix (strategies "block" and "tensor") as they
-  // are.
+  // kPackQuantized: zeros are int8 [R x G] instead of words. A zero point is the byte plus half the number of codes; a
+  // byte is at least minus half and below half of that number. compressed-tensors stores the zero points of blocks and
+  // of the matrix (strategies "block" and "tensor") in this way.
   bool byte_zeros = false;
   // kHqq: axis 0 (groups run down the rows), which is refused: each weight of a row then has a scale of its own.
   bool groups_down_rows = false;

@@ -23,7 +23,7 @@ inline namespace LUTRA_ABI_NAMESPACE {
 //               number of weights minus twice the number of bits that differ. (XNOR-Net,
 //               https://arxiv.org/abs/1603.05279.)
 //   floats      x is kept as f32, and each product is computed.
-//   bf16        x is rounded to bf16, and pairs of products are computed.
+//   bf16        x is rounded to bf16; an instruction adds two products to an f32 sum.
 //
 // Entries of tables and integers have 8 bits, or 16 bits as two 7-bit limbs (Precision). Bits, floats and bf16 are the
 // same under either precision.
@@ -107,13 +107,12 @@ constexpr int ExactLimit(const ActivationInfo& a) { return (127 * 128 + 63) / a.
 // --- Encodings: how the codes of a row are stored. layout/encodings.h has the places of the bits.
 //
 //   planes of indices   bit p of four consecutive codes is an index of plane p into sum tables: a bit 1 is the digit 1,
-//   a
-//                       bit 0 the digit -1
+//                       a bit 0 the digit -1
 //   ternary indices     three codes are the digits of one balanced number in base 3: four bits of index and a sign
 //   codes of 2 to 8 bits  without padding: the fields of bits that layout/encodings.h lists
 //
-// Any encoding can be unpacked to one byte per code, for products with integers. Codes of formats that are floats are
-// unpacked to f32, for products with floats, or to bf16.
+// For products with integers, codes of any encoding can be unpacked to integers of 8 or 16 bits. Codes of formats that
+// are floats are unpacked to f32 or bf16.
 enum class Encoding : std::uint8_t {
   kPlanes1,
   kPlanes2,

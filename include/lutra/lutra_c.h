@@ -59,7 +59,7 @@ enum {
   LUTRA_FORMAT_CODEBOOK3 = 15,  // tables of 8 or 16 values of the matrix's own
   LUTRA_FORMAT_CODEBOOK4 = 16,
   LUTRA_FORMAT_INT2_CODES = 17,  // as INT2, multiplied as integers: for scales of two levels
-  LUTRA_FORMAT_FP8_E4M3 = 18,    // floats of 8 bits, multiplied with x in f32
+  LUTRA_FORMAT_FP8_E4M3 = 18,    // floats of 8 bits; x stays f32, or becomes bf16 under LUTRA_CHOICE_FASTEST
   LUTRA_FORMAT_FP8_E5M2 = 19,
   LUTRA_FORMAT_FP6_E3M2 = 20,  // floats of 6 bits
   LUTRA_FORMAT_FP6_E2M3 = 21

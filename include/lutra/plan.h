@@ -17,10 +17,10 @@
 namespace lutra {
 inline namespace LUTRA_ABI_NAMESPACE {
 
-// kLookup: stored indices select entries of the sum tables of x. kDot: codes are unpacked to bytes and multiplied with
-// x in integers. kPopcount: bits in which codes and x differ are counted; only under Choice::kBits. kFloat: codes are
-// unpacked to f32 and multiplied with x in f32. kBf16: codes are unpacked to bf16, which is exact, and multiplied with
-// x in bf16; only under Choice::kFastest.
+// kLookup: stored indices select entries of the sum tables of x. kDot: codes are unpacked to integers of 8 or 16 bits
+// and multiplied with x in integers. kPopcount: bits in which codes and x differ are counted; only under Choice::kBits.
+// kFloat: codes are unpacked to f32 and multiplied with x in f32. kBf16: codes are unpacked to bf16, which is exact,
+// and multiplied with x in bf16; only under Choice::kFastest.
 enum class Method : std::uint8_t { kLookup, kDot, kPopcount, kFloat, kBf16 };
 
 inline constexpr Method kMethods[] = {Method::kLookup, Method::kDot, Method::kPopcount, Method::kFloat, Method::kBf16};
@@ -111,9 +111,9 @@ namespace functions {
 // The case of a matrix times N rows of x of this precision.
 LUTRA_API PlanCase CaseOf(const PackedMatrix& w, std::size_t n, Precision precision);
 
-// The first row of the table that serves the case: under kInvariant with the format's own activation kind, under kBits
-// with kPopcount, if the format has it, and under kFastest with any other method, but not with kBf16 under kInt16,
-// whose x has more bits. If `what.format` is not a Format, the last row.
+// The first row of the table that serves the case. kInvariant: with the format's own activation kind. kBits: with
+// kPopcount, if the format has it. kFastest: with any method but kPopcount, and under kInt16 also without kBf16, which
+// has fewer bits. If `what.format` is not a Format: the last row.
 LUTRA_API const Plan& SelectPlan(const PlanCase& what, Choice choice = Choice::kInvariant);
 
 }  // namespace functions

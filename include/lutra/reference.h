@@ -20,8 +20,9 @@ LUTRA_API Status ReferenceMatMul(const QuantizedView& w, const ActivationView& x
 // K-block, then a fixed sequence of float operations (std::fma). Formats whose values are floats: sums of floats in the
 // order of the kernels, with the same bits as MatMul under either precision.
 LUTRA_API Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, float* y);
-// The same for activations prepared as `kind` (Choice::kFastest): the format's own activation kind, or kIntegers. Under
-// kBf16 x is rounded to bf16, but sums have the order of floats, so MatMul has other bits.
+// The same for activations prepared as `kind` (Choice::kFastest): the format's own activation kind, kIntegers, or kBf16
+// for formats that are floats. With kBf16, x is rounded to bf16, but products are added in the order of kFloats. MatMul
+// adds them in another order, so its bits differ.
 LUTRA_API Status ReferenceExactMatMul(const QuantizedView& w, const ActivationView& x, ActivationKind kind, float* y);
 
 // bound[N x M]: an upper bound of |MatMul - ReferenceMatMul| for each element of y, with f32 output. It covers the

@@ -123,7 +123,7 @@ Status CheckpointWeights::ZeroOf(std::size_t row, std::size_t group, ZeroKind ki
   if (!has_zeros_) return {};
   const unsigned zero = IntegerZeroAt(row, FileGroup(group));
   if (zero > 1u << codes_.bits()) {
-    return Status::Invalid("checkpoint.zeros", "holds a zero point that is farther from 0 than the codes");
+    return Status::Invalid("checkpoint.zeros", "holds a byte that is no zero point of codes with this number of bits");
   }
   if (kind == ZeroKind::kNone) {
     const bool usual = zero == static_cast<unsigned>(Describe(shape_.format).default_zero);

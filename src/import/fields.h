@@ -45,11 +45,11 @@ struct FieldPlace {
   unsigned shift;
 };
 
-// The columns of a read.
+// The columns that ReadRows reads.
 struct FieldColumns {
   const FieldPlace* places;  // the ColumnPlace of each; not read for planes of kAll
-  std::size_t begin, count;  // the first column
-  bool ascend;               // whether each column is the one behind the last; always for planes of kAll
+  std::size_t begin, count;  // the first column, and how many
+  bool ascend;               // whether the columns follow each other; always for planes of kAll
 };
 
 // The fields of an [M x K] array of numbers, at any address.

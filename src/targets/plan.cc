@@ -65,7 +65,7 @@ constexpr bool I8mm(const TargetInfo& target, bool joint) {
   return target.hwy_target == HWY_NEON_WITHOUT_AES && target.extension == Extension::kMatrix && !joint;
 }
 constexpr bool Zen(const TargetInfo& target, bool) { return target.hwy_target == HWY_AVX3_ZEN4; }
-constexpr bool ZenBlocks(const TargetInfo& target, bool joint) { return Zen(target, joint) && !joint; }
+constexpr bool ZenNotJoint(const TargetInfo& target, bool joint) { return Zen(target, joint) && !joint; }
 // Whether instructions multiply bf16 (AddBf16Pairs).
 constexpr bool Bf16(const TargetInfo& target, bool joint) {
   return Zen(target, joint) || target.hwy_target == HWY_AVX3_SPR;
@@ -120,7 +120,8 @@ struct Row {
 // kFastest: unpacked dot products against lookups on Zen 5 (lutra_bench --benchmark_filter=method:dot). AVX3: ternary
 // 1.02 times at N = 16, 1.14 at 32, 1.2 at 128; int2 0.98 at 32, 1.04 at 128. AVX2_VNNI: ternary 0.96 at 32, 1.04 at
 // 128; int2 0.99. All others: 0.4 (int1) to 0.94. bf16 against floats on Zen 5, AVX3_ZEN4, fp8_e4m3: 0.97 times at N =
-// 2, 1.47 at 3, 1.6 at 4 and 8, 1.8 at 32, 1.9 at 128 and 512. AVX3_SPR has the same row, not measured.
+// 2, 1.47 at 3, 1.6 at 4 and 8, 1.8 at 32, 1.9 at 128 and 512. AVX3_SPR and AVX3_SPR_AMX have the same row,
+// not measured.
 // AMX (counted instructions and Intel's figures, not measured): for 16 rows of x and a K-block of 128 weights of a
 // panel the unit takes 128 cycles, 16 for each TDPBSUD. Around them the two ports for loads of 64 bytes are busy for
 // 144 cycles (10 register loads of 16 lines, 128 lines of sums and floats), the port for stores for 128, and the two
@@ -163,7 +164,7 @@ constexpr Row kRows[] = {
     {kCodes,     Zen,         kZen4,   0,   1,     128, {Method::kDot,    kPacked,   4,   1, 0,      kMemory}},
     {kCodes,     WideLookups, kAnyCpu, 0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
     {kCodes,     WideLookups, kAnyCpu, 0,   32,    0,   {Method::kDot,    kPacked,   32,  1, kPrefetch, kUnpack}},
-    {kFewFields, ZenBlocks,   kZen5,   32,  kAnyN, 0,   {Method::kDot,    kPacked,   128, 1, kPrefetch, kUnpack}},
+    {kFewFields, ZenNotJoint,   kZen5,   32,  kAnyN, 0,   {Method::kDot,    kPacked,   128, 1, kPrefetch, kUnpack}},
     {kTernary,   WidePairs,   kAnyCpu, 16,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
     {kTwoPlanes, WidePairs,   kAnyCpu, 64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
     {kTernary,   Avx2Vnni,    kAnyCpu, 64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
@@ -221,7 +222,7 @@ constexpr bool IsComplete() {
       for (const Method method : kMethods) {
         if (!HasMethod(f.format, method)) continue;
         for (std::size_t i = 0; i < kFirstTokens.count; ++i) {
-          const PlanCase what{f.format, nullptr, kFirstTokens.n[i], 16, true};  // serves the fewest rows
+          const PlanCase what{f.format, nullptr, kFirstTokens.n[i], 16, true};  // the case that the fewest rows serve
           const auto same = [method](Method other) { return other == method; };
           if (Find(what, target, same, any) == nullptr) return false;
         }

@@ -17,12 +17,12 @@ if(NOT LUTRA_BUILD_EXAMPLES)  # whose sources it tests
   list(FILTER sources EXCLUDE REGEX "/(format_plan|safetensors)_test\\.cc$")
 endif()
 
-# What most of them include, compiled once, but not in every preset: a source must include what it needs. (ccache would
-# compile all sources again.)
+# The headers that most tests include, compiled once. Not in every preset, so that missing includes are found. (With
+# ccache, all sources would be compiled again.)
 option(LUTRA_PRECOMPILE_TESTS "Precompile the headers of the tests" OFF)
-# Flags of their own, or a test of what headers declare.
-set(unlike executors engine_names fork gptq_quantizer matrix_unit safetensors simd)
-list(TRANSFORM unlike APPEND _test)
+# Tests with flags of their own, or tests of what headers declare: they take no precompiled headers.
+set(not_precompiled executors engine_names fork gptq_quantizer matrix_unit safetensors simd)
+list(TRANSFORM not_precompiled APPEND _test)
 if(LUTRA_PRECOMPILE_TESTS AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   file(CONFIGURE OUTPUT test_headers.cc CONTENT "")
   add_library(lutra_test_headers OBJECT ${CMAKE_CURRENT_BINARY_DIR}/test_headers.cc)
@@ -44,7 +44,7 @@ foreach(source IN LISTS sources)
   endif()
   lutra_compile_options(${name})
   target_link_libraries(${name} PRIVATE lutra::lutra GTest::gtest_main Threads::Threads)
-  if(TARGET lutra_test_headers AND NOT name IN_LIST unlike)
+  if(TARGET lutra_test_headers AND NOT name IN_LIST not_precompiled)
     target_precompile_headers(${name} REUSE_FROM lutra_test_headers)
   endif()
   # These test the library's own buffers.

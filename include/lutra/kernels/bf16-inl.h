@@ -24,11 +24,11 @@ namespace LUTRA_KERNELS_NAMESPACE {
 
 inline constexpr std::size_t kPairBytes = 4 * kPanelRows;           // two codes of each row of a panel in bf16
 inline constexpr std::size_t kBf16Chunk = kQuads * 2 * kPairBytes;  // bytes of an unpacked chunk
-inline constexpr std::size_t kBf16Row = Describe(ActivationKind::kBf16).chunk_bytes;  // of a chunk of a row of x
+inline constexpr std::size_t kBf16Row = Describe(ActivationKind::kBf16).chunk_bytes;  // bytes of a chunk of a row of x
 
 // Converts codes of the format to bf16.
 #if LUTRA_VECTOR_SCOPE
-// The lower and the upper byte of the bf16 of each code below 128. Codes of 8 bits have their sign beyond.
+// The lower and the upper byte of the bf16 of each code below 128. Bit 7 of a code of 8 bits is its sign.
 struct Bf16Bytes {
   alignas(64) std::uint8_t low[128];
   alignas(64) std::uint8_t high[128];
@@ -55,7 +55,7 @@ class Bf16Of {
  public:
   HWY_INLINE Bf16Of() : low_(kBf16Bytes<kFormat>.low), high_(kBf16Bytes<kFormat>.high) {}
 
-  // Of the codes in the low bytes, and in the high bytes, of pairs.
+  // Sets `even` from the low bytes of pairs of codes, and `odd` from the high bytes.
   HWY_INLINE void Convert(V8 codes, V16& even, V16& odd) const {
     const hn::Repartition<std::uint16_t, D8> d16;
     const V8 below = kBits == 8 ? hn::And(codes, hn::Set(D8(), 0x7f)) : codes;
@@ -86,7 +86,7 @@ class Bf16Of {
 template <Format kFormat>
 class Bf16Of {
  public:
-  // Of the codes in the low bytes, and in the high bytes, of pairs.
+  // Sets `even` from the low bytes of pairs of codes, and `odd` from the high bytes.
   HWY_INLINE void Convert(V8 codes, V16& even, V16& odd) const {
     even = Narrow(HalvesOf<kFormat>::Even(codes));
     odd = Narrow(HalvesOf<kFormat>::Odd(codes));

@@ -192,7 +192,7 @@ class RunSums {
   HWY_ALIGN std::int16_t lanes_[kLimbs * kRuns * kCount * kN];
 };
 
-// The scale of a K-block of a row of x. Of: an integer sum times the scale, as a float that is rounded once.
+// The scale of a K-block of a row of x. Of() multiplies an integer sum by it, and rounds once, to float.
 template <class Sums>
 class Units {
  public:

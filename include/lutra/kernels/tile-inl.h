@@ -28,12 +28,12 @@ inline constexpr std::size_t kUnpackedBatchBytes = 8192;
 inline constexpr std::size_t kPackedBatchBytes = 6144;
 // The largest unpacked batch, of any method, rounded up from 18 KB:
 //   18432 bytes   lookups in vector scope, one ternary K-block of 4 panels: 32 half chunks of 128 indices of a byte,
-//   and
-//                 8 runs of 64 bytes of signs
+//                 and 8 runs of 64 bytes of signs
+//   14336 bytes   lookups in vector scope, 8 ternary K-blocks of 16 weights of 4 panels: 3 half chunks and the signs of
+//                 one run each
 //   16384 bytes   dot products, joint K-blocks of a panel: 64 rows of 256 codes of a byte
 //   16384 bytes   dot products of words, one K-block of a panel: 64 rows of 128 codes of two bytes
 //   16384 bytes   products of floats, one K-block: 32 rows of 128 codes of four bytes, or 64 rows in bf16
-//   14336 bytes   the same, 8 K-blocks of 16 weights: 3 half chunks and the signs of one run
 //   12288 bytes   dot products, one K-block of a panel: 64 rows of 192 codes of a byte
 //    9216 bytes   lookups in block scope, one K-block of 16 chunks of a panel: 512 bytes per chunk and 128 per run
 inline constexpr std::size_t kMaxUnpackedBytes = 20480;

@@ -27,8 +27,8 @@ struct ByteCodes {
   static constexpr std::size_t kBytes = 1;
   static HWY_INLINE void Store(V8 codes, std::uint8_t* to) { hn::Store(codes, D8(), to); }
 };
-// As two vectors: the even codes, the odd codes. kLowest is the Dot's whose bytes they are: below 0 if these are
-// signed.
+// As two vectors: the even codes, the odd codes. kLowest: the lowest byte that the Dot takes; below 0 if bytes
+// are signed.
 template <int kLowest>
 struct WordCodes {
   static constexpr std::size_t kBytes = 2;

@@ -82,7 +82,7 @@ HWY_INLINE V Fma(V a, V b, V c) {
 }
 
 // Lane i is sum[i] + a[2i] * b[2i] + a[2i + 1] * b[2i + 1], of bf16. Products are exact; how sums are rounded, and
-// whether subnormal numbers count as zero, depends on the CPU.
+// whether subnormal numbers count as zero, depends on the target.
 HWY_INLINE VF AddBf16Pairs(VF sum, V16 a, V16 b) {
 #if HWY_NATIVE_DOT_BF16
   const hn::Repartition<hwy::bfloat16_t, DF> d16;

@@ -90,6 +90,7 @@ else()
     add_library(lutra_highway OBJECT EXCLUDE_FROM_ALL
       ${source}/hwy/abort.cc
       ${source}/hwy/aligned_allocator.cc
+      ${source}/hwy/per_target.cc
       ${source}/hwy/targets.cc)
     target_compile_features(lutra_highway PUBLIC cxx_std_17)
     string(REGEX MATCH "^([0-9]+)\\.([0-9]+)" version ${lutra_highway_version})

@@ -137,11 +137,12 @@ std::string SafetensorsFile::Open(const std::string& path) {
   std::error_code none;
   std::string file = path;
   if (std::filesystem::is_directory(path, none)) {
-    file += EndsWith(path, "/") ? "" : "/";
-    file += std::filesystem::exists(file + kIndex, none) ? kIndex : kModel;
+    const std::filesystem::path index = std::filesystem::path(path) / kIndex;
+    file = std::filesystem::exists(index, none) ? index.string() : (std::filesystem::path(path) / kModel).string();
   }
-  const std::size_t slash = file.rfind('/');
-  const std::string folder = slash == std::string::npos ? "" : file.substr(0, slash + 1);
+  std::filesystem::path folder_path = std::filesystem::path(file).parent_path();
+  if (!folder_path.empty()) folder_path /= "";
+  const std::string folder = folder_path.string();
   std::string error = EndsWith(file, ".json") ? OpenShards(file, folder) : OpenFile(file);
   return error.empty() ? OpenConfig(folder) : error;
 }

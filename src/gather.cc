@@ -34,8 +34,13 @@ void CopyRow(const Operands& o, const RowPlace& from, std::size_t to_stored, std
   constexpr std::size_t kTables = Describe(ActivationKind::kBinarySums).chunk_bytes;
   constexpr std::size_t kBits = Describe(ActivationKind::kBits).chunk_bytes;
   constexpr std::size_t kBf16 = Describe(ActivationKind::kBf16).chunk_bytes;
-  static_assert(kTables == Describe(ActivationKind::kTernarySums).chunk_bytes);
-  static_assert(kTables == Describe(ActivationKind::kFloats).chunk_bytes);
+  static_assert([] {
+    for (const ActivationInfo& a : kActivationKinds) {
+      const std::size_t bytes = a.chunk_bytes;
+      if (bytes != kIntegers && bytes != kBits && bytes != kBf16 && bytes != kTables) return false;
+    }
+    return true;
+  }());
   const auto copy = chunk_bytes == kIntegers ? &CopyPieces<kIntegers>
                     : chunk_bytes == kBits   ? &CopyPieces<kBits>
                     : chunk_bytes == kBf16   ? &CopyPieces<kBf16>

@@ -90,8 +90,10 @@ float ScaleTimesGain(QuantizedView w, std::size_t m, std::size_t k) {
   return HasMatrixScale(w.scale_type) ? ScaleAt(w, m, k) : ScaleAt(w, m, k) * gain;
 }
 
-// x as products with floats, or with bf16, take it.
-float AsPrepared(float x, ActivationKind kind) { return kind == ActivationKind::kBf16 ? BF16ToF32(F32ToBF16(x)) : x; }
+// x, which is finite, as products with floats, or with bf16, take it.
+float AsPrepared(float x, ActivationKind kind) {
+  return kind == ActivationKind::kBf16 ? BF16ToF32(F32ToBF16(std::clamp(x, -kMaxBf16, kMaxBf16))) : x;
+}
 
 // The sum of L(q) * x over a K-block in the floats of the kernels (kernels/floats-inl.h): elements 0 and 1 of each four
 // add to one sum, elements 2 and 3 to another.

@@ -90,11 +90,35 @@ TEST_P(Bf16, XOfTypeBf16IsNotRounded) {
   EXPECT_TRUE(SameBits(Multiplied(w, PreparedBy(of_bf16, w, Method::kBf16), DataType::kF32, 0), y, c.m));
 }
 
+// No element of x becomes infinite: times a weight of 0 it adds 0.
+TEST_P(Bf16, LargestXStaysFinite) {
+  const std::vector<std::uint8_t> codes(64 * 48);
+  const float scale = 1.0f, largest = std::numeric_limits<float>::max();
+  QuantizedView view;
+  view.format = GetParam().format;
+  view.m = 64, view.k = view.code_stride = 48;
+  view.codes = codes.data();
+  view.group = kPerMatrix;
+  view.scales = &scale;
+  view.scale_type = DataType::kF32;
+  PackedMatrix w;
+  ASSERT_TRUE(Ok(Pack(view, {GetParam().target, nullptr}, &w)));
+  std::vector<float> x(4 * 48, largest);
+  x[5] = -largest;
+  for (const float y : Multiplied(w, PreparedFloats(x, w, Method::kBf16), DataType::kF32, 0)) ASSERT_EQ(y, 0.0f);
+  std::vector<double> bounds(4 * 64);
+  ASSERT_TRUE(Ok(ReferenceErrorBound(view, ActivationView(x.data(), 4, 48), Precision::kInt8, ActivationKind::kBf16,
+                                     bounds.data())));
+  for (const double error : bounds) ASSERT_TRUE(std::isfinite(error));
+}
+
 // Only kFastest, and not under kInt16, chooses bf16; a row of y has the same bits wherever its row of x stands.
 TEST_P(Bf16, OnlyFastestChoosesIt) {
-  for (const std::size_t n : {std::size_t{1}, std::size_t{8}, std::size_t{300}}) {
+  const bool chosen = GetParam().target->info.bf16;
+  for (const std::size_t n : {std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{300}}) {
     PlanCase what{GetParam().format, GetParam().target, n, 128};
     EXPECT_EQ(SelectPlan(what).method, Method::kFloat);
+    EXPECT_EQ(SelectPlan(what, Choice::kFastest).method, chosen && n > 2 ? Method::kBf16 : Method::kFloat);
     what.precision = Precision::kInt16;
     EXPECT_EQ(SelectPlan(what, Choice::kFastest).method, Method::kFloat);
   }
@@ -132,7 +156,11 @@ TEST_P(Bf16, NonFiniteRowsAreNaN) {
     Activations prepared;
     const PrepareOptions options(Precision::kInt8, Choice::kFastest, NonFinite::kPropagate);
     ASSERT_TRUE(Ok(Prepare(ActivationView(x.data(), 6, 300), w, options, context, &prepared)));
-    if (prepared.kind() != ActivationKind::kBf16) return;  // the target has no such instructions
+    if (!w.target()->info.bf16) {  // it takes floats, whose rows NonFiniteX tests
+      ASSERT_EQ(prepared.kind(), ActivationKind::kFloats);
+      return;
+    }
+    ASSERT_EQ(prepared.kind(), ActivationKind::kBf16);
     std::vector<float> expected = finite;
     for (std::size_t m = 0; m < w.m(); ++m) expected[4 * w.m() + m] = std::numeric_limits<float>::quiet_NaN();
     EXPECT_TRUE(SameBits(Canonical(Multiplied(w, prepared, DataType::kF32, 0)), expected, w.m()));

@@ -277,7 +277,7 @@ TEST(Checkpoint, RefusesByteZerosBeyondTheCodes) {
     const auto byte = static_cast<std::int8_t>(zero);
     view.zeros = {&byte, 1};
     QuantizedMatrix q;
-    if (zero < -8 || zero > 8) {
+    if (zero < -8 || zero > 7) {
       EXPECT_TRUE(Refused(ImportCheckpoint(view, &q), "checkpoint.zeros"));
       continue;
     }

@@ -20,8 +20,9 @@ inline namespace LUTRA_ABI_NAMESPACE {
 //   kFastest     the one that the plan names for the format, target, N, group and precision (plan.h). The bits of a row
 //                of y then depend on these five, but still not on threads or splits. On AVX3_ZEN4, AVX3_SPR and
 //                AVX3_SPR_AMX, from three rows of x on, fp8 and fp6 weights multiply x rounded to bf16 under kInt8.
-//                Each element of x then has a relative error of at most 2^-9, or none if x is of type kBF16. Sums are
-//                f32; the instruction chooses their rounding, and treats subnormal x and sums as zero.
+//                Each element of x then has a relative error of at most 2^-9 (2^-8 beyond the finite numbers of bf16,
+//                whose largest it becomes), or none if x is of type kBF16. Sums are f32; the instruction chooses their
+//                rounding, and treats subnormal x and sums as zero.
 //   kBits        bits, for x of type kBits and weights of int1, which it requires. Products are exact, with the same
 //                bits on every target and for every N, as under kInvariant; the precision is ignored. On AVX-512 it is
 //                faster than lookups for every N (bench/README.md), and prepared x is small.

@@ -36,7 +36,8 @@ struct ActivationInfo {
   int g;                      // elements of x per table
   int entries;                // entries of a table
   std::size_t chunk_weights;  // elements of x in a chunk
-  std::size_t chunk_bytes;    // of one row of x, for each limb: four tables of 16, 16 integers, 32 bits, or 16 floats
+  std::size_t
+      chunk_bytes;  // of one row of x, for each limb: four tables of 16, 16 integers, 32 bits, 16 floats or 16 bf16
 
   constexpr bool has_tables() const { return base != 0; }
   constexpr bool is_float() const { return kind == ActivationKind::kFloats || kind == ActivationKind::kBf16; }
@@ -296,7 +297,8 @@ constexpr const char* Name(Format format) noexcept { return IsFormat(format) ? D
 
 }  // namespace functions
 
-inline constexpr int kF16Bias = 15;  // of the exponents of f16
+inline constexpr int kF16Bias = 15;             // of the exponents of f16
+inline constexpr float kMaxBf16 = 0x1.fep127f;  // the largest finite number of bf16
 
 // --- Methods: a format multiplied with an activation kind: the kind of its encoding, kIntegers, kBits if its codes are
 // bits (HasBits), or kFloats or kBf16 if its values are floats. Kernels sum L(q) * x in integers, or in floats, where

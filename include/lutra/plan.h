@@ -62,9 +62,8 @@ constexpr Method MethodFor(ActivationKind kind) {
 // others have kDot only. int1 has kPopcount, too. This holds on all targets.
 constexpr bool HasMethod(Format format, Method method) {
   const FormatInfo& f = Describe(format);
-  if (f.is_float() || Describe(KindOf(method, format)).is_float()) {
-    return f.is_float() && Describe(KindOf(method, format)).is_float();
-  }
+  const bool floats = Describe(KindOf(method, format)).is_float();
+  if (f.is_float() || floats) return f.is_float() && floats;
   return method == Method::kDot || (method == Method::kLookup && f.stored().has_indices()) ||
          (method == Method::kPopcount && HasBits(format));
 }

@@ -122,7 +122,7 @@ Status CheckpointWeights::ZeroOf(std::size_t row, std::size_t group, ZeroKind ki
   }
   if (!has_zeros_) return {};
   const unsigned zero = IntegerZeroAt(row, FileGroup(group));
-  if (zero > 1u << codes_.bits()) {
+  if (zero > (1u << codes_.bits()) - (signed_zeros_ ? 1u : 0u)) {
     return Status::Invalid("checkpoint.zeros", "holds a byte that is no zero point of codes with this number of bits");
   }
   if (kind == ZeroKind::kNone) {

@@ -34,6 +34,7 @@ constexpr TargetKernels kKernels[] = {
     KernelsWith<BaseDot>(FindTargetInfo(HWY_TARGET, Extension::kNone)),
 };
 static_assert(kKernels[0].info.layout == kLayout);
+static_assert(kKernels[0].info.bf16 == (HWY_NATIVE_DOT_BF16 != 0));
 
 }  // namespace LUTRA_KERNELS_NAMESPACE
 

@@ -66,10 +66,7 @@ constexpr bool I8mm(const TargetInfo& target, bool joint) {
 }
 constexpr bool Zen(const TargetInfo& target, bool) { return target.hwy_target == HWY_AVX3_ZEN4; }
 constexpr bool ZenNotJoint(const TargetInfo& target, bool joint) { return Zen(target, joint) && !joint; }
-// Whether instructions multiply bf16 (AddBf16Pairs).
-constexpr bool Bf16(const TargetInfo& target, bool joint) {
-  return Zen(target, joint) || target.hwy_target == HWY_AVX3_SPR;
-}
+constexpr bool Bf16(const TargetInfo& target, bool) { return target.bf16; }
 constexpr Cpu kAnyCpu = Cpu::kAny, kZen4 = Cpu::kZen4, kZen5 = Cpu::kZen5;
 
 constexpr std::size_t kAnyN = static_cast<std::size_t>(-1);

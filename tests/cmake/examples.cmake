@@ -84,14 +84,14 @@ set(checkpoint ${CMAKE_CURRENT_BINARY_DIR}/model.safetensors)
 set(safetensors_matmul ${CMAKE_CROSSCOMPILING_EMULATOR} $<TARGET_FILE:safetensors_matmul>)
 lutra_example(write_safetensors COMMAND write_safetensors ${checkpoint})
 lutra_example(safetensors_matmul_lists COMMAND safetensors_matmul ${checkpoint})
-set_tests_properties(safetensors_matmul_lists PROPERTIES PASS_REGULAR_EXPRESSION
+lutra_example(safetensors_matmul_lists_folder COMMAND safetensors_matmul ${CMAKE_CURRENT_BINARY_DIR})
+set_tests_properties(safetensors_matmul_lists safetensors_matmul_lists_folder PROPERTIES PASS_REGULAR_EXPRESSION
   "\\?\\[31mred .*no: F32 tensors are.*embed .*no: BF16 tensors are.*fp8\\.8\\.weight .*yes, 64 x 768 of 8-bit fp8 as fp8_e4m3.*odd\\.qweight .*no: belongs to no known scheme")
 lutra_example(safetensors_matmul_lists_slices COMMAND safetensors_matmul ${checkpoint})
 set_tests_properties(safetensors_matmul_lists_slices PROPERTIES PASS_REGULAR_EXPRESSION
   "experts_blocks +U8 +4 x 32 x 8 x 16 +0\\.02 +yes, 32 x 256 of 4-bit mxfp4 as fp4; slices .*blocks\\[0\\] to .*blocks\\[3\\]")
 lutra_example(safetensors_matmul_slice COMMAND safetensors_matmul ${checkpoint} mlp.experts_blocks[3])
 lutra_example(safetensors_matmul_every_scheme COMMAND ${multiply_all} ${checkpoint} ${safetensors_matmul})
-lutra_example(safetensors_matmul_lists_folder COMMAND safetensors_matmul ${CMAKE_CURRENT_BINARY_DIR})
 lutra_refused(safetensors_matmul no_model ${CMAKE_CURRENT_SOURCE_DIR})
 lutra_refused(safetensors_matmul no_tensor ${checkpoint} no-such-tensor)
 lutra_refused(safetensors_matmul no_slice ${checkpoint} mlp.experts_blocks[4])

@@ -17,5 +17,5 @@ foreach(test plugin_test products_test parts_test)
   add_dependencies(${test} ggml-lutra)
   # One entry per program: each process spends seconds on the grids that ggml's quantizers search.
   add_test(NAME ${test} COMMAND ${test})
-  set_tests_properties(${test} PROPERTIES LABELS ggml)
+  set_tests_properties(${test} PROPERTIES LABELS ggml FAIL_REGULAR_EXPRESSION "Running 0 tests")
 endforeach()

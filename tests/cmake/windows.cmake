@@ -6,7 +6,7 @@ add_subdirectory(/usr/src/googletest googletest EXCLUDE_FROM_ALL)
 include_directories(${CMAKE_CURRENT_SOURCE_DIR})
 include(cmake/gtest.cmake)
 
-foreach(name IN ITEMS packed_file_test plan_test simd_test)
+foreach(name IN ITEMS joint_test packed_file_test plan_test simd_test)
   add_executable(${name} ${name}.cc)
   lutra_compile_options(${name})
   target_link_libraries(${name} PRIVATE lutra::lutra gtest_main)

@@ -245,6 +245,7 @@ struct TargetInfo {
   std::int64_t hwy_target;
   Extension extension;
   Layout layout;
+  bool bf16;             // its instructions multiply bf16 (AddBf16Pairs)
   std::size_t l2_bytes;  // of a core; used where the system does not tell the size
 };
 

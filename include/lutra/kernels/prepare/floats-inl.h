@@ -18,13 +18,15 @@ namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
 // Stores elements 0, 2, 1 and 3 of each quad, in this order: kernels multiply elements 0 and 2 of a quad, then 1 and 3
-// (kernels/floats-inl.h, kernels/bf16-inl.h). If an element of the K-block is not finite, all become NaN.
+// (kernels/floats-inl.h, kernels/bf16-inl.h). If an element of the K-block is not finite, all become NaN. Elements
+// beyond the finite numbers of bf16 become the largest of these.
 template <DataType kType>
 HWY_INLINE void BuildFloats(const BlockOfX& block, const Destination& out, BlockScale& scale) {
   const DF df;
   const VF nan = hn::Set(df, std::numeric_limits<float>::quiet_NaN());
   for (std::size_t i = 0; i < out.chunks * kChunkFloats; i += kLanesF) {
-    const VF quads = hn::Per4LaneBlockShuffle<3, 1, 2, 0>(hn::LoadU(df, block.quads + i));
+    VF quads = hn::Per4LaneBlockShuffle<3, 1, 2, 0>(hn::LoadU(df, block.quads + i));
+    if (kType == DataType::kBF16) quads = hn::Clamp(quads, hn::Set(df, -kMaxBf16), hn::Set(df, kMaxBf16));
     StoreFloats(df, block.finite ? quads : nan, out.to + i / kChunkFloats * out.stride, kType, i % kChunkFloats);
   }
   std::memset(&scale, 0, sizeof(scale));                                     // kernels do not use it

@@ -51,7 +51,7 @@ trap 'rm -rf "$loops"' EXIT
   }
   function work_of(k) {
     return kernel == "lookup" ? units_of(lookup, k) : kernel == "float" ? units_of(fma, k) : \
-      kernel == "bf16" ? units_of(bf16, k) : kernel == "dot-words" ? units_of(pairs, k) : \
+      kernel == "bf16" ? units_of(bf16, k) : kernel == "dot-shorts" ? units_of(pairs, k) : \
       kernel ~ /popcount/ ? units_of(popcount, k) : units_of(multiply, k)
   }
   # Not the way into a loop, or back to what others end with, too.
@@ -110,7 +110,7 @@ trap 'rm -rf "$loops"' EXIT
       if (/MultiplyJoint</) encoding = encoding "-joint"
       kernel = /FloatKernel/ ? "float" : /Bf16Kernel/ ? "bf16" : /MatrixProductKernel/ ? "matrix" : /PackedBitsKernel/ ? "popcount" : \
         /BitsKernel/ ? "unpacked-popcount" : !/DotKernel/ ? "lookup" : /ExtensionDot/ ? "dot-extension" : \
-        /WideDot/ ? "dot-wide" : /WordDotKernel/ ? "dot-words" : "dot"
+        /WideDot/ ? "dot-wide" : /ShortDotKernel/ ? "dot-shorts" : "dot"
     }
     next
   }

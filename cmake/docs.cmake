@@ -15,5 +15,5 @@ set(DOXYGEN_MACRO_EXPANSION YES)
 set(DOXYGEN_WARN_AS_ERROR FAIL_ON_WARNINGS)
 file(GLOB headers CONFIGURE_DEPENDS include/lutra/*.h include/lutra/executors/*.h)
 set(readmes README.md bench/README.md bench/machine_code.md bench/other_cpus.md examples/README.md examples/weights.md
-  examples/ggml/README.md examples/onnxruntime/README.md src/README.md src/recipes.md tests/README.md)
+  examples/ggml/README.md examples/onnxruntime/README.md src/README.md src/methods.md src/recipes.md tests/README.md)
 doxygen_add_docs(docs ${headers} ${readmes} CHANGELOG.md COMMENT "Documentation: ${CMAKE_CURRENT_BINARY_DIR}/html/index.html")

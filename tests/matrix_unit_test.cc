@@ -26,7 +26,7 @@ namespace lutra::test {
 namespace HWY_NAMESPACE {
 namespace kernels = internal::LUTRA_KERNELS_NAMESPACE;
 
-// Units multiply bytes. Kernels that unpack codes to words unpack those of joint K-blocks to bytes.
+// Matrix units multiply bytes. Where a kernel takes codes of 16 bits, the unpacker of joint K-blocks makes bytes.
 void TileWithBytes(const internal::TileArgs& a) {
   using Rows = kernels::UnitRows<EmulatedRegisters>;
   internal::MethodKernel kernel = *a.kernel;

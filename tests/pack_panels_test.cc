@@ -59,7 +59,7 @@ TEST_P(PackedLayouts, QuantizeFloatRows) {
     for (const ParamKind& kind : kParamKinds) {
       if (group == kPerMatrix || !IsFloat(kind.scale_type) || ++i % 5 != 0) continue;
       if (!HasZeros(GetParam().format, kind.zeros)) continue;
-      // Rows of 768 weights or more are quantized in pieces; those of ternary with a scale per row have two.
+      // Longer rows are quantized in pieces: the row of ternary weights with one scale in two, of 768 and 82 weights.
       const bool pieces = group == kPerRow && GetParam().format == Format::kTernary;
       const std::size_t m = 72, k = pieces ? 850 : 200 + 45 * (i % 8);
       Random random(i);

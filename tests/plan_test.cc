@@ -66,12 +66,12 @@ TEST_P(PlanTable, SelectsTheFirstRowThatServes) {
 
 // All but products with bf16, and dot products of indices, have a kernel on packed codes, too.
 TEST_P(PlanTable, HasItsKernels) {
-  for (const Method method : kMethods) {
+  for (const auto& [method, name, unpacked_name, kind] : kMethods) {
     if (!HasMethod(GetParam().format, method)) continue;
     const bool indices = Describe(GetParam().format).stored().has_indices();
     const bool packed = method != Method::kBf16 && !(method == Method::kDot && indices);
-    EXPECT_EQ(HasKernel(GetParam().format, GetParam().target, method, false), packed) << Name(method);
-    EXPECT_TRUE(HasKernel(GetParam().format, GetParam().target, method, true)) << Name(method);
+    EXPECT_EQ(HasKernel(GetParam().format, GetParam().target, method, false), packed) << name;
+    EXPECT_TRUE(HasKernel(GetParam().format, GetParam().target, method, true)) << name;
   }
 }
 
@@ -101,7 +101,7 @@ TEST_P(PlanTable, AnyRowComputesTheSame) {
 
 // Whatever a tuner may try.
 TEST_P(PlanTable, AnyBlockingComputesTheSame) {
-  for (const Method method : kMethods) {
+  for (const auto& [method, name, unpacked_name, kind] : kMethods) {
     if (!HasMethod(GetParam().format, method)) continue;
     Case c = NewCase({300, 37, 400}, 1);
     if (method == Method::kPopcount) c.x = {DataType::kBits, kPerRow};

@@ -36,8 +36,8 @@ struct ActivationInfo {
   int g;                      // elements of x per table
   int entries;                // entries of a table
   std::size_t chunk_weights;  // elements of x in a chunk
-  std::size_t
-      chunk_bytes;  // of one row of x, for each limb: four tables of 16, 16 integers, 32 bits, 16 floats or 16 bf16
+  // Of one row of x, for each limb: four tables of 16 bytes, 16 integers, 32 bits, 16 floats, or 16 numbers of bf16.
+  std::size_t chunk_bytes;
 
   constexpr bool has_tables() const { return base != 0; }
   constexpr bool is_float() const { return kind == ActivationKind::kFloats || kind == ActivationKind::kBf16; }

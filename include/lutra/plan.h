@@ -23,40 +23,42 @@ inline namespace LUTRA_ABI_NAMESPACE {
 // and multiplied with x in bf16; only under Choice::kFastest.
 enum class Method : std::uint8_t { kLookup, kDot, kPopcount, kFloat, kBf16 };
 
-inline constexpr Method kMethods[] = {Method::kLookup, Method::kDot, Method::kPopcount, Method::kFloat, Method::kBf16};
+// A row of the table of methods.
+struct MethodDescription {
+  Method method;
+  const char *name, *unpacked_name;  // on packed codes, on unpacked ones
+  ActivationKind kind;               // that it multiplies; kLookup: sums in the base of the encoding (KindOf)
+};
+
+inline constexpr MethodDescription kMethods[] = {
+    {Method::kLookup, "lookup", "unpacked lookup", ActivationKind::kBinarySums},
+    {Method::kDot, "dot", "unpacked dot", ActivationKind::kIntegers},
+    {Method::kPopcount, "popcount", "unpacked popcount", ActivationKind::kBits},
+    {Method::kFloat, "float", "unpacked float", ActivationKind::kFloats},
+    {Method::kBf16, "bf16", "unpacked bf16", ActivationKind::kBf16},
+};
 
 namespace functions {
 
 constexpr const char* Name(Method method) noexcept {
-  switch (method) {
-    case Method::kLookup:
-      return "lookup";
-    case Method::kDot:
-      return "dot";
-    case Method::kPopcount:
-      return "popcount";
-    case Method::kFloat:
-      return "float";
-    case Method::kBf16:
-      return "bf16";
+  for (const MethodDescription& m : kMethods) {
+    if (m.method == method) return m.name;
   }
   return "?";
 }
 // The activation kind that a method multiplies.
 constexpr ActivationKind KindOf(Method method, Format format) {
-  return method == Method::kLookup     ? Describe(format).stored().kind
-         : method == Method::kPopcount ? ActivationKind::kBits
-         : method == Method::kFloat    ? ActivationKind::kFloats
-         : method == Method::kBf16     ? ActivationKind::kBf16
-                                       : ActivationKind::kIntegers;
+  for (const MethodDescription& m : kMethods) {
+    if (m.method == method && method != Method::kLookup) return m.kind;
+  }
+  return Describe(format).stored().kind;
 }
 // The method that multiplies an activation kind.
 constexpr Method MethodFor(ActivationKind kind) {
-  return kind == ActivationKind::kFloats     ? Method::kFloat
-         : kind == ActivationKind::kBf16     ? Method::kBf16
-         : kind == ActivationKind::kBits     ? Method::kPopcount
-         : kind == ActivationKind::kIntegers ? Method::kDot
-                                             : Method::kLookup;
+  for (const MethodDescription& m : kMethods) {
+    if (m.kind == kind) return m.method;
+  }
+  return Method::kLookup;  // sums in base 3
 }
 // Formats whose values are floats have kFloat and kBf16; formats whose encoding has indices have kLookup and kDot; the
 // others have kDot only. int1 has kPopcount, too. This holds on all targets.
@@ -70,11 +72,10 @@ constexpr bool HasMethod(Format format, Method method) {
 
 }  // namespace functions
 
-// A row of the table.
+// A row of the table of plans.
 struct Plan {
   Method method;
-  bool
-      unpack;  // true: codes are unpacked to L1 once for all rows of x; false: in registers, for up to 4 rows at a time
+  bool unpack;  // codes are unpacked to L1 once for all rows of x; if false, in registers, for up to 4 rows at a time
   std::size_t token_block;  // rows of x per sweep over the weights, at most; a multiple of 4
   std::size_t panels;       // panels that a tile takes side by side, at most; no more than are interleaved
   std::size_t prefetch;  // bytes from the line of weights that is read to the line that is prefetched; 0: no prefetch
@@ -85,12 +86,10 @@ namespace functions {
 
 // The name of the method; "unpacked lookup", for example, if codes are unpacked first.
 constexpr const char* Name(const Plan& plan) noexcept {
-  if (!plan.unpack) return Name(plan.method);
-  return plan.method == Method::kLookup     ? "unpacked lookup"
-         : plan.method == Method::kPopcount ? "unpacked popcount"
-         : plan.method == Method::kFloat    ? "unpacked float"
-         : plan.method == Method::kBf16     ? "unpacked bf16"
-                                            : "unpacked dot";
+  for (const MethodDescription& m : kMethods) {
+    if (m.method == plan.method) return plan.unpack ? m.unpacked_name : m.name;
+  }
+  return "?";
 }
 
 }  // namespace functions

@@ -161,7 +161,7 @@ constexpr Row kRows[] = {
     {kCodes,     Zen,         kZen4,   0,   1,     128, {Method::kDot,    kPacked,   4,   1, 0,      kMemory}},
     {kCodes,     WideLookups, kAnyCpu, 0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
     {kCodes,     WideLookups, kAnyCpu, 0,   32,    0,   {Method::kDot,    kPacked,   32,  1, kPrefetch, kUnpack}},
-    {kFewFields, ZenNotJoint,   kZen5,   32,  kAnyN, 0,   {Method::kDot,    kPacked,   128, 1, kPrefetch, kUnpack}},
+    {kFewFields, ZenNotJoint, kZen5,   32,  kAnyN, 0,   {Method::kDot,    kPacked,   128, 1, kPrefetch, kUnpack}},
     {kTernary,   WidePairs,   kAnyCpu, 16,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
     {kTwoPlanes, WidePairs,   kAnyCpu, 64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
     {kTernary,   Avx2Vnni,    kAnyCpu, 64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
@@ -216,11 +216,11 @@ constexpr bool IsComplete() {
   const auto any = [](Cpu cpu) { return cpu == kAnyCpu; };
   for (const FormatInfo& f : kFormats) {
     for (const TargetInfo& target : internal::kTargets) {
-      for (const Method method : kMethods) {
-        if (!HasMethod(f.format, method)) continue;
+      for (const MethodDescription& m : kMethods) {
+        if (!HasMethod(f.format, m.method)) continue;
         for (std::size_t i = 0; i < kFirstTokens.count; ++i) {
           const PlanCase what{f.format, nullptr, kFirstTokens.n[i], 16, true};  // the case that the fewest rows serve
-          const auto same = [method](Method other) { return other == method; };
+          const auto same = [&m](Method other) { return other == m.method; };
           if (Find(what, target, same, any) == nullptr) return false;
         }
       }

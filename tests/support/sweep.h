@@ -43,10 +43,10 @@ inline bool SameFunctions(const internal::MicroKernel& a, const internal::MicroK
 inline bool AreSiblings(Format a, Format b, Target target) {
   if (Describe(a).encoding != Describe(b).encoding || Describe(a).own_values != Describe(b).own_values) return false;
   for (const Precision precision : kPrecisions) {
-    for (const Method method : kMethods) {
-      if (HasMethod(a, method) != HasMethod(b, method)) return false;
-      if (!HasMethod(a, method)) continue;
-      const ActivationKind kind = KindOf(method, a);
+    for (const MethodDescription& m : kMethods) {
+      if (HasMethod(a, m.method) != HasMethod(b, m.method)) return false;
+      if (!HasMethod(a, m.method)) continue;
+      const ActivationKind kind = KindOf(m.method, a);
       const internal::MethodKernel& of_a = target->method(a, kind, precision);
       const internal::MethodKernel& of_b = target->method(b, kind, precision);
       if (!SameFunctions(of_a.packed, of_b.packed) || !SameFunctions(of_a.unpacked, of_b.unpacked)) return false;

@@ -9,7 +9,7 @@
 //
 // For few rows of x, PackedDotKernel unpacks codes in registers. For more rows, codes are unpacked to L1 once for all
 // rows, and UnpackedDotKernel (unpacked_dot-inl.h), one kernel for all encodings, reads them (unpack-inl.h). Where
-// products of signed bytes are slow, codes are unpacked to 16 bits for WordDotKernel (word_dot-inl.h).
+// products of signed bytes are slow, codes are unpacked to 16 bits for ShortDotKernel (short_dot-inl.h).
 #if defined(LUTRA_KERNELS_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_DOT_INL_H_
 #undef LUTRA_KERNELS_DOT_INL_H_

@@ -15,8 +15,8 @@
 // plane in whole tables and adds the bytes to 16-bit lanes (AddBytes).
 //
 // Except on Arm, table entries have a bias of 128, which makes them unsigned bytes. The sums of a single plane start at
-// minus the bias of a scale run. Those of plane pairs have the same bias in each run and row of W (kRunBias); the flush
-// subtracts it once, times the sum of the ratios. 16 bits suffice for a scale run:
+// minus the bias of a scale run. The sums of plane pairs have the same bias in each run and row of W (kRunBias); the
+// flush subtracts it once, times the sum of the ratios. 16 bits suffice for a scale run:
 //     plane pairs    8 indices * 255 * (1 + 2) = 6120 < 2^15
 //     single plane   odd bytes: 8 * 255 < 2^15. All bytes: modulo 2^16; FinishBytes subtracts the odd bytes.
 #if defined(LUTRA_KERNELS_LOOKUP_BLOCK_INL_H_) == defined(HWY_TARGET_TOGGLE)

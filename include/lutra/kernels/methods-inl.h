@@ -97,9 +97,9 @@ constexpr const std::uint8_t* TableOf() {
 // The micro-kernel on codes that are unpacked for a Dot, and the form in which it takes them.
 template <class Dot, Precision kPrecision>
 struct UnpackedDot {
-  static constexpr bool kWords = kUnpacksWords<Dot>;
-  using Kernel = std::conditional_t<kWords, WordDotKernel<kPrecision>, UnpackedDotKernel<Dot, kPrecision>>;
-  using Form = std::conditional_t<kWords, WordCodes<Dot::kLowest>, ByteCodes>;
+  static constexpr bool kShorts = kUnpacksShorts<Dot>;
+  using Kernel = std::conditional_t<kShorts, ShortDotKernel<kPrecision>, UnpackedDotKernel<Dot, kPrecision>>;
+  using Form = std::conditional_t<kShorts, ShortCodes<Dot::kLowest>, ByteCodes>;
 };
 
 // The unpacker of an encoding. kStep: the difference between the values of consecutive codes of the format. Indices are

@@ -32,7 +32,7 @@ inline constexpr std::size_t kPackedBatchBytes = 6144;
 //   14336 bytes   lookups in vector scope, 8 ternary K-blocks of 16 weights of 4 panels: 3 half chunks and the signs of
 //                 one run each
 //   16384 bytes   dot products, joint K-blocks of a panel: 64 rows of 256 codes of a byte
-//   16384 bytes   dot products of words, one K-block of a panel: 64 rows of 128 codes of two bytes
+//   16384 bytes   dot products of 16-bit codes, one K-block of a panel: 64 rows of 128 codes of two bytes
 //   16384 bytes   products of floats, one K-block: 32 rows of 128 codes of four bytes, or 64 rows in bf16
 //   12288 bytes   dot products, one K-block of a panel: 64 rows of 192 codes of a byte
 //    9216 bytes   lookups in block scope, one K-block of 16 chunks of a panel: 512 bytes per chunk and 128 per run

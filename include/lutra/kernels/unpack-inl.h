@@ -1,5 +1,5 @@
 // Unpacks the codes of any encoding for the dot kernel, once for all rows of x of a token block. The result is
-// [quad of four codes][row][4] in bytes, or as WordDotKernel takes it. Each number is what the kernel multiplies:
+// [quad of four codes][row][4] in bytes, or as ShortDotKernel takes it. Each number is what the kernel multiplies:
 // MethodInfo::integer plus MethodKernel::bias.
 #if defined(LUTRA_KERNELS_UNPACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_UNPACK_INL_H_
@@ -13,7 +13,7 @@
 #include "lutra/kernels/dot-inl.h"
 #include "lutra/kernels/lookup_block_unpacked-inl.h"
 #include "lutra/kernels/lookup_vector-inl.h"
-#include "lutra/kernels/word_dot-inl.h"
+#include "lutra/kernels/short_dot-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
@@ -23,7 +23,7 @@ namespace LUTRA_KERNELS_NAMESPACE {
 
 // --- Codes of 2 to 8 bits.
 
-// Unpacks quad kQuad of the rows of a part, or of each row, of a chunk. Form is ByteCodes or WordCodes.
+// Unpacks quad kQuad of the rows of a part, or of each row, of a chunk. Form is ByteCodes or ShortCodes.
 template <Encoding kEncoding, class Form, int kQuad, class Codes>
 HWY_INLINE void UnpackQuadOfPart(const std::uint8_t* lines, const Codes& codes_of, std::uint8_t* to) {
   V8 codes[4];

@@ -18,8 +18,8 @@ namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
 // Stores elements 0, 2, 1 and 3 of each quad, in this order: kernels multiply elements 0 and 2 of a quad, then 1 and 3
-// (kernels/floats-inl.h, kernels/bf16-inl.h). If an element of the K-block is not finite, all become NaN. Elements
-// beyond the finite numbers of bf16 become the largest of these.
+// (kernels/floats-inl.h, kernels/bf16-inl.h). If an element of the K-block is not finite, all become NaN. In bf16,
+// elements beyond the finite numbers become the largest of these.
 template <DataType kType>
 HWY_INLINE void BuildFloats(const BlockOfX& block, const Destination& out, BlockScale& scale) {
   const DF df;

@@ -153,10 +153,10 @@ struct QuadLoad {
 // or as words after Widen.
 enum class JointForm : std::uint8_t { kPairs, kWords, kWidened };
 
-// Whether codes that are unpacked for this Dot become numbers of 16 bits, which WordDotKernel multiplies, unless their
+// Whether codes that are unpacked for this Dot become numbers of 16 bits, which ShortDotKernel multiplies, unless their
 // K-blocks are joint.
 template <class Dot>
-inline constexpr bool kUnpacksWords = false;
+inline constexpr bool kUnpacksShorts = false;
 
 // The members of a Dot whose Sum has a 32-bit lane per row.
 struct WordSums {

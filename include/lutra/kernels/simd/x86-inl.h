@@ -90,11 +90,11 @@ struct WideDot : QuadLoad, WordSums {
     StayInRegister(sum);
   }
 };
-// Joint K-blocks are read as bytes: 256 weights of a panel would take 32 KB as words.
+// Joint K-blocks are read as bytes: 256 weights of a panel would take 32 KB as 16-bit numbers.
 template <>
-inline constexpr bool kUnpacksWords<ByteDot> = true;
+inline constexpr bool kUnpacksShorts<ByteDot> = true;
 template <>
-inline constexpr bool kUnpacksWords<WideDot> = true;
+inline constexpr bool kUnpacksShorts<WideDot> = true;
 
 // Takes codes up to 127, and widens each pair of products, at most 2 * 128 * 127 < 2^15.
 struct PairDot : QuadLoad, WordSums {

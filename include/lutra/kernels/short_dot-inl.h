@@ -1,17 +1,17 @@
 // The dot micro-kernel on codes that were unpacked to numbers of 16 bits. It takes the place of the kernel on bytes
-// where a product of signed bytes takes more instructions than a product of 16-bit numbers (kUnpacksWords).
+// where a product of signed bytes takes more instructions than a product of 16-bit numbers (kUnpacksShorts).
 //
 //     codes    | row 0: k, k+2   | row 1: k, k+2   | ...     a quad of each row: its even codes, then its odd codes
 //              | row 0: k+1, k+3 | row 1: k+1, k+3 | ...
 //     x        | k, k+2 | k, k+2 | ...                       a pair of x in all lanes of 32 bits
 //     dot      |  sum   |  sum   | ...                       vpmaddwd and vpaddd
 //
-// 32 products take two multiplications and two additions; x is converted once for all rows of W.
-#if defined(LUTRA_KERNELS_WORD_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef LUTRA_KERNELS_WORD_DOT_INL_H_
-#undef LUTRA_KERNELS_WORD_DOT_INL_H_
+// 32 products take two multiplications and two additions; x is converted once for the rows of a panel.
+#if defined(LUTRA_KERNELS_SHORT_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LUTRA_KERNELS_SHORT_DOT_INL_H_
+#undef LUTRA_KERNELS_SHORT_DOT_INL_H_
 #else
-#define LUTRA_KERNELS_WORD_DOT_INL_H_
+#define LUTRA_KERNELS_SHORT_DOT_INL_H_
 #endif
 
 #include "lutra/kernels/dot-inl.h"
@@ -30,7 +30,7 @@ struct ByteCodes {
 // As two vectors: the even codes, the odd codes. kLowest: the lowest byte that the Dot takes; below 0 if bytes
 // are signed.
 template <int kLowest>
-struct WordCodes {
+struct ShortCodes {
   static constexpr std::size_t kBytes = 2;
   static HWY_INLINE void Store(V8 codes, std::uint8_t* to) {
     const hn::Repartition<std::uint16_t, D8> du16;
@@ -52,14 +52,14 @@ struct WordCodes {
 
 // The integers of a K-block of kRows rows of x, as numbers of 16 bits: [limb][chunk][row][even, odd][quad][2].
 template <int kRows, int kLimbs>
-class WordsOfX {
+class ShortsOfX {
  public:
   static constexpr std::size_t kChunkBytes = 32;  // of a row
 
-  explicit HWY_INLINE WordsOfX(const KBlock& b) {
+  explicit HWY_INLINE ShortsOfX(const KBlock& b) {
     const hn::CappedTag<std::int16_t, 8> d;
     const std::uint8_t* x = b.x;
-    std::int16_t* to = words_;
+    std::int16_t* to = shorts_;
     for (std::size_t left = b.chunks * kLimbs; left != 0; --left, x += b.x_stride) {
       LUTRA_UNROLL
       for (std::size_t n = 0; n < kRows; ++n, to += 16) {
@@ -69,15 +69,15 @@ class WordsOfX {
       }
     }
   }
-  HWY_INLINE const std::uint8_t* data() const { return reinterpret_cast<const std::uint8_t*>(words_); }
+  HWY_INLINE const std::uint8_t* data() const { return reinterpret_cast<const std::uint8_t*>(shorts_); }
 
  private:
-  HWY_ALIGN std::int16_t words_[kLimbs * kMaxIntegerChunks * kRows * kChunkBytes / 2];
+  HWY_ALIGN std::int16_t shorts_[kLimbs * kMaxIntegerChunks * kRows * kChunkBytes / 2];
 };
 
 // b.index points to the codes, [chunk][quad][vector of rows][even, odd].
 template <Precision kPrecision>
-struct WordDotKernel {
+struct ShortDotKernel {
   using Sums = SumTraits<ActivationKind::kIntegers, kPrecision>;
   static constexpr int kVectors = 2;  // vectors of rows at a time: 8 sums, 4 vectors of codes and 2 for products
   static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;
@@ -86,11 +86,11 @@ struct WordDotKernel {
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const KBlock& b) {
     static_assert(kPanels == 1);
-    const WordsOfX<kRows, Sums::kLimbs> words(b);
+    const ShortsOfX<kRows, Sums::kLimbs> shorts(b);
     for (std::size_t first = 0; first < 4 * kParts; first += kVectors) {
       V32 sums[kVectors * kRows];
       StartSums<Sums, kRows>(b, sums);
-      const std::uint8_t* x = words.data();
+      const std::uint8_t* x = shorts.data();
       for (int limb = 0; limb < Sums::kLimbs; ++limb) {
         if (limb != 0) NextLimb<Sums, kRows>(b, sums);
         const std::uint8_t* codes = b.index + 2 * first * kPartBytes;
@@ -101,7 +101,7 @@ struct WordDotKernel {
           AddQuad<2, kRows>(codes, x, sums);
           AddQuad<3, kRows>(codes, x, sums);
           codes += 2 * kChunkCodes;
-          x += kRows * WordsOfX<kRows, Sums::kLimbs>::kChunkBytes;
+          x += kRows * ShortsOfX<kRows, Sums::kLimbs>::kChunkBytes;
         }
       }
       const int row = static_cast<int>(first * kPartRows);

@@ -9,6 +9,12 @@ cd "$(dirname "$0")/.."
 commands=$build/compile_commands.json
 [ -f "$commands" ] || { echo "tidy.sh: there is no $commands: configure with a preset first" >&2; exit 2; }
 
+# The commands without precompiled headers, so that each file must include what it uses.
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+sed -E 's/-Xclang -include(-pch)? -Xclang [^ "]+ //g; s/-Winvalid-pch//g; s/-fpch-instantiate-templates//g' "$commands" \
+  >"$folder/compile_commands.json"
+
 changed() {
   base=$(git merge-base HEAD origin/main 2>/dev/null || git rev-parse HEAD)
   { git diff --name-only --diff-filter=d "$base"; git ls-files --others --exclude-standard; } | sort -u |
@@ -30,4 +36,4 @@ fi
 for file in $files; do
   # Files that this build does not compile (fuzzers, other instruction sets) are left out.
   if grep -qF "/${file#"$PWD"/}\"" "$commands"; then echo "$file"; fi
-done | xargs -r -P "$(nproc)" -n 1 clang-tidy -p "$build" --quiet
+done | xargs -r -P "$(nproc)" -n 1 clang-tidy -p "$folder" --quiet

@@ -131,14 +131,14 @@ constexpr std::array<GgufType, kTypeCount> kTypes = PublicTypes();
 // --- Tensors.
 
 // Bytes of a tensor. M * K weights do not overflow and are whole blocks.
-std::size_t TensorBytes(const GgufType& type, std::size_t m, std::size_t k) {
+std::size_t BytesOfTensor(const GgufType& type, std::size_t m, std::size_t k) {
   return m == 0 || k == 0 ? 0 : m * (k / type.weights) * type.bytes + type.tail_bytes;
 }
 
 // The type itself, or the one of the same id that has `size` bytes for M x K weights.
 const GgufType& OfSize(const GgufType& type, std::size_t size, std::size_t m, std::size_t k) {
   const auto fits = [=, &type](const GgufType& other) {
-    return other.other_id == type.id && k % other.weights == 0 && size == TensorBytes(other, m, k);
+    return other.other_id == type.id && k % other.weights == 0 && size == BytesOfTensor(other, m, k);
   };
   const auto* const found = std::find_if(kTypes.begin(), kTypes.end(), fits);
   return found != kTypes.end() ? *found : type;
@@ -212,7 +212,7 @@ Status internal::FindRows(std::uint32_t id, const void* data, std::size_t size, 
   LUTRA_RETURN_IF_ERROR(FindImported(id, &of_id));
   LUTRA_RETURN_IF_ERROR(CheckShape(*of_id, m, k));
   const GgufType& type = OfSize(*of_id, size, m, k);
-  if (size != TensorBytes(type, m, k)) return Status::Invalid("size", "is not that of M x K weights");
+  if (size != BytesOfTensor(type, m, k)) return Status::Invalid("size", "is not that of M x K weights");
   if (size != 0 && data == nullptr) return Status::Invalid("data", "is null");
   const GgufCodec& codec = kCodecs[&type - kTypes.data()];
   *rows = {&type, codec.decode, static_cast<const std::uint8_t*>(data), m, k / type.weights};

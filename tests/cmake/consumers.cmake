@@ -24,7 +24,7 @@ function(lutra_consumer name)
     --test-command ${CMAKE_CROSSCOMPILING_EMULATOR} ./consumer)
   set_tests_properties(consumer_${name} PROPERTIES LABELS consumer COST 100)  # builds take long: they begin first
 endfunction()
-set(few_targets "-DLUTRA_DISABLED_TARGETS=HWY_AVX3_SPR|HWY_AVX3_ZEN4|HWY_AVX3_DL|HWY_AVX3" -DLUTRA_PORTABLE_OPTIONS=-O0)
+set(few_targets -DLUTRA_PRECOMPILE=ON "-DLUTRA_DISABLED_TARGETS=HWY_AVX3_SPR|HWY_AVX3_ZEN4|HWY_AVX3_DL|HWY_AVX3" -DLUTRA_PORTABLE_OPTIONS=-O0)
 # This one also shows what a shared library exports, which does not depend on its targets.
 lutra_consumer(add_subdirectory -DBUILD_SHARED_LIBS=ON ${few_targets})
 set_tests_properties(consumer_add_subdirectory PROPERTIES FIXTURES_SETUP shared)

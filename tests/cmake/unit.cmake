@@ -17,8 +17,8 @@ if(NOT LUTRA_BUILD_EXAMPLES)  # whose sources it tests
   list(FILTER sources EXCLUDE REGEX "/(format_plan|safetensors)_test\\.cc$")
 endif()
 
-# The headers that most tests include, compiled once. Not in every preset, so that missing includes are found. (With
-# ccache, all sources would be compiled again.)
+# The headers that most tests include, compiled once. (With ccache, all sources would be compiled again.) cmake/tidy.sh
+# and preset debug compile without them, so that missing includes are found.
 option(LUTRA_PRECOMPILE_TESTS "Precompile the headers of the tests" OFF)
 # Tests with flags of their own, or tests of what headers declare: they take no precompiled headers.
 set(not_precompiled executors engine_names fork gptq_quantizer matrix_unit safetensors simd)
@@ -30,6 +30,11 @@ if(LUTRA_PRECOMPILE_TESTS AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   target_link_libraries(lutra_test_headers PRIVATE lutra::lutra GTest::gtest_main Threads::Threads)
   target_precompile_headers(lutra_test_headers PRIVATE <gtest/gtest.h> support/testing.h)
 endif()
+function(lutra_use_test_headers target)
+  if(TARGET lutra_test_headers)
+    target_precompile_headers(${target} REUSE_FROM lutra_test_headers)
+  endif()
+endfunction()
 
 # The tests that run the kernels of every target.
 add_custom_target(target_tests)
@@ -44,8 +49,8 @@ foreach(source IN LISTS sources)
   endif()
   lutra_compile_options(${name})
   target_link_libraries(${name} PRIVATE lutra::lutra GTest::gtest_main Threads::Threads)
-  if(TARGET lutra_test_headers AND NOT name IN_LIST not_precompiled)
-    target_precompile_headers(${name} REUSE_FROM lutra_test_headers)
+  if(NOT name IN_LIST not_precompiled)
+    lutra_use_test_headers(${name})
   endif()
   # These test the library's own buffers.
   if(NOT BUILD_SHARED_LIBS AND NOT name MATCHES "^(executors|prepared_size|stack|status|status_weights)_test$")
@@ -74,9 +79,7 @@ if(LUTRA_BUILD_EXAMPLES)
   find_package(nlohmann_json REQUIRED)
   target_sources(format_plan_test PRIVATE ${PROJECT_SOURCE_DIR}/examples/format_plan.cc)
   target_include_directories(format_plan_test PRIVATE ${PROJECT_SOURCE_DIR}/examples)
-  target_sources(safetensors_test PRIVATE ${PROJECT_SOURCE_DIR}/examples/safetensors_file.cc
-    ${PROJECT_SOURCE_DIR}/examples/safetensors_schemes.cc)
-  target_link_libraries(safetensors_test PRIVATE fmt::fmt nlohmann_json::nlohmann_json)
+  target_link_libraries(safetensors_test PRIVATE safetensors_reader fmt::fmt nlohmann_json::nlohmann_json)
   target_compile_definitions(safetensors_test PRIVATE LUTRA_TEST_DATA="${CMAKE_CURRENT_SOURCE_DIR}/data")
 endif()
 
@@ -93,6 +96,7 @@ endif()
 
 # For 5 seconds here; `soak --seconds 600` is for before a release.
 add_executable(soak soak.cc)
+lutra_use_test_headers(soak)
 lutra_compile_options(soak)
 target_link_libraries(soak PRIVATE lutra::lutra GTest::gtest Threads::Threads)
 add_test(NAME soak COMMAND soak --seconds 5)

@@ -10,9 +10,11 @@
 
 #include "fuzz/input.h"
 
+extern const char* const corpus_folder;  // of one fuzzer
+
 TEST(Corpus, Holds) {
   std::size_t inputs = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(LUTRA_CORPUS)) {
+  for (const auto& entry : std::filesystem::directory_iterator(corpus_folder)) {
     SCOPED_TRACE(entry.path());
     std::ifstream file(entry.path(), std::ios::binary);
     const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};

@@ -115,8 +115,8 @@ struct Row {
 // packed 0.8 times unpacked, because unpacking and dot products share execution ports. Zen 5, groups of 128, N = 64 to
 // 512: packed 1.0 to 1.13 times unpacked, int7 0.85; groups of 32 0.99 to 1.25, joint K-blocks 0.87 to 0.95.)
 //
-// Joint K-blocks that fold, on Zen 4: folded codes against codes that are unpacked in registers (two builds). q2_K: 0.97
-// times at N = 8, 1.2 at 32. q3_K: 0.91 and 1.23. Where scales turn out not to fold, unpacking for N = 9 to 32 loses.
+// Joint K-blocks that fold, on Zen 4: folded codes against codes that are unpacked in registers (two builds). q2_K:
+// 1.01 times at N = 8, 1.12 at 12, 1.24 at 32; q3_K 0.96, 1.06 and 1.26.
 //
 // Popcount on Zen 5, AVX3_ZEN4: words made in registers against words made once for all rows: 1.6 times at N = 8, 1.3
 // at 16, 1.05 at 48, 0.98 at 64, 0.95 at 128. With prefetches in the order of panels, not of addresses, N = 1 0.6

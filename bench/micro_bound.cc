@@ -69,6 +69,7 @@ double MicroBoundGMacS(const PackedMatrix& w, std::size_t n, Precision precision
   args.super_group = args.qparams;
   args.offset_stride = args.qparams_stride * internal::GroupsPerOffsetWord(g.block);
   args.joint_sums = internal::JointSumsOf(g.block);
+  args.folded = joint && unpack && kernel.folds(scheme);
   args.values = args.choices = Zeros<std::uint8_t>(kMaxTables * kPanelRows, &values);
 
   constexpr int kCalls = 100;

@@ -112,10 +112,13 @@ class Expected {
 
 // --- Matrices.
 
-enum class Fill { kRandom, kHighest, kLowest };  // kHighest, kLowest: the largest |sums|, of either sign
+// kHighest, kLowest: the largest |sums|, of either sign. The others: the same with scales of six bits, which may fold.
+enum class Fill { kRandom, kHighest, kLowest, kHighestFolded, kLowestFolded };
 
 // Sets the integers of w to its bound: codes of the largest |L(q) + start|, and scales of the largest magnitude.
-void SetExtremes(bool high, QuantizedMatrix& w) {
+void SetExtremes(Fill fill, QuantizedMatrix& w) {
+  const bool high = fill == Fill::kHighest || fill == Fill::kHighestFolded;
+  const int most = fill == Fill::kHighest || fill == Fill::kLowest ? 127 : 31;
   const QuantizedView& v = w.view();
   const MethodInfo method{v.format, ActivationKind::kIntegers};
   const int levels = Describe(v.format).levels, start = v.zero_kind == ZeroKind::kNone ? method.start() : 0;
@@ -125,7 +128,7 @@ void SetExtremes(bool high, QuantizedMatrix& w) {
       extreme = static_cast<std::uint8_t>(q);
   }
   std::fill_n(w.codes(), v.m * v.k, extreme);
-  const auto scale = static_cast<std::int8_t>(v.scale_type == DataType::kUInt4 ? 15 : high ? 127 : -128);
+  const auto scale = static_cast<std::int8_t>(v.scale_type == DataType::kUInt4 ? 15 : high ? most : -most - 1);
   std::fill_n(static_cast<std::int8_t*>(w.scales()), ScaleCount(v), scale);
   if (v.zero_kind != ZeroKind::kNone) std::fill_n(static_cast<std::int8_t*>(w.zeros()), ScaleCount(v), scale);
   if (Describe(v.format).own_values)
@@ -136,12 +139,17 @@ QuantizedMatrix MakeMatrix(QuantizedView shape, Fill fill, Random& random) {
   EXPECT_TRUE(Ok(w.Allocate(shape)));
   const QuantizedView& v = w.view();
   const auto levels = static_cast<std::size_t>(Describe(v.format).levels);
-  const std::size_t integers = v.scale_type == DataType::kUInt4 ? 16 : 256;
+  const bool nibbles = v.scale_type == DataType::kUInt4;
+  // Scales of a byte have six bits in every other super-group, which may fold.
+  const auto scale = [&](std::size_t i) {
+    const bool six = i % GroupsPerRow(v.k, v.group) * v.group / kSuperGroup % 2 == 0;
+    return static_cast<int>(random.Below(nibbles ? 16 : six ? 64 : 256)) - (nibbles ? 0 : six ? 32 : 128);
+  };
   for (std::size_t i = 0; i < v.m * v.k; ++i) w.codes()[i] = static_cast<std::uint8_t>(random.Below(levels));
   for (std::size_t i = 0; i < ScaleCount(v); ++i) {
-    static_cast<std::uint8_t*>(w.scales())[i] = static_cast<std::uint8_t>(random.Below(integers));
+    static_cast<std::int8_t*>(w.scales())[i] = static_cast<std::int8_t>(scale(i));
     if (v.zero_kind != ZeroKind::kNone)
-      static_cast<std::uint8_t*>(w.zeros())[i] = static_cast<std::uint8_t>(random.Below(integers));
+      static_cast<std::uint8_t*>(w.zeros())[i] = static_cast<std::uint8_t>(random.Below(nibbles ? 16 : 256));
     if (HasTableChoices(v)) w.table_choices()[i] = static_cast<std::uint8_t>(random.Below(v.codebook_tables));
   }
   for (std::size_t i = 0; i < CodebookSize(v); ++i)
@@ -150,7 +158,7 @@ QuantizedMatrix MakeMatrix(QuantizedView shape, Fill fill, Random& random) {
     w.super_scales()[i] = F32ToF16(random.Gaussian() * 0.01f);
     if (v.zero_kind != ZeroKind::kNone) w.super_offsets()[i] = F32ToF16(random.Gaussian() * 0.01f);
   }
-  if (fill != Fill::kRandom) SetExtremes(fill == Fill::kHighest, w);
+  if (fill != Fill::kRandom) SetExtremes(fill, w);
   return w;
 }
 
@@ -257,7 +265,8 @@ TEST_P(Joint, TakesTheLargestSums) {
   std::uint64_t seed = 0;
   for (const QuantizedView& shape : Shapes(3, 256)) {
     std::int64_t largest = 0;
-    for (const Fill fill : {Fill::kHighest, Fill::kLowest}) {
+    for (const Fill fill : {Fill::kHighest, Fill::kLowest, Fill::kHighestFolded, Fill::kLowestFolded}) {
+      if (fill >= Fill::kHighestFolded && shape.scale_type == DataType::kUInt4) continue;
       for (const bool int8 : {false, true}) {
         for (const std::size_t n : {std::size_t{2}, std::size_t{36}}) {
           largest = std::max(largest, Check(shape, n, int8, fill, ++seed));

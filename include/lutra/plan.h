@@ -102,6 +102,9 @@ struct PlanCase {
   std::size_t group = 128;
   bool joint = false;  // products with integers have joint K-blocks: most scales of two levels, under kInt8
   Precision precision = Precision::kInt8;  // of x
+  // Joint K-blocks whose scales the target multiplies into unpacked codes, where these fit a byte: those of q2_K and
+  // q3_K, where vpdpbusd or sdot multiplies bytes.
+  bool folds = false;
 };
 
 namespace functions {

@@ -85,6 +85,34 @@ struct TablesOfCodes {
     return hn::BitCast(D8(), hn::Or(two, hn::ShiftLeft<16>(two)));
   }
 };
+// Each row has a scale: bytes are folded codes (layout/joint.h) minus the lowest one, plus kLowest of the Dot. Without
+// kLowest they are digits in base 256. So two of them are one number of 16 bits: the two codes times the scale, plus
+// the digits of code 0.
+template <int kLowest>
+struct ScaledCodes {
+  static constexpr bool kStored = false;
+  V16 scales[4], starts[4];  // starts: the digits of code 0
+  HWY_INLINE ScaledCodes(const KBlock& b, std::size_t part) {
+    const D16 d16;
+    const V8 halves = hn::Dup128VecFromValues(D8(), 0, 1, 0, 1, 4, 5, 4, 5, 8, 9, 8, 9, 12, 13, 12, 13);
+    const V8 bytes = hn::Dup128VecFromValues(D8(), 0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12);
+    const V16 zero = hn::Set(d16, static_cast<std::int16_t>(b.start));  // what code 0 stands for
+    const V16 lowest = hn::Set(d16, static_cast<std::int16_t>(b.lowest));
+    LUTRA_UNROLL
+    for (std::size_t v = 0; v < 4; ++v) {
+      const V8 words = hn::BitCast(D8(), hn::Load(DF(), b.qparams + v * 16 + part * kPartRows));
+      scales[v] = hn::BitCast(d16, hn::TableLookupBytes(words, halves));
+      const V16 start = hn::Sub(hn::Mul(scales[v], zero), lowest);
+      starts[v] = hn::BitCast(d16, hn::TableLookupBytes(hn::BitCast(D8(), start), bytes));
+    }
+  }
+  template <int kVector>
+  HWY_INLINE V8 Of(V8 codes) const {
+    const V16 products = hn::Mul(hn::BitCast(D16(), codes), scales[kVector]);
+    const V8 bytes = hn::BitCast(D8(), hn::Add(products, starts[kVector]));
+    return kLowest == 0 ? bytes : hn::Xor(bytes, hn::Set(D8(), 0x80));
+  }
+};
 
 // --- Packed codes to bytes (layout/encodings.h: FieldsOf).
 
@@ -238,7 +266,7 @@ struct PackedDotKernel {
   template <int kRows>
   static HWY_INLINE void RunJoint(const MicroArgs& args) {
     const std::size_t run_chunks = HWY_MIN(args.run_chunks, args.x_chunks);
-    const JointStarts<Dot, kRows> starts(args, run_chunks);
+    const JointStarts<Dot, kRows> starts(args, args.start, run_chunks);
     V32 totals[kVectors * kRows], parts[kVectors * kRows];
     SetZero(totals);
     SetZero(parts);

@@ -59,7 +59,7 @@ struct KBlock {
   std::size_t center, x_stride, run_chunks;
   float* tile;
   std::size_t tile_stride;
-  std::int32_t start;
+  std::int32_t start, lowest;
 
   explicit HWY_INLINE KBlock(const MicroArgs& a)
       : index(a.index),
@@ -78,7 +78,8 @@ struct KBlock {
         run_chunks(a.run_chunks),
         tile(a.tile),
         tile_stride(a.tile_stride),
-        start(a.start) {}
+        start(a.start),
+        lowest(a.lowest) {}
 
   // Call for each line of packed weights that is read: prefetches lines that follow it, at the distances `prefetch`.
   HWY_INLINE void Prefetch(const std::uint8_t* line) const { internal::Prefetch(line, prefetch); }

@@ -29,11 +29,11 @@ HWY_INLINE const JointScale& JointScaleOf(const MicroArgs& a, std::size_t n) {
 template <class Dot, int kRows>
 class JointStarts {
  public:
-  // Runs have `run_chunks` chunks: 1, 2 or 4.
-  HWY_INLINE JointStarts(const MicroArgs& a, std::size_t run_chunks) {
+  // Runs have `run_chunks` chunks: 1, 2 or 4. `of_x`: the start for a sum of x of 1.
+  HWY_INLINE JointStarts(const MicroArgs& a, std::int32_t of_x, std::size_t run_chunks) {
     const hn::CappedTag<std::int32_t, kJointChunks> d32;
     const hn::Repartition<std::int16_t, decltype(d32)> d16;
-    const auto start = hn::Set(d16, static_cast<std::int16_t>(a.start));
+    const auto start = hn::Set(d16, static_cast<std::int16_t>(of_x));
     for (std::size_t i = 0; i < kRows * kJointChunks; i += hn::Lanes(d32)) {
       const auto* sums = JointScaleOf(a, i / kJointChunks).chunk_sums[i % kJointChunks];
       auto words = Times(hn::Load(d16, sums), start);

@@ -166,6 +166,23 @@ struct JointOperands {
     return most >= 4 ? 4 : most >= 2 ? 2 : 1;
   }
 };
+// The unpacker of folded codes, if products of any scheme fit the bytes of the target's first Dot.
+template <Format kFormat, class Dot>
+constexpr UnpackFunction FoldOf() {
+  using Operand = Operands<kFormat, Dot>;
+  constexpr Encoding kEncoding = Describe(kFormat).encoding;
+  bool fit = false;
+  for (const DataType scale : {DataType::kInt8, DataType::kUInt4}) {
+    for (const ZeroKind zeros : {ZeroKind::kNone, ZeroKind::kOffset}) {
+      fit = fit || FoldedCodesOf(Operand::kMethod, SchemeOf(scale, zeros, scale)).fit();
+    }
+  }
+  if constexpr (kTakesBytes<Dot> && std::is_same_v<typename Operand::Codes, StoredCodes> &&
+                !Describe(kEncoding).has_indices()) {
+    if (fit) return &RowUnpacker<kEncoding, ScaledCodes<Dot::kLowest>, ByteCodes>::Unpack;
+  }
+  return nullptr;
+}
 template <Format kFormat, Precision kPrecision, class Dot>
 constexpr JointKernels JointMethod() {
   using Joint = JointOperands<kFormat, Dot>;
@@ -182,6 +199,7 @@ constexpr JointKernels JointMethod() {
     return {packed,
             JointKernelOf<UnpackedDotKernel<typename Joint::Type, kPrecision>>(),
             &Unpacker::Unpack,
+            FoldOf<kFormat, Dot>(),
             &Unpacker::Bytes,
             Joint::RunChunks(false),
             Joint::RunChunks(true),
@@ -229,10 +247,10 @@ constexpr MethodKernel ChoiceMethod() {
   }
 #endif
   using Form = typename UnpackedDot<typename Operands<kFormat, Dot>::Type, kPrecision>::Form;
-  kernel.unpack = &ChoiceUnpacker<kEncoding, Form>::Unpack;
-  kernel.unpacked_bytes = &ChoiceUnpacker<kEncoding, Form>::Bytes;
-  kernel.joint.unpack = &ChoiceUnpacker<kEncoding, ByteCodes>::Unpack;
-  kernel.joint.unpacked_bytes = &ChoiceUnpacker<kEncoding, ByteCodes>::Bytes;
+  kernel.unpack = &RowUnpacker<kEncoding, TablesOfCodes, Form>::Unpack;
+  kernel.unpacked_bytes = &RowUnpacker<kEncoding, TablesOfCodes, Form>::Bytes;
+  kernel.joint.unpack = &RowUnpacker<kEncoding, TablesOfCodes, ByteCodes>::Unpack;
+  kernel.joint.unpacked_bytes = &RowUnpacker<kEncoding, TablesOfCodes, ByteCodes>::Bytes;
   return kernel;
 }
 

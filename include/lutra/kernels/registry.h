@@ -92,6 +92,8 @@ struct MicroArgs {
   const float* super_group;
   std::size_t offset_stride;  // from a word of offsets to the next
   JointSums joint_sums;       // that offsets multiply
+  bool folded;                // codes were unpacked to folded codes (layout/joint.h)
+  std::int32_t lowest;        // FoldedCodes::lowest
   // x
   const std::uint8_t* x;
   std::size_t x_stride;               // from a chunk to the next
@@ -132,6 +134,7 @@ using UnpackedBytesFunction = std::size_t (*)(std::size_t half_chunks, std::size
 struct JointKernels {
   MicroKernel packed, unpacked;
   UnpackFunction unpack;  // as in MethodKernel
+  UnpackFunction fold;    // unpacks folded codes; null if no codes of the format fold
   UnpackedBytesFunction unpacked_bytes;
   std::size_t run_chunks, run_chunks_with_offsets;  // chunks of a group whose products fit 16-bit sums
   bool pairs;                                       // words of scales are pairs (qparams-inl.h)
@@ -156,7 +159,13 @@ struct MethodKernel {
     if (joint_blocks) return unpack_codes ? joint.unpacked : joint.packed;
     return unpack_codes ? unpacked : packed;
   }
-  constexpr UnpackFunction unpacker(bool joint_blocks) const { return joint_blocks ? joint.unpack : unpack; }
+  // Whether joint K-blocks of this scheme are unpacked to folded codes, where their scales allow it.
+  constexpr bool folds(const QparamScheme& scheme) const {
+    return joint.fold != nullptr && FoldedCodesOf(method, scheme).fit();
+  }
+  constexpr UnpackFunction unpacker(bool joint_blocks, bool folded) const {
+    return folded ? joint.fold : joint_blocks ? joint.unpack : unpack;
+  }
   constexpr UnpackedBytesFunction unpacked_size(bool joint_blocks) const {
     return joint_blocks ? joint.unpacked_bytes : unpacked_bytes;
   }

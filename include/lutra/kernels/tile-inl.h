@@ -193,7 +193,7 @@ class PanelReader {
 // Unpacks the K-blocks of a batch, from row first_row of a panel on, to `to`, `stride` bytes apart.
 HWY_INLINE void UnpackBatch(const TileArgs& a, std::size_t stride, std::size_t first_row, const MicroArgs& args,
                             std::uint8_t* to) {
-  const UnpackFunction unpack = a.kernel->unpacker(a.geometry->joint_ratio != 0);
+  const UnpackFunction unpack = a.kernel->unpacker(a.geometry->joint_ratio != 0, args.folded);
   MicroArgs from = args;
   from.first_row = first_row;
   for (std::size_t i = 0; i < args.blocks; ++i, to += stride) {
@@ -201,8 +201,45 @@ HWY_INLINE void UnpackBatch(const TileArgs& a, std::size_t stride, std::size_t f
     unpack(from, a.panel_count, to);
     from.index += args.index_stride;
     from.choices += args.choice_stride;
+    from.qparams += args.qparams_stride;
   }
 }
+
+// Decides which batches are unpacked to folded codes.
+class Folding {
+ public:
+  explicit HWY_INLINE Folding(const TileArgs& a) {
+    const QparamScheme& scheme = a.geometry->scheme;
+    if (!a.unpack || a.geometry->joint_ratio == 0 || !a.kernel->folds(scheme)) return;
+    codes_ = FoldedCodesOf(a.kernel->method, scheme);
+    folds_ = true;
+    checks_ = scheme.fields[0].type != DataType::kUInt4;
+  }
+  HWY_INLINE void Set(MicroArgs& args) const {
+    args.folded = folds_ && (!checks_ || Fit(args));
+    args.lowest = codes_.lowest;
+  }
+
+ private:
+  // Whether the scales of the batch are all small enough.
+  bool Fit(const MicroArgs& args) const {
+    const D32 d32;
+    V32 least = hn::Zero(d32), most = least;
+    for (std::size_t block = 0; block < args.blocks; ++block) {
+      for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(d32)) {
+        const float* const words = args.qparams + block * args.qparams_stride + row;
+        const V32 scale = hn::BitCast(d32, hn::Load(DF(), words));
+        least = hn::Min(least, scale);
+        most = hn::Max(most, scale);
+      }
+    }
+    return hn::AllTrue(d32, hn::And(hn::Ge(least, hn::Set(d32, codes_.lowest_scale)),
+                                    hn::Le(most, hn::Set(d32, codes_.highest_scale))));
+  }
+
+  FoldedCodes codes_ = {};
+  bool folds_ = false, checks_ = false;
+};
 
 // --- Tiles
 
@@ -273,6 +310,7 @@ HWY_INLINE void TileBy(const TileArgs& a) {
                : std::size_t{1};
   PanelReader reader(a, stride, floats);
   HWY_ALIGN std::uint8_t unpacked[kMaxUnpackedBytes];
+  const Folding folding(a);
   RowsOfX rows(a);
   for (std::size_t block = 0; block < g.blocks; block += args.blocks) {
     args.interleaved = a.interleaved;
@@ -284,6 +322,7 @@ HWY_INLINE void TileBy(const TileArgs& a) {
       rows.Multiply(args, x_block, unpacked);
       continue;
     }
+    folding.Set(args);
     const MicroArgs packed = args;
     for (; args.first_row < kPanelRows; args.first_row += kernel.unpacked_rows) {
       UnpackBatch(a, stride, args.first_row, packed, unpacked);

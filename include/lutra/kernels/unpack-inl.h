@@ -62,9 +62,9 @@ struct CodeUnpacker {
   }
 };
 
-// Unpacks codes of which each row has one of four tables: part by part, because the choices of a part fill registers.
-template <Encoding kEncoding, class Form>
-struct ChoiceUnpacker {
+// Unpacks codes of which each row has its own table or scale: part by part, because those of a part fill registers.
+template <Encoding kEncoding, class Codes, class Form>
+struct RowUnpacker {
   static std::size_t Bytes(std::size_t, std::size_t x_chunks) { return Form::kBytes * x_chunks * kChunkCodes; }
 
   static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
@@ -72,7 +72,7 @@ struct ChoiceUnpacker {
     constexpr std::size_t kPlanes = Describe(kEncoding).planes;
     for (std::size_t at = 0; at < b.chunks * kPlanes * kPlaneBytes; at += 64) b.Prefetch(b.index + at);
     for (std::size_t part = 0; part < kParts; ++part) {
-      const TablesOfCodes codes(b, part);
+      const Codes codes(b, part);
       const std::uint8_t* lines = b.index + part * kPartBytes;
       std::uint8_t* chunk_to = to + Form::kBytes * part * kPartBytes;
       for (std::size_t chunk = 0; chunk < b.chunks; ++chunk) {

@@ -52,9 +52,12 @@ struct UnpackedDotKernel {
   // Joint K-blocks: a few vectors of rows of W at a time, so that registers hold runs and totals.
   template <int kRows>
   static HWY_INLINE void RunJoint(const MicroArgs& args) {
+    if constexpr (kTakesBytes<Dot>) {
+      if (args.folded) return RunFolded<kRows>(args);
+    }
     constexpr int kAtOnce = kVectors * kRows > 8 ? 2 : kVectors;
     const std::size_t run_chunks = HWY_MIN(args.run_chunks, args.x_chunks);
-    const JointStarts<Dot, kRows> starts(args, run_chunks);
+    const JointStarts<Dot, kRows> starts(args, args.start, run_chunks);
     const std::size_t group_chunks = args.x_chunks, chunks = (args.blocks - 1) * group_chunks + args.last_chunks;
     const std::size_t x_stride = args.x_stride, qparams_stride = args.qparams_stride, index_stride = args.index_stride;
     for (std::size_t first = 0; first < 4 * kParts; first += kAtOnce) {
@@ -85,6 +88,29 @@ struct UnpackedDotKernel {
         AddJointParts<kAtOnce, kRows>(args, joint, parts, totals);
       }
       FlushJoint<kAtOnce, kRows>(args, totals, row_of);
+    }
+  }
+
+  // Joint K-blocks of folded codes: a part is the plain sum of the products of a joint run. (Totals leave the registers
+  // meanwhile.)
+  template <int kRows>
+  static HWY_INLINE void RunFolded(const MicroArgs& args) {
+    const JointStarts<Dot, kRows> starts(args, args.lowest - Dot::kLowest, kJointRunChunks);
+    const std::size_t chunks = (args.blocks - 1) * args.x_chunks + args.last_chunks, x_stride = args.x_stride;
+    for (std::size_t first = 0; first < 4 * kParts; first += kVectors) {
+      const int row = static_cast<int>(first * kPartRows);
+      V32 totals[kVectors * kRows];
+      SetZero(totals);
+      const std::uint8_t *x = args.x, *codes = args.index + first * kPartBytes;
+      for (std::size_t at = 0; at < chunks; at += kJointRunChunks) {
+        V32 parts[kVectors * kRows];
+        LUTRA_UNROLL
+        for (int i = 0; i < kVectors * kRows; ++i) parts[i] = starts.Of(static_cast<std::size_t>(i % kRows), at);
+        AddChunks<kVectors, kRows>(x_stride, codes, x, HWY_MIN(kJointRunChunks, chunks - at), parts);
+        AddJointParts<kVectors, kRows>(args, at / kJointRunChunks, parts, totals);
+      }
+      FlushJoint<kVectors, kRows>(args, totals,
+                                  [row](int vector) { return row + vector * static_cast<int>(kPartRows); });
     }
   }
 

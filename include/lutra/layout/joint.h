@@ -89,6 +89,28 @@ constexpr int JointRatio(const FormatInfo& f, const QparamScheme& scheme, std::s
   return 0;
 }
 
+// Folded codes are the products (L(q) + start) * scale. Where all of a scheme fit a byte, codes may be unpacked to
+// them: then a kernel multiplies bytes with joint runs of x, without scales, and its sums are the same integers. Scales
+// of four bits are 0 to 15. Scales of a byte count as six bits, -32 to 31, which K-quants have: joint K-blocks of a
+// panel with others are not folded.
+struct FoldedCodes {
+  int lowest_scale, highest_scale;
+  int lowest, highest;
+  constexpr bool fit() const { return highest - lowest <= 255; }
+};
+constexpr FoldedCodes FoldedCodesOf(const MethodInfo& method, const QparamScheme& scheme) {
+  const int start = scheme.zero() != nullptr ? 0 : method.start();
+  const bool nibbles = scheme.fields[0].type == DataType::kUInt4;
+  FoldedCodes folded = {nibbles ? 0 : -32, nibbles ? 15 : 31, 0, 0};
+  for (const int weight : {method.lowest() + start, method.highest() + start}) {
+    for (const int product : {weight * folded.lowest_scale, weight * folded.highest_scale}) {
+      if (product < folded.lowest) folded.lowest = product;
+      if (product > folded.highest) folded.highest = product;
+    }
+  }
+  return folded;
+}
+
 }  // namespace internal
 }  // namespace LUTRA_ABI_NAMESPACE
 }  // namespace lutra

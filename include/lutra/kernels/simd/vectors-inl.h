@@ -158,6 +158,10 @@ enum class JointForm : std::uint8_t { kPairs, kWords, kWidened };
 template <class Dot>
 inline constexpr bool kUnpacksShorts = false;
 
+// Whether a Dot multiplies all 256 bytes, and sums products in 32 bits: it takes folded codes (layout/joint.h).
+template <class Dot>
+inline constexpr bool kTakesBytes = Dot::kHighest - Dot::kLowest == 255 && Dot::kJoint == JointForm::kWords;
+
 // The members of a Dot whose Sum has a 32-bit lane per row.
 struct WordSums {
   static constexpr JointForm kJoint = JointForm::kWords;

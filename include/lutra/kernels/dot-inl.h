@@ -243,13 +243,16 @@ struct PackedDotKernel {
     SetZero(totals);
     SetZero(parts);
     KBlock b(args);
+    const QparamArgs& qparams = *args.reader->args;
     std::size_t at = 0;  // chunk
     for (std::size_t left = args.blocks; left != 0; --left) {
       const Codes codes(b, 0);
+      const std::uint8_t* const group = b.index - qparams.group_bytes;
+      for (std::size_t i = 0; i < qparams.group_bytes; i += 64) b.Prefetch(group + i);
       const std::uint8_t* index = b.index;
       for (const std::size_t end = at + (left == 1 ? args.last_chunks : args.x_chunks); at < end;) {
         const std::size_t chunks = HWY_MIN(run_chunks, end - at);
-        AddJointPart<0, kRows>(b, index, chunks, codes, starts, at, parts);
+        AddJointPart<0, kRows>(b, index, chunks, codes, starts, qparams, group, at, parts);
         index += chunks * kChunkBytes;
         b.x += chunks * b.x_stride;
         at += chunks;
@@ -259,10 +262,12 @@ struct PackedDotKernel {
         SetZero(parts);
       }
       b.index += args.index_stride;
-      b.qparams += args.qparams_stride;
       b.choices += args.choice_stride;
     }
     FlushJoint<kVectors, kRows>(args, totals, RowOf);
+    if (args.center == 0) return;
+    args.reader->Read(args.index, args.blocks);
+    FlushJointOffsets<kVectors, kRows>(args, RowOf);
   }
 
  private:
@@ -271,7 +276,8 @@ struct PackedDotKernel {
   // Adds a run of chunks to the parts: of all rows of W where registers hold their sums, otherwise part by part.
   template <int kPart, int kRows>
   static HWY_INLINE void AddJointPart(const KBlock& b, const std::uint8_t* lines, std::size_t chunks,
-                                      const Codes& codes, const JointStarts<Dot, kRows>& starts, std::size_t at,
+                                      const Codes& codes, const JointStarts<Dot, kRows>& starts,
+                                      const QparamArgs& qparams, const std::uint8_t* group, std::size_t at,
                                       V32* parts) {
     if constexpr (kPart < kParts) {
       typename Dot::Sum run[4 * kRows];
@@ -287,9 +293,11 @@ struct PackedDotKernel {
           AddChunk<kRows>(line, x, codes, run);
         }
       }
-      AddJointRun<Dot, 4, kRows>(run, starts, b.qparams, at, parts + kPart * 4 * kRows,
-                                 [](int v) { return RowOf(kPart * 4 + v); });
-      AddJointPart<kPart + 1, kRows>(b, lines + kPartBytes, chunks, codes, starts, at, parts);
+      AddJointRun<Dot, 4, kRows>(run, starts, at, parts + kPart * 4 * kRows, [&qparams, group](int v) {
+        return LoadJointScale<Dot::kJoint == JointForm::kPairs>(qparams, group,
+                                                                static_cast<std::size_t>(RowOf(kPart * 4 + v)));
+      });
+      AddJointPart<kPart + 1, kRows>(b, lines + kPartBytes, chunks, codes, starts, qparams, group, at, parts);
     }
   }
   static constexpr std::size_t kChunkBytes = kPlanes * kPlaneBytes;
@@ -355,6 +363,9 @@ struct PackedDotKernel {
     AddQuad<Dot, kQuad, kFirst, kRows>(codes, x, sums);
   }
 };
+
+template <Encoding kEncoding, class Codes, class Dot, Precision kPrecision>
+inline constexpr bool kReadsGroups<PackedDotKernel<kEncoding, Codes, Dot, kPrecision>> = true;
 
 }  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal

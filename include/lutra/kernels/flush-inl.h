@@ -84,6 +84,10 @@ struct KBlock {
   HWY_INLINE void Prefetch(const std::uint8_t* line) const { internal::Prefetch(line, prefetch); }
 };
 
+// Whether a kernel converts the qparams of groups itself (MicroArgs::reader).
+template <class Kernel>
+inline constexpr bool kReadsGroups = false;
+
 // Multiplies all K-blocks of the args, for kPanels panels from panel `panel` of the args on, with kRows rows of x.
 template <class Kernel, int kPanels, int kRows>
 HWY_INLINE void MultiplyBlocks(const MicroArgs& args, std::size_t panel) {
@@ -94,6 +98,9 @@ HWY_INLINE void MultiplyBlocks(const MicroArgs& args, std::size_t panel) {
   b.tile += panel * b.tile_stride;
   for (std::size_t left = args.blocks;; --left) {
     if (left == 1) b.chunks = args.last_chunks, b.half_chunks = args.last_half_chunks;
+    if constexpr (kReadsGroups<Kernel>) {
+      if (args.reader != nullptr) args.reader->Read(b.index, 1);
+    }
     Kernel::template Run<kPanels, kRows>(b);
     if (left == 1) return;
     b.index += args.index_stride;
@@ -134,6 +141,7 @@ constexpr MicroKernel MicroKernelOf() {
   return {Kernel::kMaxRows,
           Kernel::kMaxPanels,
           Kernel::kTile,
+          kReadsGroups<Kernel>,
           {FunctionFor<Kernel, 1>(), FunctionFor<Kernel, 2>(), FunctionFor<Kernel, 3>(), FunctionFor<Kernel, 4>()}};
 }
 
@@ -147,6 +155,7 @@ constexpr MicroKernel JointKernelOf() {
   return {Kernel::kMaxRows,
           1,
           Kernel::kMaxRows,
+          kReadsGroups<Kernel>,
           {JointFunctionFor<Kernel, 1>(), JointFunctionFor<Kernel, 2>(), JointFunctionFor<Kernel, 3>(),
            JointFunctionFor<Kernel, 4>()}};
 }

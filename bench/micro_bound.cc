@@ -47,19 +47,12 @@ double MicroBoundGMacS(const PackedMatrix& w, std::size_t n, Precision precision
 
   Buffer index, qparams, x, scales, y, values;
   internal::MicroArgs args = {};
-  args.index = Zeros<std::uint8_t>(scheme.group_bytes + blocks * stride, &index) + scheme.group_bytes;
+  args.index = Zeros<std::uint8_t>(blocks * stride, &index);
   args.interleaved = args.panel_count = panels;
   args.half_chunks = args.last_half_chunks = g.whole.half_chunks;
   args.index_stride = stride;
   args.qparams_stride = (joint ? 1 : internal::kMaxInterleavedPanels) * 2 * kPanelRows;
   args.qparams = Zeros<float>(blocks * args.qparams_stride, &qparams);
-  internal::QparamArgs groups = {};  // joint: kernels read scales, and call `load` for offsets; no offset is converted
-  groups.group_bytes = scheme.group_bytes;
-  groups.scale_bits = -1;
-  const auto load = [](const internal::QparamArgs&, const std::uint8_t*, std::size_t, std::size_t, const float*,
-                       float*) {};
-  const internal::GroupReader reader{&groups, load, nullptr, nullptr};
-  args.reader = joint && micro.reads_groups ? &reader : nullptr;
   args.center = scheme.zero() == nullptr ? 0 : kPanelRows;
   args.x_stride = rows * chunk_bytes;
   args.x_chunks = args.last_chunks = g.whole.x_chunks;

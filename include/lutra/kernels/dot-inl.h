@@ -243,16 +243,14 @@ struct PackedDotKernel {
     SetZero(totals);
     SetZero(parts);
     KBlock b(args);
-    const QparamArgs& qparams = *args.reader->args;
     std::size_t at = 0;  // chunk
     for (std::size_t left = args.blocks; left != 0; --left) {
       const Codes codes(b, 0);
-      const std::uint8_t* const group = b.index - qparams.group_bytes;
-      for (std::size_t i = 0; i < qparams.group_bytes; i += 64) b.Prefetch(group + i);
+      const JointScales<Dot, kRows> scales(b, args.reader);
       const std::uint8_t* index = b.index;
       for (const std::size_t end = at + (left == 1 ? args.last_chunks : args.x_chunks); at < end;) {
         const std::size_t chunks = HWY_MIN(run_chunks, end - at);
-        AddJointPart<0, kRows>(b, index, chunks, codes, starts, qparams, group, at, parts);
+        AddJointPart<0, kRows>(b, index, chunks, codes, starts, scales, at, parts);
         index += chunks * kChunkBytes;
         b.x += chunks * b.x_stride;
         at += chunks;
@@ -262,11 +260,12 @@ struct PackedDotKernel {
         SetZero(parts);
       }
       b.index += args.index_stride;
+      b.qparams += args.qparams_stride;
       b.choices += args.choice_stride;
     }
     FlushJoint<kVectors, kRows>(args, totals, RowOf);
     if (args.center == 0) return;
-    args.reader->Read(args.index, args.blocks);
+    if (args.reader != nullptr) args.reader->Read(args.index, args.blocks);
     FlushJointOffsets<kVectors, kRows>(args, RowOf);
   }
 
@@ -277,8 +276,7 @@ struct PackedDotKernel {
   template <int kPart, int kRows>
   static HWY_INLINE void AddJointPart(const KBlock& b, const std::uint8_t* lines, std::size_t chunks,
                                       const Codes& codes, const JointStarts<Dot, kRows>& starts,
-                                      const QparamArgs& qparams, const std::uint8_t* group, std::size_t at,
-                                      V32* parts) {
+                                      const JointScales<Dot, kRows>& scales, std::size_t at, V32* parts) {
     if constexpr (kPart < kParts) {
       typename Dot::Sum run[4 * kRows];
       LUTRA_UNROLL
@@ -293,11 +291,10 @@ struct PackedDotKernel {
           AddChunk<kRows>(line, x, codes, run);
         }
       }
-      AddJointRun<Dot, 4, kRows>(run, starts, at, parts + kPart * 4 * kRows, [&qparams, group](int v) {
-        return LoadJointScale<Dot::kJoint == JointForm::kPairs>(qparams, group,
-                                                                static_cast<std::size_t>(RowOf(kPart * 4 + v)));
+      AddJointRun<Dot, 4, kRows>(run, starts, at, parts + kPart * 4 * kRows, [&scales](int v) {
+        return scales.Of(static_cast<std::size_t>(RowOf(kPart * 4 + v)));
       });
-      AddJointPart<kPart + 1, kRows>(b, lines + kPartBytes, chunks, codes, starts, qparams, group, at, parts);
+      AddJointPart<kPart + 1, kRows>(b, lines + kPartBytes, chunks, codes, starts, scales, at, parts);
     }
   }
   static constexpr std::size_t kChunkBytes = kPlanes * kPlaneBytes;

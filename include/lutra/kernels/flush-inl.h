@@ -84,6 +84,10 @@ struct KBlock {
   HWY_INLINE void Prefetch(const std::uint8_t* line) const { internal::Prefetch(line, prefetch); }
 };
 
+// The rows of x with which kernels read the scales of joint K-blocks from their bytes. (With 3 and 4 rows that takes
+// registers which sums need.)
+inline constexpr int kMaxJointReadingRows = 2;
+
 // Whether a kernel converts the qparams of groups itself (MicroArgs::reader).
 template <class Kernel>
 inline constexpr bool kReadsGroups = false;
@@ -141,7 +145,7 @@ constexpr MicroKernel MicroKernelOf() {
   return {Kernel::kMaxRows,
           Kernel::kMaxPanels,
           Kernel::kTile,
-          kReadsGroups<Kernel>,
+          kReadsGroups<Kernel> ? Kernel::kMaxRows : 0,
           {FunctionFor<Kernel, 1>(), FunctionFor<Kernel, 2>(), FunctionFor<Kernel, 3>(), FunctionFor<Kernel, 4>()}};
 }
 
@@ -155,7 +159,7 @@ constexpr MicroKernel JointKernelOf() {
   return {Kernel::kMaxRows,
           1,
           Kernel::kMaxRows,
-          kReadsGroups<Kernel>,
+          kReadsGroups<Kernel> ? kMaxJointReadingRows : 0,
           {JointFunctionFor<Kernel, 1>(), JointFunctionFor<Kernel, 2>(), JointFunctionFor<Kernel, 3>(),
            JointFunctionFor<Kernel, 4>()}};
 }

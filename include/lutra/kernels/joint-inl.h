@@ -79,11 +79,33 @@ HWY_INLINE V32 LoadSignedBytes(const std::uint8_t* from, std::size_t row) {
   return hn::PromoteTo(D32(), hn::LoadU(d8, reinterpret_cast<const std::int8_t*>(from) + row));
 }
 template <bool kPairs>
-HWY_INLINE V32 LoadJointScale(const QparamArgs& a, const std::uint8_t* group, std::size_t row) {
-  const V32 scale = hn::And(LoadSignedBytes(group, row), hn::Set(D32(), a.scale_bits));
+HWY_INLINE V32 LoadJointScale(std::int32_t scale_bits, const std::uint8_t* group, std::size_t row) {
+  const V32 scale = hn::And(LoadSignedBytes(group, row), hn::Set(D32(), scale_bits));
   if constexpr (kPairs) return hn::BitCast(D32(), hn::DupEven(hn::BitCast(D16(), scale)));
   return scale;
 }
+
+// The scales of the group of a packed K-block: in its bytes if the kernel reads groups, otherwise words of qparams.
+template <class Dot, int kRows>
+class JointScales {
+ public:
+  HWY_INLINE JointScales(const KBlock& b, const GroupReader* reader) : words_(b.qparams) {
+    if (kRows > kMaxJointReadingRows || reader == nullptr) return;
+    const QparamArgs& a = *reader->args;
+    bytes_ = b.index - a.group_bytes;
+    scale_bits_ = a.scale_bits;
+    for (std::size_t i = 0; i < a.group_bytes; i += 64) b.Prefetch(bytes_ + i);
+  }
+  HWY_INLINE V32 Of(std::size_t row) const {
+    if (kRows > kMaxJointReadingRows || bytes_ == nullptr) return hn::BitCast(D32(), hn::Load(DF(), words_ + row));
+    return LoadJointScale<Dot::kJoint == JointForm::kPairs>(scale_bits_, bytes_, row);
+  }
+
+ private:
+  const float* words_;
+  const std::uint8_t* bytes_ = nullptr;
+  std::int32_t scale_bits_ = 0;
+};
 
 // part + run * scale. `scale` is a word of qparams.
 template <class Dot>

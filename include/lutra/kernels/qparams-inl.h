@@ -168,7 +168,8 @@ inline void LoadJointScales(const QparamArgs& a, const std::uint8_t* from, std::
     float* const scales = to + i * kStride;
     LUTRA_UNROLL
     for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
-      const V32 scale = a.pairs ? LoadJointScale<true>(a, group, row) : LoadJointScale<false>(a, group, row);
+      const V32 scale =
+          a.pairs ? LoadJointScale<true>(a.scale_bits, group, row) : LoadJointScale<false>(a.scale_bits, group, row);
       hn::Store(hn::BitCast(df, scale), df, scales + row);
     }
   }
@@ -196,17 +197,19 @@ void LoadJointOffsets(const QparamArgs& a, const std::uint8_t* from, std::size_t
     }
   }
 }
-inline LoadGroupsFunction LoaderOf(DataType scale_type) {
+inline LoadGroupsFunction LoaderOf(DataType scale_type, bool joint) {
+  if (joint) return &LoadJointScales;
   constexpr LoadGroupsFunction kLoaders[] = {&LoadGroups<DataType::kF32>,   &LoadGroups<DataType::kF16>,
                                              &LoadGroups<DataType::kBF16>,  &LoadGroups<DataType::kInt8>,
                                              &LoadGroups<DataType::kUInt4>, &LoadGroups<DataType::kUInt8>,
                                              &LoadGroups<DataType::kE8M0>,  &LoadGroups<DataType::kE4M3>};
   return kLoaders[static_cast<std::size_t>(scale_type)];
 }
-// The same for the scales, or the offsets, of joint K-blocks.
-inline LoadGroupsFunction JointLoaderOf(DataType scale_type, bool offsets) {
-  if (!offsets) return &LoadJointScales;
-  return scale_type == DataType::kInt8 ? &LoadJointOffsets<DataType::kInt8> : &LoadJointOffsets<DataType::kUInt4>;
+// The function for the offsets of joint K-blocks; null if there are none.
+inline LoadGroupsFunction OffsetLoaderOf(const Geometry& g) {
+  if (g.joint_ratio == 0 || g.scheme.zero() == nullptr) return nullptr;
+  return g.scheme.fields[0].type == DataType::kInt8 ? &LoadJointOffsets<DataType::kInt8>
+                                                    : &LoadJointOffsets<DataType::kUInt4>;
 }
 
 // Converts the zero points of a group of one panel, the first or the second group of a pair that shares bytes. `to` has

@@ -151,7 +151,7 @@ using MicroFunction = void (*)(const MicroArgs& args);
 // `rows` rows of x, of `panels` panels, and of panels * rows <= tile.
 struct MicroKernel {
   int rows, panels, tile;
-  bool reads_groups;  // it can convert qparams itself (MicroArgs::reader)
+  int reading_rows;  // with at most so many rows of x it can convert qparams itself (MicroArgs::reader)
   MicroFunction functions[kNR];
 
   constexpr bool exists() const { return rows != 0; }

@@ -84,9 +84,9 @@ class PanelReader {
                  GroupsPerOffsetWord(g_.block)},
         super_gain_(qparams_.gain * (g_.joint_ratio != 0 ? kJointUnit : 1.0f)),
         choice_(g_.scheme.table_choice()),
-        load_groups_(g_.joint_ratio != 0 ? JointLoaderOf(g_.scheme.fields[0].type, !a.unpack)
-                                         : LoaderOf(g_.scheme.fields[0].type)),
-        reader_{&qparams_, load_groups_, floats.super_group, floats.groups},
+        load_groups_(LoaderOf(g_.scheme.fields[0].type, g_.joint_ratio != 0)),
+        load_offsets_(OffsetLoaderOf(g_)),
+        reader_{&qparams_, load_offsets_ != nullptr ? load_offsets_ : load_groups_, floats.super_group, floats.groups},
         in_order_(own_group_ && !paired_ && InOrder()),
         most_(g_.joint_ratio != 0 ? g_.joint
               : in_order_         ? g_.blocks
@@ -122,11 +122,10 @@ class PanelReader {
     if (g_.joint_ratio == 0 || a_.prefetch == 0 || InOrder()) return a_.prefetch;
     return HWY_MAX(a_.prefetch, g_.joint * stride_ + g_.super_bytes);
   }
-  // Whether the micro-kernel converts qparams itself. Without joint K-blocks that pays if it is called once per batch.
+  // Whether the micro-kernel converts qparams itself: if it can, and is called once per batch.
   HWY_INLINE bool InOrder() const {
-    const bool joint = g_.joint_ratio != 0;
-    const MicroKernel& micro = a_.kernel->micro(a_.unpack, joint);
-    return micro.reads_groups && a_.interleaved == 1 && (joint || a_.rows <= static_cast<std::size_t>(micro.rows));
+    const MicroKernel& micro = a_.kernel->micro(a_.unpack, g_.joint_ratio != 0);
+    return a_.interleaved == 1 && a_.rows <= static_cast<std::size_t>(micro.reading_rows);
   }
   // K-blocks within the budget of a batch; one packed K-block where panels alternate. (int1 on Zen 4: from memory 1.1
   // to 1.2 times as fast as with two K-blocks, from cache 0.96.)
@@ -164,8 +163,7 @@ class PanelReader {
   HWY_INLINE void Load(std::size_t groups) {
     const std::uint8_t* const from = next_ + a_.first * qparams_.group_bytes;
     load_groups_(qparams_, from, groups, a_.panel_count, floats_.super_group, floats_.groups);
-    if (g_.joint_ratio == 0 || qparams_.zero == nullptr) return;
-    JointLoaderOf(g_.scheme.fields[0].type, true)(qparams_, from, groups, 1, nullptr, floats_.groups);
+    if (load_offsets_ != nullptr) load_offsets_(qparams_, from, groups, 1, nullptr, floats_.groups);
   }
 
   HWY_INLINE void LoadSuperGroup() {
@@ -199,7 +197,7 @@ class PanelReader {
   const QparamArgs qparams_;
   const float super_gain_;           // of super-scales
   const QparamField* const choice_;  // null if the matrix does not have several tables
-  const LoadGroupsFunction load_groups_;
+  const LoadGroupsFunction load_groups_, load_offsets_;
   const GroupReader reader_;
   const bool in_order_;                      // the kernel converts the qparams
   const std::size_t most_;                   // K-blocks of a batch at most

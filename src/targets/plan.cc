@@ -49,6 +49,7 @@ constexpr FormatList kBits = Where([](const FormatInfo& f) { return HasBits(f.fo
 constexpr FormatList kCodes = Where([](const FormatInfo& f) { return !f.stored().has_indices() && !f.is_float(); });
 constexpr FormatList kFewFields = Where(  // codes in at most two fields of bits; 7 bits are three
     [](const FormatInfo& f) { return !f.stored().has_indices() && !f.is_float() && f.stored().planes != 7; });
+constexpr FormatList kBytes = Where([](const FormatInfo& f) { return f.stored().planes == 8 && !f.is_float(); });
 
 // `joint`: K-blocks are joint. Matrix units do not multiply these (TileWithMatrices).
 using Predicate = bool (*)(const TargetInfo& target, bool joint);
@@ -93,10 +94,11 @@ struct Row {
 // lines as memory delivers at a time. A line is prefetched into L2 at this distance, and into L1 at a quarter of it. (4
 // KB and 16 KB are 0 to 3 % slower. int1 on Zen 5: 0.43 times at N = 4 with 1.1 KB, 0.9 times at N = 1 with 24 KB. Zen
 // 4, into L1 alone: int1 0.5, int2 0.6 times.) On Zen 5 a line is prefetched into L1 alone. (N = 1: 1.0 to 1.3 times as
-// fast as with both; at 4 KB 0.73 to 1.02 times, at 12 KB 0.94 to 1.02.) One exception: Zen 4 needs no prefetches for
-// one row of integers, as a line takes so few instructions. (Speed without over speed with prefetches. Zen 4: int4 in
-// groups of 128 1.25 to 1.4, int3 1.05; groups of 32 and 64 0.6 to 0.9, two rows of int3 0.6, lookups 0.4 to 0.9. Zen
-// 5: 0.6.)
+// fast as with both; at 4 KB 0.73 to 1.02 times, at 12 KB 0.94 to 1.02.) One exception: Zen 4 itself
+// reads ahead of one row of codes, at the speed of memory, if kernels read in the order of addresses
+// (MicroArgs::reader), while prefetches of its programs bring at most 0.6 to 0.8 of that. (Speed without over speed with
+// prefetches, one row: AVX3_ZEN4 1.04 to 1.35, q8_0 and int4 1.3; AVX2 0.92 to 1.09, but q8_0 1.7 and q2_K 1.25; two
+// rows 0.75 to 1.3, three rows 0.75 to 1.2, lookups 0.4 to 0.9. Zen 5: 0.6.)
 //
 // Lookups: a token block of 16 rows has 256 KB of tables at K = 4096, which stay in L2. With four interleaved panels,
 // each table that reaches L1 serves 256 rows of W; the tile takes up to 16 KB of L1. Unpacking pays if two token blocks
@@ -108,7 +110,9 @@ struct Row {
 //
 // Dot products: prepared x is small, so 128 rows share the reading or unpacking. (int4 at N = 128 on an Intel Xeon:
 // packed 0.8 times unpacked, because unpacking and dot products share execution ports. Zen 5, groups of 128, N = 64 to
-// 512: packed 1.0 to 1.13 times unpacked, int7 0.85; groups of 32 0.99 to 1.25, joint K-blocks 0.87 to 0.95.)
+// 512: packed 1.0 to 1.13 times unpacked, int7 0.85; groups of 32 0.99 to 1.25, joint K-blocks 0.87 to 0.95. Zen 4,
+// packed against unpacked ones: bytes 1.04 to 1.16 times at N = 48 to 512; others in groups of 128 1.04 to 1.15 at N =
+// 48, int3 0.98, and 0.94 to 1.03 from 128 on.)
 //
 // Popcount on Zen 5, AVX3_ZEN4: words made in registers against words made once for all rows: 1.6 times at N = 8, 1.3
 // at 16, 1.05 at 48, 0.98 at 64, 0.95 at 128. With prefetches in the order of panels, not of addresses, N = 1 0.6
@@ -162,6 +166,8 @@ constexpr Row kRows[] = {
     {kCodes,     WideLookups, kAnyCpu, 0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
     {kCodes,     WideLookups, kAnyCpu, 0,   32,    0,   {Method::kDot,    kPacked,   32,  1, kPrefetch, kUnpack}},
     {kFewFields, ZenNotJoint, kZen5,   32,  kAnyN, 0,   {Method::kDot,    kPacked,   128, 1, kPrefetch, kUnpack}},
+    {kFewFields, ZenNotJoint, kZen4,   32,  64,    128, {Method::kDot,    kPacked,   64,  1, kPrefetch, kUnpack}},
+    {kBytes,     ZenNotJoint, kZen4,   32,  kAnyN, 0,   {Method::kDot,    kPacked,   128, 1, kPrefetch, kUnpack}},
     {kTernary,   WidePairs,   kAnyCpu, 16,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
     {kTwoPlanes, WidePairs,   kAnyCpu, 64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
     {kTernary,   Avx2Vnni,    kAnyCpu, 64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},

@@ -86,7 +86,7 @@ struct KBlock {
 
 // The rows of x with which kernels read the scales of joint K-blocks from their bytes. (With 3 and 4 rows that takes
 // registers which sums need.)
-inline constexpr int kMaxJointReadingRows = 2;
+inline constexpr int kMaxJointReadingRows = LUTRA_VECTOR_SCOPE ? 2 : 1;
 
 // Whether a kernel converts the qparams of groups itself (MicroArgs::reader).
 template <class Kernel>

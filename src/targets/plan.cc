@@ -96,9 +96,10 @@ struct Row {
 // 4, into L1 alone: int1 0.5, int2 0.6 times.) On Zen 5 a line is prefetched into L1 alone. (N = 1: 1.0 to 1.3 times as
 // fast as with both; at 4 KB 0.73 to 1.02 times, at 12 KB 0.94 to 1.02.) One exception: Zen 4 itself
 // reads ahead of one row of codes, at the speed of memory, if kernels read in the order of addresses
-// (MicroArgs::reader), while prefetches of its programs bring at most 0.6 to 0.8 of that. (Speed without over speed with
-// prefetches, one row: AVX3_ZEN4 1.04 to 1.35, q8_0 and int4 1.3; AVX2 0.92 to 1.09, but q8_0 1.7 and q2_K 1.25; two
-// rows 0.75 to 1.3, three rows 0.75 to 1.2, lookups 0.4 to 0.9. Zen 5: 0.6.)
+// (MicroArgs::reader), while prefetches at 8 KB bring 0.6 to 0.85 of that. Prefetches at 256 bytes tell it the order of
+// lines. (Speed over that with 8 KB, one row: AVX3_ZEN4 1.05 to 1.35, q2_K 1.0; AVX2 0.96 to 1.24; two rows 0.75 to
+// 1.15, four rows 0.6 to 0.97; without prefetches lookups 0.5 to 0.9, q5_0 0.8 times as fast as with 256 bytes. Zen 5,
+// int4 without prefetches: 0.6.)
 //
 // Lookups: a token block of 16 rows has 256 KB of tables at K = 4096, which stay in L2. With four interleaved panels,
 // each table that reaches L1 serves 256 rows of W; the tile takes up to 16 KB of L1. Unpacking pays if two token blocks
@@ -132,7 +133,7 @@ struct Row {
 // neoverse-v1 and v2; not measured): 4 rows of x and a K-block of 128 weights of a panel take 369 cycles with smmla,
 // 603 with sdot, 720 with lookups of int2, 510 of ternary, 400 of int1 (neoverse-n2 740 and 1197, apple-m2 461 and 748,
 // ampere1 1170 and 1121). Pairing the codes takes 350 cycles: what smmla saves with 6 rows.
-constexpr std::size_t kPrefetch = 8192;  // bytes; see above
+constexpr std::size_t kPrefetch = 8192, kNearby = 256;  // bytes; see above
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
 constexpr const char* kDotPorts = "dot products";
@@ -162,7 +163,7 @@ constexpr Row kRows[] = {
     {kOnePlane,  Zen,         kZen5,   16,  kAnyN, 0,   {Method::kLookup, kPacked,   16,  4, kPrefetch, kShuffle}},
     {kTwoPlanes, Zen,         kZen5,   16,  kAnyN, 0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffle}},
     {kIndices,   WideLookups, kAnyCpu, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 32,  4, kPrefetch, kShuffle}},
-    {kCodes,     AnyTarget,   kZen4,   0,   1,     0,   {Method::kDot,    kPacked,   4,   1, 0,      kMemory}},
+    {kCodes,     AnyTarget,   kZen4,   0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kNearby,   kMemory}},
     {kCodes,     WideLookups, kAnyCpu, 0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
     {kCodes,     WideLookups, kAnyCpu, 0,   32,    0,   {Method::kDot,    kPacked,   32,  1, kPrefetch, kUnpack}},
     {kFewFields, ZenNotJoint, kZen5,   32,  kAnyN, 0,   {Method::kDot,    kPacked,   128, 1, kPrefetch, kUnpack}},

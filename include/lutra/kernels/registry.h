@@ -68,10 +68,14 @@ struct PrefetchDistances {
 // is 2 KB: 32 lines, which leave most of a 32 KB L1 to the tables of x.
 inline constexpr std::size_t kL1DistanceDivisor = 4;
 
-// `distance`, in bytes, covers as many lines as memory delivers at a time. If `straight`, a line is prefetched into L1
-// at this distance. Otherwise it is prefetched into L2 at this distance, and into L1 at a quarter of it.
+// The longest distance for which the CPU itself brings lines to L2, as it reads ahead.
+inline constexpr std::size_t kNear = 1024;
+
+// `distance`, in bytes, covers as many lines as memory delivers at a time. If `straight`, or if it is near, a line is
+// prefetched into L1 at this distance. Otherwise it is prefetched into L2 at this distance, and into L1 at a quarter of
+// it.
 constexpr PrefetchDistances DistancesFor(std::size_t distance, bool straight) {
-  return straight ? PrefetchDistances{0, distance} : PrefetchDistances{distance, distance / kL1DistanceDivisor};
+  return straight || distance <= kNear ? PrefetchDistances{0, distance} : PrefetchDistances{distance, distance / kL1DistanceDivisor};
 }
 
 // The qparams that all groups of a matrix have, and where to find them.

@@ -51,6 +51,7 @@ constexpr FormatList kBits = Where([](const FormatInfo& f) { return HasBits(f.fo
 constexpr FormatList kCodes = Where([](const FormatInfo& f) { return !f.stored().has_indices() && !f.is_float(); });
 constexpr FormatList kFewFields = Where(  // codes in at most two fields of bits; 7 bits are three
     [](const FormatInfo& f) { return !f.stored().has_indices() && !f.is_float() && f.stored().planes != 7; });
+constexpr FormatList kBytes = Where([](const FormatInfo& f) { return f.stored().planes == 8 && !f.is_float(); });
 
 // Matrix units do not multiply joint K-blocks (TileWithMatrices).
 using Predicate = bool (*)(const TargetInfo& target, const PlanCase& what);
@@ -98,10 +99,12 @@ struct Row {
 // lines as memory delivers at a time. A line is prefetched into L2 at this distance, and into L1 at a quarter of it. (4
 // KB and 16 KB are 0 to 3 % slower. int1 on Zen 5: 0.43 times at N = 4 with 1.1 KB, 0.9 times at N = 1 with 24 KB. Zen
 // 4, into L1 alone: int1 0.5, int2 0.6 times.) On Zen 5 a line is prefetched into L1 alone. (N = 1: 1.0 to 1.3 times as
-// fast as with both; at 4 KB 0.73 to 1.02 times, at 12 KB 0.94 to 1.02.) One exception: Zen 4 needs no prefetches for
-// one row of integers, as a line takes so few instructions. (Speed without over speed with prefetches. Zen 4: int4 in
-// groups of 128 1.25 to 1.4, int3 1.05; groups of 32 and 64 0.6 to 0.9, two rows of int3 0.6, lookups 0.4 to 0.9. Zen
-// 5: 0.6.)
+// fast as with both; at 4 KB 0.73 to 1.02 times, at 12 KB 0.94 to 1.02.) One exception: Zen 4 itself
+// reads ahead of one row of codes, at the speed of memory, if kernels read in the order of addresses
+// (MicroArgs::reader), while prefetches at 8 KB bring 0.6 to 0.85 of that. Prefetches at 256 bytes tell it the order of
+// lines. (Speed over that with 8 KB, one row: AVX3_ZEN4 1.05 to 1.35, q2_K 1.0; AVX2 0.96 to 1.24; two rows 0.75 to
+// 1.15, four rows 0.6 to 0.97; without prefetches lookups 0.5 to 0.9, q5_0 0.8 times as fast as with 256 bytes. Zen 5,
+// int4 without prefetches: 0.6.)
 //
 // Lookups: a token block of 16 rows has 256 KB of tables at K = 4096, which stay in L2. With four interleaved panels,
 // each table that reaches L1 serves 256 rows of W; the tile takes up to 16 KB of L1. Unpacking pays if two token blocks
@@ -113,7 +116,9 @@ struct Row {
 //
 // Dot products: prepared x is small, so 128 rows share the reading or unpacking. (int4 at N = 128 on an Intel Xeon:
 // packed 0.8 times unpacked, because unpacking and dot products share execution ports. Zen 5, groups of 128, N = 64 to
-// 512: packed 1.0 to 1.13 times unpacked, int7 0.85; groups of 32 0.99 to 1.25, joint K-blocks 0.87 to 0.95.)
+// 512: packed 1.0 to 1.13 times unpacked, int7 0.85; groups of 32 0.99 to 1.25, joint K-blocks 0.87 to 0.95. Zen 4,
+// packed against unpacked ones: bytes 1.04 to 1.16 times at N = 48 to 512; others in groups of 128 1.04 to 1.15 at N =
+// 48, int3 0.98, and 0.94 to 1.03 from 128 on.)
 //
 // Joint K-blocks that fold, on Zen 4: folded codes against codes that are unpacked in registers (two builds). q2_K:
 // 1.01 times at N = 8, 1.12 at 12, 1.24 at 32; q3_K 0.96, 1.06 and 1.26.
@@ -136,7 +141,7 @@ struct Row {
 // neoverse-v1 and v2; not measured): 4 rows of x and a K-block of 128 weights of a panel take 369 cycles with smmla,
 // 603 with sdot, 720 with lookups of int2, 510 of ternary, 400 of int1 (neoverse-n2 740 and 1197, apple-m2 461 and 748,
 // ampere1 1170 and 1121). Pairing the codes takes 350 cycles: what smmla saves with 6 rows.
-constexpr std::size_t kPrefetch = 8192;  // bytes; see above
+constexpr std::size_t kPrefetch = 8192, kNearby = 256;  // bytes; see above
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
 constexpr const char* kDotPorts = "dot products";
@@ -166,11 +171,13 @@ constexpr Row kRows[] = {
     {kOnePlane,  Zen,         kZen5,   16,  kAnyN, 0,   {Method::kLookup, kPacked,   16,  4, kPrefetch, kShuffle}},
     {kTwoPlanes, Zen,         kZen5,   16,  kAnyN, 0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffle}},
     {kIndices,   WideLookups, kAnyCpu, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 32,  4, kPrefetch, kShuffle}},
-    {kCodes,     Zen,         kZen4,   0,   1,     128, {Method::kDot,    kPacked,   4,   1, 0,      kMemory}},
+    {kCodes,     AnyTarget,   kZen4,   0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kNearby,   kMemory}},
     {kCodes,     WideLookups, kAnyCpu, 0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
     {kCodes,     WideFolded,  kAnyCpu, 8,   kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
     {kCodes,     WideLookups, kAnyCpu, 0,   32,    0,   {Method::kDot,    kPacked,   32,  1, kPrefetch, kUnpack}},
     {kFewFields, ZenNotJoint, kZen5,   32,  kAnyN, 0,   {Method::kDot,    kPacked,   128, 1, kPrefetch, kUnpack}},
+    {kFewFields, ZenNotJoint, kZen4,   32,  64,    128, {Method::kDot,    kPacked,   64,  1, kPrefetch, kUnpack}},
+    {kBytes,     ZenNotJoint, kZen4,   32,  kAnyN, 0,   {Method::kDot,    kPacked,   128, 1, kPrefetch, kUnpack}},
     {kTernary,   WidePairs,   kAnyCpu, 16,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
     {kTwoPlanes, WidePairs,   kAnyCpu, 64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
     {kTernary,   Avx2Vnni,    kAnyCpu, 64,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},

@@ -274,10 +274,11 @@ struct PackedDotKernel {
     std::size_t at = 0;  // chunk
     for (std::size_t left = args.blocks; left != 0; --left) {
       const Codes codes(b, 0);
+      const JointScales<Dot, kRows> scales(b, args.reader);
       const std::uint8_t* index = b.index;
       for (const std::size_t end = at + (left == 1 ? args.last_chunks : args.x_chunks); at < end;) {
         const std::size_t chunks = HWY_MIN(run_chunks, end - at);
-        AddJointPart<0, kRows>(b, index, chunks, codes, starts, at, parts);
+        AddJointPart<0, kRows>(b, index, chunks, codes, starts, scales, at, parts);
         index += chunks * kChunkBytes;
         b.x += chunks * b.x_stride;
         at += chunks;
@@ -291,6 +292,9 @@ struct PackedDotKernel {
       b.choices += args.choice_stride;
     }
     FlushJoint<kVectors, kRows>(args, totals, RowOf);
+    if (args.center == 0) return;
+    if (args.reader != nullptr) args.reader->Read(args.index, args.blocks);
+    FlushJointOffsets<kVectors, kRows>(args, RowOf);
   }
 
  private:
@@ -299,8 +303,8 @@ struct PackedDotKernel {
   // Adds a run of chunks to the parts: of all rows of W where registers hold their sums, otherwise part by part.
   template <int kPart, int kRows>
   static HWY_INLINE void AddJointPart(const KBlock& b, const std::uint8_t* lines, std::size_t chunks,
-                                      const Codes& codes, const JointStarts<Dot, kRows>& starts, std::size_t at,
-                                      V32* parts) {
+                                      const Codes& codes, const JointStarts<Dot, kRows>& starts,
+                                      const JointScales<Dot, kRows>& scales, std::size_t at, V32* parts) {
     if constexpr (kPart < kParts) {
       typename Dot::Sum run[4 * kRows];
       LUTRA_UNROLL
@@ -315,9 +319,10 @@ struct PackedDotKernel {
           AddChunk<kRows>(line, x, codes, run);
         }
       }
-      AddJointRun<Dot, 4, kRows>(run, starts, b.qparams, at, parts + kPart * 4 * kRows,
-                                 [](int v) { return RowOf(kPart * 4 + v); });
-      AddJointPart<kPart + 1, kRows>(b, lines + kPartBytes, chunks, codes, starts, at, parts);
+      AddJointRun<Dot, 4, kRows>(run, starts, at, parts + kPart * 4 * kRows, [&scales](int v) {
+        return scales.Of(static_cast<std::size_t>(RowOf(kPart * 4 + v)));
+      });
+      AddJointPart<kPart + 1, kRows>(b, lines + kPartBytes, chunks, codes, starts, scales, at, parts);
     }
   }
   static constexpr std::size_t kChunkBytes = kPlanes * kPlaneBytes;
@@ -383,6 +388,9 @@ struct PackedDotKernel {
     AddQuad<Dot, kQuad, kFirst, kRows>(codes, x, sums);
   }
 };
+
+template <Encoding kEncoding, class Codes, class Dot, Precision kPrecision>
+inline constexpr bool kReadsGroups<PackedDotKernel<kEncoding, Codes, Dot, kPrecision>> = true;
 
 }  // namespace LUTRA_KERNELS_NAMESPACE
 }  // namespace internal

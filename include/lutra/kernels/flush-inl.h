@@ -85,6 +85,14 @@ struct KBlock {
   HWY_INLINE void Prefetch(const std::uint8_t* line) const { internal::Prefetch(line, prefetch); }
 };
 
+// The rows of x with which kernels read the scales of joint K-blocks from their bytes. (With 3 and 4 rows that takes
+// registers which sums need.)
+inline constexpr int kMaxJointReadingRows = LUTRA_VECTOR_SCOPE ? 2 : 1;
+
+// Whether a kernel converts the qparams of groups itself (MicroArgs::reader).
+template <class Kernel>
+inline constexpr bool kReadsGroups = false;
+
 // Multiplies all K-blocks of the args, for kPanels panels from panel `panel` of the args on, with kRows rows of x.
 template <class Kernel, int kPanels, int kRows>
 HWY_INLINE void MultiplyBlocks(const MicroArgs& args, std::size_t panel) {
@@ -95,6 +103,9 @@ HWY_INLINE void MultiplyBlocks(const MicroArgs& args, std::size_t panel) {
   b.tile += panel * b.tile_stride;
   for (std::size_t left = args.blocks;; --left) {
     if (left == 1) b.chunks = args.last_chunks, b.half_chunks = args.last_half_chunks;
+    if constexpr (kReadsGroups<Kernel>) {
+      if (args.reader != nullptr) args.reader->Read(b.index, 1);
+    }
     Kernel::template Run<kPanels, kRows>(b);
     if (left == 1) return;
     b.index += args.index_stride;
@@ -135,6 +146,7 @@ constexpr MicroKernel MicroKernelOf() {
   return {Kernel::kMaxRows,
           Kernel::kMaxPanels,
           Kernel::kTile,
+          kReadsGroups<Kernel> ? Kernel::kMaxRows : 0,
           {FunctionFor<Kernel, 1>(), FunctionFor<Kernel, 2>(), FunctionFor<Kernel, 3>(), FunctionFor<Kernel, 4>()}};
 }
 
@@ -148,6 +160,7 @@ constexpr MicroKernel JointKernelOf() {
   return {Kernel::kMaxRows,
           1,
           Kernel::kMaxRows,
+          kReadsGroups<Kernel> ? kMaxJointReadingRows : 0,
           {JointFunctionFor<Kernel, 1>(), JointFunctionFor<Kernel, 2>(), JointFunctionFor<Kernel, 3>(),
            JointFunctionFor<Kernel, 4>()}};
 }

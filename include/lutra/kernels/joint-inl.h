@@ -72,6 +72,41 @@ HWY_INLINE typename Dot::Sum StartJoint([[maybe_unused]] V32 start) {
   if constexpr (Dot::kJoint == JointForm::kWidened) return Dot::Zero();
 }
 
+// The scales of a group for the rows from `row` on, from the bytes of the group: words, or pairs of 16 bits that are
+// both the scale.
+HWY_INLINE V32 LoadSignedBytes(const std::uint8_t* from, std::size_t row) {
+  const hn::Rebind<std::int8_t, D32> d8;
+  return hn::PromoteTo(D32(), hn::LoadU(d8, reinterpret_cast<const std::int8_t*>(from) + row));
+}
+template <bool kPairs>
+HWY_INLINE V32 LoadJointScale(std::int32_t scale_bits, const std::uint8_t* group, std::size_t row) {
+  const V32 scale = hn::And(LoadSignedBytes(group, row), hn::Set(D32(), scale_bits));
+  if constexpr (kPairs) return hn::BitCast(D32(), hn::DupEven(hn::BitCast(D16(), scale)));
+  return scale;
+}
+
+// The scales of the group of a packed K-block: in its bytes if the kernel reads groups, otherwise words of qparams.
+template <class Dot, int kRows>
+class JointScales {
+ public:
+  HWY_INLINE JointScales(const KBlock& b, const GroupReader* reader) : words_(b.qparams) {
+    if (kRows > kMaxJointReadingRows || reader == nullptr) return;
+    const QparamArgs& a = *reader->args;
+    bytes_ = b.index - a.group_bytes;
+    scale_bits_ = a.scale_bits;
+    for (std::size_t i = 0; i < a.group_bytes; i += 64) b.Prefetch(bytes_ + i);
+  }
+  HWY_INLINE V32 Of(std::size_t row) const {
+    if (kRows > kMaxJointReadingRows || bytes_ == nullptr) return hn::BitCast(D32(), hn::Load(DF(), words_ + row));
+    return LoadJointScale<Dot::kJoint == JointForm::kPairs>(scale_bits_, bytes_, row);
+  }
+
+ private:
+  const float* words_;
+  const std::uint8_t* bytes_ = nullptr;
+  std::int32_t scale_bits_ = 0;
+};
+
 // part + run * scale. `scale` is a word of qparams.
 template <class Dot>
 HWY_INLINE V32 AddScaled(V32 part, const typename Dot::Sum& run, [[maybe_unused]] V32 start, V32 scale) {
@@ -82,14 +117,15 @@ HWY_INLINE V32 AddScaled(V32 part, const typename Dot::Sum& run, [[maybe_unused]
   if constexpr (Dot::kJoint == JointForm::kWidened) return hn::Add(part, hn::Mul(Dot::Widen(start, run), scale));
 }
 
-// Adds a run of one group: kVectors vectors of rows of W times kRows rows of x. `scales` are the words of the group.
-template <class Dot, int kVectors, int kRows, std::size_t kSums, class RowOf>
+// Adds a run of one group: kVectors vectors of rows of W times kRows rows of x. `scale_of` gives the scales of a
+// vector.
+template <class Dot, int kVectors, int kRows, std::size_t kSums, class ScaleOf>
 LUTRA_INLINE void AddJointRun(const typename Dot::Sum (&run)[kSums], const JointStarts<Dot, kRows>& starts,
-                              const float* scales, std::size_t chunk, V32* parts, const RowOf& row_of) {
+                              std::size_t chunk, V32* parts, const ScaleOf& scale_of) {
   static_assert(kSums == kVectors * kRows);
   LUTRA_UNROLL
   for (int v = 0; v < kVectors; ++v) {
-    const V32 scale = hn::BitCast(D32(), hn::Load(DF(), scales + row_of(v)));
+    const V32 scale = scale_of(v);
     LUTRA_UNROLL
     for (int n = 0; n < kRows; ++n) {
       const int i = v * kRows + n;
@@ -116,10 +152,26 @@ LUTRA_INLINE void SetZero(V32 (&sums)[kSums]) {
   for (V32& sum : sums) sum = hn::Zero(D32());
 }
 
-// Flushes totals: tile += super-scale * (step * total), then, if there are offsets, super-offset * (sum scale * their
-// sum). kWords words of offsets are in registers at a time.
+// Flushes totals: tile += super-scale * (step * total).
 template <int kVectors, int kRows, class RowOf>
 LUTRA_INLINE void FlushJoint(const MicroArgs& a, const V32* totals, const RowOf& row_of) {
+  const DF df;
+  const auto* const scales = reinterpret_cast<const JointScale*>(a.scales);
+  LUTRA_UNROLL
+  for (int v = 0; v < kVectors; ++v) {
+    const VF scale = hn::Load(df, a.super_group + row_of(v));
+    LUTRA_UNROLL
+    for (int n = 0; n < kRows; ++n) {
+      float* to = a.tile + n * static_cast<int>(kPanelRows) + row_of(v);
+      const VF sum = hn::Mul(hn::ConvertTo(df, totals[v * kRows + n]), hn::Set(df, scales[n].scale));
+      hn::Store(Fma(scale, sum, hn::Load(df, to)), df, to);
+    }
+  }
+}
+// Then, if there are offsets: tile += super-offset * (sum scale * their sum). kWords words of offsets are in registers
+// at a time.
+template <int kVectors, int kRows, class RowOf>
+LUTRA_INLINE void FlushJointOffsets(const MicroArgs& a, const RowOf& row_of) {
   const DF df;
   const D16 d16;
   const D32 d32;
@@ -127,18 +179,9 @@ LUTRA_INLINE void FlushJoint(const MicroArgs& a, const V32* totals, const RowOf&
   const auto* const scales = reinterpret_cast<const JointScale*>(a.scales);
   float* const tile = a.tile;
   const std::size_t stride = a.offset_stride;
-  const bool has_offsets = a.center != 0;
   constexpr std::size_t kWords = kCoarseJointSums.words();
   LUTRA_UNROLL
   for (int v = 0; v < kVectors; ++v) {
-    const VF scale = hn::Load(df, super_group + row_of(v));
-    LUTRA_UNROLL
-    for (int n = 0; n < kRows; ++n) {
-      float* to = tile + n * static_cast<int>(kPanelRows) + row_of(v);
-      const VF sum = hn::Mul(hn::ConvertTo(df, totals[v * kRows + n]), hn::Set(df, scales[n].scale));
-      hn::Store(Fma(scale, sum, hn::Load(df, to)), df, to);
-    }
-    if (!has_offsets) continue;
     V32 sums[kRows];
     SetZero(sums);
     for (std::size_t first = 0; first < a.joint_sums.words(); first += kWords) {

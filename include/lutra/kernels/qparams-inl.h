@@ -8,7 +8,7 @@
 
 #include <cstring>
 
-#include "lutra/kernels/flush-inl.h"
+#include "lutra/kernels/joint-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace lutra {
@@ -58,20 +58,6 @@ HWY_INLINE VF LoadValues(const std::uint8_t* from, std::size_t row, bool high) {
 
 // --- The qparams of a panel. `super_group` is for scales of two levels: floats, super-scale * gain of each row, then
 // the super-offset of each row.
-
-// The qparams that all groups of a matrix have, and where to find them.
-struct QparamArgs {
-  const QparamField* zero;  // zero points or offsets of groups; null if there are none, or if they are paired
-  bool offset;              // whether they are offsets
-  std::size_t group_bytes;  // of a panel
-  std::size_t stride;       // from a group to the next
-  PrefetchDistances prefetch;
-  float gain, center;       // of the method
-  float factor;             // of scales: the gain, times matrix_scale if the type has it
-  bool pairs;               // JointKernels::pairs
-  JointSums sums;           // of joint K-blocks
-  std::size_t word_groups;  // GroupsPerOffsetWord
-};
 
 // The center of a zero point, in the arithmetic of internal::CenterAt (src/scales.h). (Products with the gain, a power
 // of two, are exact.)
@@ -129,9 +115,9 @@ HWY_INLINE void LoadGroup(const QparamArgs& a, const std::uint8_t* from, const f
   }
 }
 
-// While qparams are converted, no code is read, so no line of codes would be prefetched. Each group therefore also
-// prefetches one line of the codes that follow it. (Speed over that without, N = 1 on Zen 5: q6_K 1.27 times, q4_K
-// 1.17, q4_0 1.08; two or four lines per group are no better.)
+// While the qparams of several groups are converted, no code is read, so no line of codes would be prefetched. Each
+// group therefore also prefetches one line of the codes that follow it. (Speed over that without, N = 1 on Zen 5: q6_K
+// 1.27 times, q4_K 1.17, q4_0 1.08; two or four lines per group are no better.)
 HWY_INLINE void PrefetchCodesEarly(const QparamArgs& a, const std::uint8_t* from, std::size_t group) {
   Prefetch(from + a.group_bytes + group * 64, a.prefetch);
 }
@@ -155,20 +141,11 @@ void LoadGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t group
 // --- Joint K-blocks: the integers of groups, in words. A scale fills its word, or stands in both halves. The offsets
 // of two groups share a word, in the place of the first group's centers; an offset of 64 weights stands in both halves.
 
-// The scale, and the offset, of a group for one vector of rows.
-template <DataType kType>
-HWY_INLINE V32 LoadJointScale(const std::uint8_t* from, std::size_t row) {
-  if constexpr (kType == DataType::kInt8) {
-    return hn::PromoteTo(D32(),
-                         hn::LoadU(hn::Rebind<std::int8_t, DF>(), reinterpret_cast<const std::int8_t*>(from) + row));
-  } else {  // the lower half of a byte
-    return hn::And(hn::PromoteTo(D32(), hn::LoadU(hn::Rebind<std::uint8_t, DF>(), from + row)), hn::Set(D32(), 15));
-  }
-}
+// The offset of a group for one vector of rows.
 template <DataType kType>
 HWY_INLINE V32 LoadJointOffset(const QparamArgs& a, const std::uint8_t* from, std::size_t row) {
   if constexpr (kType == DataType::kInt8) {
-    return LoadJointScale<kType>(from + a.zero->offset, row);
+    return LoadSignedBytes(from + a.zero->offset, row);
   } else {  // the upper half
     return hn::ShiftRight<4>(hn::PromoteTo(D32(), hn::LoadU(hn::Rebind<std::uint8_t, DF>(), from + row)));
   }
@@ -179,10 +156,9 @@ HWY_INLINE V32 PairOf(V32 low, V32 high) {
   return hn::Or(low, hn::ShiftLeft<16>(high));
 }
 
-// LoadGroups for joint K-blocks of one panel; the group at `from` is the first of them. Words of missing offsets are 0.
-template <DataType kType>
-void LoadJointGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t groups, std::size_t, const float*,
-                     float* to) {
+// LoadGroups for the scales of joint K-blocks of one panel.
+inline void LoadJointScales(const QparamArgs& a, const std::uint8_t* from, std::size_t groups, std::size_t,
+                            const float*, float* to) {
   const DF df;
   constexpr std::size_t kStride = kPanelQparams;
   for (std::size_t i = 0; i < groups; ++i) {
@@ -192,11 +168,19 @@ void LoadJointGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t 
     float* const scales = to + i * kStride;
     LUTRA_UNROLL
     for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {
-      const V32 scale = LoadJointScale<kType>(group, row);
-      hn::Store(hn::BitCast(df, a.pairs ? PairOf<kType>(scale, scale) : scale), df, scales + row);
+      const V32 scale =
+          a.pairs ? LoadJointScale<true>(a.scale_bits, group, row) : LoadJointScale<false>(a.scale_bits, group, row);
+      hn::Store(hn::BitCast(df, scale), df, scales + row);
     }
   }
-  if (a.zero == nullptr) return;
+}
+
+// The same for their offsets; the group at `from` is the first of them. Words of missing offsets are 0.
+template <DataType kType>
+void LoadJointOffsets(const QparamArgs& a, const std::uint8_t* from, std::size_t groups, std::size_t, const float*,
+                      float* to) {
+  const DF df;
+  constexpr std::size_t kStride = kPanelQparams;
   const std::size_t step = a.word_groups;
   for (std::size_t i = 0; i < step * a.sums.words(); i += step) {
     const std::uint8_t* const group = from + i * a.stride;
@@ -213,17 +197,19 @@ void LoadJointGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t 
     }
   }
 }
-using LoadGroupsFunction = void (*)(const QparamArgs& a, const std::uint8_t* from, std::size_t groups,
-                                    std::size_t panels, const float* super_group, float* to);
 inline LoadGroupsFunction LoaderOf(DataType scale_type, bool joint) {
-  if (joint) {
-    return scale_type == DataType::kInt8 ? &LoadJointGroups<DataType::kInt8> : &LoadJointGroups<DataType::kUInt4>;
-  }
+  if (joint) return &LoadJointScales;
   constexpr LoadGroupsFunction kLoaders[] = {&LoadGroups<DataType::kF32>,   &LoadGroups<DataType::kF16>,
                                              &LoadGroups<DataType::kBF16>,  &LoadGroups<DataType::kInt8>,
                                              &LoadGroups<DataType::kUInt4>, &LoadGroups<DataType::kUInt8>,
                                              &LoadGroups<DataType::kE8M0>,  &LoadGroups<DataType::kE4M3>};
   return kLoaders[static_cast<std::size_t>(scale_type)];
+}
+// The function for the offsets of joint K-blocks; null if there are none.
+inline LoadGroupsFunction OffsetLoaderOf(const Geometry& g) {
+  if (g.joint_ratio == 0 || g.scheme.zero() == nullptr) return nullptr;
+  return g.scheme.fields[0].type == DataType::kInt8 ? &LoadJointOffsets<DataType::kInt8>
+                                                    : &LoadJointOffsets<DataType::kUInt4>;
 }
 
 // Converts the zero points of a group of one panel, the first or the second group of a pair that shares bytes. `to` has

@@ -68,11 +68,49 @@ struct PrefetchDistances {
 // is 2 KB: 32 lines, which leave most of a 32 KB L1 to the tables of x.
 inline constexpr std::size_t kL1DistanceDivisor = 4;
 
-// `distance`, in bytes, covers as many lines as memory delivers at a time. If `straight`, a line is prefetched into L1
-// at this distance. Otherwise it is prefetched into L2 at this distance, and into L1 at a quarter of it.
+// The longest distance for which the CPU itself brings lines to L2, as it reads ahead.
+inline constexpr std::size_t kNear = 1024;
+
+// `distance`, in bytes, covers as many lines as memory delivers at a time. If `straight`, or if it is near, a line is
+// prefetched into L1 at this distance. Otherwise it is prefetched into L2 at this distance, and into L1 at a quarter of
+// it.
 constexpr PrefetchDistances DistancesFor(std::size_t distance, bool straight) {
-  return straight ? PrefetchDistances{0, distance} : PrefetchDistances{distance, distance / kL1DistanceDivisor};
+  return straight || distance <= kNear ? PrefetchDistances{0, distance} : PrefetchDistances{distance, distance / kL1DistanceDivisor};
 }
+
+// The qparams that all groups of a matrix have, and where to find them.
+struct QparamArgs {
+  const QparamField* zero;  // zero points or offsets of groups; null if there are none, or if they are paired
+  bool offset;              // whether they are offsets
+  std::size_t group_bytes;  // of a panel
+  std::size_t stride;       // from a group to the next
+  PrefetchDistances prefetch;
+  float gain, center;       // of the method
+  float factor;             // of scales: the gain, times matrix_scale if the type has it
+  bool pairs;               // JointKernels::pairs
+  std::int32_t scale_bits;  // of joint K-blocks: the bits of a byte that are a scale
+  JointSums sums;           // of joint K-blocks
+  std::size_t word_groups;  // GroupsPerOffsetWord
+};
+
+// Converts the qparams of `groups` groups of one super-group, for `panels` panels whose bytes are adjacent, to floats
+// or, for joint K-blocks, to words (qparams-inl.h).
+using LoadGroupsFunction = void (*)(const QparamArgs& a, const std::uint8_t* from, std::size_t groups,
+                                    std::size_t panels, const float* super_group, float* to);
+
+// What a micro-kernel needs to convert the qparams of one panel itself, group by group, each before its codes, so that
+// it reads memory in the order of addresses. Of joint K-blocks, kernels read the scales from their bytes.
+struct GroupReader {
+  const QparamArgs* args;
+  LoadGroupsFunction load;  // qparams; of joint K-blocks, the offsets
+  const float* super_group;
+  float* to;  // MicroArgs::qparams
+
+  // Converts the qparams of the groups of which the first has its codes at `codes`.
+  void Read(const std::uint8_t* codes, std::size_t groups) const {
+    load(*args, codes - args->group_bytes, groups, 1, super_group, to);
+  }
+};
 
 // Arguments of a micro-kernel: a batch of consecutive K-blocks of some interleaved panels times some rows of x. All
 // K-blocks but the last are whole. Strides are in elements of the pointer that they advance.
@@ -87,6 +125,7 @@ struct MicroArgs {
   // Qparams as floats: kPanelQparams for each panel, from panel `first` on.
   const float* qparams;
   std::size_t qparams_stride;  // from a K-block to the next
+  const GroupReader* reader;   // null if the qparams of the batch are converted already
   std::size_t center;          // where centers begin in a panel's qparams; 0 if there are none
   // Joint K-blocks: the qparams above are words of integers (qparams-inl.h), and these are the super-group's.
   const float* super_group;
@@ -118,6 +157,7 @@ using MicroFunction = void (*)(const MicroArgs& args);
 // `rows` rows of x, of `panels` panels, and of panels * rows <= tile.
 struct MicroKernel {
   int rows, panels, tile;
+  int reading_rows;  // with at most so many rows of x it can convert qparams itself (MicroArgs::reader)
   MicroFunction functions[kNR];
 
   constexpr bool exists() const { return rows != 0; }

@@ -79,14 +79,18 @@ class PanelReader {
                  a.kernel->method.center(),
                  a.kernel->method.gain() * a.matrix_scale,
                  a.kernel->joint.pairs,
+                 g_.scheme.fields[0].type == DataType::kInt8 ? -1 : 15,
                  JointSumsOf(g_.block),
                  GroupsPerOffsetWord(g_.block)},
         super_gain_(qparams_.gain * (g_.joint_ratio != 0 ? kJointUnit : 1.0f)),
         choice_(g_.scheme.table_choice()),
         load_groups_(LoaderOf(g_.scheme.fields[0].type, g_.joint_ratio != 0)),
-        most_(g_.joint_ratio != 0
-                  ? g_.joint
-                  : HWY_MAX(g_.blocks_per_batch, HWY_MIN(kMaxBlocksPerBatch, BlocksAtOnce(unpacked_stride)))),
+        load_offsets_(OffsetLoaderOf(g_)),
+        reader_{&qparams_, load_offsets_ != nullptr ? load_offsets_ : load_groups_, floats.super_group, floats.groups},
+        in_order_(own_group_ && !paired_ && InOrder()),
+        most_(g_.joint_ratio != 0 ? g_.joint
+              : in_order_         ? g_.blocks
+                          : HWY_MAX(g_.blocks_per_batch, HWY_MIN(kMaxBlocksPerBatch, BlocksAtOnce(unpacked_stride)))),
         next_(a.panels) {}
 
   // Sets the arguments of the batch from K-block `block` on, with packed codes.
@@ -100,7 +104,10 @@ class PanelReader {
     args.half_chunks = g_.whole.half_chunks;
     args.qparams = floats_.groups;
     args.index_stride = stride_;
-    args.qparams_stride = !own_group_ ? 0 : g_.joint_ratio != 0 ? kPanelQparams : kMaxInterleavedPanels * kPanelQparams;
+    args.reader = in_order_ ? &reader_ : nullptr;
+    args.qparams_stride = !own_group_ || in_order_ ? 0
+                          : g_.joint_ratio != 0    ? kPanelQparams
+                                                   : kMaxInterleavedPanels * kPanelQparams;
     if (blocks_left_ == 0) LoadBatch(own_group_ ? args.blocks : 1);
     blocks_left_ -= args.blocks;
     args.choices = choices_;
@@ -112,8 +119,13 @@ class PanelReader {
  private:
   // The qparams of joint K-blocks are loaded before their codes, so the distance reaches to the next ones.
   HWY_INLINE std::size_t PrefetchDistance() const {
-    if (g_.joint_ratio == 0 || a_.prefetch == 0) return a_.prefetch;
+    if (g_.joint_ratio == 0 || a_.prefetch == 0 || InOrder()) return a_.prefetch;
     return HWY_MAX(a_.prefetch, g_.joint * stride_ + g_.super_bytes);
+  }
+  // Whether the micro-kernel converts qparams itself: if it can, and is called once per batch.
+  HWY_INLINE bool InOrder() const {
+    const MicroKernel& micro = a_.kernel->micro(a_.unpack, g_.joint_ratio != 0);
+    return a_.interleaved == 1 && a_.rows <= static_cast<std::size_t>(micro.reading_rows);
   }
   // K-blocks within the budget of a batch; one packed K-block where panels alternate. (int1 on Zen 4: from memory 1.1
   // to 1.2 times as fast as with two K-blocks, from cache 0.96.)
@@ -140,13 +152,18 @@ class PanelReader {
   // Converts the qparams of the next `groups` groups, and advances to their codes.
   HWY_INLINE void LoadBatch(std::size_t groups) {
     if (g_.groups_per_super != 0 && groups_left_ == 0) LoadSuperGroup();
-    load_groups_(qparams_, next_ + a_.first * qparams_.group_bytes, groups, a_.panel_count, floats_.super_group,
-                 floats_.groups);
+    if (!in_order_) Load(groups);
     if (paired_) LoadPaired(groups);
     if (choice_ != nullptr) choices_ = next_ + a_.first * qparams_.group_bytes + choice_->offset;
     next_ += a_.interleaved * qparams_.group_bytes;
     blocks_left_ = groups * g_.blocks_per_group;
     groups_left_ -= groups;
+  }
+
+  HWY_INLINE void Load(std::size_t groups) {
+    const std::uint8_t* const from = next_ + a_.first * qparams_.group_bytes;
+    load_groups_(qparams_, from, groups, a_.panel_count, floats_.super_group, floats_.groups);
+    if (load_offsets_ != nullptr) load_offsets_(qparams_, from, groups, 1, nullptr, floats_.groups);
   }
 
   HWY_INLINE void LoadSuperGroup() {
@@ -180,7 +197,9 @@ class PanelReader {
   const QparamArgs qparams_;
   const float super_gain_;           // of super-scales
   const QparamField* const choice_;  // null if the matrix does not have several tables
-  const LoadGroupsFunction load_groups_;
+  const LoadGroupsFunction load_groups_, load_offsets_;
+  const GroupReader reader_;
+  const bool in_order_;                      // the kernel converts the qparams
   const std::size_t most_;                   // K-blocks of a batch at most
   const std::uint8_t* next_;                 // the bytes that are read next
   const std::uint8_t* choices_ = nullptr;    // of the first group of the batch

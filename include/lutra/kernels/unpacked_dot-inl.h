@@ -83,11 +83,14 @@ struct UnpackedDotKernel {
             group_end += group_chunks;
           }
           AddChunks<kAtOnce, kRows>(x_stride, codes, x, HWY_MIN(run_chunks, end - at), run);
-          AddJointRun<Dot, kAtOnce, kRows>(run, starts, qparams, at, parts, row_of);
+          AddJointRun<Dot, kAtOnce, kRows>(run, starts, at, parts, [qparams, row_of](int v) {
+            return hn::BitCast(D32(), hn::Load(DF(), qparams + row_of(v)));
+          });
         }
         AddJointParts<kAtOnce, kRows>(args, joint, parts, totals);
       }
       FlushJoint<kAtOnce, kRows>(args, totals, row_of);
+      if (args.center != 0) FlushJointOffsets<kAtOnce, kRows>(args, row_of);
     }
   }
 

@@ -124,7 +124,9 @@ struct Row {
 // 144 cycles (10 register loads of 16 lines, 128 lines of sums and floats), the port for stores for 128, and the two
 // for vectors for 136. Unpacking int4 takes some 130 cycles per K-block and panel. In token blocks of 64 rows the tile,
 // the unpacked K-block, the sums and the rows of x that are read meanwhile fit an L1 of 48 KB. Per K-block, 8 rows of
-// int4 take 330 cycles, with packed dot products 770; 16 rows of int1 300, with lookups 680. NEON_I8MM (llvm-mca 19,
+// int4 take 330 cycles, with packed dot products 770; 16 rows of int1 300, with lookups 680. bf16 (llvm-mca 19,
+// sapphirerapids): the unit takes 256 cycles, 16 for each TDPBF16PS, the ports for loads 224; vdpbf16ps 2048 for 4 rows.
+// Unpacking fp8 takes 900, so 8 rows take some 1100, with vdpbf16ps 5000. NEON_I8MM (llvm-mca 19,
 // neoverse-v1 and v2; not measured): 4 rows of x and a K-block of 128 weights of a panel take 369 cycles with smmla,
 // 603 with sdot, 720 with lookups of int2, 510 of ternary, 400 of int1 (neoverse-n2 740 and 1197, apple-m2 461 and 748,
 // ampere1 1170 and 1121). Pairing the codes takes 350 cycles: what smmla saves with 6 rows.
@@ -135,6 +137,7 @@ constexpr const char* kDotPorts = "dot products";
 constexpr const char* kFloatPorts = "multiply-adds of floats";
 constexpr const char* kBf16Ports = "dot products of bf16";
 constexpr const char* kUnit = "loads and stores around the products of the matrix unit";
+constexpr const char* kUnitBf16 = "products of the matrix unit, and unpacking codes";
 constexpr const char* kUnpack = "unpacking codes, and dot products";
 constexpr const char* kShuffleAdd = "byte shuffles and additions";
 constexpr const char* kCount = "counting bits";
@@ -170,6 +173,7 @@ constexpr Row kRows[] = {
     {kTwoPlanes, AnyTarget,   kAnyCpu, 0,   12,    0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffleAdd}},
     {kIndices,   AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 64,  1, kPrefetch, kShuffleAdd}},
     {kCodes,     AnyTarget,   kAnyCpu, 0,   2,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
+    {kFloats,    Amx,         kAnyCpu, 7,   kAnyN, 0,   {Method::kBf16,   kUnpacked, 64,  1, kPrefetch, kUnitBf16}},
     {kFloats,    Bf16,        kAnyCpu, 2,   kAnyN, 0,   {Method::kBf16,   kUnpacked, 128, 1, kPrefetch, kBf16Ports}},
     {kFloats,    AnyTarget,   kAnyCpu, 0,   2,     0,   {Method::kFloat,  kPacked,   4,   1, kPrefetch, kMemory}},
     {kFloats,    AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kFloat,  kUnpacked, 128, 1, kPrefetch, kFloatPorts}},

@@ -122,14 +122,17 @@ struct Row {
 // AMX (counted instructions and Intel's figures, not measured): for 16 rows of x and a K-block of 128 weights of a
 // panel the unit takes 128 cycles, 16 for each TDPBSUD. Around them the two ports for loads of 64 bytes are busy for
 // 144 cycles (10 register loads of 16 lines, 128 lines of sums and floats), the port for stores for 128, and the two
-// for vectors for 136. Unpacking int4 takes some 130 cycles per K-block and panel. In token blocks of 64 rows the tile,
-// the unpacked K-block, the sums and the rows of x that are read meanwhile fit an L1 of 48 KB. Per K-block, 8 rows of
-// int4 take 330 cycles, with packed dot products 770; 16 rows of int1 300, with lookups 680. bf16 (llvm-mca 19,
-// sapphirerapids): the unit takes 256 cycles, 16 for each TDPBF16PS, the ports for loads 224; vdpbf16ps 2048 for 4 rows.
-// Unpacking fp8 takes 900, so 8 rows take some 1100, with vdpbf16ps 5000. NEON_I8MM (llvm-mca 19,
+// for vectors for 136. Unpacking int4 takes some 130 cycles per K-block and panel. In token blocks of 64 rows the
+// tile, the unpacked K-block, the sums and the rows of x that are read meanwhile fit an L1 of 48 KB. Per K-block, 8
+// rows of int4 take 330 cycles, with packed dot products 770; 16 rows of int1 300, with lookups 680. bf16 (llvm-mca
+// 19, sapphirerapids): the unit takes 256 cycles, 16 for each TDPBF16PS, the ports for loads 224; vdpbf16ps 2048 for
+// 4 rows. Unpacking fp8 takes 900, so 8 rows take some 1100, with vdpbf16ps 5000. NEON_I8MM (llvm-mca 19,
 // neoverse-v1 and v2; not measured): 4 rows of x and a K-block of 128 weights of a panel take 369 cycles with smmla,
-// 603 with sdot, 720 with lookups of int2, 510 of ternary, 400 of int1 (neoverse-n2 740 and 1197, apple-m2 461 and 748,
-// ampere1 1170 and 1121). Pairing the codes takes 350 cycles: what smmla saves with 6 rows.
+// 603 with sdot, 720 with lookups of int2, 510 of ternary, 400 of int1 (neoverse-n2 740 and 1197, apple-m2 461 and
+// 748, ampere1 1170 and 1121). Pairing the codes takes 350 cycles: what smmla saves with 6 rows. fp8_e4m3 on
+// neoverse-v1, v2, n2 and apple-m2: 4 rows take 755, 638, 1206 and 837 cycles with bfmmla, 2780, 2780, 5550 and 4340
+// in floats; unpacking takes 2690, 2690, 5600 and 2560 to bf16, 2435, 2531, 4867 and 1883 to floats. bfdot alone
+// takes twice the cycles of bfmmla.
 constexpr std::size_t kPrefetch = 8192;  // bytes; see above
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";

@@ -117,8 +117,8 @@ struct Row {
 // kFastest: unpacked dot products against lookups on Zen 5 (lutra_bench --benchmark_filter=method:dot). AVX3: ternary
 // 1.02 times at N = 16, 1.14 at 32, 1.2 at 128; int2 0.98 at 32, 1.04 at 128. AVX2_VNNI: ternary 0.96 at 32, 1.04 at
 // 128; int2 0.99. All others: 0.4 (int1) to 0.94. bf16 against floats on Zen 5, AVX3_ZEN4, fp8_e4m3: 0.97 times at N =
-// 2, 1.47 at 3, 1.6 at 4 and 8, 1.8 at 32, 1.9 at 128 and 512. AVX3_SPR and AVX3_SPR_AMX have the same row,
-// not measured.
+// 2, 1.47 at 3, 1.6 at 4 and 8, 1.8 at 32, 1.9 at 128 and 512. AVX3_SPR and NEON_I8MM have the same
+// row, AVX3_SPR_AMX up to 7 rows; not measured.
 // AMX (counted instructions and Intel's figures, not measured): for 16 rows of x and a K-block of 128 weights of a
 // panel the unit takes 128 cycles, 16 for each TDPBSUD. Around them the two ports for loads of 64 bytes are busy for
 // 144 cycles (10 register loads of 16 lines, 128 lines of sums and floats), the port for stores for 128, and the two

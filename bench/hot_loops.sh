@@ -39,7 +39,7 @@ trap 'rm -rf "$loops"' EXIT
     split("vfmadd132ps vfmadd213ps vfmadd231ps", floats)
     for (i in floats) fma[floats[i]] = target ~ /AVX3/ ? 16 : 8
     fma["fmla"] = 4
-    bf16["vdpbf16ps"] = 32
+    bf16["vdpbf16ps"] = 32; bf16["bfmmla"] = 16
     limited = target == "AVX3_ZEN4"
   }
   function units_of(table, k,    name) {
@@ -99,7 +99,7 @@ trap 'rm -rf "$loops"' EXIT
   }
   /^[0-9a-f]+ <.*>:$/ {
     if (inside) report()
-    inside = match($0, "N_" target "::Multiply(Panels|Joint)<") && (/Precision\)0/ || /(Bits|Float|Bf16)Kernel/)
+    inside = match($0, "N_" target "::Multiply(Panels|Joint)<") && (/Precision\)0/ || /(Bits|Float|Bf16)Kernel|Bf16Products/)
     count = loops = 0
     if (inside) {
       encoding = "any"
@@ -108,7 +108,7 @@ trap 'rm -rf "$loops"' EXIT
       if (/TableOfCodes/) encoding = encoding "-table"
       if (/TablesOfCodes/) encoding = encoding "-tables"
       if (/MultiplyJoint</) encoding = encoding "-joint"
-      kernel = /FloatKernel/ ? "float" : /Bf16Kernel/ ? "bf16" : /MatrixProductKernel/ ? "matrix" : /PackedBitsKernel/ ? "popcount" : \
+      kernel = /FloatKernel/ ? "float" : /Bf16(Kernel|Products)/ ? "bf16" : /MatrixProductKernel/ ? "matrix" : /PackedBitsKernel/ ? "popcount" : \
         /BitsKernel/ ? "unpacked-popcount" : !/DotKernel/ ? "lookup" : /ExtensionDot/ ? "dot-extension" : \
         /WideDot/ ? "dot-wide" : /ShortDotKernel/ ? "dot-shorts" : "dot"
     }
@@ -140,7 +140,7 @@ printf '%s\n%s\n' "$header" "$line"
 
 # Cycles per 64 units of the code in a file.
 cycles() {
-  "$mca" -mtriple=aarch64 -mattr=+dotprod,+i8mm -mcpu="$1" "$2" 2>/dev/null |
+  "$mca" -mtriple=aarch64 -mattr=+dotprod,+i8mm,+bf16 -mcpu="$1" "$2" 2>/dev/null |
     awk -v units="$3" '/^Block RThroughput/ { printf "%.1f", $3 * 64 / units }'
 }
 while read -r encoding kernel units count moves stack verdict file; do

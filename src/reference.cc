@@ -257,7 +257,7 @@ void SetJointSteps(const QuantizedView& w, const ActivationView& x, std::size_t 
 //                roundings of terms, which are at most `terms` = (s * max |gain * L| + |center|) * sum |x|, and two
 //                roundings of the running sum y per K-block. CenterAt gives the center.
 //                Products with floats are rounded as they are added, K-block / 2 times, in two sums; products with bf16
-//                at most K-block times.
+//                at most K-block times, some of them to odd, which errs by up to twice as much as to nearest.
 //   bf16         x is rounded; this error is computed.
 //   underflow    a unit or product below the normal range errs by the smallest subnormal, times the integers that
 //                multiply it. Instructions for bf16 take x and sums below the normal range for zero.

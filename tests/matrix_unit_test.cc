@@ -1,7 +1,10 @@
 // The matrix unit's tile kernel, on emulated registers: targets that have everything else from this CPU compute the
-// same bits as the CPU's own dot products. On a CPU with AMX, its registers do what the emulated ones do.
+// same bits as the CPU's own dot products; with bf16, within the bound. On a CPU with AMX, its registers do what the
+// emulated ones do.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <random>
 #include <vector>
@@ -28,21 +31,20 @@ namespace kernels = internal::LUTRA_KERNELS_NAMESPACE;
 
 // Matrix units multiply bytes. Where a kernel takes codes of 16 bits, the unpacker of joint K-blocks makes bytes.
 void TileWithBytes(const internal::TileArgs& a) {
-  using Rows = kernels::UnitRows<EmulatedRegisters>;
   internal::MethodKernel kernel = *a.kernel;
   internal::TileArgs args = a;
-  if (kernel.joint.unpack != nullptr && Rows::Takes(a)) {
+  if (kernel.joint.unpack != nullptr && a.x.row_group == 1) {
     kernel.unpack = kernel.joint.unpack;
     kernel.unpacked_bytes = kernel.joint.unpacked_bytes;
     args.kernel = &kernel;
   }
-  kernels::TileWithMatrices<Rows>(args);
+  kernels::TileOfUnit<EmulatedRegisters>(args);
 }
 internal::TileFunction EmulatedTile() { return &TileWithBytes; }
 
 #ifdef LUTRA_MATRIX_REGISTERS
-// Adds products of bytes to sums, for `rows` rows of x of 4 * `quads` bytes.
-template <class Registers>
+// Adds products of bytes, or of bf16, to sums, for `rows` rows of x of 4 * `quads` bytes.
+template <class Registers, ActivationKind kKind>
 HWY_NOINLINE void MultiplyOnce(std::size_t rows, std::size_t quads, const std::uint8_t* x, const std::uint8_t* codes,
                                std::uint8_t* sums) {
   internal::MethodKernel kernel = {};
@@ -56,11 +58,12 @@ HWY_NOINLINE void MultiplyOnce(std::size_t rows, std::size_t quads, const std::u
   registers.template Load<0>(sums, 64);
   registers.template Load<4>(x, 128);
   registers.template Load<7>(codes, 256);
-  registers.template Multiply<0, 4, 7>();
+  registers.template Multiply<kKind, 0, 4, 7>();
   registers.template Store<0>(sums, 64);
 }
 
-void CheckRegisters() {
+template <ActivationKind kKind>
+void CheckRegistersOf() {
   HWY_ALIGN std::uint8_t x[16 * 128], codes[16 * 256], sums[2][16 * 64] = {};
   std::uint32_t random = 1;
   const auto next = [&] { return static_cast<std::uint8_t>((random = random * 1664525 + 1013904223) >> 24); };
@@ -68,11 +71,22 @@ void CheckRegisters() {
     for (const std::size_t quads : {std::size_t{4}, std::size_t{8}, std::size_t{16}}) {
       for (auto& byte : x) byte = next();
       for (auto& byte : codes) byte = next();
-      MultiplyOnce<EmulatedRegisters>(rows, quads, x, codes, sums[0]);
-      MultiplyOnce<kernels::AmxRegisters>(rows, quads, x, codes, sums[1]);
+      if (kKind == ActivationKind::kBf16) {  // 1 to 127, whose sums need no rounding
+        for (std::size_t i = 1; i < sizeof(x); i += 2) Store(DataType::kBF16, x[i] % 127 + 1.0f, x + i - 1, 0);
+        for (std::size_t i = 1; i < sizeof(codes); i += 2) {
+          Store(DataType::kBF16, codes[i] % 127 + 1.0f, codes + i - 1, 0);
+        }
+        std::memset(sums, 0, sizeof(sums));
+      }
+      MultiplyOnce<EmulatedRegisters, kKind>(rows, quads, x, codes, sums[0]);
+      MultiplyOnce<kernels::AmxRegisters, kKind>(rows, quads, x, codes, sums[1]);
       EXPECT_EQ(std::memcmp(sums[0], sums[1], sizeof(sums[0])), 0) << rows << " rows, " << quads << " quads";
     }
   }
+}
+void CheckRegisters() {
+  CheckRegistersOf<ActivationKind::kIntegers>();
+  CheckRegistersOf<ActivationKind::kBf16>();
 }
 #else
 void CheckRegisters() {}
@@ -100,6 +114,7 @@ Target WithUnit(Target base) {
     internal::TargetKernels& kernels = entry->second;
     kernels.info.hwy_target = HWY_AVX3_SPR;
     kernels.info.extension = internal::Extension::kMatrix;
+    kernels.info.bf16 = true;
     kernels.unit = internal::kMatrixUnit;
     kernels.tile = LUTRA_OF_TARGET(base, EmulatedTile)();
     for (auto& of_format : kernels.methods) {  // the unpackers of bytes serve both precisions
@@ -277,6 +292,95 @@ TEST_P(MatrixUnit, TakesTheStackThatIsDocumented) {
 #endif  // LUTRA_MEASURES_STACK
 
 INSTANTIATE_TEST_SUITE_P(Sweep, MatrixUnit, ::testing::ValuesIn(KernelsWith(Method::kDot)), KernelName);
+
+// Formats that are floats, on targets that unpack them for pairs.
+std::vector<Kernel> KernelsOfPairs() {
+  std::vector<Kernel> kernels = KernelsWith(Method::kBf16);
+  const auto differs = [](const Kernel& k) { return k.target->info.extension == internal::Extension::kMatrix; };
+  kernels.erase(std::remove_if(kernels.begin(), kernels.end(), differs), kernels.end());
+  return kernels;
+}
+class MatrixUnitBf16 : public MatrixUnit {};
+
+// As above; K-blocks end between two chunks of a step, too.
+TEST_P(MatrixUnitBf16, IsWithinTheBound) {
+  constexpr std::size_t kRows[] = {8, 15, 33, 100}, kK[] = {16, 17, 100, 272, 300, 513};
+  std::uint64_t seed = GetParam().phase;
+  for (const std::size_t n : kRows) {
+    ++seed;
+    Case c = NewCase({1 + 37 * seed % 150, n, kK[seed % std::size(kK)]}, seed);
+    c.group = kGroups[seed % std::size(kGroups)];
+    c.order = seed % 4 == 0;
+    c.data = kDataKinds[seed % std::size(kDataKinds)];
+    SCOPED_TRACE(c);
+    const Problem problem(c);
+    const PackedMatrix dots = Packed(problem, base()), unit = Packed(problem, target());
+    const Activations x = PreparedBy(problem, unit, Method::kBf16);
+    std::vector<double> expected(c.m * c.n), bound(expected.size());
+    ASSERT_TRUE(Ok(ReferenceMatMul(problem.w(), problem.x(), expected.data())));
+    ASSERT_TRUE(Ok(ReferenceErrorBound(problem.w(), problem.x(), c.precision, x.kind(), bound.data())));
+    const std::vector<float> y = Multiplied(unit, x, DataType::kF32, 1);
+    EXPECT_TRUE(Within(y, expected, bound, c.m));
+    EXPECT_TRUE(Within(Multiplied(dots, x, DataType::kF32, 1), expected, bound, c.m)) << "pairs of its rows";
+    BackwardExecutor executor(3);
+    EXPECT_TRUE(SameBits(Multiplied(unit, x, DataType::kF32, 1, &executor), y, c.m)) << "tasks";
+  }
+}
+
+// x as kFastest prepares it.
+Activations Fastest(const std::vector<float>& x, const PackedMatrix& w) {
+  const PrepareOptions options(Precision::kInt8, Choice::kFastest, NonFinite::kPropagate);
+  Context context;
+  Activations prepared;
+  EXPECT_TRUE(Ok(Prepare(ActivationView(x.data(), x.size() / w.k(), w.k()), w, options, context, &prepared)));
+  EXPECT_EQ(prepared.kind(), ActivationKind::kBf16);
+  return prepared;
+}
+
+// With one element of a K-block, products have the bits of pairs. What is not finite makes its own row NaN, no other.
+TEST_P(MatrixUnitBf16, RowsAreApart) {
+  constexpr std::size_t kM = 70, kN = 21, kK = 304;
+  const Problem problem(NewCase({kM, kN, kK}, 1));
+  const PackedMatrix pairs = Packed(problem, base()), unit = Packed(problem, target());
+  std::vector<float> x(kN * kK);
+  for (std::size_t i = 0; i < x.size(); i += 131) x[i] = static_cast<float>(i % 255) - 127.0f;
+  const Activations prepared = Fastest(x, unit);
+  const std::vector<float> y = Multiplied(unit, prepared, DataType::kF32, 0);
+  EXPECT_TRUE(SameBits(Multiplied(pairs, prepared, DataType::kF32, 0), y, kM));
+  std::vector<std::int32_t> rows(kN);
+  for (std::size_t i = 0; i < kN; ++i) rows[i] = static_cast<std::int32_t>(i * 4 % kN);
+  const std::int32_t offsets[] = {0, static_cast<std::int32_t>(kN)};
+  const PackedMatrix* const one[] = {&unit};
+  GroupedProduct p;
+  p.w = {one, 1};
+  p.x = &prepared;
+  p.rows = {offsets, kN, rows.data(), rows.data()};
+  p.y = {nullptr, DataType::kF32, kN, kM, kM};
+  EXPECT_TRUE(SameBits(Grouped(p, kN), y, kM)) << "of a list";
+  for (const std::size_t row : {std::size_t{4}, kN - 1}) {
+    std::vector<float> with_nan = x, expected = y;
+    with_nan[row * kK] = std::numeric_limits<float>::infinity();
+    std::fill_n(expected.begin() + static_cast<std::ptrdiff_t>(row * kM), kM, std::numeric_limits<float>::quiet_NaN());
+    const std::vector<float> products = Multiplied(unit, Fastest(with_nan, unit), DataType::kF32, 0);
+    EXPECT_TRUE(SameBits(Canonical(products), expected, kM)) << row;
+  }
+}
+
+// From 8 rows of x on, kFastest takes the unit; the memory is about what PreparedSize says.
+TEST_P(MatrixUnitBf16, IsWhatFastestTakes) {
+  for (const std::size_t n : {std::size_t{7}, std::size_t{8}, std::size_t{40}}) {
+    const PlanCase what{GetParam().format, target(), n, 128};
+    EXPECT_EQ(TileOf(SelectPlan(what, Choice::kFastest), what).rows, n == 7 ? 4 : n == 8 ? 8 : 16);
+    const PackedMatrix w = Packed(Problem(NewCase({70, n, 300}, n)), target());
+    std::size_t bytes = 0;
+    ASSERT_TRUE(Ok(PreparedSize(w, n, {Precision::kInt8, Choice::kFastest}, &bytes)));
+    const Activations x = Fastest(std::vector<float>(n * 300, 1.0f), w);
+    EXPECT_LE(x.bytes(), bytes);
+    EXPECT_LT(bytes - x.bytes(), 128u);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sweep, MatrixUnitBf16, ::testing::ValuesIn(KernelsOfPairs()), KernelName);
 
 TEST(MatrixRegisters, DoWhatTheEmulatedOnesDo) {
   for (const Target target : RunnableTargets()) {

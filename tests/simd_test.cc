@@ -208,6 +208,27 @@ inline void CheckAddProduct() {
     }
   }
 }
+// Small integers, whose sums need no rounding.
+inline void CheckAddBf16Product() {
+  const hn::Rebind<std::uint16_t, D16> d16;
+  HWY_ALIGN std::uint16_t a[8], b[8];
+  HWY_ALIGN float sums[4];
+  const auto at = [](const std::uint16_t* bf16, int row, int i) { return BF16ToF32(bf16[row * 4 + i]); };
+  for (int first = 0; first < 4096; ++first) {
+    for (int i = 0; i < 8; ++i) {
+      a[i] = F32ToBF16(static_cast<float>((first + 77 * i) % 255) - 127.0f);
+      b[i] = F32ToBF16(static_cast<float>((first / 16 + 91 * i) % 255) - 127.0f);
+    }
+    VF sum = hn::Set(DF(), -1000.0f);
+    AddBf16Product(sum, hn::BitCast(D16(), hn::Load(d16, a)), hn::BitCast(D16(), hn::Load(d16, b)));
+    hn::Store(sum, DF(), sums);
+    for (int lane = 0; lane < 4; ++lane) {
+      float expected = -1000.0f;
+      for (int i = 0; i < 4; ++i) expected += at(a, lane / 2, i) * at(b, lane % 2, i);
+      ASSERT_EQ(sums[lane], expected) << first;
+    }
+  }
+}
 #endif
 
 // Products whose rounding shows whether there is one rounding or two.
@@ -273,7 +294,10 @@ inline void CheckAll() {
   if (FindTarget(LUTRA_DOT_EXTENSION) != nullptr) CheckDots<ExtensionDot>();
 #endif
 #ifdef LUTRA_MATRIX_PRODUCT
-  if (FindTarget(LUTRA_MATRIX_PRODUCT) != nullptr) CheckAddProduct();
+  if (FindTarget(LUTRA_MATRIX_PRODUCT) != nullptr) {
+    CheckAddProduct();
+    CheckAddBf16Product();
+  }
 #endif
   CheckFma();
   for (std::uint32_t first = 0; first < 65536; first += 256) {

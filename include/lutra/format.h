@@ -23,7 +23,7 @@ inline namespace LUTRA_ABI_NAMESPACE {
 //               number of weights minus twice the number of bits that differ. (XNOR-Net,
 //               https://arxiv.org/abs/1603.05279.)
 //   floats      x is kept as f32, and each product is computed.
-//   bf16        x is rounded to bf16; an instruction adds two products to an f32 sum.
+//   bf16        x is rounded to bf16; an instruction adds two products or more to an f32 sum.
 //
 // Entries of tables and integers have 8 bits, or 16 bits as two 7-bit limbs (Precision). Bits, floats and bf16 are the
 // same under either precision.

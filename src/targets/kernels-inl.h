@@ -22,11 +22,11 @@ namespace LUTRA_KERNELS_NAMESPACE {
 
 constexpr TargetKernels kKernels[] = {
 #ifdef LUTRA_MATRIX_REGISTERS
-    KernelsWith<BaseDot>(FindTargetInfo(HWY_TARGET, Extension::kMatrix), &TileWithMatrices<UnitRows<AmxRegisters>>,
-                         kMatrixUnit),
+    KernelsWith<BaseDot>(FindTargetInfo(HWY_TARGET, Extension::kMatrix), &TileOfUnit<AmxRegisters>, kMatrixUnit),
 #endif
 #ifdef LUTRA_MATRIX_PRODUCT
-    KernelsWith<ExtensionDot>(FindTargetInfo(HWY_TARGET, Extension::kMatrix), &TileWithMatrices<ProductRows>),
+    KernelsWith<ExtensionDot, Bf16Matrices>(FindTargetInfo(HWY_TARGET, Extension::kMatrix),
+                                            &TileWithMatrices<ProductRows>),
 #endif
 #ifdef LUTRA_DOT_EXTENSION
     KernelsWith<ExtensionDot>(FindTargetInfo(HWY_TARGET, Extension::kDot)),
@@ -34,7 +34,7 @@ constexpr TargetKernels kKernels[] = {
     KernelsWith<BaseDot>(FindTargetInfo(HWY_TARGET, Extension::kNone)),
 };
 static_assert(kKernels[0].info.layout == kLayout);
-static_assert(kKernels[0].info.bf16 == (HWY_NATIVE_DOT_BF16 != 0));
+static_assert(std::end(kKernels)[-1].info.bf16 == (HWY_NATIVE_DOT_BF16 != 0));
 
 }  // namespace LUTRA_KERNELS_NAMESPACE
 

@@ -130,17 +130,22 @@ struct Row {
 // kFastest: unpacked dot products against lookups on Zen 5 (lutra_bench --benchmark_filter=method:dot). AVX3: ternary
 // 1.02 times at N = 16, 1.14 at 32, 1.2 at 128; int2 0.98 at 32, 1.04 at 128. AVX2_VNNI: ternary 0.96 at 32, 1.04 at
 // 128; int2 0.99. All others: 0.4 (int1) to 0.94. bf16 against floats on Zen 5, AVX3_ZEN4, fp8_e4m3: 0.97 times at N =
-// 2, 1.47 at 3, 1.6 at 4 and 8, 1.8 at 32, 1.9 at 128 and 512. AVX3_SPR and AVX3_SPR_AMX have the same row,
-// not measured.
+// 2, 1.47 at 3, 1.6 at 4 and 8, 1.8 at 32, 1.9 at 128 and 512. AVX3_SPR and NEON_I8MM have the same
+// row, AVX3_SPR_AMX up to 7 rows; not measured.
 // AMX (counted instructions and Intel's figures, not measured): for 16 rows of x and a K-block of 128 weights of a
 // panel the unit takes 128 cycles, 16 for each TDPBSUD. Around them the two ports for loads of 64 bytes are busy for
 // 144 cycles (10 register loads of 16 lines, 128 lines of sums and floats), the port for stores for 128, and the two
-// for vectors for 136. Unpacking int4 takes some 130 cycles per K-block and panel. In token blocks of 64 rows the tile,
-// the unpacked K-block, the sums and the rows of x that are read meanwhile fit an L1 of 48 KB. Per K-block, 8 rows of
-// int4 take 330 cycles, with packed dot products 770; 16 rows of int1 300, with lookups 680. NEON_I8MM (llvm-mca 19,
+// for vectors for 136. Unpacking int4 takes some 130 cycles per K-block and panel. In token blocks of 64 rows the
+// tile, the unpacked K-block, the sums and the rows of x that are read meanwhile fit an L1 of 48 KB. Per K-block, 8
+// rows of int4 take 330 cycles, with packed dot products 770; 16 rows of int1 300, with lookups 680. bf16 (llvm-mca
+// 19, sapphirerapids): the unit takes 256 cycles, 16 for each TDPBF16PS, the ports for loads 224; vdpbf16ps 2048 for
+// 4 rows. Unpacking fp8 takes 900, so 8 rows take some 1100, with vdpbf16ps 5000. NEON_I8MM (llvm-mca 19,
 // neoverse-v1 and v2; not measured): 4 rows of x and a K-block of 128 weights of a panel take 369 cycles with smmla,
-// 603 with sdot, 720 with lookups of int2, 510 of ternary, 400 of int1 (neoverse-n2 740 and 1197, apple-m2 461 and 748,
-// ampere1 1170 and 1121). Pairing the codes takes 350 cycles: what smmla saves with 6 rows.
+// 603 with sdot, 720 with lookups of int2, 510 of ternary, 400 of int1 (neoverse-n2 740 and 1197, apple-m2 461 and
+// 748, ampere1 1170 and 1121). Pairing the codes takes 350 cycles: what smmla saves with 6 rows. fp8_e4m3 on
+// neoverse-v1, v2, n2 and apple-m2: 4 rows take 755, 638, 1206 and 837 cycles with bfmmla, 2780, 2780, 5550 and 4340
+// in floats; unpacking takes 2690, 2690, 5600 and 2560 to bf16, 2435, 2531, 4867 and 1883 to floats. bfdot alone
+// takes twice the cycles of bfmmla.
 constexpr std::size_t kPrefetch = 8192, kNearby = 256;  // bytes; see above
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
@@ -148,6 +153,7 @@ constexpr const char* kDotPorts = "dot products";
 constexpr const char* kFloatPorts = "multiply-adds of floats";
 constexpr const char* kBf16Ports = "dot products of bf16";
 constexpr const char* kUnit = "loads and stores around the products of the matrix unit";
+constexpr const char* kUnitBf16 = "products of the matrix unit, and unpacking codes";
 constexpr const char* kUnpack = "unpacking codes, and dot products";
 constexpr const char* kShuffleAdd = "byte shuffles and additions";
 constexpr const char* kCount = "counting bits";
@@ -186,6 +192,7 @@ constexpr Row kRows[] = {
     {kTwoPlanes, AnyTarget,   kAnyCpu, 0,   12,    0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffleAdd}},
     {kIndices,   AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 64,  1, kPrefetch, kShuffleAdd}},
     {kCodes,     AnyTarget,   kAnyCpu, 0,   2,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
+    {kFloats,    Amx,         kAnyCpu, 7,   kAnyN, 0,   {Method::kBf16,   kUnpacked, 64,  1, kPrefetch, kUnitBf16}},
     {kFloats,    Bf16,        kAnyCpu, 2,   kAnyN, 0,   {Method::kBf16,   kUnpacked, 128, 1, kPrefetch, kBf16Ports}},
     {kFloats,    AnyTarget,   kAnyCpu, 0,   2,     0,   {Method::kFloat,  kPacked,   4,   1, kPrefetch, kMemory}},
     {kFloats,    AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kFloat,  kUnpacked, 128, 1, kPrefetch, kFloatPorts}},

@@ -44,11 +44,11 @@ bool HasDotExtension() {
 // Whether this CPU has the instructions of Extension::kMatrix, and the system lets programs use them.
 #if defined(__aarch64__)
 bool MultipliesMatrices() {
-#if defined(__ARM_FEATURE_MATMUL_INT8)
+#if defined(__ARM_FEATURE_MATMUL_INT8) && defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
   return HasDotExtension();
 #elif defined(__linux__)
-  constexpr unsigned long kInt8Matrices = 1u << 13;  // HWCAP2_I8MM
-  return HasDotExtension() && (getauxval(AT_HWCAP2) & kInt8Matrices) != 0;
+  constexpr unsigned long kMatrices = 1u << 13 | 1u << 14;  // HWCAP2_I8MM, HWCAP2_BF16
+  return HasDotExtension() && (getauxval(AT_HWCAP2) & kMatrices) == kMatrices;
 #else
   return false;
 #endif
@@ -60,11 +60,11 @@ std::uint64_t SavedRegisters() {
   __asm__ __volatile__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return std::uint64_t{high} << 32 | low;
 }
-// AMX with int8, registers of the size that kernels assume, saved by the operating system. Linux must also be asked, by
-// each process, for the permission to use them.
+// AMX with int8 and bf16, registers of the size that kernels assume, saved by the operating system. Linux must also be
+// asked, by each process, for the permission to use them.
 bool MultipliesMatrices() {
   constexpr std::uint64_t kTileRegisters = 3u << 17;  // their configuration, and their data
-  constexpr unsigned kOsXsave = 1u << 27, kAmx = 3u << 24;
+  constexpr unsigned kOsXsave = 1u << 27, kAmx = 3u << 24 | 1u << 22;
   constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
   unsigned eax, ebx, ecx, edx;
   if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0 || (ecx & kOsXsave) == 0) return false;

@@ -6,7 +6,8 @@
 //     x        |    k    |   k+2   |  ...                                the same two elements of x for all rows
 //
 // A lane of 32 bits sums the products of a row (AddBf16Pairs). Bf16Unpacker unpacks codes to L1 once for all rows of x.
-// L(q) is exact in bf16.
+// L(q) is exact in bf16. Where the CPU multiplies matrices of bf16, other kernels read what it unpacks
+// (matrix_unit-inl.h, matrix_product-inl.h).
 #if defined(LUTRA_KERNELS_BF16_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_BF16_INL_H_
 #undef LUTRA_KERNELS_BF16_INL_H_
@@ -100,8 +101,9 @@ class Bf16Of {
 };
 #endif
 
-// Unpacks the rows of a panel to bf16: [chunk][quad][elements 0 and 2, 1 and 3][row][2].
-template <Format kFormat>
+// Unpacks the rows of a panel to bf16: [chunk][quad], two lines of kPairBytes, which Products::Store writes from
+// elements 0 and 2, and 1 and 3, of each row.
+template <Format kFormat, class Products>
 struct Bf16Unpacker {
   static constexpr Encoding kEncoding = Describe(kFormat).encoding;
   static constexpr std::size_t kPlanes = Describe(kEncoding).planes;
@@ -139,12 +141,24 @@ struct Bf16Unpacker {
   static HWY_INLINE void Store(const Bf16Of<kFormat>& bf16, V8 codes, std::uint8_t* to) {
     V16 even, odd;
     bf16.Convert(codes, even, odd);
-    hn::Store(even, D16(), reinterpret_cast<std::int16_t*>(to));
-    hn::Store(odd, D16(), reinterpret_cast<std::int16_t*>(to + kPairBytes));
+    Products::Store(even, odd, to);
   }
 };
 
-// The micro-kernel on codes that Bf16Unpacker unpacked.
+// Adds the sums of a K-block to the tile: tile += scale * sum. `sums` are [vector][row of x], of rows of W from row
+// `first` of the panel on.
+template <int kVectors, int kRows>
+LUTRA_INLINE void FlushBf16(const KBlock& b, const VF (&sums)[kVectors * kRows], std::size_t first) {
+  const DF df;
+  LUTRA_UNROLL
+  for (int i = 0; i < kVectors * kRows; ++i) {
+    const std::size_t row = first + static_cast<std::size_t>(i / kRows) * kLanesOfFloats;
+    float* const to = b.tile + static_cast<std::size_t>(i % kRows) * kPanelRows + row;
+    hn::Store(Fma(hn::Load(df, b.qparams + row), sums[i], hn::Load(df, to)), df, to);
+  }
+}
+
+// The micro-kernel on codes that Bf16Unpacker unpacked to [chunk][quad][elements 0 and 2, 1 and 3][row][2].
 struct UnpackedBf16Kernel {
   using Sums = FloatSums;
   static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;
@@ -166,13 +180,7 @@ struct UnpackedBf16Kernel {
         AddQuad<2, kRows>(codes, x, sums);
         AddQuad<3, kRows>(codes, x, sums);
       }
-      const DF df;
-      LUTRA_UNROLL
-      for (int i = 0; i < kVectors * kRows; ++i) {
-        const std::size_t row = first + static_cast<std::size_t>(i / kRows) * kLanesOfFloats;
-        float* const to = b.tile + static_cast<std::size_t>(i % kRows) * kPanelRows + row;
-        hn::Store(Fma(hn::Load(df, b.qparams + row), sums[i], hn::Load(df, to)), df, to);
-      }
+      FlushBf16<kVectors, kRows>(b, sums, first);
     }
   }
 
@@ -198,6 +206,15 @@ struct UnpackedBf16Kernel {
       LUTRA_UNROLL
       for (int v = 0; v < kVectors; ++v) sums[v * kRows + n] = AddBf16Pairs(sums[v * kRows + n], codes[v], pair);
     }
+  }
+};
+
+// Products of bf16 by pairs of each row: the kernel, and how it reads codes.
+struct Bf16Pairs {
+  using Kernel = UnpackedBf16Kernel;
+  static HWY_INLINE void Store(V16 even, V16 odd, std::uint8_t* to) {
+    hn::Store(even, D16(), reinterpret_cast<std::int16_t*>(to));
+    hn::Store(odd, D16(), reinterpret_cast<std::int16_t*>(to + kPairBytes));
   }
 };
 

@@ -1,10 +1,12 @@
-// The micro-kernel of smmla: 64 rows of W (a panel) times up to 4 rows of x in integers, over one K-block.
+// The micro-kernel of smmla and bfmmla: 64 rows of W (a panel) times up to 4 rows of x in integers or bf16, over one
+// K-block.
 //
-//     x        | row 0: k .. k+7 | row 1 |      a pair of rows: eight integers of each
-//     codes    | row 0: k .. k+7 | row 1 |      a pair of rows of W
+//     x        | row 0: 8 bytes | row 1 |      a pair of rows: eight integers of each, or a quad of bf16
+//     codes    | row 0: 8 bytes | row 1 |      a pair of rows of W
 //     product  | 0 with 0 | 0 with 1 | 1 with 0 | 1 with 1 |      four sums in 32 bits
 //
-// Codes are unpacked as for dot products, then paired in place. Rows of x are paired for each K-block.
+// Codes in bytes are unpacked as for dot products, then paired in place; codes in bf16 are paired as they are unpacked.
+// Rows of x are paired for each K-block.
 #if defined(LUTRA_KERNELS_MATRIX_PRODUCT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_MATRIX_PRODUCT_INL_H_
 #undef LUTRA_KERNELS_MATRIX_PRODUCT_INL_H_
@@ -12,7 +14,7 @@
 #define LUTRA_KERNELS_MATRIX_PRODUCT_INL_H_
 #endif
 
-#include "lutra/kernels/dot-inl.h"
+#include "lutra/kernels/bf16-inl.h"
 #include "lutra/kernels/tile-inl.h"
 
 #ifdef LUTRA_MATRIX_PRODUCT
@@ -23,7 +25,7 @@ inline namespace LUTRA_ABI_NAMESPACE {
 namespace internal {
 namespace LUTRA_KERNELS_NAMESPACE {
 
-inline constexpr std::size_t kHalfBytes = 2 * kQuadBytes;  // two quads of all rows of W: eight codes of each
+inline constexpr std::size_t kEightBytes = 8 * kPanelRows;  // 8 bytes of each row of a panel
 
 // The lower eight bytes of a and of b in one vector, or the upper eight.
 template <class V>
@@ -40,7 +42,7 @@ HWY_INLINE V PairUpper(V a, V b) {
 // Pairs the rows of unpacked codes, [quad][row][4], in place: of two quads of four rows, the first vector gets the
 // eight codes of rows 0 and 1, the second vector the eight codes of rows 2 and 3.
 inline void PairCodes(std::uint8_t* codes, std::size_t chunks) {
-  for (std::uint8_t* const end = codes + chunks * kChunkCodes; codes != end; codes += kHalfBytes) {
+  for (std::uint8_t* const end = codes + chunks * kChunkCodes; codes != end; codes += kEightBytes) {
     LUTRA_UNROLL
     for (std::size_t at = 0; at < kQuadBytes; at += kPartBytes) {
       const V32 first = hn::BitCast(D32(), hn::Load(D8(), codes + at)),
@@ -51,66 +53,14 @@ inline void PairCodes(std::uint8_t* codes, std::size_t chunks) {
   }
 }
 
+// Sums of products of integers.
 template <Precision kPrecision>
-struct MatrixProductKernel {
+struct IntegerProducts {
   using Sums = SumTraits<ActivationKind::kIntegers, kPrecision>;
-  static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;
-  static constexpr std::size_t kPanelBytes = 0;
-
-  template <int kPanels, int kRows>
-  static HWY_INLINE void Run(const KBlock& b) {
-    static_assert(kPanels == 1);
-    constexpr int kPairs = (kRows + 1) / 2;
-    constexpr int kVectors = 8 / kPairs;  // of four rows of W, at a time: 16 sums in registers
-    HWY_ALIGN std::uint8_t x[kLimbs * kMaxIntegerChunks * 2 * kPairs * kPartBytes];
-    PairRows<kRows>(b, x);
-    for (std::size_t first = 0; first < kPanelRows; first += kVectors * kPartRows) {
-      V32 sums[2 * kVectors * kPairs];  // [vector][lower, upper two rows][pair of rows of x]
-      Start<kRows>(b, sums);
-      const std::uint8_t* from = x;
-      for (std::size_t limb = 0; limb < kLimbs; ++limb) {
-        if (limb != 0) Next<kRows>(b, sums);
-        const std::uint8_t* codes = b.index + first * 4;
-        LUTRA_KEEP_LOOP
-        for (std::size_t half = 0; half < 2 * b.chunks; ++half, codes += kHalfBytes, from += kPairs * kPartBytes) {
-          AddHalf<kPairs>(codes, from, sums);
-        }
-      }
-      V32 rows[kVectors * kRows];
-      Separate<kRows>(sums, rows);
-      const int row = static_cast<int>(first);
-      FlushPanels<Sums, 1, kVectors, kRows>(b, rows,
-                                            [row](int vector) { return row + vector * static_cast<int>(kPartRows); });
-    }
-  }
-
- private:
+  using V = V32;
+  static constexpr ActivationKind kKind = ActivationKind::kIntegers;
   static constexpr std::size_t kLimbs = Sums::kLimbs;
 
-  // Pairs rows of x: [limb][chunk][half of the chunk][pair][row of the pair][8]. A row without another is its own pair.
-  template <int kRows>
-  static HWY_INLINE void PairRows(const KBlock& b, std::uint8_t* to) {
-    constexpr std::size_t kPairs = (kRows + 1) / 2;
-    const std::uint8_t* x = b.x;
-    for (std::size_t chunk = 0; chunk < kLimbs * b.chunks; ++chunk, x += b.x_stride, to += 2 * kPairs * kPartBytes) {
-      LUTRA_UNROLL
-      for (std::size_t pair = 0; pair < kPairs; ++pair) {
-        const V8 first = hn::LoadU(D8(), x + 2 * pair * 16),
-                 second = hn::LoadU(D8(), x + HWY_MIN(2 * pair + 1, std::size_t{kRows} - 1) * 16);
-        hn::Store(PairLower(first, second), D8(), to + pair * kPartBytes);
-        hn::Store(PairUpper(first, second), D8(), to + (kPairs + pair) * kPartBytes);
-      }
-    }
-  }
-
-  // What each sum starts from, as in StartSums and NextLimb: the same for all rows of W.
-  template <int kRows>
-  static HWY_INLINE V32 StartOf(const KBlock& b, int pair) {
-    const V32 first = hn::Set(D32(), internal::LUTRA_KERNELS_NAMESPACE::Start<Sums>(b, 2 * pair)),
-              second =
-                  hn::Set(D32(), internal::LUTRA_KERNELS_NAMESPACE::Start<Sums>(b, HWY_MIN(2 * pair + 1, kRows - 1)));
-    return PairLower(first, second);
-  }
   template <int kRows, std::size_t kSums>
   static HWY_INLINE void Start(const KBlock& b, V32 (&sums)[kSums]) {
     constexpr int kPairs = (kRows + 1) / 2;
@@ -127,10 +77,108 @@ struct MatrixProductKernel {
       sums[i] = hn::Add(hn::ShiftLeft<7>(sums[i]), StartOf<kRows>(b, static_cast<int>(i) % kPairs));
     }
   }
+  static HWY_INLINE void Add(V32& sums, V8 x, V8 codes) { AddProduct(sums, x, codes); }
+  template <int kVectors, int kRows>
+  static HWY_INLINE void Flush(const KBlock& b, const V32 (&sums)[kVectors * kRows], std::size_t first) {
+    const int row = static_cast<int>(first);
+    FlushPanels<Sums, 1, kVectors, kRows>(b, sums,
+                                          [row](int vector) { return row + vector * static_cast<int>(kPartRows); });
+  }
 
-  // Adds the products of eight codes of each row.
+ private:
+  // What each sum starts from, as in StartSums and NextLimb: the same for all rows of W.
+  template <int kRows>
+  static HWY_INLINE V32 StartOf(const KBlock& b, int pair) {
+    const V32 first = hn::Set(D32(), internal::LUTRA_KERNELS_NAMESPACE::Start<Sums>(b, 2 * pair)),
+              second =
+                  hn::Set(D32(), internal::LUTRA_KERNELS_NAMESPACE::Start<Sums>(b, HWY_MIN(2 * pair + 1, kRows - 1)));
+    return PairLower(first, second);
+  }
+};
+
+// Sums of products of bf16.
+struct Bf16Products {
+  using Sums = FloatSums;
+  using V = VF;
+  static constexpr ActivationKind kKind = ActivationKind::kBf16;
+  static constexpr std::size_t kLimbs = 1;
+
+  template <int kRows, std::size_t kSums>
+  static HWY_INLINE void Start(const KBlock&, VF (&sums)[kSums]) {
+    LUTRA_UNROLL
+    for (VF& sum : sums) sum = hn::Zero(DF());
+  }
+  template <int kRows, std::size_t kSums>
+  static HWY_INLINE void Next(const KBlock&, VF (&)[kSums]) {}
+  static HWY_INLINE void Add(VF& sums, V8 x, V8 codes) {
+    AddBf16Product(sums, hn::BitCast(D16(), x), hn::BitCast(D16(), codes));
+  }
+  template <int kVectors, int kRows>
+  static HWY_INLINE void Flush(const KBlock& b, const VF (&sums)[kVectors * kRows], std::size_t first) {
+    FlushBf16<kVectors, kRows>(b, sums, first);
+  }
+};
+
+template <class Products>
+struct MatrixProductKernel {
+  using Sums = typename Products::Sums;
+  using V = typename Products::V;
+  static constexpr int kMaxRows = 4, kMaxPanels = 1, kTile = kMaxRows;
+  static constexpr std::size_t kPanelBytes = 0;
+
+  template <int kPanels, int kRows>
+  static HWY_INLINE void Run(const KBlock& b) {
+    static_assert(kPanels == 1);
+    constexpr int kPairs = (kRows + 1) / 2;
+    constexpr int kVectors = 8 / kPairs;  // of four rows of W, at a time: 16 sums in registers
+    HWY_ALIGN std::uint8_t x[kLimbs * kMaxIntegerChunks * kEights * kPairs * kPartBytes];
+    PairRows<kRows>(b, x);
+    for (std::size_t first = 0; first < kPanelRows; first += kVectors * kPartRows) {
+      V sums[2 * kVectors * kPairs];  // [vector][lower, upper two rows][pair of rows of x]
+      Products::template Start<kRows>(b, sums);
+      const std::uint8_t* from = x;
+      for (std::size_t limb = 0; limb < kLimbs; ++limb) {
+        if (limb != 0) Products::template Next<kRows>(b, sums);
+        const std::uint8_t* codes = b.index + first * 4;
+        LUTRA_KEEP_LOOP
+        for (std::size_t i = 0; i < kEights * b.chunks; ++i, codes += kEightBytes, from += kPairs * kPartBytes) {
+          AddEight<kPairs>(codes, from, sums);
+        }
+      }
+      V rows[kVectors * kRows];
+      Separate<kRows>(sums, rows);
+      Products::template Flush<kVectors, kRows>(b, rows, first);
+    }
+  }
+
+ private:
+  static constexpr std::size_t kLimbs = Products::kLimbs;
+  static constexpr std::size_t kRowBytes = Describe(Products::kKind).chunk_bytes;  // of a chunk of a row of x
+  static constexpr std::size_t kEights = kRowBytes / 8;
+
+  // Pairs rows of x: [limb][chunk][eight bytes of the chunk][pair][row of the pair][8]. A row without another is its
+  // own pair.
+  template <int kRows>
+  static HWY_INLINE void PairRows(const KBlock& b, std::uint8_t* to) {
+    constexpr std::size_t kPairs = (kRows + 1) / 2;
+    const std::uint8_t* x = b.x;
+    for (std::size_t chunk = 0; chunk < kLimbs * b.chunks; ++chunk, x += b.x_stride) {
+      LUTRA_UNROLL
+      for (std::size_t at = 0; at < kRowBytes; at += 16, to += 2 * kPairs * kPartBytes) {
+        LUTRA_UNROLL
+        for (std::size_t pair = 0; pair < kPairs; ++pair) {
+          const V8 first = hn::LoadU(D8(), x + at + 2 * pair * kRowBytes),
+                   second = hn::LoadU(D8(), x + at + HWY_MIN(2 * pair + 1, std::size_t{kRows} - 1) * kRowBytes);
+          hn::Store(PairLower(first, second), D8(), to + pair * kPartBytes);
+          hn::Store(PairUpper(first, second), D8(), to + (kPairs + pair) * kPartBytes);
+        }
+      }
+    }
+  }
+
+  // Adds the products of eight bytes of each row.
   template <int kPairs, std::size_t kSums>
-  static HWY_INLINE void AddHalf(const std::uint8_t* codes, const std::uint8_t* from, V32 (&sums)[kSums]) {
+  static HWY_INLINE void AddEight(const std::uint8_t* codes, const std::uint8_t* from, V (&sums)[kSums]) {
     V8 x[kPairs];
     LUTRA_UNROLL
     for (std::size_t pair = 0; pair < kPairs; ++pair) x[pair] = hn::Load(D8(), from + pair * kPartBytes);
@@ -138,19 +186,19 @@ struct MatrixProductKernel {
     for (std::size_t i = 0; i < kSums / kPairs; ++i) {
       const V8 rows = hn::Load(D8(), codes + i % 2 * kQuadBytes + i / 2 * kPartBytes);
       LUTRA_UNROLL
-      for (std::size_t pair = 0; pair < kPairs; ++pair) AddProduct(sums[i * kPairs + pair], x[pair], rows);
+      for (std::size_t pair = 0; pair < kPairs; ++pair) Products::Add(sums[i * kPairs + pair], x[pair], rows);
     }
   }
 
   // Separates the rows of x: [vector of rows of W][row of x].
   template <int kRows, std::size_t kSums, std::size_t kVectorsTimesRows>
-  static HWY_INLINE void Separate(const V32 (&sums)[kSums], V32 (&rows)[kVectorsTimesRows]) {
+  static HWY_INLINE void Separate(const V (&sums)[kSums], V (&rows)[kVectorsTimesRows]) {
     constexpr std::size_t kPairs = (kRows + 1) / 2;
     LUTRA_UNROLL
     for (std::size_t v = 0; v < kVectorsTimesRows / kRows; ++v) {
       LUTRA_UNROLL
       for (std::size_t pair = 0; pair < kPairs; ++pair) {
-        const V32 lower = sums[2 * v * kPairs + pair], upper = sums[(2 * v + 1) * kPairs + pair];
+        const V lower = sums[2 * v * kPairs + pair], upper = sums[(2 * v + 1) * kPairs + pair];
         rows[v * kRows + 2 * pair] = PairLower(lower, upper);
         if (2 * pair + 1 < kRows) rows[v * kRows + 2 * pair + 1] = PairUpper(lower, upper);
       }
@@ -158,9 +206,20 @@ struct MatrixProductKernel {
   }
 };
 
-// Multiplies batches with all rows of x: pairs the codes, and calls the micro-kernels.
+// Products of bf16 by matrices: the kernel, and how it reads codes.
+struct Bf16Matrices {
+  using Kernel = MatrixProductKernel<Bf16Products>;
+  static HWY_INLINE void Store(V16 even, V16 odd, std::uint8_t* to) {
+    const V32 first = hn::BitCast(D32(), even), second = hn::BitCast(D32(), odd);
+    Bf16Pairs::Store(hn::BitCast(D16(), hn::InterleaveLower(D32(), first, second)),
+                     hn::BitCast(D16(), hn::InterleaveUpper(D32(), first, second)), to);
+  }
+};
+
+// Multiplies batches with all rows of x in integers: pairs the codes, and calls the micro-kernels.
 class ProductRows {
  public:
+  static constexpr ActivationKind kKind = ActivationKind::kIntegers;
   // With fewer rows of x, pairing the codes takes as long as it saves.
   static HWY_INLINE bool Takes(const TileArgs& a) { return a.rows >= 2 * kNR; }
 
@@ -174,8 +233,8 @@ class ProductRows {
   }
 
  private:
-  static constexpr MicroKernel kKernels[] = {MicroKernelOf<MatrixProductKernel<Precision::kInt8>>(),
-                                             MicroKernelOf<MatrixProductKernel<Precision::kInt16>>()};
+  static constexpr MicroKernel kKernels[] = {MicroKernelOf<MatrixProductKernel<IntegerProducts<Precision::kInt8>>>(),
+                                             MicroKernelOf<MatrixProductKernel<IntegerProducts<Precision::kInt16>>>()};
   const RowGroups rows_;
 };
 

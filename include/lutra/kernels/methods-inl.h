@@ -292,15 +292,15 @@ constexpr MethodKernel FloatMethod() {
 }
 
 // --- Products with bf16.
-template <Format kFormat, Precision kPrecision>
+template <Format kFormat, Precision kPrecision, class Bf16>
 constexpr MethodKernel Bf16Method() {
   constexpr MethodInfo kMethod{kFormat, ActivationKind::kBf16};
-  using Unpacker = Bf16Unpacker<kFormat>;
+  using Unpacker = Bf16Unpacker<kFormat, Bf16>;
   static_assert(UnpackedBatchesFit(kMethod, 1, &Unpacker::Bytes));
   MethodKernel kernel{};
   kernel.method = kMethod;
   kernel.precision = kPrecision;
-  kernel.unpacked = MicroKernelOf<UnpackedBf16Kernel>();
+  kernel.unpacked = MicroKernelOf<typename Bf16::Kernel>();
   kernel.unpack = &Unpacker::Unpack;
   kernel.unpacked_bytes = &Unpacker::Bytes;
   kernel.panels = 1;
@@ -309,12 +309,12 @@ constexpr MethodKernel Bf16Method() {
 
 // --- The table of kernels.
 
-template <Format kFormat, Precision kPrecision, class Dot>
+template <Format kFormat, Precision kPrecision, class Dot, class Bf16>
 constexpr void SetMethods(TargetKernels& kernels) {
   auto& methods = kernels.methods[static_cast<std::size_t>(kFormat)][static_cast<std::size_t>(kPrecision)];
   if constexpr (Describe(kFormat).is_float()) {
     methods[0] = FloatMethod<kFormat, kPrecision>();
-    methods[1] = Bf16Method<kFormat, kPrecision>();
+    methods[1] = Bf16Method<kFormat, kPrecision, Bf16>();
   } else {
     methods[1] = DotMethod<kFormat, kPrecision, Dot>();
     if constexpr (Describe(kFormat).own_values) methods[2] = ChoiceMethod<kFormat, kPrecision, Dot>();
@@ -326,10 +326,10 @@ constexpr void SetMethods(TargetKernels& kernels) {
     }
   }
 }
-template <class Dot, std::size_t... kFormat>
+template <class Dot, class Bf16, std::size_t... kFormat>
 constexpr void SetMethods(TargetKernels& kernels, std::index_sequence<kFormat...>) {
-  (SetMethods<kFormats[kFormat].format, Precision::kInt8, Dot>(kernels), ...);
-  (SetMethods<kFormats[kFormat].format, Precision::kInt16, Dot>(kernels), ...);
+  (SetMethods<kFormats[kFormat].format, Precision::kInt8, Dot, Bf16>(kernels), ...);
+  (SetMethods<kFormats[kFormat].format, Precision::kInt16, Dot, Bf16>(kernels), ...);
 }
 template <ActivationKind kKind, Precision kPrecision>
 constexpr PrepareFunction PrepareFor() {
@@ -345,12 +345,13 @@ constexpr void SetPrepare(TargetKernels& kernels, std::index_sequence<kKind...>)
   ((kernels.prepare[kKind][1] = PrepareFor<kActivationKinds[kKind].kind, Precision::kInt16>()), ...);
 }
 
-// The kernels of a target whose CPUs have the instructions of Dot, and perhaps a matrix unit, with its tile kernel.
-template <class Dot>
+// The kernels of a target whose CPUs have the instructions of Dot and of Bf16, and perhaps a matrix unit, with its tile
+// kernel.
+template <class Dot, class Bf16 = Bf16Pairs>
 constexpr TargetKernels KernelsWith(const TargetInfo& info, TileFunction tile = &Tile,
                                     const MatrixUnit& unit = kNoMatrixUnit) {
   TargetKernels kernels = {info, {}, {}, tile, &StoreTile, &CombineGated, &AddTile, unit};
-  SetMethods<Dot>(kernels, std::make_index_sequence<kFormatCount>());
+  SetMethods<Dot, Bf16>(kernels, std::make_index_sequence<kFormatCount>());
   SetPrepare(kernels, std::make_index_sequence<std::size(kActivationKinds)>());
   return kernels;
 }

@@ -284,8 +284,8 @@ using PrepareFunction = bool (*)(const PrepareArgs& args);
 // --- Targets
 
 // Instructions that a CPU must have beside the instructions of Highway's target. kDot: the dot instruction of
-// ExtensionDot (simd/*-inl.h). kMatrix: instructions that multiply matrices, and kDot's where Highway's target lacks
-// it.
+// ExtensionDot (simd/*-inl.h). kMatrix: instructions that multiply matrices of integers and of bf16, and kDot's where
+// Highway's target lacks it.
 enum class Extension : std::uint8_t { kNone, kDot, kMatrix };
 
 // A row of the table of targets (src/targets/list.h).
@@ -294,12 +294,12 @@ struct TargetInfo {
   std::int64_t hwy_target;
   Extension extension;
   Layout layout;
-  bool bf16;             // its instructions multiply bf16 (AddBf16Pairs)
+  bool bf16;             // its instructions multiply bf16
   std::size_t l2_bytes;  // of a core; used where the system does not tell the size
 };
 
 // The matrix unit of a target (matrix_unit-inl.h). It multiplies unpacked codes with up to `rows` rows of x at a time.
-// They are integers in row groups of one row, as Prepare stores x from `from` rows on.
+// They are integers or bf16 in row groups of one row, as Prepare stores x from `from` rows on.
 struct MatrixUnit {
   int rows, from;
   constexpr bool exists() const { return rows != 0; }
@@ -326,7 +326,8 @@ struct TargetKernels {
 
   // The rows of a row group of N rows of x. A matrix unit does not multiply joint K-blocks.
   constexpr std::size_t row_group(ActivationKind kind, bool joint, std::size_t n) const {
-    const bool takes = unit.exists() && kind == ActivationKind::kIntegers && !joint;
+    const bool multiplies = kind == ActivationKind::kIntegers || kind == ActivationKind::kBf16;
+    const bool takes = unit.exists() && multiplies && !joint;
     return takes && n >= static_cast<std::size_t>(unit.from) ? 1 : kNR;
   }
   const MethodKernel& method(Format format, ActivationKind kind, Precision precision, bool choices = false) const {

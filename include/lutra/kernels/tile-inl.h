@@ -358,16 +358,18 @@ HWY_INLINE void TileBy(const TileArgs& a) {
 // TargetKernels::tile.
 inline void Tile(const TileArgs& a) { TileBy<RowGroups>(a); }
 
-// TargetKernels::tile of a target whose CPUs multiply matrices. RowsOfX multiplies unpacked codes with integers, if it
-// takes x as it is stored and K-blocks are not joint. Tile does all else.
+// TargetKernels::tile of a target whose CPUs multiply matrices. Each RowsOfX multiplies unpacked codes with an
+// activation kind, if it takes x as it is stored and K-blocks are not joint. Tile does all else.
 template <class RowsOfX>
+HWY_INLINE bool TileIfTaken(const TileArgs& a) {
+  if (a.kernel->method.kind != RowsOfX::kKind || !RowsOfX::Takes(a)) return false;
+  TileBy<RowsOfX>(a);
+  return true;
+}
+template <class... RowsOfX>
 void TileWithMatrices(const TileArgs& a) {
-  const bool integers = a.kernel->method.kind == ActivationKind::kIntegers && a.geometry->joint_ratio == 0;
-  if (a.unpack && integers && RowsOfX::Takes(a)) {
-    TileBy<RowsOfX>(a);
-  } else {
-    Tile(a);
-  }
+  const bool may = a.unpack && a.geometry->joint_ratio == 0;
+  if (!may || !(TileIfTaken<RowsOfX>(a) || ...)) Tile(a);
 }
 
 // TargetKernels::store.

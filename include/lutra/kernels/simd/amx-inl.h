@@ -55,9 +55,14 @@ class AmxRegisters {
   HWY_INLINE void Store(std::uint8_t* to, std::size_t stride) {
     __asm__ __volatile__("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(stride), "i"(kRegister) : "memory");
   }
-  template <int kSums, int kX, int kCodes>
+  template <ActivationKind kKind, int kSums, int kX, int kCodes>
   HWY_INLINE void Multiply() {
-    __asm__ __volatile__("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSums), "i"(kX), "i"(kCodes));
+    static_assert(kKind == ActivationKind::kIntegers || kKind == ActivationKind::kBf16);
+    if constexpr (kKind == ActivationKind::kBf16) {
+      __asm__ __volatile__("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSums), "i"(kX), "i"(kCodes));
+    } else {
+      __asm__ __volatile__("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSums), "i"(kX), "i"(kCodes));
+    }
   }
 };
 

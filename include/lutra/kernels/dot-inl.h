@@ -292,9 +292,6 @@ struct PackedDotKernel {
       b.choices += args.choice_stride;
     }
     FlushJoint<kVectors, kRows>(args, totals, RowOf);
-    if (args.center == 0) return;
-    if (args.reader != nullptr) args.reader->Read(args.index, args.blocks);
-    FlushJointOffsets<kVectors, kRows>(args, RowOf);
   }
 
  private:

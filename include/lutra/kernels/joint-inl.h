@@ -152,9 +152,9 @@ LUTRA_INLINE void SetZero(V32 (&sums)[kSums]) {
   for (V32& sum : sums) sum = hn::Zero(D32());
 }
 
-// Flushes totals: tile += super-scale * (step * total).
+// tile += super-scale * (step * total).
 template <int kVectors, int kRows, class RowOf>
-LUTRA_INLINE void FlushJoint(const MicroArgs& a, const V32* totals, const RowOf& row_of) {
+LUTRA_INLINE void FlushTotals(const MicroArgs& a, const V32* totals, const RowOf& row_of) {
   const DF df;
   const auto* const scales = reinterpret_cast<const JointScale*>(a.scales);
   LUTRA_UNROLL
@@ -168,10 +168,9 @@ LUTRA_INLINE void FlushJoint(const MicroArgs& a, const V32* totals, const RowOf&
     }
   }
 }
-// Then, if there are offsets: tile += super-offset * (sum scale * their sum). kWords words of offsets are in registers
-// at a time.
+// tile += super-offset * (sum scale * sum of offsets). kWords words of offsets are in registers at a time.
 template <int kVectors, int kRows, class RowOf>
-LUTRA_INLINE void FlushJointOffsets(const MicroArgs& a, const RowOf& row_of) {
+LUTRA_INLINE void FlushOffsets(const MicroArgs& a, const RowOf& row_of) {
   const DF df;
   const D16 d16;
   const D32 d32;
@@ -208,6 +207,15 @@ LUTRA_INLINE void FlushJointOffsets(const MicroArgs& a, const RowOf& row_of) {
       hn::Store(Fma(offset, sum, hn::Load(df, to)), df, to);
     }
   }
+}
+
+// Flushes totals, then offsets if there are any. No total is in a register while the kernel converts offsets.
+template <int kVectors, int kRows, class RowOf>
+LUTRA_INLINE void FlushJoint(const MicroArgs& a, const V32* totals, const RowOf& row_of) {
+  FlushTotals<kVectors, kRows>(a, totals, row_of);
+  if (a.center == 0) return;
+  if (a.reader != nullptr) a.reader->Read(a.index, a.blocks);
+  FlushOffsets<kVectors, kRows>(a, row_of);
 }
 
 }  // namespace LUTRA_KERNELS_NAMESPACE

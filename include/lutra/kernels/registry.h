@@ -75,7 +75,8 @@ inline constexpr std::size_t kNear = 1024;
 // prefetched into L1 at this distance. Otherwise it is prefetched into L2 at this distance, and into L1 at a quarter of
 // it.
 constexpr PrefetchDistances DistancesFor(std::size_t distance, bool straight) {
-  return straight || distance <= kNear ? PrefetchDistances{0, distance} : PrefetchDistances{distance, distance / kL1DistanceDivisor};
+  return straight || distance <= kNear ? PrefetchDistances{0, distance}
+                                       : PrefetchDistances{distance, distance / kL1DistanceDivisor};
 }
 
 // The qparams that all groups of a matrix have, and where to find them.

@@ -90,7 +90,6 @@ struct UnpackedDotKernel {
         AddJointParts<kAtOnce, kRows>(args, joint, parts, totals);
       }
       FlushJoint<kAtOnce, kRows>(args, totals, row_of);
-      if (args.center != 0) FlushJointOffsets<kAtOnce, kRows>(args, row_of);
     }
   }
 

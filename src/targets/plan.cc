@@ -47,6 +47,7 @@ constexpr FormatList kOnePlane =
 constexpr FormatList kTwoPlanes = In(Format::kInt2), kTernary = In(Format::kTernary);
 constexpr FormatList kBits = Where([](const FormatInfo& f) { return HasBits(f.format); });
 constexpr FormatList kCodes = Where([](const FormatInfo& f) { return !f.stored().has_indices() && !f.is_float(); });
+constexpr FormatList kTables64 = Where([](const FormatInfo& f) { return f.has_table() && f.levels > 16; });
 constexpr FormatList kFewFields = Where(  // codes in at most two fields of bits; 7 bits are three
     [](const FormatInfo& f) { return !f.stored().has_indices() && !f.is_float() && f.stored().planes != 7; });
 
@@ -169,6 +170,7 @@ constexpr Row kRows[] = {
     {kOnePlane,  AnyTarget,   kAnyCpu, 0,   4,     0,   {Method::kLookup, kPacked,   4,   1, kPrefetch, kShuffleAdd}},
     {kTwoPlanes, AnyTarget,   kAnyCpu, 0,   12,    0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffleAdd}},
     {kIndices,   AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 64,  1, kPrefetch, kShuffleAdd}},
+    {kTables64,  AnyTarget,   kAnyCpu, 1,   2,     0,   {Method::kDot,    kUnpacked, 4,   1, kPrefetch, kUnpack}},
     {kCodes,     AnyTarget,   kAnyCpu, 0,   2,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
     {kFloats,    Bf16,        kAnyCpu, 2,   kAnyN, 0,   {Method::kBf16,   kUnpacked, 128, 1, kPrefetch, kBf16Ports}},
     {kFloats,    AnyTarget,   kAnyCpu, 0,   2,     0,   {Method::kFloat,  kPacked,   4,   1, kPrefetch, kMemory}},

@@ -97,7 +97,8 @@ struct Row {
 // fast as with both; at 4 KB 0.73 to 1.02 times, at 12 KB 0.94 to 1.02.) One exception: Zen 4 needs no prefetches for
 // one row of integers, as a line takes so few instructions. (Speed without over speed with prefetches. Zen 4: int4 in
 // groups of 128 1.25 to 1.4, int3 1.05; groups of 32 and 64 0.6 to 0.9, two rows of int3 0.6, lookups 0.4 to 0.9. Zen
-// 5: 0.6.)
+// 5: 0.6.) Codes in block scope: a few lines with each chunk. (Zen 4, AVX2, N = 1 from memory, against all lines of a
+// K-block at once: int8 1.8 times, int2_codes and int6 1.7, int3 1.6, iq4nl 2.0, int4 and int5 1.1.)
 //
 // Lookups: a token block of 16 rows has 256 KB of tables at K = 4096, which stay in L2. With four interleaved panels,
 // each table that reaches L1 serves 256 rows of W; the tile takes up to 16 KB of L1. Unpacking pays if two token blocks

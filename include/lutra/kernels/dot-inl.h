@@ -260,11 +260,11 @@ struct PackedDotKernel {
         const std::size_t run_chunks = Codes::kStored && kRun != 1 ? kRun : b.run_chunks;
         for (std::size_t first = 0; first < b.chunks; first += run_chunks) {
           const std::size_t chunks = HWY_MIN(run_chunks, b.chunks - first);
-          for (std::size_t at = 0; at < chunks * kChunkBytes; at += 64) b.Prefetch(index + at);
+          const std::uint8_t* ahead = index;
           LUTRA_UNROLL
           for (int part = 0; part < kParts; ++part) {
             SumRun<kRows>(b, index + static_cast<std::size_t>(part) * kPartBytes, x, chunks, codes,
-                          sums + part * 4 * kRows);
+                          sums + part * 4 * kRows, ahead);
           }
           index += chunks * kChunkBytes;
           x += chunks * b.x_stride;
@@ -337,14 +337,18 @@ struct PackedDotKernel {
   // in a register, and copy other registers, which vpternlogd overwrites.
   static constexpr bool kReloads = kPlanes == 3 && std::is_same_v<Codes, TablesOfCodes>;
 
-  // Sums the products of one part over a run of chunks.
+  // Sums the products of one part over a run of chunks, and prefetches its share of the run, from `ahead` on: a few
+  // lines with each chunk, because memory takes few requests at a time.
   template <int kRows>
   static HWY_INLINE void SumRun(const KBlock& b, const std::uint8_t* lines, const std::uint8_t* x, std::size_t chunks,
-                                const Codes& codes, V32* sums) {
+                                const Codes& codes, V32* sums, const std::uint8_t*& ahead) {
     typename Dot::Sum run[4 * kRows];
     StartRun<Dot>(run);
     LUTRA_KEEP_LOOP
     for (std::size_t chunk = 0; chunk < chunks; ++chunk, lines += kChunkBytes, x += b.x_stride) {
+      LUTRA_UNROLL
+      for (std::size_t at = 0; at < kChunkBytes / kParts; at += 64) b.Prefetch(ahead + at);
+      ahead += kChunkBytes / kParts;
       AddChunk<kRows>(lines, x, codes, run);
     }
     AddRun<Dot>(run, sums);

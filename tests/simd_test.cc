@@ -44,7 +44,8 @@ inline void CheckFourTables() {
     for (std::size_t i = 0; i < 64; ++i) bytes[i] = static_cast<std::uint8_t>((i + shift) % 16);
     for (std::size_t i = 0; i < 64; ++i) {  // with any bits that do not count
       constexpr int kOthers = FourTables::kJoined ? 0 : (1 << FourTables::kChoiceAt) - 1;
-      bits[i] = static_cast<std::uint8_t>(choices[i] << FourTables::kChoiceAt | ((29 * i + shift) & kOthers));
+      bits[i] =
+          static_cast<std::uint8_t>(choices[i] << FourTables::kChoiceAt | (static_cast<int>(29 * i + shift) & kOthers));
     }
     for (std::size_t i = 0; i < 64; i += hn::Lanes(d)) {
       hn::Store(four.LookUp(hn::Load(d, bytes + i), hn::Load(d, bits + i)), d, found + i);

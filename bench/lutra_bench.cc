@@ -18,7 +18,7 @@
 //   dispatch/<thread_pool|openmp|tbb>/threads:2                                  what an executor adds to 8 tasks
 //
 // Some have /threads:2; and before /threads: /group:32, /group:64, /precision:int16, /method:dot (unpacked codes times
-// integers, for formats that are looked up by default), /method:bf16 (fp8 and fp6 times x in bf16), /like:<type of GGUF
+// integers, for formats that are looked up by default), /method:bf16 (fp8 and fp6_e3m2 times x in bf16), /like:<type of GGUF
 // whose scales and offsets the weights have>, /tables:4 (each group has one of four tables of values), /x:bits (int1
 // times x of bits). If not said otherwise, groups of 128 weights share an f16 scale, and precision is int8. x and y are
 // f32. The counters gmac_s and weight_gb_s are 1e9 multiply-adds and bytes of packed weights per second; of_stream,

@@ -47,7 +47,7 @@ TEST(PackedBytes, DoNotChangeWithinAVersion) {
           {0xa12571e9af6903f3},
           {0x70b51983307faecc},
           {0x88a8fb59f2da57b1},
-          {0x88a8fb59f2da57b1},
+          {0xe7af3e2c4185cc76},  // codes of six bits with zero points, as int6's
       },
       {
           {0xc48d959b2e401dd3, 0xe571f35e3a362571, 0x8b518dcb8b9f874d, 0x261315bd479dd445},
@@ -71,7 +71,7 @@ TEST(PackedBytes, DoNotChangeWithinAVersion) {
           {0x21b401856250a5a7},
           {0x5ad598e2a8286932},
           {0xcdef4a50826a1095},
-          {0xcdef4a50826a1095},
+          {0x05e709841b7e053d},
       },
   };
   constexpr ParamKind kKinds[] = {{DataType::kF16, Zeros::kFloat}, {DataType::kUInt4, Zeros::kOffset}};

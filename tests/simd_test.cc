@@ -36,15 +36,19 @@ inline void CheckNibbles() {
 // All bytes below 16 in all tables.
 inline void CheckFourTables() {
   const D8 d;
-  HWY_ALIGN std::uint8_t tables[64], bytes[64], choices[64], found[64];
+  HWY_ALIGN std::uint8_t tables[64], bytes[64], choices[64], bits[64], found[64];
   for (int i = 0; i < 64; ++i) tables[i] = static_cast<std::uint8_t>(255 - 37 * i);
   const FourTables four(tables);
   for (std::size_t shift = 0; shift < 64; ++shift) {  // each vector has all choices
     for (std::size_t i = 0; i < 64; ++i) choices[i] = static_cast<std::uint8_t>((i + i / 16 + shift / 16) % 4);
     for (std::size_t i = 0; i < 64; ++i) bytes[i] = static_cast<std::uint8_t>((i + shift) % 16);
+    for (std::size_t i = 0; i < 64; ++i) {  // with any bits that do not count
+      constexpr int kOthers = FourTables::kJoined ? 0 : (1 << FourTables::kChoiceAt) - 1;
+      bits[i] =
+          static_cast<std::uint8_t>(choices[i] << FourTables::kChoiceAt | (static_cast<int>(29 * i + shift) & kOthers));
+    }
     for (std::size_t i = 0; i < 64; i += hn::Lanes(d)) {
-      const auto choice = FourTables::Choice(hn::Load(d, choices + i));
-      hn::Store(four.LookUp(hn::Load(d, bytes + i), choice), d, found + i);
+      hn::Store(four.LookUp(hn::Load(d, bytes + i), hn::Load(d, bits + i)), d, found + i);
     }
     for (std::size_t i = 0; i < 64; ++i) {
       EXPECT_EQ(found[i], tables[16 * choices[i] + bytes[i]]) << hwy::TargetName(HWY_TARGET) << " byte " << i;

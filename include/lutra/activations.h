@@ -19,7 +19,7 @@ inline namespace LUTRA_ABI_NAMESPACE {
 //                invariance), any number of threads and any split into ranges.
 //   kFastest     the one that the plan names for the format, target, N, group and precision (plan.h). The bits of a row
 //                of y then depend on these five, but still not on threads or splits. Under kInt8, from three
-//                rows of x on, fp8 and fp6 weights multiply x rounded to bf16 on AVX3_ZEN4, AVX3_SPR* and NEON_I8MM.
+//                rows of x on, fp8 and fp6_e3m2 weights multiply x rounded to bf16 on AVX3_ZEN4, AVX3_SPR* and NEON_I8MM.
 //                Each element of x then has a relative error of at most 2^-9 (2^-8 beyond the finite numbers of bf16,
 //                whose largest it becomes), or none if x is of type kBF16. Sums are f32; the instruction chooses their
 //                rounding, and may treat subnormal x and sums as zero.
@@ -86,7 +86,7 @@ class LUTRA_API Activations {
   //   - the same K, and the same K-blocks: all group sizes from 128 on share them, except that for ternary 128, 256 and
   //     whole rows differ;
   //   - the format's own activation kind (sums in base 2 for int1 and int2, sums in base 3 for ternary, floats for fp8
-  //     and fp6, integers for all others), another kind that the format multiplies (plan.h) if they were prepared
+  //     and fp6_e3m2, integers for all others), another kind that the format multiplies (plan.h) if they were prepared
   //     under kFastest or by a plan, or bits if the format is int1;
   //   - for sum tables and bits, a target with the same scope (layout/panels.h);
   //   - under kInt8 and for integers: scales of two levels in groups of 16 to 64 weights on both sides or on none. Such

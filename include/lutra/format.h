@@ -169,7 +169,8 @@ constexpr const EncodingInfo& Describe(Encoding encoding) { return kEncodings[st
 //
 // fp8_e4m3, fp8_e5m2, fp6_e3m2 and fp6_e2m3 are the floats of 8 and 6 bits of the OCP specifications: a sign, then the
 // bits of exponent and mantissa that their names say. Codes that stand for infinity or NaN do not exist
-// (FormatInfo::has). They have no zero points or offsets, and are multiplied as floats.
+// (FormatInfo::has). They have no zero points or offsets, and are multiplied as floats. But the numbers of fp6_e2m3 and
+// fp4 (E2M1) are a small integer times a power of two each: they are tables.
 //
 // int2_codes has the values of int2, but is always multiplied as integers: it is faster with scales of two levels.
 // The values of codebook3 and codebook4 belong to the matrix: up to four tables of 8 or 16 int8 values, one of which
@@ -199,6 +200,8 @@ enum class Format : std::uint8_t {
   kFp6E2M3
 };
 
+inline constexpr std::size_t kMaxTableValues = 64;  // of a format, in codes of 6 bits; of other tables 16
+
 namespace internal {
 
 // The values of ggml's IQ4_NL and IQ4_XS.
@@ -206,6 +209,11 @@ inline constexpr std::int8_t kIq4nlValues[16] = {-127, -104, -83, -65, -49, -35,
                                                  1,    13,   25,  38,  53,  69,  89,  113};
 // Twice E2M1 (OCP Microscaling Formats): 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives.
 inline constexpr std::int8_t kFp4Values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+inline constexpr std::int8_t kFp6E2M3Values[64] = {                                  // 8 times E2M3
+    0,   1,   2,   3,   4,   5,   6,   7,   8,   9,   10,  11,  12,  13,  14,  15,   //
+    16,  18,  20,  22,  24,  26,  28,  30,  32,  36,  40,  44,  48,  52,  56,  60,   //
+    0,   -1,  -2,  -3,  -4,  -5,  -6,  -7,  -8,  -9,  -10, -11, -12, -13, -14, -15,  //
+    -16, -18, -20, -22, -24, -26, -28, -30, -32, -36, -40, -44, -48, -52, -56, -60};
 // The values of the grids of ggml's IQ types, with their signs: 8 times IQ1's, whose grid is ternary and shifted by 1/8
 // either way; 8 times IQ2's; 4 times IQ3_XXS's; IQ3_S's.
 inline constexpr std::int8_t kIq1Values[6] = {-9, -7, -1, 1, 7, 9};
@@ -242,7 +250,7 @@ struct FormatInfo {
   Encoding encoding;
   float unit;                 // a power of two
   int first, step;            // the affine rule, if values is null
-  const std::int8_t* values;  // [levels], or null: the table of values
+  const std::int8_t* values;  // [levels], at most kMaxTableValues, or null: the table of values
   float default_zero;         // the zero point of a matrix without zeros
   bool own_values = false;    // each matrix has tables of its own (matrix.h: TableOf); integer and value mean nothing
   FloatCode floats = {};      // of formats whose values are floats; integer means nothing
@@ -280,7 +288,7 @@ inline constexpr FormatInfo kFormats[] = {
     {Format::kFp8E4M3, "fp8_e4m3", 256, Encoding::kCodes8, 1.0f, 0, 0, nullptr, 0.0f, false, {4, 3, 7, 127}},
     {Format::kFp8E5M2, "fp8_e5m2", 256, Encoding::kCodes8, 1.0f, 0, 0, nullptr, 0.0f, false, {5, 2, 15, 124}},
     {Format::kFp6E3M2, "fp6_e3m2", 64, Encoding::kCodes6, 1.0f, 0, 0, nullptr, 0.0f, false, {3, 2, 3, 32}},
-    {Format::kFp6E2M3, "fp6_e2m3", 64, Encoding::kCodes6, 1.0f, 0, 0, nullptr, 0.0f, false, {2, 3, 1, 32}},
+    {Format::kFp6E2M3, "fp6_e2m3", 64, Encoding::kCodes6, 0.125f, 0, 0, internal::kFp6E2M3Values, 0.0f},
 };
 inline constexpr std::size_t kFormatCount = sizeof(kFormats) / sizeof(kFormats[0]);
 

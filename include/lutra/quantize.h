@@ -83,7 +83,8 @@ inline QuantizedView ShapeOf(std::size_t m, std::size_t k, const QuantizeOptions
 //            https://arxiv.org/abs/2402.17764)
 //   int2..4  round to nearest: without zero points scale = max|w| / 2^(b-1), the sign chosen so that the extreme is
 //            exact (as ggml does); with zero points the range [min, max] is spread over all codes.
-//   fp8, fp6 scale = max|w| / the largest number; round to the nearest number, of two to the even one
+//   fp8, fp6_e3m2
+//            scale = max|w| / the largest number; round to the nearest number, of two to the even one
 //   tables   round to the nearest value of the table, whose lowest stands for the extreme weight; with float zero
 //            points or offsets the range [min, max] is spread over the table.
 //   codebook the same, but that the value of the largest magnitude stands for the extreme weight. Of several tables, a

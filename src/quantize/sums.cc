@@ -19,13 +19,12 @@ Values::Values(const FormatInfo& f, const std::int8_t* table)
     lowest_ = -highest_;
   }
   if (table == nullptr) return;
-  const auto count = static_cast<std::size_t>(f.levels);
-  std::fill(half_way_, half_way_ + 16, std::numeric_limits<float>::infinity());
-  for (std::size_t i = 0; i < count; ++i) values_[i] = f.unit * static_cast<float>(table[i]);
-  std::sort(values_, values_ + count);
-  for (std::size_t i = 0; i + 1 < count; ++i) half_way_[i] = (values_[i] + values_[i + 1]) / 2;
+  count_ = static_cast<std::size_t>(f.levels);
+  for (std::size_t i = 0; i < count_; ++i) values_[i] = f.unit * static_cast<float>(table[i]);
+  std::sort(values_, values_ + count_);
+  for (std::size_t i = 0; i + 1 < count_; ++i) half_way_[i] = (values_[i] + values_[i + 1]) / 2;
   lowest_ = values_[0];
-  highest_ = values_[count - 1];
+  highest_ = values_[count_ - 1];
 }
 
 void Values::Round(float* numbers) const {
@@ -42,11 +41,11 @@ void Values::Round(float* numbers) const {
     }
     return;
   }
-  for (std::size_t i = 0; i < kLanes; ++i) {
-    int above = 0;
-    for (const float half_way : half_way_) above += numbers[i] > half_way ? 1 : 0;
-    numbers[i] = values_[above];
+  int above[kLanes] = {};
+  for (std::size_t value = 0; value + 1 < count_; ++value) {
+    for (std::size_t i = 0; i < kLanes; ++i) above[i] += numbers[i] > half_way_[value] ? 1 : 0;
   }
+  for (std::size_t i = 0; i < kLanes; ++i) numbers[i] = values_[above[i]];
 }
 
 Sums Values::SumsOf(const Group& group, float scale, float offset) const {

@@ -49,6 +49,7 @@ constexpr FormatList kOnePlane =
 constexpr FormatList kTwoPlanes = In(Format::kInt2), kTernary = In(Format::kTernary);
 constexpr FormatList kBits = Where([](const FormatInfo& f) { return HasBits(f.format); });
 constexpr FormatList kCodes = Where([](const FormatInfo& f) { return !f.stored().has_indices() && !f.is_float(); });
+constexpr FormatList kTables64 = Where([](const FormatInfo& f) { return f.has_table() && f.levels > 16; });
 constexpr FormatList kFewFields = Where(  // codes in at most two fields of bits; 7 bits are three
     [](const FormatInfo& f) { return !f.stored().has_indices() && !f.is_float() && f.stored().planes != 7; });
 constexpr FormatList kBytes = Where([](const FormatInfo& f) { return f.stored().planes == 8 && !f.is_float(); });
@@ -104,7 +105,9 @@ struct Row {
 // (MicroArgs::reader), while prefetches at 8 KB bring 0.6 to 0.85 of that. Prefetches at 256 bytes tell it the order of
 // lines. (Speed over that with 8 KB, one row: AVX3_ZEN4 1.05 to 1.35, q2_K 1.0; AVX2 0.96 to 1.24; two rows 0.75 to
 // 1.15, four rows 0.6 to 0.97; without prefetches lookups 0.5 to 0.9, q5_0 0.8 times as fast as with 256 bytes. Zen 5,
-// int4 without prefetches: 0.6.)
+// int4 without prefetches: 0.6.) Codes in block scope: a few lines with each chunk. (Zen 4, AVX2, N = 1 from memory,
+// against all lines of a K-block at once: int8 1.8 times, int2_codes and int6 1.7, int3 1.6, iq4nl 2.0, int4 and
+// int5 1.1.)
 //
 // Lookups: a token block of 16 rows has 256 KB of tables at K = 4096, which stay in L2. With four interleaved panels,
 // each table that reaches L1 serves 256 rows of W; the tile takes up to 16 KB of L1. Unpacking pays if two token blocks
@@ -191,6 +194,7 @@ constexpr Row kRows[] = {
     {kOnePlane,  AnyTarget,   kAnyCpu, 0,   4,     0,   {Method::kLookup, kPacked,   4,   1, kPrefetch, kShuffleAdd}},
     {kTwoPlanes, AnyTarget,   kAnyCpu, 0,   12,    0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffleAdd}},
     {kIndices,   AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 64,  1, kPrefetch, kShuffleAdd}},
+    {kTables64,  AnyTarget,   kAnyCpu, 1,   2,     0,   {Method::kDot,    kUnpacked, 4,   1, kPrefetch, kUnpack}},
     {kCodes,     AnyTarget,   kAnyCpu, 0,   2,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
     {kFloats,    Amx,         kAnyCpu, 7,   kAnyN, 0,   {Method::kBf16,   kUnpacked, 64,  1, kPrefetch, kUnitBf16}},
     {kFloats,    Bf16,        kAnyCpu, 2,   kAnyN, 0,   {Method::kBf16,   kUnpacked, 128, 1, kPrefetch, kBf16Ports}},

@@ -36,6 +36,8 @@ inline constexpr Golden kGolden[] = {
     {Format::kCodebook3, Precision::kInt16, 0xfc6ab794c9a071efu},
     {Format::kCodebook4, Precision::kInt8, 0x5639808293c7be85u},
     {Format::kCodebook4, Precision::kInt16, 0x8c5a972d2559c69du},
+    {Format::kFp6E2M3, Precision::kInt8, 0x7a1eaecb2868ea57u},
+    {Format::kFp6E2M3, Precision::kInt16, 0x608056fdee62101bu},
 };
 
 // FNV-1a.

@@ -32,8 +32,19 @@ inline constexpr int kParts = static_cast<int>(4 / kLayout.blocks);  // vectors 
 inline constexpr std::size_t kPartBytes = 16 * kLayout.blocks, kPartRows = kPartBytes / 4;
 inline constexpr std::size_t kQuadBytes = 4 * kPanelRows, kChunkCodes = kQuads * kQuadBytes;
 
+// Shifts the bytes left, or right if kLeft is negative. Bits of a neighbour come in: there are no shifts of bytes on
+// x86.
+template <int kLeft>
+HWY_INLINE V8 ShiftBytes(V8 bytes) {
+  const auto pairs = hn::BitCast(hn::Repartition<std::uint16_t, D8>(), bytes);
+  if constexpr (kLeft == 0) return bytes;
+  if constexpr (kLeft > 0) return hn::BitCast(D8(), hn::ShiftLeft<kLeft>(pairs));
+  if constexpr (kLeft < 0) return hn::BitCast(D8(), hn::ShiftRight<-kLeft>(pairs));
+}
+
 // The bytes that kernels multiply for stored codes: the codes themselves; the codes minus 128, for a Dot of signed
-// bytes; or their entries in a table of 16 bytes. Of takes vector kVector of the four vectors of rows in part `part`.
+// bytes; or their entries in a table of 16 or 64 bytes. Of takes vector kVector of the four vectors of rows in part
+// `part`.
 struct StoredCodes {
   static constexpr bool kStored = true;
   explicit HWY_INLINE StoredCodes(const KBlock&, std::size_t /*part*/ = 0) {}
@@ -60,6 +71,16 @@ struct TableOfCodes {
     return hn::TableLookupBytes(values, codes);
   }
 };
+// A table of 64 bytes for codes of 6 bits; UnpackHalf looks up.
+struct LongTableOfCodes {
+  static constexpr bool kStored = false;
+  FourTables quarters;
+  explicit HWY_INLINE LongTableOfCodes(const KBlock& b, std::size_t /*part*/ = 0) : quarters(b.values) {}
+};
+// Whether a lookup takes so many registers that codes of two vectors are unpacked at a time; their upper two bits then
+// stay where they are, among bits of other codes.
+template <class Codes>
+inline constexpr bool kApart = std::is_same_v<Codes, LongTableOfCodes> && !FourTables::kJoined;
 // Each row has one of four tables.
 struct TablesOfCodes {
   static constexpr bool kStored = false;
@@ -70,7 +91,7 @@ struct TablesOfCodes {
     for (std::size_t v = 0; v < 4; ++v) {
       const hn::Rebind<std::uint8_t, D32> bytes;  // one for each row
       const V32 rows = hn::PromoteTo(D32(), hn::LoadU(bytes, b.choices + v * 16 + part * kPartRows));
-      choices[v] = FourTables::Choice(RepeatByte(rows));
+      choices[v] = ShiftBytes<FourTables::kChoiceAt>(RepeatByte(rows));
     }
   }
   template <int kVector>
@@ -116,23 +137,22 @@ struct ScaledCodes {
 
 // --- Packed codes to bytes (layout/encodings.h: FieldsOf).
 
-// Shifts the bytes left, or right if kLeft is negative. Bits of a neighbour come in: there are no shifts of bytes on
-// x86.
-template <int kLeft>
-HWY_INLINE V8 ShiftBytes(V8 bytes) {
-  const auto pairs = hn::BitCast(hn::Repartition<std::uint16_t, D8>(), bytes);
-  if constexpr (kLeft == 0) return bytes;
-  if constexpr (kLeft > 0) return hn::BitCast(D8(), hn::ShiftLeft<kLeft>(pairs));
-  if constexpr (kLeft < 0) return hn::BitCast(D8(), hn::ShiftRight<-kLeft>(pairs));
+// The bits of a further plane for the codes of quad kQuad: kBits bits per code, from bit kFrom of a byte on; its other
+// bits belong to other codes.
+template <int kQuad, int kBits, int kFrom>
+LUTRA_INLINE void LoadPlane(const std::uint8_t* line, V8& low, V8& high) {
+  constexpr int kTo = kBits == 1 ? kQuad : kQuad % 2 * kBits;  // of the nibble
+  const V8 fields = hn::Load(D8(), line);
+  low = ShiftBytes<kFrom - kTo>(fields);
+  high = ShiftBytes<kFrom - kTo - 4>(fields);
 }
-
-// Adds the bits of a further plane to the codes of quad kQuad: kBits bits per code, from bit kFrom of the code on.
 template <int kQuad, int kBits, int kFrom>
 LUTRA_INLINE void AddPlane(const std::uint8_t* line, V8& low, V8& high) {
-  constexpr int kTo = kBits == 1 ? kQuad : kQuad % 2 * kBits;  // of the nibble
-  const V8 mask = hn::Set(D8(), ((1 << kBits) - 1) << kFrom), fields = hn::Load(D8(), line);
-  low = hn::OrAnd(low, ShiftBytes<kFrom - kTo>(fields), mask);
-  high = hn::OrAnd(high, ShiftBytes<kFrom - kTo - 4>(fields), mask);
+  const V8 mask = hn::Set(D8(), ((1 << kBits) - 1) << kFrom);
+  V8 low_bits, high_bits;
+  LoadPlane<kQuad, kBits, kFrom>(line, low_bits, high_bits);
+  low = hn::OrAnd(low, low_bits, mask);
+  high = hn::OrAnd(high, high_bits, mask);
 }
 
 // Unpacks quad kQuad of the rows in one part of the planes' lines: `low` gets the rows in the low nibbles, `high`
@@ -165,15 +185,35 @@ LUTRA_INLINE void UnpackLines(const std::uint8_t* lines, V8& low, V8& high) {
   }
 }
 
+// Unpacks quad kQuad of the rows in one half of the panel, in one part, to the bytes that kernels multiply: the low
+// nibbles, the high nibbles.
+template <Encoding kEncoding, int kQuad, int kHalf, class Codes>
+LUTRA_INLINE void UnpackHalf(const std::uint8_t* lines, const Codes& codes_of, V8& low, V8& high) {
+  lines += kHalf * Describe(kEncoding).planes * 64;
+  if constexpr (!std::is_same_v<Codes, LongTableOfCodes>) {
+    UnpackLines<kEncoding, kQuad>(lines, low, high);
+    low = codes_of.template Of<2 * kHalf>(low);
+    high = codes_of.template Of<2 * kHalf + 1>(high);
+  } else if constexpr (FourTables::kJoined) {
+    UnpackLines<kEncoding, kQuad>(lines, low, high);
+    low = codes_of.quarters.LookUp(low);
+    high = codes_of.quarters.LookUp(high);
+  } else {
+    static_assert(kEncoding == Encoding::kCodes6);
+    V8 low_choice, high_choice;
+    UnpackLines<Encoding::kCodes4, kQuad>(lines, low, high);
+    LoadPlane<kQuad, 2, FourTables::kChoiceAt>(lines + (4 + kQuad / 2) * 64, low_choice, high_choice);
+    low = codes_of.quarters.LookUp(low, low_choice);
+    high = codes_of.quarters.LookUp(high, high_choice);
+  }
+}
+
 // Unpacks quad kQuad of the rows in one part: [half of the panel][low, high nibbles].
 template <Encoding kEncoding, int kQuad, class Codes>
 LUTRA_INLINE void UnpackPart(const std::uint8_t* lines, const Codes& codes_of, V8 (&codes)[4]) {
-  UnpackLines<kEncoding, kQuad>(lines, codes[0], codes[1]);
-  UnpackLines<kEncoding, kQuad>(lines + Describe(kEncoding).planes * 64, codes[2], codes[3]);
-  codes[0] = codes_of.template Of<0>(codes[0]);
-  codes[1] = codes_of.template Of<1>(codes[1]);
-  codes[2] = codes_of.template Of<2>(codes[2]);
-  codes[3] = codes_of.template Of<3>(codes[3]);
+  UnpackHalf<kEncoding, kQuad, 0>(lines, codes_of, codes[0], codes[1]);
+  if constexpr (kApart<Codes>) KeepOrder(codes[1], lines);
+  UnpackHalf<kEncoding, kQuad, 1>(lines, codes_of, codes[2], codes[3]);
 }
 
 // --- Products.
@@ -248,11 +288,11 @@ struct PackedDotKernel {
         const std::size_t run_chunks = Codes::kStored && kRun != 1 ? kRun : b.run_chunks;
         for (std::size_t first = 0; first < b.chunks; first += run_chunks) {
           const std::size_t chunks = HWY_MIN(run_chunks, b.chunks - first);
-          for (std::size_t at = 0; at < chunks * kChunkBytes; at += 64) b.Prefetch(index + at);
+          const std::uint8_t* ahead = index;
           LUTRA_UNROLL
           for (int part = 0; part < kParts; ++part) {
             SumRun<kRows>(b, index + static_cast<std::size_t>(part) * kPartBytes, x, chunks, codes,
-                          sums + part * 4 * kRows);
+                          sums + part * 4 * kRows, ahead);
           }
           index += chunks * kChunkBytes;
           x += chunks * b.x_stride;
@@ -327,14 +367,18 @@ struct PackedDotKernel {
   // in a register, and copy other registers, which vpternlogd overwrites.
   static constexpr bool kReloads = kPlanes == 3 && std::is_same_v<Codes, TablesOfCodes>;
 
-  // Sums the products of one part over a run of chunks.
+  // Sums the products of one part over a run of chunks, and prefetches its share of the run, from `ahead` on: a few
+  // lines with each chunk, because memory takes few requests at a time.
   template <int kRows>
   static HWY_INLINE void SumRun(const KBlock& b, const std::uint8_t* lines, const std::uint8_t* x, std::size_t chunks,
-                                const Codes& codes, V32* sums) {
+                                const Codes& codes, V32* sums, const std::uint8_t*& ahead) {
     typename Dot::Sum run[4 * kRows];
     StartRun<Dot>(run);
     LUTRA_KEEP_LOOP
     for (std::size_t chunk = 0; chunk < chunks; ++chunk, lines += kChunkBytes, x += b.x_stride) {
+      LUTRA_UNROLL
+      for (std::size_t at = 0; at < kChunkBytes / kParts; at += 64) b.Prefetch(ahead + at);
+      ahead += kChunkBytes / kParts;
       AddChunk<kRows>(lines, x, codes, run);
     }
     AddRun<Dot>(run, sums);
@@ -380,9 +424,18 @@ struct PackedDotKernel {
   template <int kQuad, int kFirst, int kRows, std::size_t kSums>
   static HWY_INLINE void AddPacked(const std::uint8_t* lines, const std::uint8_t* x, const Codes& codes_of,
                                    typename Dot::Sum (&sums)[kSums]) {
-    V8 codes[4];
-    UnpackPart<kEncoding, kQuad>(lines, codes_of, codes);
-    AddQuad<Dot, kQuad, kFirst, kRows>(codes, x, sums);
+    if constexpr (kApart<Codes>) {
+      V8 codes[2];
+      UnpackHalf<kEncoding, kQuad, 0>(lines, codes_of, codes[0], codes[1]);
+      AddQuad<Dot, kQuad, kFirst, kRows>(codes, x, sums);
+      KeepOrder(sums[(kFirst + 2) * kRows - 1], lines);
+      UnpackHalf<kEncoding, kQuad, 1>(lines, codes_of, codes[0], codes[1]);
+      AddQuad<Dot, kQuad, kFirst + 2, kRows>(codes, x, sums);
+    } else {
+      V8 codes[4];
+      UnpackPart<kEncoding, kQuad>(lines, codes_of, codes);
+      AddQuad<Dot, kQuad, kFirst, kRows>(codes, x, sums);
+    }
   }
 };
 

@@ -71,23 +71,26 @@ struct Operands {
                                                                                   : Type::kLowest - kLow;
   static constexpr int kLargest = kHigh + kBias > -(kLow + kBias) ? kHigh + kBias : -(kLow + kBias);
   static constexpr bool kTable = kMethod.info().has_table();
-  using Codes = std::conditional_t<kTable, TableOfCodes, std::conditional_t<kBias == -128, SignedCodes, StoredCodes>>;
+  static_assert(!kTable || static_cast<std::size_t>(kMethod.info().levels) <= kMaxTableValues);
+  using Table = std::conditional_t<TableBytes(kMethod.info()) == 16, TableOfCodes, LongTableOfCodes>;
+  using Codes = std::conditional_t<kTable, Table, std::conditional_t<kBias == -128, SignedCodes, StoredCodes>>;
 };
 // The table of operands for formats with a table of values.
+template <std::size_t kBytes>
 struct CodeTable {
-  std::uint8_t bytes[16];
+  std::uint8_t bytes[kBytes];
 };
 template <Format kFormat, class Dot>
-constexpr CodeTable FindCodes() {
+constexpr auto FindCodes() {
   using Of = Operands<kFormat, Dot>;
-  CodeTable table{};
+  CodeTable<TableBytes(Of::kMethod.info())> table{};
   for (int q = 0; q < Of::kMethod.info().levels; ++q) {
     table.bytes[q] = static_cast<std::uint8_t>(Of::kMethod.integer(q) + Of::kBias);
   }
   return table;
 }
 template <Format kFormat, class Dot>
-alignas(16) inline constexpr CodeTable kCodes = FindCodes<kFormat, Dot>();
+alignas(64) inline constexpr auto kCodes = FindCodes<kFormat, Dot>();
 template <Format kFormat, class Dot>
 constexpr const std::uint8_t* TableOf() {
   if constexpr (Describe(kFormat).values != nullptr) return kCodes<kFormat, Dot>.bytes;
@@ -219,6 +222,7 @@ constexpr MethodKernel DotMethod() {
   static_assert(Unpacked::Sums::Fit(kMethod, Operand::kBias));
   static_assert(UnpackedBatchesFit(kMethod, 1, &Unpacker::Bytes, kJoint.unpacked_bytes));
   static_assert(Operand::kTable || AreCodesTimesStep<kFormat, Operand>());
+  static_assert(!kMethod.info().own_values || TableBytes(kMethod.info()) == sizeof(OwnValues::bytes[0]));
   return {kMethod,
           kPrecision,
           PackedDot<kFormat, kPrecision, Operand>(),

@@ -147,7 +147,7 @@ struct MicroArgs {
   // The method.
   std::int32_t start;          // sums start from start * (sum of x)
   std::size_t run_chunks;      // chunks whose products fit 16-bit sums
-  const std::uint8_t* values;  // [16] what a kernel multiplies for each code, or null: the code itself
+  const std::uint8_t* values;  // [TableBytes] what a kernel multiplies for each code, or null: the code itself
   // With several tables: values are [kMaxTables][16], and choices the table of each of kPanelRows rows, or null.
   const std::uint8_t* choices;
   std::size_t choice_stride;  // from a K-block to the next
@@ -211,6 +211,9 @@ struct MethodKernel {
     return joint_blocks ? joint.unpacked_bytes : unpacked_bytes;
   }
 };
+
+// Bytes of a table of values, as kernels look it up.
+constexpr std::size_t TableBytes(const FormatInfo& f) { return f.levels <= 16 ? 16 : kMaxTableValues; }
 
 // What kernels multiply for the codes of a matrix that has its own values: [table][code] L(q) + MethodKernel::bias.
 struct OwnValues {

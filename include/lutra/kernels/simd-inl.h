@@ -21,6 +21,10 @@
 //   kRowByRow           whether registers hold one row of x at a time
 //   kMaxRows            rows of x that the kernel on packed codes multiplies at a time; with unpacked codes it is four
 //   kVectors            vectors of unpacked codes that are multiplied at a time
+//
+// FourTables holds four tables of 16 bytes, or one of 64. LookUp(bytes, choice) finds bytes below 16, each in the table
+// whose number stands in the bits kChoiceAt and kChoiceAt + 1 of `choice`. If kJoined, other bits of `choice` are 0,
+// and LookUp(bytes) finds bytes below 64.
 #if defined(LUTRA_KERNELS_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_SIMD_INL_H_
 #undef LUTRA_KERNELS_SIMD_INL_H_
@@ -39,6 +43,9 @@
 #include "lutra/kernels/simd/emu-inl.h"
 #include "lutra/kernels/simd/x86-inl.h"
 
+// The adders of some.
+#include "lutra/kernels/simd/unsigned_tables-inl.h"
+
 #if defined(LUTRA_HIGHWAY)  // these files share the functions of the Highway inside Lutra
 static_assert(HWY_MAJOR * 100 + HWY_MINOR == LUTRA_HIGHWAY, "Highway's headers are not of the version inside Lutra");
 #endif
@@ -54,59 +61,6 @@ inline constexpr bool kVectorScope = kLayout.scope == Scope::kVector;
 // Adding kMagicBits to an integer below 2^22 in magnitude gives the bits of a float: kMagic plus that integer.
 inline constexpr std::int32_t kMagicBits = 0x4b400000;
 inline constexpr float kMagic = 0x1.8p23f;
-
-// Four tables of 16 bytes, one of which each byte looks up. Choice converts the number of a table, in each byte, to the
-// form that LookUp takes; the bytes to look up are below 16.
-#if LUTRA_VECTOR_SCOPE
-class FourTables {
- public:
-  explicit HWY_INLINE FourTables(const std::uint8_t* tables) : tables_(hn::LoadU(D8(), tables)) {}
-  static HWY_INLINE V8 Choice(V8 table) { return hn::BitCast(D8(), hn::ShiftLeft<4>(hn::BitCast(D16(), table))); }
-  HWY_INLINE V8 LookUp(V8 bytes, V8 choice) const {
-    return hn::TableLookupLanes(tables_, hn::IndicesFromVec(D8(), hn::Or(bytes, choice)));
-  }
-
- private:
-  V8 tables_;
-};
-#else
-class FourTables {
- public:
-  explicit HWY_INLINE FourTables(const std::uint8_t* tables) {
-    LUTRA_UNROLL
-    for (std::size_t i = 0; i < 4; ++i) tables_[i] = hn::BitCast(DI8(), hn::LoadDup128(D8(), tables + 16 * i));
-  }
-  // The upper bit becomes the sign, the lower bit the bit after it.
-  static HWY_INLINE V8 Choice(V8 table) { return hn::BitCast(D8(), hn::ShiftLeft<6>(hn::BitCast(D16(), table))); }
-  HWY_INLINE V8 LookUp(V8 bytes, V8 choice) const {
-    const VI8 upper = hn::BitCast(DI8(), choice), lower = hn::Add(upper, upper);
-    const VI8 first = hn::IfNegativeThenElse(lower, Find(1, bytes), Find(0, bytes));
-    const VI8 second = hn::IfNegativeThenElse(lower, Find(3, bytes), Find(2, bytes));
-    return hn::BitCast(D8(), hn::IfNegativeThenElse(upper, second, first));
-  }
-
- private:
-  HWY_INLINE VI8 Find(int table, V8 bytes) const {
-    return hn::TableLookupBytes(tables_[table], hn::BitCast(DI8(), bytes));
-  }
-
-  VI8 tables_[4];
-};
-#endif
-
-}  // namespace LUTRA_KERNELS_NAMESPACE
-}  // namespace internal
-}  // namespace LUTRA_ABI_NAMESPACE
-}  // namespace lutra
-HWY_AFTER_NAMESPACE();
-
-#include "lutra/kernels/simd/unsigned_tables-inl.h"
-
-HWY_BEFORE_NAMESPACE();
-namespace lutra {
-inline namespace LUTRA_ABI_NAMESPACE {
-namespace internal {
-namespace LUTRA_KERNELS_NAMESPACE {
 
 // Loads elements [i, i + lanes) of an array of any float type, as floats.
 template <class D>

@@ -63,6 +63,19 @@ HWY_INLINE V16 FinishPlanes(const PlaneSums& sums) {
   return hn::Add(hn::ConcatEven(D16(), sums.upper, sums.lower), hn::Add(odd, odd));
 }
 
+class FourTables {
+ public:
+  static constexpr int kChoiceAt = 4;
+  static constexpr bool kJoined = true;
+  explicit HWY_INLINE FourTables(const std::uint8_t* tables)
+      : tables_{{vld1q_u8(tables), vld1q_u8(tables + 16), vld1q_u8(tables + 32), vld1q_u8(tables + 48)}} {}
+  HWY_INLINE V8 LookUp(V8 bytes) const { return V8(vqtbl4q_u8(tables_, bytes.raw)); }
+  HWY_INLINE V8 LookUp(V8 bytes, V8 choice) const { return LookUp(hn::Or(bytes, choice)); }
+
+ private:
+  uint8x16x4_t tables_;
+};
+
 // Takes signed bytes, and adds each pair of products to 32 bits.
 struct WideDot : QuadLoad {
   static constexpr JointForm kJoint = JointForm::kWidened;

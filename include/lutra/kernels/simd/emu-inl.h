@@ -38,6 +38,21 @@ HWY_INLINE V16 AddPairs(V16 sum, V8 a, VI8 b) {
   return sum;
 }
 
+class FourTables {
+ public:
+  static constexpr int kChoiceAt = 4;
+  static constexpr bool kJoined = true;
+  explicit FourTables(const std::uint8_t* tables) : tables_(tables) {}
+  V8 LookUp(V8 bytes) const {
+    for (std::uint8_t& byte : bytes.raw) byte = tables_[byte];
+    return bytes;
+  }
+  V8 LookUp(V8 bytes, V8 choice) const { return LookUp(hn::Or(bytes, choice)); }
+
+ private:
+  const std::uint8_t* tables_;
+};
+
 // Takes signed bytes.
 struct WideDot : QuadLoad, WordSums {
   static constexpr int kLowest = -128, kHighest = 127;

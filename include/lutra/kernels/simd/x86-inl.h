@@ -42,6 +42,18 @@ inline constexpr int kRegisters = kLayout.blocks == 4 ? 32 : 16;  // of vectors
 HWY_INLINE V16 AddPairs(V16 sum, V8 a, VI8 b) { return hn::Add(sum, hn::SatWidenMulPairwiseAdd(D16(), a, b)); }
 
 #if LUTRA_VECTOR_SCOPE
+class FourTables {
+ public:
+  static constexpr int kChoiceAt = 4;
+  static constexpr bool kJoined = true;
+  explicit HWY_INLINE FourTables(const std::uint8_t* tables) : tables_(hn::LoadU(D8(), tables)) {}
+  HWY_INLINE V8 LookUp(V8 bytes) const { return hn::TableLookupLanes(tables_, hn::IndicesFromVec(D8(), bytes)); }
+  HWY_INLINE V8 LookUp(V8 bytes, V8 choice) const { return LookUp(hn::Or(bytes, choice)); }
+
+ private:
+  V8 tables_;
+};
+
 struct BaseDot : QuadLoad, WordSums {
   static constexpr int kMaxRows = 4, kVectors = 4, kLowest = 0, kHighest = 255;
   template <int kQuad>
@@ -51,6 +63,29 @@ struct BaseDot : QuadLoad, WordSums {
   }
 };
 #else
+class FourTables {
+ public:
+  static constexpr int kChoiceAt = 6;  // the upper bit is the sign; those below it do not count
+  static constexpr bool kJoined = false;
+  explicit HWY_INLINE FourTables(const std::uint8_t* tables) {
+    LUTRA_UNROLL
+    for (std::size_t i = 0; i < 4; ++i) tables_[i] = hn::BitCast(DI8(), hn::LoadDup128(D8(), tables + 16 * i));
+  }
+  HWY_INLINE V8 LookUp(V8 bytes, V8 choice) const {
+    const VI8 upper = hn::BitCast(DI8(), choice), lower = hn::Add(upper, upper);
+    const VI8 first = hn::IfNegativeThenElse(lower, Find(1, bytes), Find(0, bytes));
+    const VI8 second = hn::IfNegativeThenElse(lower, Find(3, bytes), Find(2, bytes));
+    return hn::BitCast(D8(), hn::IfNegativeThenElse(upper, second, first));
+  }
+
+ private:
+  HWY_INLINE VI8 Find(int table, V8 bytes) const {
+    return hn::TableLookupBytes(tables_[table], hn::BitCast(DI8(), bytes));
+  }
+
+  VI8 tables_[4];
+};
+
 // Four sums of vectors of 64 bytes for each of four rows of x fit the 32 registers; of 32 bytes, with 16 registers, a
 // quarter.
 inline constexpr bool kManyRegisters = kRegisters == 32;

@@ -109,7 +109,8 @@ struct Row {
 // times.
 //
 // Dot products: prepared x is small, so 128 rows share the reading or unpacking. (int4 at N = 128 on an Intel Xeon:
-// packed 0.8 times unpacked, because unpacking and dot products share execution ports. Zen 5, groups of 128, N = 64 to
+// packed 0.8 times unpacked, because unpacking and dot products share execution ports. fp6_e2m3, N = 2 on Zen 4, AVX2:
+// packed 0.7 times unpacked, as a code takes four shuffles. Zen 5, groups of 128, N = 64 to
 // 512: packed 1.0 to 1.13 times unpacked, int7 0.85; groups of 32 0.99 to 1.25, joint K-blocks 0.87 to 0.95.)
 //
 // Popcount on Zen 5, AVX3_ZEN4: words made in registers against words made once for all rows: 1.6 times at N = 8, 1.3

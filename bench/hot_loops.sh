@@ -81,7 +81,7 @@ trap 'rm -rf "$loops"' EXIT
       per64 = count_ * 64 / units
       # Dot kernels: 64 multiply-adds are one vpdpbusd, so the limits are per 16 of them. Of bits, one vpopcntb is 512.
       limit = kernel == "float" ? 400 : kernel == "popcount" ? 20 : kernel == "unpacked-popcount" ? 11 : \
-        kernel == "lookup" ? (encoding ~ /Ternary/ ? 140 : 102) : encoding ~ /Codes[5-7]/ ? 160 : 100
+        kernel == "lookup" ? (encoding ~ /Ternary/ ? 140 : 102) : encoding ~ /Codes[5-7]/ ? 160 : encoding ~ /tables/ ? 104 : 100
       bad = limited && (per64 * 16 > limit ||
                         moves * 16 * 64 / units > 1 || stack * 16 * 64 / units > 1)
       file = folder "/" (reported + 0)

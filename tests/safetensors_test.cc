@@ -16,8 +16,8 @@
 #include "../examples/safetensors_file.h"
 #include "../examples/safetensors_schemes.h"
 #include "lutra/lutra.h"
-#include "support/guarded.h"
 #include "support/imported.h"
+#include "support/read_safetensors.h"
 #include "support/safetensors_writer.h"
 #include "support/testing.h"
 
@@ -97,23 +97,6 @@ TEST(SafetensorsData, HasTheWeightsOfTheTool) {
   EXPECT_EQ(files, 10u);
 }
 
-// Parses a copy that ends before an unmapped page, and imports what it holds.
-void Read(const std::vector<std::uint8_t>& bytes, const std::string& config) {
-  Guarded copy(bytes.size());
-  std::copy(bytes.begin(), bytes.end(), copy.data());
-  SafetensorsFile file;
-  const std::string error = file.Parse(copy.data(), copy.size());
-  if (!error.empty()) {
-    EXPECT_TRUE(file.tensors().empty());
-    return;
-  }
-  (void)file.ParseConfig(config.data(), config.size());
-  for (const FoundMatrix& found : FindMatrices(file)) {
-    QuantizedMatrix w;
-    if (found.refusal.empty()) (void)ImportCheckpoint(found.Slice(found.slices - 1), &w);
-  }
-}
-
 TEST_P(Safetensors, SurvivesMutatedHeaders) {
   CheckpointCase c = FileCasesOf(GetParam())[FileCasesOf(GetParam()).size() / 2];
   c.m = 32;
@@ -138,7 +121,7 @@ TEST_P(Safetensors, SurvivesMutatedHeaders) {
     if (random.Below(8) == 0) bytes[random.Below(8)] = static_cast<std::uint8_t>(random.Below(256));
     if (random.Below(8) == 0) bytes.resize(random.Below(bytes.size()));
     if (random.Below(2) == 0) config = SafetensorsWriter::Config(c);
-    Read(bytes, config);
+    ReadSafetensors(bytes, config);
   }
 }
 

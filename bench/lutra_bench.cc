@@ -18,16 +18,16 @@
 //   dispatch/<thread_pool|openmp|tbb>/threads:2                                  what an executor adds to 8 tasks
 //
 // Some have /threads:2; and before /threads: /group:32, /group:64, /precision:int16, /method:dot (unpacked codes times
-// integers, for formats that are looked up by default), /method:bf16 (fp8 and fp6_e3m2 times x in bf16), /like:<type of GGUF
-// whose scales and offsets the weights have>, /tables:4 (each group has one of four tables of values), /x:bits (int1
-// times x of bits). If not said otherwise, groups of 128 weights share an f16 scale, and precision is int8. x and y are
-// f32. The counters gmac_s and weight_gb_s are 1e9 multiply-adds and bytes of packed weights per second; of_stream,
-// of_dot_peak and of_amx_peak relate them to what this machine can read (with as many threads) and multiply (with one),
-// see machine_limits.h; of_bound relates gmac_s to the method's micro-kernel alone on operands in L1 (with one thread),
-// where there is one, see micro_bound.h; block_gb_s and gweights_s are 1e9 bytes of blocks and weights packed per
-// second; nmse is the error against the double reference. Where two ways are compared, `seconds` is the time of the
-// first way, `apart_seconds` the time of the second way, and `saved` is 1 - seconds / apart_seconds. The label says
-// which plan served the case (plan.h).
+// integers, for formats that are looked up by default), /method:bf16 (fp8 and fp6_e3m2 times x in bf16),
+// /like:<type of GGUF whose scales and offsets the weights have>, /tables:4 (each group has one of four tables of
+// values), /x:bits (int1 times x of bits). If not said otherwise, groups of 128 weights share an f16 scale, and
+// precision is int8. x and y are f32. The counters gmac_s and weight_gb_s are 1e9 multiply-adds and bytes of packed
+// weights per second; of_stream, of_dot_peak and of_amx_peak relate them to what this machine can read (with as many
+// threads) and multiply (with one), see machine_limits.h; of_bound relates gmac_s to the method's micro-kernel alone on
+// operands in L1 (with one thread), where there is one, see micro_bound.h; block_gb_s and gweights_s are 1e9 bytes of
+// blocks and weights packed per second; nmse is the error against the double reference. Where two ways are compared,
+// `seconds` is the time of the first way, `apart_seconds` the time of the second way, and `saved` is 1 - seconds /
+// apart_seconds. The label says which plan served the case (plan.h).
 #include <benchmark/benchmark.h>
 
 #include <algorithm>

@@ -116,7 +116,7 @@ target_link_libraries(lutra_kernels INTERFACE ${lutra_highway_library})
 target_compile_options(lutra_kernels INTERFACE ${lutra_float_options})
 target_compile_definitions(lutra_kernels INTERFACE
   # Left out to keep builds short: machines with SSE alone take EMU128, those with SVE take NEON, to which AES
-  # adds nothing. (NEON_I8MM has instructions of bf16 by itself.)
+  # adds nothing. (Kernels of NEON_I8MM have the instruction for bf16 themselves.)
   "HWY_DISABLED_TARGETS=(HWY_SSE2|HWY_SSSE3|HWY_SSE4|HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128|HWY_NEON|HWY_NEON_BF16${left_out})"
   HWY_WANT_AVX3_DL=1    # before 1.3.0 Highway leaves Ice Lake's instructions out by default
   HWY_BROKEN_EMU128=0)  # g++ 12 would fall back to one-lane vectors, which have no byte shuffle

@@ -112,7 +112,8 @@ class Expected {
 
 // --- Matrices.
 
-// kHighest, kLowest: the largest |sums|, of either sign. The others: the same with scales of six bits, which may fold.
+// kHighest, kLowest: the largest |sums|, of either sign. kHighestFolded, kLowestFolded: the same with scales of
+// six bits, whose codes may be folded.
 enum class Fill { kRandom, kHighest, kLowest, kHighestFolded, kLowestFolded };
 
 // Sets the integers of w to its bound: codes of the largest |L(q) + start|, and scales of the largest magnitude.

@@ -293,7 +293,7 @@ TEST_P(MatrixUnit, TakesTheStackThatIsDocumented) {
 
 INSTANTIATE_TEST_SUITE_P(Sweep, MatrixUnit, ::testing::ValuesIn(KernelsWith(Method::kDot)), KernelName);
 
-// Formats that are floats, on targets that unpack them for pairs.
+// Formats whose values are floats, on targets that unpack their codes to pairs of bf16.
 std::vector<Kernel> KernelsOfPairs() {
   std::vector<Kernel> kernels = KernelsWith(Method::kBf16);
   const auto differs = [](const Kernel& k) { return k.target->info.extension == internal::Extension::kMatrix; };
@@ -302,7 +302,8 @@ std::vector<Kernel> KernelsOfPairs() {
 }
 class MatrixUnitBf16 : public MatrixUnit {};
 
-// As above; K-blocks end between two chunks of a step, too.
+// The results of the unit and of pairs are within the error bound, also for K-blocks that end between two chunks of a
+// step.
 TEST_P(MatrixUnitBf16, IsWithinTheBound) {
   constexpr std::size_t kRows[] = {8, 15, 33, 100}, kK[] = {16, 17, 100, 272, 300, 513};
   std::uint64_t seed = GetParam().phase;
@@ -337,7 +338,8 @@ Activations Fastest(const std::vector<float>& x, const PackedMatrix& w) {
   return prepared;
 }
 
-// With one element of a K-block, products have the bits of pairs. What is not finite makes its own row NaN, no other.
+// With one element of x in each K-block, the unit's results have the same bits as results with pairs. An element of x
+// that is not finite makes its own row of y NaN, and no other.
 TEST_P(MatrixUnitBf16, RowsAreApart) {
   constexpr std::size_t kM = 70, kN = 21, kK = 304;
   const Problem problem(NewCase({kM, kN, kK}, 1));

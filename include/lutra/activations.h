@@ -18,8 +18,9 @@ inline namespace LUTRA_ABI_NAMESPACE {
 //   kInvariant   the format's own, so that a row of y has the same bits on every target, for every N (batch
 //                invariance), any number of threads and any split into ranges.
 //   kFastest     the one that the plan names for the format, target, N, group and precision (plan.h). The bits of a row
-//                of y then depend on these five, but still not on threads or splits. Under kInt8, from three
-//                rows of x on, fp8 and fp6_e3m2 weights multiply x rounded to bf16 on AVX3_ZEN4, AVX3_SPR* and NEON_I8MM.
+//                of y then depend on these five, but still not on threads or splits. Under kInt8, from three rows of x
+//                on, fp8 and fp6_e3m2 weights multiply x rounded to bf16 on AVX3_ZEN4, AVX3_SPR, AVX3_SPR_AMX and
+//                NEON_I8MM.
 //                Each element of x then has a relative error of at most 2^-9 (2^-8 beyond the finite numbers of bf16,
 //                whose largest it becomes), or none if x is of type kBF16. Sums are f32; the instruction chooses their
 //                rounding, and may treat subnormal x and sums as zero.
@@ -129,8 +130,8 @@ LUTRA_API Status Prepare(const ActivationView& x, const PackedMatrix& w, const P
 // new Activations then own, and what PreparePart (prepare_parts.h) fills. Activations that hold less get this much
 // before their own is freed. The size depends on N, K, the K-blocks of w, the activation kind and the precision; int4
 // per 128 weights, for instance, takes (K + 64 * ceil(K / 128)) * N bytes under kInt8, int2 takes K * 4 instead of K.
-// For a matrix unit (AVX3_SPR_AMX, 8 rows of integers or bf16 or more) 7 rows and 48 bytes are added. PrepareHadamard
-// adds the transformed rows. Thread-safe. Fails on invalid options, and on sizes that overflow ("n").
+// For a matrix unit (AVX3_SPR_AMX, from 8 rows of x on, integers or bf16) 7 rows of prepared x and 48 bytes are added.
+// PrepareHadamard adds the transformed rows. Thread-safe. Fails on invalid options, and on sizes that overflow ("n").
 LUTRA_API Status PreparedSize(const PackedMatrix& w, std::size_t n, const PrepareOptions& options, std::size_t* bytes);
 
 // Prepares x normalized by RMSNorm. The result has the same bits as Prepare of the output of ReferenceRmsNorm, but

@@ -169,8 +169,8 @@ constexpr const EncodingInfo& Describe(Encoding encoding) { return kEncodings[st
 //
 // fp8_e4m3, fp8_e5m2, fp6_e3m2 and fp6_e2m3 are the floats of 8 and 6 bits of the OCP specifications: a sign, then the
 // bits of exponent and mantissa that their names say. Codes that stand for infinity or NaN do not exist
-// (FormatInfo::has). They have no zero points or offsets, and are multiplied as floats. But the numbers of fp6_e2m3 and
-// fp4 (E2M1) are a small integer times a power of two each: they are tables.
+// (FormatInfo::has). fp8_e4m3, fp8_e5m2 and fp6_e3m2 have no zero points or offsets, and are multiplied as floats. Each
+// value of fp6_e2m3, and of fp4 (E2M1), is a small integer times a power of two: these formats are tables.
 //
 // int2_codes has the values of int2, but is always multiplied as integers: it is faster with scales of two levels.
 // The values of codebook3 and codebook4 belong to the matrix: up to four tables of 8 or 16 int8 values, one of which
@@ -200,7 +200,8 @@ enum class Format : std::uint8_t {
   kFp6E2M3
 };
 
-inline constexpr std::size_t kMaxTableValues = 64;  // of a format, in codes of 6 bits; of other tables 16
+// Values of a format's table: at most 64, in codes of 6 bits. (A matrix's own tables have at most 16.)
+inline constexpr std::size_t kMaxTableValues = 64;
 
 namespace internal {
 

@@ -61,7 +61,7 @@ enum {
   LUTRA_FORMAT_INT2_CODES = 17,  // as INT2, multiplied as integers: for scales of two levels
   LUTRA_FORMAT_FP8_E4M3 = 18,    // floats of 8 bits; x stays f32, or becomes bf16 under LUTRA_CHOICE_FASTEST
   LUTRA_FORMAT_FP8_E5M2 = 19,
-  LUTRA_FORMAT_FP6_E3M2 = 20,  // floats of 6 bits, multiplied as those of 8
+  LUTRA_FORMAT_FP6_E3M2 = 20,  // floats of 6 bits, multiplied as FP8
   LUTRA_FORMAT_FP6_E2M3 = 21   // E2M3 as a table of 64 values, multiplied as integers
 };
 

@@ -102,8 +102,8 @@ struct PlanCase {
   std::size_t group = 128;
   bool joint = false;  // products with integers have joint K-blocks: most scales of two levels, under kInt8
   Precision precision = Precision::kInt8;  // of x
-  // Joint K-blocks whose scales the target multiplies into unpacked codes, where these fit a byte: those of q2_K and
-  // q3_K, where vpdpbusd or sdot multiplies bytes.
+  // Joint K-blocks whose codes the target unpacks to folded codes (layout/joint.h), if all scales allow it: q2_K, q3_K,
+  // and int2_codes, int3 and int4 with scales of four bits, on targets where vpdpbusd or sdot multiplies bytes.
   bool folds = false;
 };
 

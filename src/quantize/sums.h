@@ -38,9 +38,9 @@ class Values {
 
   const FloatCode* floats_;  // null if values are no floats
   float lowest_, highest_;
-  float step_;             // between affine values; 0 for others
-  std::size_t count_ = 0;  // all values, and the numbers half way between two of them:
-  float values_[kMaxTableValues], half_way_[kMaxTableValues];
+  float step_;                                                 // between affine values; 0 for others
+  std::size_t count_ = 0;                                      // of the values of a table
+  float values_[kMaxTableValues], half_way_[kMaxTableValues];  // half_way_: between a value and the next one
 };
 
 }  // namespace internal

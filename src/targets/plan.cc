@@ -100,13 +100,14 @@ struct Row {
 // lines as memory delivers at a time. A line is prefetched into L2 at this distance, and into L1 at a quarter of it. (4
 // KB and 16 KB are 0 to 3 % slower. int1 on Zen 5: 0.43 times at N = 4 with 1.1 KB, 0.9 times at N = 1 with 24 KB. Zen
 // 4, into L1 alone: int1 0.5, int2 0.6 times.) On Zen 5 a line is prefetched into L1 alone. (N = 1: 1.0 to 1.3 times as
-// fast as with both; at 4 KB 0.73 to 1.02 times, at 12 KB 0.94 to 1.02.) One exception: Zen 4 itself reads ahead of one
-// row of codes, at the speed of memory, if kernels read in the order of addresses (MicroArgs::reader), while prefetches
-// at 8 KB bring 0.6 to 0.85 of that. Prefetches at 256 bytes tell it the order of lines. (Speed over that with 8 KB,
-// one row: AVX3_ZEN4 1.05 to 1.35, q2_K 1.0; AVX2 0.96 to 1.24; two rows 0.75 to 1.15, four rows 0.6 to 0.97. Without
-// prefetches lookups 0.5 to 0.9, q5_0 0.8 times as fast as with 256 bytes. Zen 5, int4 without prefetches: 0.6.) Codes
-// in block scope: a few lines with each chunk. (Zen 4, AVX2, N = 1 from memory, against all lines of a K-block at once:
-// int8 1.8 times, int2_codes and int6 1.7, int3 1.6, iq4nl 2.0, int4 and int5 1.1.)
+// fast as with both; at 4 KB 0.73 to 1.02 times, at 12 KB 0.94 to 1.02.) One exception: with one row of x, Zen 4
+// itself reads codes ahead at the speed of memory, if kernels read in the order of addresses (MicroArgs::reader).
+// Prefetches at 8 KB reduce that to 0.6 to 0.85 times. Prefetches at 256 bytes show the CPU the order of lines. (Speed
+// over that with 8 KB, one row: AVX3_ZEN4 1.05 to 1.35, q2_K 1.0; AVX2 0.96 to 1.24; two rows 0.75 to 1.15, four rows
+// 0.6 to 0.97. Without prefetches lookups 0.5 to 0.9, q5_0 0.8 times as fast as with 256 bytes. Zen 5, int4 without
+// prefetches: 0.6.) Dot kernels prefetch a few lines with each chunk. (Block scope: Zen 4, AVX2, N = 1 from memory,
+// against all lines of a K-block at once: int8 1.8 times, int2_codes and int6 1.7, int3 1.6, iq4nl 2.0, int4 and
+// int5 1.1.)
 //
 // Lookups: a token block of 16 rows has 256 KB of tables at K = 4096, which stay in L2. With four interleaved panels,
 // each table that reaches L1 serves 256 rows of W; the tile takes up to 16 KB of L1. Unpacking pays if two token blocks
@@ -122,7 +123,7 @@ struct Row {
 // times unpacked, int7 0.85; groups of 32 0.99 to 1.25, joint K-blocks 0.87 to 0.95. Zen 4: bytes 1.04 to 1.16 times at
 // N = 48 to 512; others in groups of 128 1.04 to 1.15 at N = 48, int3 0.98, and 0.94 to 1.03 from 128 on.)
 //
-// Joint K-blocks that fold, on Zen 4: folded codes against codes that are unpacked in registers (two builds). q2_K:
+// Folded codes on Zen 4, against codes that are unpacked in registers (two builds). q2_K:
 // 1.01 times at N = 8, 1.12 at 12, 1.24 at 32; q3_K 0.96, 1.06 and 1.26.
 //
 // Popcount on Zen 5, AVX3_ZEN4: words made in registers against words made once for all rows: 1.6 times at N = 8, 1.3
@@ -132,8 +133,9 @@ struct Row {
 // kFastest: unpacked dot products against lookups on Zen 5 (lutra_bench --benchmark_filter=method:dot). AVX3: ternary
 // 1.02 times at N = 16, 1.14 at 32, 1.2 at 128; int2 0.98 at 32, 1.04 at 128. AVX2_VNNI: ternary 0.96 at 32, 1.04 at
 // 128; int2 0.99. All others: 0.4 (int1) to 0.94. bf16 against floats on Zen 5, AVX3_ZEN4, fp8_e4m3: 0.97 times at N =
-// 2, 1.47 at 3, 1.6 at 4 and 8, 1.8 at 32, 1.9 at 128 and 512. AVX3_SPR and NEON_I8MM have the same
-// row, AVX3_SPR_AMX up to 7 rows; not measured.
+// 2, 1.47 at 3, 1.6 at 4 and 8, 1.8 at 32, 1.9 at 128 and 512. AVX3_SPR, NEON_I8MM and, up to 7 rows, AVX3_SPR_AMX have
+// the same row; not measured.
+//
 // AMX (counted instructions and Intel's figures, not measured): for 16 rows of x and a K-block of 128 weights of a
 // panel the unit takes 128 cycles, 16 for each TDPBSUD. Around them the two ports for loads of 64 bytes are busy for
 // 144 cycles (10 register loads of 16 lines, 128 lines of sums and floats), the port for stores for 128, and the two

@@ -17,8 +17,8 @@ if(NOT LUTRA_BUILD_EXAMPLES)  # whose sources it tests
   list(FILTER sources EXCLUDE REGEX "/(format_plan|safetensors)_test\\.cc$")
 endif()
 
-# The headers that most tests include, compiled once. (With ccache, all sources would be compiled again.) cmake/tidy.sh
-# and preset debug compile without them, so that missing includes are found.
+# The headers that most tests include, compiled once. Not with ccache, which would compile all sources again. Preset
+# debug and cmake/tidy.sh compile without them, so that missing includes are found.
 option(LUTRA_PRECOMPILE_TESTS "Precompile the headers of the tests" OFF)
 # Tests with flags of their own, or tests of what headers declare: they take no precompiled headers.
 set(not_precompiled executors engine_names fork gptq_quantizer matrix_unit safetensors simd)

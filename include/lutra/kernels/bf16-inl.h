@@ -6,7 +6,7 @@
 //     x        |    k    |   k+2   |  ...                                the same two elements of x for all rows
 //
 // A lane of 32 bits sums the products of a row (AddBf16Pairs). Bf16Unpacker unpacks codes to L1 once for all rows of x.
-// L(q) is exact in bf16. Where the CPU multiplies matrices of bf16, other kernels read what it unpacks
+// L(q) is exact in bf16. Where the CPU multiplies matrices of bf16, other kernels multiply the unpacked codes
 // (matrix_unit-inl.h, matrix_product-inl.h).
 #if defined(LUTRA_KERNELS_BF16_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_BF16_INL_H_
@@ -101,8 +101,8 @@ class Bf16Of {
 };
 #endif
 
-// Unpacks the rows of a panel to bf16: [chunk][quad], two lines of kPairBytes, which Products::Store writes from
-// elements 0 and 2, and 1 and 3, of each row.
+// Unpacks the rows of a panel to bf16: for each quad two lines of kPairBytes. Products::Store gets elements 0 and 2 of
+// the rows in `even`, 1 and 3 in `odd`, and writes both lines in the order that its kernel reads.
 template <Format kFormat, class Products>
 struct Bf16Unpacker {
   static constexpr Encoding kEncoding = Describe(kFormat).encoding;
@@ -209,7 +209,7 @@ struct UnpackedBf16Kernel {
   }
 };
 
-// Products of bf16 by pairs of each row: the kernel, and how it reads codes.
+// Products of bf16, pair by pair of each row: the kernel, and how unpacked codes are stored for it.
 struct Bf16Pairs {
   using Kernel = UnpackedBf16Kernel;
   static HWY_INLINE void Store(V16 even, V16 odd, std::uint8_t* to) {

@@ -77,8 +77,8 @@ struct LongTableOfCodes {
   FourTables quarters;
   explicit HWY_INLINE LongTableOfCodes(const KBlock& b, std::size_t /*part*/ = 0) : quarters(b.values) {}
 };
-// Whether a lookup takes so many registers that codes of two vectors are unpacked at a time; their upper two bits then
-// stay where they are, among bits of other codes.
+// Whether codes are unpacked two vectors at a time, because a lookup needs many registers. The upper two bits of codes
+// then stay where they are stored, beside bits of other codes.
 template <class Codes>
 inline constexpr bool kApart = std::is_same_v<Codes, LongTableOfCodes> && !FourTables::kJoined;
 // Each row has one of four tables.
@@ -106,13 +106,13 @@ struct TablesOfCodes {
     return hn::BitCast(D8(), hn::Or(two, hn::ShiftLeft<16>(two)));
   }
 };
-// Each row has a scale: bytes are folded codes (layout/joint.h) minus the lowest one, plus kLowest of the Dot. Without
-// kLowest they are digits in base 256. So two of them are one number of 16 bits: the two codes times the scale, plus
-// the digits of code 0.
+// Each row has a scale. The byte of a code is: folded code (layout/joint.h) - lowest folded code + kLowest of the Dot.
+// The difference is 0 to 255. So two codes side by side are converted as one number of 16 bits without carries: times
+// the scale, plus the bytes of two codes 0. Then the upper bit of each byte is flipped if kLowest is -128.
 template <int kLowest>
 struct ScaledCodes {
   static constexpr bool kStored = false;
-  V16 scales[4], starts[4];  // starts: the digits of code 0
+  V16 scales[4], starts[4];  // starts: the bytes of two codes 0
   HWY_INLINE ScaledCodes(const KBlock& b, std::size_t part) {
     const D16 d16;
     const V8 halves = hn::Dup128VecFromValues(D8(), 0, 1, 0, 1, 4, 5, 4, 5, 8, 9, 8, 9, 12, 13, 12, 13);
@@ -137,8 +137,8 @@ struct ScaledCodes {
 
 // --- Packed codes to bytes (layout/encodings.h: FieldsOf).
 
-// The bits of a further plane for the codes of quad kQuad: kBits bits per code, from bit kFrom of a byte on; its other
-// bits belong to other codes.
+// Loads kBits bits of each code of quad kQuad from a further plane, to bit kFrom of each byte. Other bits of the bytes
+// belong to other codes.
 template <int kQuad, int kBits, int kFrom>
 LUTRA_INLINE void LoadPlane(const std::uint8_t* line, V8& low, V8& high) {
   constexpr int kTo = kBits == 1 ? kQuad : kQuad % 2 * kBits;  // of the nibble
@@ -146,6 +146,7 @@ LUTRA_INLINE void LoadPlane(const std::uint8_t* line, V8& low, V8& high) {
   low = ShiftBytes<kFrom - kTo>(fields);
   high = ShiftBytes<kFrom - kTo - 4>(fields);
 }
+// Adds these bits to the codes, without bits of other codes.
 template <int kQuad, int kBits, int kFrom>
 LUTRA_INLINE void AddPlane(const std::uint8_t* line, V8& low, V8& high) {
   const V8 mask = hn::Set(D8(), ((1 << kBits) - 1) << kFrom);
@@ -367,18 +368,18 @@ struct PackedDotKernel {
   // in a register, and copy other registers, which vpternlogd overwrites.
   static constexpr bool kReloads = kPlanes == 3 && std::is_same_v<Codes, TablesOfCodes>;
 
-  // Sums the products of one part over a run of chunks, and prefetches its share of the run, from `ahead` on: a few
-  // lines with each chunk, because memory takes few requests at a time.
+  // Sums the products of one part over a run of chunks. With each chunk it prefetches a few lines, from `next` on, of
+  // this part's share of the run, because memory takes few requests at a time.
   template <int kRows>
   static HWY_INLINE void SumRun(const KBlock& b, const std::uint8_t* lines, const std::uint8_t* x, std::size_t chunks,
-                                const Codes& codes, V32* sums, const std::uint8_t*& ahead) {
+                                const Codes& codes, V32* sums, const std::uint8_t*& next) {
     typename Dot::Sum run[4 * kRows];
     StartRun<Dot>(run);
     LUTRA_KEEP_LOOP
     for (std::size_t chunk = 0; chunk < chunks; ++chunk, lines += kChunkBytes, x += b.x_stride) {
       LUTRA_UNROLL
-      for (std::size_t at = 0; at < kChunkBytes / kParts; at += 64) b.Prefetch(ahead + at);
-      ahead += kChunkBytes / kParts;
+      for (std::size_t at = 0; at < kChunkBytes / kParts; at += 64) b.Prefetch(next + at);
+      next += kChunkBytes / kParts;
       AddChunk<kRows>(lines, x, codes, run);
     }
     AddRun<Dot>(run, sums);

@@ -85,8 +85,8 @@ struct KBlock {
   HWY_INLINE void Prefetch(const std::uint8_t* line) const { internal::Prefetch(line, prefetch); }
 };
 
-// The rows of x with which kernels read the scales of joint K-blocks from their bytes. (With 3 and 4 rows that takes
-// registers which sums need.)
+// Up to this number of rows of x, kernels on packed codes read the scales of joint K-blocks from the bytes of groups.
+// (With more rows, sums need these registers.)
 inline constexpr int kMaxJointReadingRows = LUTRA_VECTOR_SCOPE ? 2 : 1;
 
 // Whether a kernel converts the qparams of groups itself (MicroArgs::reader).

@@ -29,11 +29,11 @@ HWY_INLINE const JointScale& JointScaleOf(const MicroArgs& a, std::size_t n) {
 template <class Dot, int kRows>
 class JointStarts {
  public:
-  // Runs have `run_chunks` chunks: 1, 2 or 4. `of_x`: the start for a sum of x of 1.
-  HWY_INLINE JointStarts(const MicroArgs& a, std::int32_t of_x, std::size_t run_chunks) {
+  // Runs have `run_chunks` chunks: 1, 2 or 4. A start is start_per_x times the sum of x.
+  HWY_INLINE JointStarts(const MicroArgs& a, std::int32_t start_per_x, std::size_t run_chunks) {
     const hn::CappedTag<std::int32_t, kJointChunks> d32;
     const hn::Repartition<std::int16_t, decltype(d32)> d16;
-    const auto start = hn::Set(d16, static_cast<std::int16_t>(of_x));
+    const auto start = hn::Set(d16, static_cast<std::int16_t>(start_per_x));
     for (std::size_t i = 0; i < kRows * kJointChunks; i += hn::Lanes(d32)) {
       const auto* sums = JointScaleOf(a, i / kJointChunks).chunk_sums[i % kJointChunks];
       auto words = Times(hn::Load(d16, sums), start);
@@ -72,12 +72,13 @@ HWY_INLINE typename Dot::Sum StartJoint([[maybe_unused]] V32 start) {
   if constexpr (Dot::kJoint == JointForm::kWidened) return Dot::Zero();
 }
 
-// The scales of a group for the rows from `row` on, from the bytes of the group: words, or pairs of 16 bits that are
-// both the scale.
+// Signed bytes of the rows from `row` on, in 32 bits.
 HWY_INLINE V32 LoadSignedBytes(const std::uint8_t* from, std::size_t row) {
   const hn::Rebind<std::int8_t, D32> d8;
   return hn::PromoteTo(D32(), hn::LoadU(d8, reinterpret_cast<const std::int8_t*>(from) + row));
 }
+// The scales of a group for the rows from `row` on, from the group's bytes: in 32 bits, or twice in 16 bits (kPairs).
+// `scale_bits`: the bits of a byte that are the scale.
 template <bool kPairs>
 HWY_INLINE V32 LoadJointScale(std::int32_t scale_bits, const std::uint8_t* group, std::size_t row) {
   const V32 scale = hn::And(LoadSignedBytes(group, row), hn::Set(D32(), scale_bits));
@@ -85,7 +86,7 @@ HWY_INLINE V32 LoadJointScale(std::int32_t scale_bits, const std::uint8_t* group
   return scale;
 }
 
-// The scales of the group of a packed K-block: in its bytes if the kernel reads groups, otherwise words of qparams.
+// The scales of the group of a packed K-block: from the group's bytes if the kernel reads groups, else from qparams.
 template <class Dot, int kRows>
 class JointScales {
  public:

@@ -206,7 +206,7 @@ struct MatrixProductKernel {
   }
 };
 
-// Products of bf16 by matrices: the kernel, and how it reads codes.
+// Products of matrices of bf16: the kernel, and how unpacked codes are stored for it.
 struct Bf16Matrices {
   using Kernel = MatrixProductKernel<Bf16Products>;
   static HWY_INLINE void Store(V16 even, V16 odd, std::uint8_t* to) {

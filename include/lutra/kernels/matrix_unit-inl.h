@@ -15,8 +15,9 @@
 //   ~Registers()                leaves no state behind
 //   Clear<kRegister>()          sets a register to 0
 //   Load<kRegister>(from, stride), Store<kRegister>(to, stride)    rows of a register that are `stride` bytes apart
-//   Multiply<kKind, kSums, kX, kCodes>()    adds products of integers in bytes: sums[n][m] += x[n][4 * q + i] *
-//                               codes[q][4 * m + i], for all q, i; or of bf16: the same with two for each q
+//   Multiply<kKind, kSums, kX, kCodes>()    adds products of integers: sums[n][m] += x[n][4 * q + i] *
+//                               codes[q][4 * m + i] in bytes, for i < 4 and all q; or of bf16: sums[n][m] +=
+//                               x[n][2 * q + i] * codes[q][2 * m + i], for i < 2 and all q
 #if defined(LUTRA_KERNELS_MATRIX_UNIT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_MATRIX_UNIT_INL_H_
 #undef LUTRA_KERNELS_MATRIX_UNIT_INL_H_
@@ -103,7 +104,7 @@ class UnitRows {
     return shapes;
   }
   // Sets the codes between the end of a K-block and the end of its last step to 0, because the unit multiplies them
-  // with whatever is behind the K-block in x. (Of bf16 with 0: see LoadX.)
+  // with whatever is behind the K-block in x. (In bf16 that might be NaN: LoadX replaces it by 0.)
   HWY_INLINE void Complete(std::uint8_t* codes, std::size_t chunks) const {
     const std::size_t missing = RoundUp(chunks, step_chunks_) - chunks;
     if (missing != 0) std::memset(codes + chunks * kUnpackedChunk, 0, missing * kUnpackedChunk);
@@ -124,8 +125,8 @@ class UnitRows {
       MultiplyCodes<3, kCodes>(from);
     }
   }
-  // Loads a step of x, of which `left` chunks are left. What is behind a K-block in bf16 may be no number, which gives
-  // none even times 0, so that 0 takes its place.
+  // Loads a step of x; `left` chunks of the K-block are left. In bf16, an element behind the K-block may be NaN or
+  // infinity, whose product with 0 is NaN. So the last step is copied, with 0 in their place.
   HWY_INLINE void LoadX(const std::uint8_t* x, std::size_t left) {
     if (kKind != ActivationKind::kBf16 || left >= step_chunks_) {
       registers_.template Load<kX>(x, a_.x.row_bytes);
@@ -216,7 +217,7 @@ class UnitRows {
   const std::size_t limbs_, step_chunks_;
   const std::size_t rows_;  // of x at a time
   Registers registers_;
-  HWY_ALIGN std::uint8_t sums_[2][4 * kSumsBytes];  // for each limb four registers; of bf16, one limb, and LoadX's
+  HWY_ALIGN std::uint8_t sums_[2][4 * kSumsBytes];  // for each limb four registers; with bf16 [1] is the copy of LoadX
 };
 
 // TargetKernels::tile of a target with a matrix unit.

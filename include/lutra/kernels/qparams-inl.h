@@ -175,7 +175,8 @@ inline void LoadJointScales(const QparamArgs& a, const std::uint8_t* from, std::
   }
 }
 
-// The same for their offsets; the group at `from` is the first of them. Words of missing offsets are 0.
+// LoadGroups for the offsets of joint K-blocks of one panel; the group at `from` is the first of the super-group. Words
+// of missing offsets are 0.
 template <DataType kType>
 void LoadJointOffsets(const QparamArgs& a, const std::uint8_t* from, std::size_t groups, std::size_t, const float*,
                       float* to) {

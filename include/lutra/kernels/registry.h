@@ -68,7 +68,7 @@ struct PrefetchDistances {
 // is 2 KB: 32 lines, which leave most of a 32 KB L1 to the tables of x.
 inline constexpr std::size_t kL1DistanceDivisor = 4;
 
-// The longest distance for which the CPU itself brings lines to L2, as it reads ahead.
+// Up to this distance in bytes, lines go straight to L1: the CPU itself, which reads ahead, has brought them to L2.
 inline constexpr std::size_t kNear = 1024;
 
 // `distance`, in bytes, covers as many lines as memory delivers at a time. If `straight`, or if it is near, a line is
@@ -99,15 +99,16 @@ struct QparamArgs {
 using LoadGroupsFunction = void (*)(const QparamArgs& a, const std::uint8_t* from, std::size_t groups,
                                     std::size_t panels, const float* super_group, float* to);
 
-// What a micro-kernel needs to convert the qparams of one panel itself, group by group, each before its codes, so that
-// it reads memory in the order of addresses. Of joint K-blocks, kernels read the scales from their bytes.
+// For a micro-kernel that converts qparams itself: one panel, group by group, each group just before its codes, so that
+// memory is read in the order of addresses. Of joint K-blocks it converts only the offsets with `load`; it reads scales
+// from the bytes of the groups.
 struct GroupReader {
   const QparamArgs* args;
   LoadGroupsFunction load;  // qparams; of joint K-blocks, the offsets
   const float* super_group;
   float* to;  // MicroArgs::qparams
 
-  // Converts the qparams of the groups of which the first has its codes at `codes`.
+  // Converts the qparams of `groups` groups. The codes of the first group begin at `codes`.
   void Read(const std::uint8_t* codes, std::size_t groups) const {
     load(*args, codes - args->group_bytes, groups, 1, super_group, to);
   }
@@ -310,7 +311,7 @@ struct MatrixUnit {
 };
 inline constexpr MatrixUnit kNoMatrixUnit{0, 0};
 // A matrix unit reads up to this number of rows and bytes beyond the last row of x, and ignores what it reads there: it
-// divides a token block of 128 rows evenly into 8 parts, and a K-block into steps of 64 weights.
+// divides a token block of 128 rows evenly into 8 parts, and a K-block into steps of 64 bytes: 64 integers, or 32 bf16.
 inline constexpr std::size_t kOverrunRows = 7, kOverrunBytes = 48;
 
 // The activation kind of MethodOf; integers, or bf16 of formats that are floats; integers with a table for each group,

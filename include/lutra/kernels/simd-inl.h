@@ -22,9 +22,9 @@
 //   kMaxRows            rows of x that the kernel on packed codes multiplies at a time; with unpacked codes it is four
 //   kVectors            vectors of unpacked codes that are multiplied at a time
 //
-// FourTables holds four tables of 16 bytes, or one of 64. LookUp(bytes, choice) finds bytes below 16, each in the table
-// whose number stands in the bits kChoiceAt and kChoiceAt + 1 of `choice`. If kJoined, other bits of `choice` are 0,
-// and LookUp(bytes) finds bytes below 64.
+// FourTables holds four tables of 16 bytes, or one of 64. LookUp(bytes, choice) looks up bytes below 16, each in the
+// table whose number stands in the bits kChoiceAt and kChoiceAt + 1 of `choice`. If kJoined, the other bits of `choice`
+// must be 0, and LookUp(bytes) looks up bytes below 64 in the table of 64.
 #if defined(LUTRA_KERNELS_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_SIMD_INL_H_
 #undef LUTRA_KERNELS_SIMD_INL_H_
@@ -43,7 +43,7 @@
 #include "lutra/kernels/simd/emu-inl.h"
 #include "lutra/kernels/simd/x86-inl.h"
 
-// The adders of some.
+// The adders of table entries that x86 and portable targets share.
 #include "lutra/kernels/simd/unsigned_tables-inl.h"
 
 #if defined(LUTRA_HIGHWAY)  // these files share the functions of the Highway inside Lutra

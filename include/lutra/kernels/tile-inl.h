@@ -25,6 +25,7 @@ namespace LUTRA_KERNELS_NAMESPACE {
 inline constexpr std::size_t kUnpackedBatchBytes = 8192;
 // The packed K-blocks of a batch take at most 6 KB and one K-block more. The qparams of a batch are loaded before its
 // codes; within this budget they are less than the 8 KB of the prefetch distance away, so they have been prefetched.
+// (Where the micro-kernel converts the qparams itself, a batch is a whole panel, or a super-group of joint K-blocks.)
 inline constexpr std::size_t kPackedBatchBytes = 6144;
 // The largest unpacked batch, of any method, rounded up from 18 KB:
 //   18432 bytes   lookups in vector scope, one ternary K-block of 4 panels: 32 half chunks of 128 indices of a byte,
@@ -60,7 +61,8 @@ struct QparamFloats {
   HWY_ALIGN float super_group[kMaxInterleavedPanels * kPanelQparams];
 };
 
-// Reads some interleaved panels from front to back: finds the batches and converts their qparams to floats.
+// Reads some interleaved panels from front to back: finds the batches, and converts their qparams unless the
+// micro-kernel does (InOrder).
 class PanelReader {
  public:
   PanelReader(const TileArgs& a, std::size_t unpacked_stride, QparamFloats& floats)
@@ -117,7 +119,7 @@ class PanelReader {
   }
 
  private:
-  // The qparams of joint K-blocks are loaded before their codes, so the distance reaches to the next ones.
+  // The tile kernel loads the qparams of joint K-blocks before their codes, so the distance reaches to the next ones.
   HWY_INLINE std::size_t PrefetchDistance() const {
     if (g_.joint_ratio == 0 || a_.prefetch == 0 || InOrder()) return a_.prefetch;
     return HWY_MAX(a_.prefetch, g_.joint * stride_ + g_.super_bytes);

@@ -62,7 +62,8 @@ struct CodeUnpacker {
   }
 };
 
-// Unpacks codes of which each row has its own table or scale: part by part, because those of a part fill registers.
+// Unpacks codes where each row has its own table or scale: part by part, because the tables or scales of a part fill
+// registers.
 template <Encoding kEncoding, class Codes, class Form>
 struct RowUnpacker {
   static std::size_t Bytes(std::size_t, std::size_t x_chunks) { return Form::kBytes * x_chunks * kChunkCodes; }

@@ -93,8 +93,8 @@ struct UnpackedDotKernel {
     }
   }
 
-  // Joint K-blocks of folded codes: a part is the plain sum of the products of a joint run. (Totals leave the registers
-  // meanwhile.)
+  // Joint K-blocks of folded codes: a part is the plain sum of the products of a joint run. (Totals are in memory while
+  // a part is summed.)
   template <int kRows>
   static HWY_INLINE void RunFolded(const MicroArgs& args) {
     const JointStarts<Dot, kRows> starts(args, args.lowest - Dot::kLowest, kJointRunChunks);

@@ -89,10 +89,10 @@ constexpr int JointRatio(const FormatInfo& f, const QparamScheme& scheme, std::s
   return 0;
 }
 
-// Folded codes are the products (L(q) + start) * scale. Where all of a scheme fit a byte, codes may be unpacked to
-// them: then a kernel multiplies bytes with joint runs of x, without scales, and its sums are the same integers. Scales
-// of four bits are 0 to 15. Scales of a byte count as six bits, -32 to 31, which K-quants have: joint K-blocks of a
-// panel with others are not folded.
+// A folded code is the product (L(q) + start) * scale. If all folded codes of a scheme fit a byte, codes may be
+// unpacked to them: a kernel then multiplies them with joint runs of x, without scales. Its sums are the same integers.
+// Scales of four bits are 0 to 15. Scales of a byte must be -32 to 31, as in q3_K: joint K-blocks of a panel are not
+// folded if any of their scales is outside.
 struct FoldedCodes {
   int lowest_scale, highest_scale;
   int lowest, highest;

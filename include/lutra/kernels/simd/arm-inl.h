@@ -153,7 +153,7 @@ HWY_INLINE void AddProduct(V32& sums, V8 a, V8 b) {
                      : "+w"(sums.raw)
                      : "w"(a.raw), "w"(b.raw));
 }
-// bfmmla, for the same CPUs: the same sums of products of four bf16. It rounds to odd, and takes subnormal numbers for
+// bfmmla, for the same CPUs: the same sums of products of four bf16. It rounds to odd, and treats subnormal numbers as
 // zero; with FEAT_EBF16 both depend on FPCR.
 HWY_INLINE void AddBf16Product(VF& sums, V16 a, V16 b) {
   // bfmmla %0.4s, %1.8h, %2.8h

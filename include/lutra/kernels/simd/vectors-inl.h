@@ -158,7 +158,8 @@ enum class JointForm : std::uint8_t { kPairs, kWords, kWidened };
 template <class Dot>
 inline constexpr bool kUnpacksShorts = false;
 
-// Whether a Dot multiplies all 256 bytes, and sums products in 32 bits: it takes folded codes (layout/joint.h).
+// Whether a Dot takes all 256 values of a byte, and sums products in 32 bits: it multiplies folded codes
+// (layout/joint.h).
 template <class Dot>
 inline constexpr bool kTakesBytes = Dot::kHighest - Dot::kLowest == 255 && Dot::kJoint == JointForm::kWords;
 

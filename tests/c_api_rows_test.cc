@@ -1,5 +1,6 @@
 // The C API of row ranges and shards: the same products and refusals as the C++ functions.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstring>
@@ -16,7 +17,7 @@ namespace {
 class LutraCRows : public CApiTest {};
 
 TEST_F(LutraCRows, MultiplyAsTheRows) {
-  const std::string path = ::testing::TempDir() + "lutra_c_rows";
+  const std::string path = ::testing::TempDir() + "lutra_c_rows_" + std::to_string(getpid());
   ASSERT_TRUE(COk(lutra_save(packed_, path.c_str())));
   CPacked w, rows;
   lutra_loaded loaded = -1;

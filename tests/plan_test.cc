@@ -124,6 +124,42 @@ TEST_P(PlanTable, AnyBlockingComputesTheSame) {
   }
 }
 
+// Kernels on packed codes, which convert qparams themselves with few rows of x, compute the bits of those on unpacked
+// codes, for all types of qparams.
+TEST_P(PlanTable, PackedCodesComputeTheSame) {
+  const Kernel& kernel = GetParam();
+  if (!HasKernel(kernel.format, kernel.target, Method::kDot, false)) return;
+  constexpr std::size_t kRows[] = {1, 4, 1, 2, 5}, kK[] = {40, 272, 600, 513, 256, 300, 700};
+  std::uint64_t seed = 0;
+  for (const GroupedScheme& scheme : GroupedSchemes()) {
+    for (const Precision precision : kPrecisions) {
+      Case c = NewCase({70, kRows[seed % 5], kK[seed % 7]}, seed);
+      ++seed;
+      c.group = scheme.group;
+      c.zeros = scheme.kind.zeros;
+      c.scale_type = scheme.kind.scale_type;
+      c.precision = precision;
+      c.tables = Describe(c.format).own_values && seed % 2 == 0 ? 4 : 1;
+      if (!HasZeros(c.format, c.zeros)) continue;
+      SCOPED_TRACE(c);
+      const Problem problem(c);
+      const PackedMatrix w = Packed(problem, c.target);
+      const Activations x = PreparedBy(problem, w, Method::kDot);
+      Plan plan = SelectPlan(CaseOf(w, c.n, precision));
+      plan.method = Method::kDot;
+      plan.panels = 1;
+      std::vector<float> y[2];
+      for (const bool unpack : {false, true}) {
+        plan.unpack = unpack;
+        Context context;
+        y[unpack].resize(c.n * c.m);
+        ASSERT_TRUE(Ok(MatMul(w, x, OutputView(y[unpack].data(), c.n, c.m), plan, context)));
+      }
+      EXPECT_TRUE(SameBits(y[0], y[1], c.m));
+    }
+  }
+}
+
 // A format's encoding unpacked to bytes and multiplied with integers is exact, and in bounds, as its own method is.
 TEST_P(PlanTable, IntegersMultiplyAnyEncoding) {
   if (!HasMethod(GetParam().format, Method::kDot)) return;  // it is refused: RefusesPlansThatCannotBe

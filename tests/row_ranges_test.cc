@@ -2,6 +2,7 @@
 #include "lutra/row_ranges.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstring>
@@ -104,8 +105,8 @@ TEST(RowRangesOf, OddMatrices) {
 class MappedRows : public ::testing::Test {
  protected:
   ~MappedRows() override { std::remove(path_.c_str()); }
-  const std::string path_ =
-      ::testing::TempDir() + "lutra_rows_" + ::testing::UnitTest::GetInstance()->current_test_info()->name();
+  const std::string path_ = ::testing::TempDir() + "lutra_rows_" +
+                            ::testing::UnitTest::GetInstance()->current_test_info()->name() + std::to_string(getpid());
 };
 
 // Whatever is released, of a mapped matrix and of one in memory, a product is the same.

@@ -27,6 +27,8 @@ inline constexpr std::size_t kUnpackedBatchBytes = 8192;
 // codes; within this budget they are less than the 8 KB of the prefetch distance away, so they have been prefetched.
 // (Where the micro-kernel converts the qparams itself, a batch is a whole panel, or a super-group of joint K-blocks.)
 inline constexpr std::size_t kPackedBatchBytes = 6144;
+// K-blocks of a panel with fewer bytes than this, qparams included, are many in such a batch.
+inline constexpr std::size_t kFewBytes = 2048;
 // The largest unpacked batch, of any method, rounded up from 18 KB:
 //   18432 bytes   lookups in vector scope, one ternary K-block of 4 panels: 32 half chunks of 128 indices of a byte,
 //                 and 8 runs of 64 bytes of signs
@@ -89,7 +91,7 @@ class PanelReader {
         load_groups_(LoaderOf(g_.scheme.fields[0].type, g_.joint_ratio != 0)),
         load_offsets_(OffsetLoaderOf(g_)),
         reader_{&qparams_, load_offsets_ != nullptr ? load_offsets_ : load_groups_, floats.super_group, floats.groups},
-        in_order_(own_group_ && !paired_ && InOrder()),
+        in_order_(InOrder()),
         most_(g_.joint_ratio != 0 ? g_.joint
               : in_order_         ? g_.blocks
                           : HWY_MAX(g_.blocks_per_batch, HWY_MIN(kMaxBlocksPerBatch, BlocksAtOnce(unpacked_stride)))),
@@ -120,14 +122,16 @@ class PanelReader {
 
  private:
   // The tile kernel loads the qparams of joint K-blocks before their codes, so the distance reaches to the next ones.
+  // Where it loads the qparams of many K-blocks, CPUs do not read ahead.
   HWY_INLINE std::size_t PrefetchDistance() const {
-    if (g_.joint_ratio == 0 || a_.prefetch == 0 || InOrder()) return a_.prefetch;
-    return HWY_MAX(a_.prefetch, g_.joint * stride_ + g_.super_bytes);
+    if (a_.prefetch == 0 || InOrder()) return a_.prefetch;
+    if (g_.joint_ratio != 0) return HWY_MAX(a_.prefetch, g_.joint * stride_ + g_.super_bytes);
+    return own_group_ && stride_ < kFewBytes ? HWY_MAX(a_.prefetch, kPackedBatchBytes + stride_) : a_.prefetch;
   }
   // Whether the micro-kernel converts qparams itself: if it can, and is called once per batch.
   HWY_INLINE bool InOrder() const {
     const MicroKernel& micro = a_.kernel->micro(a_.unpack, g_.joint_ratio != 0);
-    return a_.interleaved == 1 && a_.rows <= static_cast<std::size_t>(micro.reading_rows);
+    return own_group_ && !paired_ && a_.interleaved == 1 && a_.rows <= static_cast<std::size_t>(micro.reading_rows);
   }
   // K-blocks within the budget of a batch; one packed K-block where panels alternate. (int1 on Zen 4: from memory 1.1
   // to 1.2 times as fast as with two K-blocks, from cache 0.96.)

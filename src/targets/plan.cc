@@ -103,12 +103,12 @@ struct Row {
 // 4, into L1 alone: int1 0.5, int2 0.6 times.) On Zen 5 a line is prefetched into L1 alone. (N = 1: 1.0 to 1.3 times as
 // fast as with both; at 4 KB 0.73 to 1.02 times, at 12 KB 0.94 to 1.02.) One exception: with one row of x, Zen 4
 // itself reads codes ahead at the speed of memory, if kernels read in the order of addresses (MicroArgs::reader).
-// Prefetches at 8 KB reduce that to 0.6 to 0.85 times. Prefetches at 256 bytes show the CPU the order of lines. (Speed
-// over that with 8 KB, one row: AVX3_ZEN4 1.05 to 1.35, q2_K 1.0; AVX2 0.96 to 1.24; two rows 0.75 to 1.15, four rows
-// 0.6 to 0.97. Without prefetches lookups 0.5 to 0.9, q5_0 0.8 times as fast as with 256 bytes. Zen 5, int4 without
-// prefetches: 0.6.) Dot kernels prefetch a few lines with each chunk. (Block scope: Zen 4, AVX2, N = 1 from memory,
-// against all lines of a K-block at once: int8 1.8 times, int2_codes and int6 1.7, int3 1.6, iq4nl 2.0, int4 and
-// int5 1.1.)
+// Prefetches at 8 KB reduce that to 0.6 to 0.85 times. Prefetches at 128 bytes show the CPU the order of lines. (Speed
+// over that with 8 KB, one row: K-quants 1.05 to 1.4, int3, int4 and int8 in groups of 128 1.1 to 1.2, q8_0 1.6; other
+// float scales in groups of 32 0.9 to 1.05; two rows 0.75 to 1.15, four rows 0.6 to 0.97, lookups without prefetches
+// 0.5 to 0.9. Zen 5, int4 without prefetches: 0.6.) Dot kernels prefetch a few lines with each chunk. (Block scope: Zen
+// 4, AVX2, N = 1 from memory, against all lines of a K-block at once: int8 1.8 times, int2_codes and int6 1.7,
+// int3 1.6, iq4nl 2.0, int4 and int5 1.1.)
 //
 // Lookups: a token block of 16 rows has 256 KB of tables at K = 4096, which stay in L2. With four interleaved panels,
 // each table that reaches L1 serves 256 rows of W; the tile takes up to 16 KB of L1. Unpacking pays if two token blocks
@@ -151,7 +151,7 @@ struct Row {
 // neoverse-v1, v2, n2 and apple-m2: 4 rows take 755, 638, 1206 and 837 cycles with bfmmla, 2780, 2780, 5550 and 4340
 // in floats; unpacking takes 2690, 2690, 5600 and 2560 to bf16, 2435, 2531, 4867 and 1883 to floats. bfdot alone
 // takes twice the cycles of bfmmla.
-constexpr std::size_t kPrefetch = 8192, kNearby = 256;  // bytes; see above
+constexpr std::size_t kPrefetch = 8192, kNearby = 128;  // bytes; see above
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
 constexpr const char* kDotPorts = "dot products";
@@ -183,7 +183,8 @@ constexpr Row kRows[] = {
     {kTwoPlanes, Zen,         kZen5,   16,  kAnyN, 0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffle}},
     {kIndices,   WideLookups, kAnyCpu, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 32,  4, kPrefetch, kShuffle}},
     {kCodes,     Joint,       kZen4,   0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kNearby,   kMemory}},
-    {kCodes,     AnyTarget,   kZen4,   0,   1,     32,  {Method::kDot,    kPacked,   4,   1, kNearby,   kMemory}},
+    {kBytes,     AnyTarget,   kZen4,   0,   1,     32,  {Method::kDot,    kPacked,   4,   1, kNearby,   kMemory}},
+    {kCodes,     AnyTarget,   kZen4,   0,   1,     64,  {Method::kDot,    kPacked,   4,   1, kNearby,   kMemory}},
     {kCodes,     WideLookups, kAnyCpu, 0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
     {kCodes,     WideFolded,  kAnyCpu, 8,   kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
     {kCodes,     WideLookups, kAnyCpu, 0,   32,    0,   {Method::kDot,    kPacked,   32,  1, kPrefetch, kUnpack}},

@@ -118,9 +118,8 @@ HWY_INLINE void LoadGroup(const QparamArgs& a, const std::uint8_t* from, const f
 // While the qparams of several groups are converted, no code is read, so no line of codes would be prefetched. Each
 // group therefore also prefetches one line of the codes that follow it. (Speed over that without, N = 1 on Zen 5: q6_K
 // 1.27 times, q4_K 1.17, q4_0 1.08; two or four lines per group are no better.)
-HWY_INLINE void PrefetchCodesEarly(const QparamArgs& a, const std::uint8_t* from, std::size_t group,
-                                   std::size_t groups) {
-  if (groups > 1) Prefetch(from + a.group_bytes + group * 64, a.prefetch);
+HWY_INLINE void PrefetchCodesEarly(const QparamArgs& a, const std::uint8_t* from, std::size_t group) {
+  Prefetch(from + a.group_bytes + group * 64, a.prefetch);
 }
 
 // Converts the qparams of `groups` groups of one super-group, for `panels` panels whose bytes are adjacent. Paired zero
@@ -133,7 +132,7 @@ void LoadGroups(const QparamArgs& a, const std::uint8_t* from, std::size_t group
     float* group = to + panel * kPanelQparams;
     for (std::size_t i = 0; i < groups; ++i, bytes += a.stride, group += kMaxInterleavedPanels * kPanelQparams) {
       for (std::size_t at = 0; at < a.group_bytes; at += 64) Prefetch(bytes + at, a.prefetch);
-      PrefetchCodesEarly(a, from, i, groups);
+      PrefetchCodesEarly(a, from, i);
       LoadGroup<kType>(a, bytes, super_group + panel * kPanelQparams, group);
     }
   }
@@ -165,7 +164,7 @@ inline void LoadJointScales(const QparamArgs& a, const std::uint8_t* from, std::
   for (std::size_t i = 0; i < groups; ++i) {
     const std::uint8_t* const group = from + i * a.stride;
     for (std::size_t at = 0; at < a.group_bytes; at += 64) Prefetch(group + at, a.prefetch);
-    PrefetchCodesEarly(a, from, i, groups);
+    PrefetchCodesEarly(a, from, i);
     float* const scales = to + i * kStride;
     LUTRA_UNROLL
     for (std::size_t row = 0; row < kPanelRows; row += hn::Lanes(df)) {

@@ -159,7 +159,7 @@ using MicroFunction = void (*)(const MicroArgs& args);
 // `rows` rows of x, of `panels` panels, and of panels * rows <= tile.
 struct MicroKernel {
   int rows, panels, tile;
-  int reading_rows;  // with at most so many rows of x it can convert qparams itself (MicroArgs::reader)
+  int reading_rows;  // up to this number of rows of x, the kernel can convert qparams itself (MicroArgs::reader)
   MicroFunction functions[kNR];
 
   constexpr bool exists() const { return rows != 0; }

@@ -143,7 +143,7 @@ struct PackedDotKernel {
       b.qparams += args.qparams_stride;
       b.choices += args.choice_stride;
     }
-    FlushJoint<kVectors, kRows>(args, totals, RowOf);
+    FlushJoint<true, kVectors, kRows>(args, totals, RowOf);
   }
 
  private:

@@ -89,7 +89,7 @@ struct UnpackedDotKernel {
         }
         AddJointParts<kAtOnce, kRows>(args, joint, parts, totals);
       }
-      FlushJoint<kAtOnce, kRows>(args, totals, row_of);
+      FlushJoint<false, kAtOnce, kRows>(args, totals, row_of);
     }
   }
 
@@ -111,8 +111,8 @@ struct UnpackedDotKernel {
         AddChunks<kVectors, kRows>(x_stride, codes, x, HWY_MIN(kJointRunChunks, chunks - at), parts);
         AddJointParts<kVectors, kRows>(args, at / kJointRunChunks, parts, totals);
       }
-      FlushJoint<kVectors, kRows>(args, totals,
-                                  [row](int vector) { return row + vector * static_cast<int>(kPartRows); });
+      FlushJoint<false, kVectors, kRows>(args, totals,
+                                         [row](int vector) { return row + vector * static_cast<int>(kPartRows); });
     }
   }
 

@@ -80,7 +80,7 @@ double MicroBoundGMacS(const PackedMatrix& w, std::size_t n, Precision precision
   for (const auto end = last + std::chrono::milliseconds(200); last < end; last = best.Add(last)) {
     for (int i = 0; i < kCalls; ++i) micro.functions[rows - 1](args);
   }
-  const std::size_t rows_of_w = unpack ? kernel.unpacked_rows : kPanelRows;
+  const std::size_t rows_of_w = unpack ? kernel.rows_at_once(args.folded) : kPanelRows;
   return 1e-9 * static_cast<double>(kCalls * panels * rows_of_w * rows * blocks * g.block) / best.seconds();
 }
 

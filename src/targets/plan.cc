@@ -57,7 +57,6 @@ constexpr FormatList kBytes = Where([](const FormatInfo& f) { return f.stored().
 // Matrix units do not multiply joint K-blocks (TileWithMatrices).
 using Predicate = bool (*)(const TargetInfo& target, const PlanCase& what);
 constexpr bool AnyTarget(const TargetInfo&, const PlanCase&) { return true; }
-constexpr bool Joint(const TargetInfo&, const PlanCase& what) { return what.joint; }
 constexpr bool WideLookups(const TargetInfo& target, const PlanCase&) { return target.layout.scope == Scope::kVector; }
 constexpr bool WideFolded(const TargetInfo& target, const PlanCase& what) {
   return WideLookups(target, what) && what.folds;
@@ -182,9 +181,7 @@ constexpr Row kRows[] = {
     {kOnePlane,  Zen,         kZen5,   16,  kAnyN, 0,   {Method::kLookup, kPacked,   16,  4, kPrefetch, kShuffle}},
     {kTwoPlanes, Zen,         kZen5,   16,  kAnyN, 0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffle}},
     {kIndices,   WideLookups, kAnyCpu, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 32,  4, kPrefetch, kShuffle}},
-    {kCodes,     Joint,       kZen4,   0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kNearby,   kMemory}},
-    {kBytes,     AnyTarget,   kZen4,   0,   1,     32,  {Method::kDot,    kPacked,   4,   1, kNearby,   kMemory}},
-    {kCodes,     AnyTarget,   kZen4,   0,   1,     64,  {Method::kDot,    kPacked,   4,   1, kNearby,   kMemory}},
+    {kCodes,     AnyTarget,   kZen4,   0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kNearby,   kMemory}},
     {kCodes,     WideLookups, kAnyCpu, 0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
     {kCodes,     WideFolded,  kAnyCpu, 8,   kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
     {kCodes,     WideLookups, kAnyCpu, 0,   32,    0,   {Method::kDot,    kPacked,   32,  1, kPrefetch, kUnpack}},

@@ -111,7 +111,7 @@ struct PackedDotKernel {
         }
       }
     }
-    FlushPanels<Sums, 1, kVectors, kRows>(b, sums, RowOf);
+    FlushPanels<Sums, 1, kVectors, kRows, true>(b, sums, RowOf);
   }
 
   // Joint K-blocks; totals as sums.

@@ -60,6 +60,10 @@ struct KBlock {
   float* tile;
   std::size_t tile_stride;
   std::int32_t start, lowest;
+  // The scales as they are stored, and their factor; null: they are in qparams.
+  const std::uint8_t* scale_bytes = nullptr;
+  DataType scale_type = {};
+  float factor = 0.0f;
 
   explicit HWY_INLINE KBlock(const MicroArgs& a)
       : index(a.index),
@@ -83,7 +87,24 @@ struct KBlock {
 
   // Call for each line of packed weights that is read: prefetches lines that follow it, at the distances `prefetch`.
   HWY_INLINE void Prefetch(const std::uint8_t* line) const { internal::Prefetch(line, prefetch); }
+
+  // Reads the qparams of the K-block's group.
+  HWY_INLINE void Read(const GroupReader& reader) {
+    if (!reader.scales_alone) return reader.Read(index, 1);
+    const std::size_t bytes = reader.args->group_bytes;
+    scale_bytes = index - bytes;
+    scale_type = reader.scale_type;
+    factor = reader.args->factor;
+    for (std::size_t at = 0; at < bytes; at += 64) Prefetch(scale_bytes + at);
+  }
 };
+
+// E8M0: 2^(e - 127). The bits of the float are e at the place of the exponent; but for e = 0, the subnormal 2^-127,
+// they are 0x00400000.
+HWY_INLINE VF LoadExponents(const std::uint8_t* from, std::size_t row) {
+  const V32 e = hn::PromoteTo(D32(), hn::LoadU(hn::Rebind<std::uint8_t, DF>(), from + row));
+  return hn::BitCast(DF(), hn::Max(hn::ShiftLeft<23>(e), hn::Set(D32(), 0x00400000)));
+}
 
 // Up to this number of rows of x, kernels on packed codes read the scales of joint K-blocks from the bytes of groups.
 // (With more rows, sums need these registers.)
@@ -104,7 +125,7 @@ HWY_INLINE void MultiplyBlocks(const MicroArgs& args, std::size_t panel) {
   for (std::size_t left = args.blocks;; --left) {
     if (left == 1) b.chunks = args.last_chunks, b.half_chunks = args.last_half_chunks;
     if constexpr (kReadsGroups<Kernel>) {
-      if (args.reader != nullptr) args.reader->Read(b.index, 1);
+      if (args.reader != nullptr) b.Read(*args.reader);
     }
     Kernel::template Run<kPanels, kRows>(b);
     if (left == 1) return;
@@ -238,19 +259,28 @@ HWY_INLINE void FlushSum(V32 sum, const Units<Sums>& units, VF scale, const floa
   hn::Store(Fma(hn::Load(df, center), hn::Set(df, sum_of_x), scaled), df, to);
 }
 
+// The scales, times the gain, of the rows of W from `row` on. kReads: they may be in KBlock::scale_bytes.
+template <bool kReads>
+HWY_INLINE VF ScaleOf(const KBlock& b, const float* qparams, std::size_t row) {
+  const DF df;
+  if (!kReads || b.scale_bytes == nullptr) return hn::Load(df, qparams + row);
+  const VF scale = b.scale_type == DataType::kE8M0 ? LoadExponents(b.scale_bytes, row)
+                                                   : LoadFloats(df, b.scale_bytes, DataType::kF16, row);
+  return hn::Mul(scale, hn::Set(df, b.factor));
+}
+
 // Flushes the sums of a K-block. `sums` are [panel][vector][row of x]; the lanes of a vector are consecutive rows of W
 // from row_of(vector) on.
-template <class Sums, int kPanels, int kVectors, int kRows, std::size_t kSums, class RowOf>
+template <class Sums, int kPanels, int kVectors, int kRows, bool kReads = false, std::size_t kSums, class RowOf>
 LUTRA_INLINE void FlushPanels(const KBlock& b, const V32 (&sums)[kSums], const RowOf& row_of) {
   static_assert(kSums == kPanels * kVectors * kRows);
-  const DF df;
   LUTRA_UNROLL
   for (int panel = 0; panel < kPanels; ++panel) {
     const float* qparams = b.qparams + panel * static_cast<int>(kPanelQparams);
     float* tile = b.tile + static_cast<std::size_t>(panel) * b.tile_stride;
     VF scale[kVectors];
     LUTRA_UNROLL
-    for (int v = 0; v < kVectors; ++v) scale[v] = hn::Load(df, qparams + row_of(v));
+    for (int v = 0; v < kVectors; ++v) scale[v] = ScaleOf<kReads>(b, qparams, static_cast<std::size_t>(row_of(v)));
     if (b.center == 0) {
       LUTRA_UNROLL
       for (int i = 0; i < kVectors * kRows; ++i) {

@@ -169,10 +169,18 @@ struct JointOperands {
     return most >= 4 ? 4 : most >= 2 ? 2 : 1;
   }
 };
-// The unpacker of folded codes, if products of any scheme fit the bytes of the target's first Dot.
-template <Format kFormat, class Dot>
+// The kernel on unpacked codes of joint K-blocks that a Dot multiplies, and the bytes of a folded code.
+template <class Dot, Precision kPrecision>
+struct UnpackedJoint {
+  static constexpr std::size_t kFoldedBytes = kUnpacksShorts<Dot> ? 2 : 1;
+  using Kernel = std::conditional_t<kFoldedBytes == 2, ShortDotKernel<kPrecision>, UnpackedDotKernel<Dot, kPrecision>>;
+};
+// The unpacker of folded codes: of 16 bits, if kernels multiply these; of a byte, if products of any scheme fit the
+// bytes of the target's first Dot.
+template <Format kFormat, class Dot, class Codes>
 constexpr UnpackFunction FoldOf() {
   using Operand = Operands<kFormat, Dot>;
+  using Joint = typename JointOperands<kFormat, Dot>::Type;
   constexpr Encoding kEncoding = Describe(kFormat).encoding;
   bool fit = false;
   for (const DataType scale : {DataType::kInt8, DataType::kUInt4}) {
@@ -180,29 +188,34 @@ constexpr UnpackFunction FoldOf() {
       fit = fit || FoldedCodesOf(Operand::kMethod, SchemeOf(scale, zeros, scale)).fit();
     }
   }
-  if constexpr (kTakesBytes<Dot> && std::is_same_v<typename Operand::Codes, StoredCodes> &&
-                !Describe(kEncoding).has_indices()) {
-    if (fit) return &RowUnpacker<kEncoding, ScaledCodes<Dot::kLowest>, ByteCodes>::Unpack;
+  if constexpr (Describe(kEncoding).has_indices()) {
+    return nullptr;
+  } else if constexpr (kUnpacksShorts<Joint>) {
+    return &FoldedShorts<kEncoding, Codes, Joint::kLowest>::Unpack;
+  } else if constexpr (kTakesBytes<Dot> && std::is_same_v<Codes, StoredCodes>) {
+    return fit ? &RowUnpacker<kEncoding, ScaledCodes<Dot::kLowest>, ByteCodes>::Unpack : nullptr;
+  } else {
+    return nullptr;
   }
-  return nullptr;
 }
 template <Format kFormat, Precision kPrecision, class Dot>
 constexpr JointKernels JointMethod() {
   using Joint = JointOperands<kFormat, Dot>;
-  using Unpacker = typename UnpackerOf<Describe(kFormat).encoding, typename Operands<kFormat, Dot>::Codes,
-                                       Describe(kFormat).step, ByteCodes>::Type;
+  using Codes = typename Operands<kFormat, Dot>::Codes;
+  using Unpacked = UnpackedJoint<typename Joint::Type, kPrecision>;
+  using Unpacker = typename UnpackerOf<Describe(kFormat).encoding, Codes, Describe(kFormat).step, ByteCodes>::Type;
   if constexpr (kPrecision != Precision::kInt8) {
     return {};
   } else {
     MicroKernel packed = {};
     if constexpr (!Describe(kFormat).stored().has_indices()) {
-      packed = JointKernelOf<PackedDotKernel<Describe(kFormat).encoding, typename Operands<kFormat, Dot>::Codes,
-                                             typename Joint::Type, kPrecision>>();
+      packed = JointKernelOf<PackedDotKernel<Describe(kFormat).encoding, Codes, typename Joint::Type, kPrecision>>();
     }
     return {packed,
-            JointKernelOf<UnpackedDotKernel<typename Joint::Type, kPrecision>>(),
+            JointKernelOf<typename Unpacked::Kernel>(),
             &Unpacker::Unpack,
-            FoldOf<kFormat, Dot>(),
+            FoldOf<kFormat, Dot, Codes>(),
+            Unpacked::kFoldedBytes,
             &Unpacker::Bytes,
             Joint::RunChunks(false),
             Joint::RunChunks(true),
@@ -255,6 +268,7 @@ constexpr MethodKernel ChoiceMethod() {
   kernel.unpacked_bytes = &RowUnpacker<kEncoding, TablesOfCodes, Form>::Bytes;
   kernel.joint.unpack = &RowUnpacker<kEncoding, TablesOfCodes, ByteCodes>::Unpack;
   kernel.joint.unpacked_bytes = &RowUnpacker<kEncoding, TablesOfCodes, ByteCodes>::Bytes;
+  if constexpr (kPrecision == Precision::kInt8) kernel.joint.fold = FoldOf<kFormat, Dot, TablesOfCodes>();
   return kernel;
 }
 

@@ -30,13 +30,6 @@ HWY_INLINE VF LoadNibbles(const std::uint8_t* from, std::size_t row, bool high) 
   StayInRegister(both);  // promoted once, not once for the low and once for the high ones
   return hn::ConvertTo(DF(), high ? hn::ShiftRight<4>(both) : hn::And(both, hn::Set(D32(), 15)));
 }
-// E8M0: 2^(e - 127). The bits of the float are e at the place of the exponent; but for e = 0, the subnormal 2^-127,
-// they are 0x00400000.
-HWY_INLINE VF LoadExponents(const std::uint8_t* from, std::size_t row) {
-  const V32 e = hn::PromoteTo(D32(), hn::LoadU(hn::Rebind<std::uint8_t, DF>(), from + row));
-  return hn::BitCast(DF(), hn::Max(hn::ShiftLeft<23>(e), hn::Set(D32(), 0x00400000)));
-}
-
 // E4M3 without a sign. Its seven bits are the upper bits of a float whose exponent has 120 less of bias.
 HWY_INLINE VF LoadE4M3(const std::uint8_t* from, std::size_t row) {
   const V32 bits = hn::PromoteTo(D32(), hn::LoadU(hn::Rebind<std::uint8_t, DF>(), from + row));

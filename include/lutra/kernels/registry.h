@@ -101,9 +101,11 @@ using LoadGroupsFunction = void (*)(const QparamArgs& a, const std::uint8_t* fro
 
 // For a micro-kernel that converts qparams itself: one panel, group by group, each group just before its codes, so that
 // memory is read in the order of addresses. Of joint K-blocks it converts only the offsets with `load`; it reads scales
-// from the bytes of the groups.
+// from the bytes of the groups. It also reads scales of `scale_type` from there if they are all qparams (scales_alone).
 struct GroupReader {
   const QparamArgs* args;
+  DataType scale_type;
+  bool scales_alone;        // kF16 or kE8M0, without zero points
   LoadGroupsFunction load;  // qparams; of joint K-blocks, the offsets
   const float* super_group;
   float* to;  // MicroArgs::qparams
@@ -177,6 +179,8 @@ struct JointKernels {
   MicroKernel packed, unpacked;
   UnpackFunction unpack;  // as in MethodKernel
   UnpackFunction fold;    // unpacks folded codes; null if no codes of the format fold
+  // Of a folded code. Codes of 2 bytes are unpacked for half a panel at a time, and `unpacked` multiplies no others.
+  std::size_t folded_bytes;
   UnpackedBytesFunction unpacked_bytes;
   std::size_t run_chunks, run_chunks_with_offsets;  // chunks of a group whose products fit 16-bit sums
   bool pairs;                                       // words of scales are pairs (qparams-inl.h)
@@ -203,7 +207,11 @@ struct MethodKernel {
   }
   // Whether joint K-blocks of this scheme are unpacked to folded codes, where their scales allow it.
   constexpr bool folds(const QparamScheme& scheme) const {
-    return joint.fold != nullptr && FoldedCodesOf(method, scheme).fit();
+    return joint.fold != nullptr && (joint.folded_bytes == 2 || FoldedCodesOf(method, scheme).fit());
+  }
+  // Rows of W of a panel that are unpacked at a time.
+  constexpr std::size_t rows_at_once(bool folded) const {
+    return folded ? kPanelRows / joint.folded_bytes : unpacked_rows;
   }
   constexpr UnpackFunction unpacker(bool joint_blocks, bool folded) const {
     return folded ? joint.fold : joint_blocks ? joint.unpack : unpack;

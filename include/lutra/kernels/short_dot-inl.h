@@ -7,6 +7,9 @@
 //     dot      |  sum   |  sum   | ...                       vpmaddwd and vpaddd
 //
 // 32 products take two multiplications and two additions; x is converted once for the rows of a panel.
+//
+// Joint K-blocks are unpacked to folded codes (layout/joint.h), half a panel at a time: the products of codes and
+// scales always fit 16 bits.
 #if defined(LUTRA_KERNELS_SHORT_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_SHORT_DOT_INL_H_
 #undef LUTRA_KERNELS_SHORT_DOT_INL_H_
@@ -32,35 +35,39 @@ struct ByteCodes {
 template <int kLowest>
 struct ShortCodes {
   static constexpr std::size_t kBytes = 2;
-  static HWY_INLINE void Store(V8 codes, std::uint8_t* to) {
-    const hn::Repartition<std::uint16_t, D8> du16;
-    const V16 lanes = hn::BitCast(D16(), codes);
-    if constexpr (kLowest < 0) {
-      Store(hn::ShiftRight<8>(hn::ShiftLeft<8>(lanes)), hn::ShiftRight<8>(lanes), to);
-    } else {
-      const auto odd = hn::ShiftRight<8>(hn::BitCast(du16, codes));
-      Store(hn::And(lanes, hn::Set(D16(), 0xff)), hn::BitCast(D16(), odd), to);
-    }
+  static HWY_INLINE void Store(V8 codes, std::uint8_t* to) { Store(Even(codes), Odd(codes), to); }
+  // The same for codes plus `start`, times `scale`.
+  static HWY_INLINE void Store(V8 codes, V16 start, V16 scale, std::uint8_t* to) {
+    Store(hn::Mul(hn::Add(Even(codes), start), scale), hn::Mul(hn::Add(Odd(codes), start), scale), to);
   }
 
  private:
+  static HWY_INLINE V16 Even(V8 codes) {
+    const V16 lanes = hn::BitCast(D16(), codes);
+    return kLowest < 0 ? hn::ShiftRight<8>(hn::ShiftLeft<8>(lanes)) : hn::And(lanes, hn::Set(D16(), 0xff));
+  }
+  static HWY_INLINE V16 Odd(V8 codes) {
+    const hn::Repartition<std::uint16_t, D8> du16;
+    if constexpr (kLowest < 0) return hn::ShiftRight<8>(hn::BitCast(D16(), codes));
+    return hn::BitCast(D16(), hn::ShiftRight<8>(hn::BitCast(du16, codes)));
+  }
   static HWY_INLINE void Store(V16 even, V16 odd, std::uint8_t* to) {
     hn::Store(even, D16(), reinterpret_cast<std::int16_t*>(to));
     hn::Store(odd, D16(), reinterpret_cast<std::int16_t*>(to + kPartBytes));
   }
 };
 
-// The integers of a K-block of kRows rows of x, as numbers of 16 bits: [limb][chunk][row][even, odd][quad][2].
-template <int kRows, int kLimbs>
+// The integers of kRows rows of x, as numbers of 16 bits: [chunk][row][even, odd][quad][2]. A second limb is further
+// chunks.
+template <int kRows, std::size_t kMaxChunks>
 class ShortsOfX {
  public:
   static constexpr std::size_t kChunkBytes = 32;  // of a row
 
-  explicit HWY_INLINE ShortsOfX(const KBlock& b) {
+  HWY_INLINE ShortsOfX(const std::uint8_t* x, std::size_t x_stride, std::size_t chunks) {
     const hn::CappedTag<std::int16_t, 8> d;
-    const std::uint8_t* x = b.x;
     std::int16_t* to = shorts_;
-    for (std::size_t left = b.chunks * kLimbs; left != 0; --left, x += b.x_stride) {
+    for (; chunks != 0; --chunks, x += x_stride) {
       LUTRA_UNROLL
       for (std::size_t n = 0; n < kRows; ++n, to += 16) {
         const auto lanes = hn::LoadU(d, reinterpret_cast<const std::int16_t*>(x + n * 16));
@@ -72,10 +79,10 @@ class ShortsOfX {
   HWY_INLINE const std::uint8_t* data() const { return reinterpret_cast<const std::uint8_t*>(shorts_); }
 
  private:
-  HWY_ALIGN std::int16_t shorts_[kLimbs * kMaxIntegerChunks * kRows * kChunkBytes / 2];
+  HWY_ALIGN std::int16_t shorts_[kMaxChunks * kRows * kChunkBytes / 2];
 };
 
-// b.index points to the codes, [chunk][quad][vector of rows][even, odd].
+// b.index points to the codes, [chunk][quad][vector of rows][even, odd]; of joint K-blocks to half a panel of them.
 template <Precision kPrecision>
 struct ShortDotKernel {
   using Sums = SumTraits<ActivationKind::kIntegers, kPrecision>;
@@ -86,7 +93,7 @@ struct ShortDotKernel {
   template <int kPanels, int kRows>
   static HWY_INLINE void Run(const KBlock& b) {
     static_assert(kPanels == 1);
-    const ShortsOfX<kRows, Sums::kLimbs> shorts(b);
+    const ShortsOfX<kRows, Sums::kLimbs * kMaxIntegerChunks> shorts(b.x, b.x_stride, b.chunks * Sums::kLimbs);
     for (std::size_t first = 0; first < 4 * kParts; first += kVectors) {
       V32 sums[kVectors * kRows];
       StartSums<Sums, kRows>(b, sums);
@@ -94,15 +101,7 @@ struct ShortDotKernel {
       for (int limb = 0; limb < Sums::kLimbs; ++limb) {
         if (limb != 0) NextLimb<Sums, kRows>(b, sums);
         const std::uint8_t* codes = b.index + 2 * first * kPartBytes;
-        LUTRA_KEEP_LOOP
-        for (std::size_t left = b.chunks; left != 0; --left) {
-          AddQuad<0, kRows>(codes, x, sums);
-          AddQuad<1, kRows>(codes, x, sums);
-          AddQuad<2, kRows>(codes, x, sums);
-          AddQuad<3, kRows>(codes, x, sums);
-          codes += 2 * kChunkCodes;
-          x += kRows * ShortsOfX<kRows, Sums::kLimbs>::kChunkBytes;
-        }
+        AddChunks<2 * kQuadBytes, kRows>(codes, x, b.chunks, sums);
       }
       const int row = static_cast<int>(first * kPartRows);
       FlushPanels<Sums, 1, kVectors, kRows>(b, sums,
@@ -110,13 +109,48 @@ struct ShortDotKernel {
     }
   }
 
+  // Joint K-blocks of half a panel. (Totals are in memory while a part is summed.)
+  template <int kRows>
+  static HWY_INLINE void RunJoint(const MicroArgs& args) {
+    const std::size_t chunks = (args.blocks - 1) * args.x_chunks + args.last_chunks;
+    const ShortsOfX<kRows, kJointChunks> shorts(args.x, args.x_stride, chunks);
+    for (std::size_t first = 0; first < 2 * kParts; first += kVectors) {
+      V32 totals[kVectors * kRows];
+      SetZero(totals);
+      const std::uint8_t *x = shorts.data(), *codes = args.index + 2 * first * kPartBytes;
+      for (std::size_t at = 0; at < chunks; at += kJointRunChunks) {
+        V32 parts[kVectors * kRows];
+        SetZero(parts);
+        AddChunks<kQuadBytes, kRows>(codes, x, HWY_MIN(kJointRunChunks, chunks - at), parts);
+        AddJointParts<kVectors, kRows>(args, at / kJointRunChunks, parts, totals);
+      }
+      const int row = static_cast<int>(first * kPartRows);
+      FlushJoint<false, kVectors, kRows>(args, totals,
+                                         [row](int vector) { return row + vector * static_cast<int>(kPartRows); });
+    }
+  }
+
  private:
-  template <int kQuad, int kRows>
+  // Adds the products of chunks whose quads are kStride bytes apart.
+  template <std::size_t kStride, int kRows>
+  static HWY_INLINE void AddChunks(const std::uint8_t*& codes, const std::uint8_t*& x, std::size_t chunks,
+                                   V32 (&sums)[kVectors * kRows]) {
+    LUTRA_KEEP_LOOP
+    for (; chunks != 0; --chunks) {
+      AddQuad<0, kStride, kRows>(codes, x, sums);
+      AddQuad<1, kStride, kRows>(codes, x, sums);
+      AddQuad<2, kStride, kRows>(codes, x, sums);
+      AddQuad<3, kStride, kRows>(codes, x, sums);
+      codes += kQuads * kStride;
+      x += kRows * ShortsOfX<kRows, 1>::kChunkBytes;
+    }
+  }
+  template <int kQuad, std::size_t kStride, int kRows>
   static HWY_INLINE void AddQuad(const std::uint8_t*& codes, const std::uint8_t* x, V32 (&sums)[kVectors * kRows]) {
     V16 even[kVectors], odd[kVectors];
     LUTRA_UNROLL
     for (std::size_t v = 0; v < kVectors; ++v) {
-      const auto* from = reinterpret_cast<const std::int16_t*>(codes + 2 * (kQuad * kQuadBytes + v * kPartBytes));
+      const auto* from = reinterpret_cast<const std::int16_t*>(codes + kQuad * kStride + 2 * v * kPartBytes);
       even[v] = hn::Load(D16(), from);
       odd[v] = hn::Load(D16(), from + kPartBytes / 2);
     }

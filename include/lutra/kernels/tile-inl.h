@@ -40,7 +40,7 @@ class Folding {
     if (!a.unpack || a.geometry->joint_ratio == 0 || !a.kernel->folds(scheme)) return;
     codes_ = FoldedCodesOf(a.kernel->method, scheme);
     folds_ = true;
-    checks_ = scheme.fields[0].type != DataType::kUInt4;
+    checks_ = a.kernel->joint.folded_bytes == 1 && scheme.fields[0].type != DataType::kUInt4;
   }
   HWY_INLINE void Set(MicroArgs& args) const {
     args.folded = folds_ && (!checks_ || Fit(args));
@@ -71,10 +71,9 @@ class Folding {
 // --- Tiles
 
 // Sets the arguments that differ for joint K-blocks.
-HWY_INLINE void SetJoint(const TileArgs& a, const QparamFloats& floats, MicroArgs& args) {
+HWY_INLINE void SetJoint(const TileArgs& a, MicroArgs& args) {
   const JointKernels& joint = a.kernel->joint;
   args.run_chunks = args.center != 0 ? joint.run_chunks_with_offsets : joint.run_chunks;
-  args.super_group = floats.super_group;
   args.offset_stride = GroupsPerOffsetWord(a.geometry->block) * kPanelQparams;
   args.joint_sums = JointSumsOf(a.geometry->block);
 }
@@ -131,7 +130,8 @@ HWY_INLINE void TileBy(const TileArgs& a) {
   args.tile_stride = a.rows * kPanelRows;
   args.panel_count = a.panel_count;
   QparamFloats floats;
-  if (g.joint_ratio != 0) SetJoint(a, floats, args);
+  args.super_group = floats.super_group;
+  if (g.joint_ratio != 0) SetJoint(a, args);
   const std::size_t stride =
       a.unpack ? a.panel_count * kernel.unpacked_size(g.joint_ratio != 0)(g.whole.half_chunks, g.whole.x_chunks)
                : std::size_t{1};
@@ -151,11 +151,12 @@ HWY_INLINE void TileBy(const TileArgs& a) {
     }
     folding.Set(args);
     const MicroArgs packed = args;
-    for (; args.first_row < kPanelRows; args.first_row += kernel.unpacked_rows) {
+    for (; args.first_row < kPanelRows; args.first_row += kernel.rows_at_once(args.folded)) {
       UnpackBatch(a, stride, args.first_row, packed, unpacked);
       args.index = unpacked;
       args.index_stride = stride;
       args.qparams = packed.qparams + args.first_row;
+      args.super_group = floats.super_group + args.first_row;
       args.interleaved = a.panel_count;
       args.first = 0;
       rows.Multiply(args, x_block, unpacked);

@@ -125,7 +125,6 @@ struct WideDot : QuadLoad, WordSums {
     StayInRegister(sum);
   }
 };
-// Joint K-blocks are read as bytes: 256 weights of a panel would take 32 KB as 16-bit numbers.
 template <>
 inline constexpr bool kUnpacksShorts<ByteDot> = true;
 template <>

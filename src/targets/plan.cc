@@ -54,7 +54,6 @@ constexpr FormatList kFewFields = Where(  // codes in at most two fields of bits
     [](const FormatInfo& f) { return !f.stored().has_indices() && !f.is_float() && f.stored().planes != 7; });
 constexpr FormatList kBytes = Where([](const FormatInfo& f) { return f.stored().planes == 8 && !f.is_float(); });
 
-// Matrix units do not multiply joint K-blocks (TileWithMatrices).
 using Predicate = bool (*)(const TargetInfo& target, const PlanCase& what);
 constexpr bool AnyTarget(const TargetInfo&, const PlanCase&) { return true; }
 constexpr bool Joint(const TargetInfo&, const PlanCase& what) { return what.joint; }
@@ -66,9 +65,10 @@ constexpr bool WidePairs(const TargetInfo& target, const PlanCase&) { return tar
 constexpr bool Avx2Vnni(const TargetInfo& target, const PlanCase&) {
   return target.hwy_target == HWY_AVX2 && target.extension == Extension::kDot;
 }
-constexpr bool Amx(const TargetInfo& target, const PlanCase& what) {
-  return target.hwy_target == HWY_AVX3_SPR && target.extension == Extension::kMatrix && !what.joint;
+constexpr bool Amx(const TargetInfo& target, const PlanCase&) {
+  return target.hwy_target == HWY_AVX3_SPR && target.extension == Extension::kMatrix;
 }
+// (smmla does not multiply joint K-blocks: ProductRows.)
 constexpr bool I8mm(const TargetInfo& target, const PlanCase& what) {
   return target.hwy_target == HWY_NEON_WITHOUT_AES && target.extension == Extension::kMatrix && !what.joint;
 }
@@ -322,7 +322,7 @@ MicroTile functions::TileOf(const Plan& plan, const PlanCase& what) {
   const internal::MicroKernel& micro = kernel.micro(plan.unpack, joint);
   const int rows = static_cast<int>(std::min<std::size_t>(what.n, static_cast<std::size_t>(micro.rows)));
   if (rows == 0) return {0, 0};
-  if (plan.unpack && target->row_group(kernel.method.kind, joint, what.n) == 1) {
+  if (plan.unpack && target->row_group(kernel.method.kind, what.n) == 1) {
     return {1, static_cast<int>(std::min<std::size_t>(what.n, static_cast<std::size_t>(target->unit.rows)))};
   }
   return {std::min(static_cast<int>(std::min(plan.panels, kernel.panels)), micro.panels_for(rows)), rows};

@@ -1,0 +1,152 @@
+// Joint K-blocks by the matrix unit's tile kernel, on emulated registers: the same bits as dot products of the same
+// CPU.
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "lutra/lutra.h"
+#include "support/emulated_unit.h"
+#include "support/experts.h"
+#include "support/joint_matrices.h"
+#include "support/problem.h"
+#include "support/stack.h"
+#include "support/testing.h"
+
+namespace lutra::test {
+namespace {
+
+class MatrixUnitJoint : public KernelTest {
+ protected:
+  Target base() const { return GetParam().target; }
+  Target target() const { return WithUnit(base()); }
+
+  // The plan of dot products that serves w.
+  static const Plan& PlanOf(const PackedMatrix& w, std::size_t n) {
+    for (const Plan& plan : Plans()) {
+      if (plan.method == Method::kDot && Serves(plan, CaseOf(w, n, Precision::kInt8))) return plan;
+    }
+    return *(Plans().end() - 1);
+  }
+  static Activations PreparedFor(const PackedMatrix& w, const ActivationView& x) {
+    Context context;
+    Activations prepared;
+    EXPECT_TRUE(Ok(Prepare(x, w, Precision::kInt8, PlanOf(w, x.n), context, &prepared)));
+    return prepared;
+  }
+  static std::vector<float> Product(const PackedMatrix& w, const Activations& x, Executor* executor = nullptr) {
+    Context context{executor};
+    std::vector<float> y(x.n() * w.m());
+    EXPECT_TRUE(Ok(MatMul(w, x, OutputView(y.data(), x.n(), w.m()), PlanOf(w, x.n()), context)));
+    return y;
+  }
+
+  void Check(const QuantizedView& shape, std::size_t n, bool int8, Fill fill, std::uint64_t seed) const {
+    SCOPED_TRACE(::testing::Message() << "group " << shape.group << ", " << Name(shape.scale_type) << ' '
+                                      << Name(shape.zero_kind) << ", K " << shape.k << ", N " << n << ", int8 x "
+                                      << int8);
+    Random random(seed);
+    const QuantizedMatrix q = MakeMatrix(shape, fill, random);
+    const Rows x(n, shape.k, int8, fill, random);
+    PackedMatrix dots, unit;
+    ASSERT_TRUE(Ok(Pack(q.view(), {base(), nullptr}, &dots)));
+    ASSERT_TRUE(Ok(Pack(q.view(), {target(), nullptr}, &unit)));
+    const Activations for_dots = PreparedFor(dots, x.view), for_unit = PreparedFor(unit, x.view);
+    const std::vector<float> expected = Product(dots, for_dots);
+    EXPECT_TRUE(SameBits(Product(unit, for_unit), expected, shape.m));
+    EXPECT_TRUE(SameBits(Product(dots, for_unit), expected, shape.m)) << "dots of the unit's rows";
+    if (seed % 4 != 0) return;
+    BackwardExecutor executor(3);
+    EXPECT_TRUE(SameBits(Product(unit, for_unit, &executor), expected, shape.m)) << "tasks";
+    EXPECT_TRUE(SameBits(Product(unit, for_dots), expected, shape.m)) << "rows of dots";
+  }
+};
+
+// Rows of x in one and several parts, even and uneven; K-blocks of x that are whole joint runs, and that are not.
+TEST_P(MatrixUnitJoint, ComputesTheBitsOfDots) {
+  constexpr std::size_t kRows[] = {8, 33, 15, 16, 17, 9, 70}, kK[] = {256, 600, 273, 40, 17};
+  std::uint64_t seed = 0;
+  for (const std::size_t k : kK) {
+    for (const QuantizedView& shape : JointShapes(GetParam().format, 67, k)) {
+      const std::size_t n = kRows[seed++ % std::size(kRows)];
+      Check(shape, n, seed % 5 == 0, Fill::kRandom, seed);
+    }
+  }
+}
+
+TEST_P(MatrixUnitJoint, TakesTheLargestSums) {
+  std::uint64_t seed = 0;
+  for (const QuantizedView& shape : JointShapes(GetParam().format, 3, 256)) {
+    for (const Fill fill : {Fill::kHighest, Fill::kLowest, Fill::kHighestFolded, Fill::kLowestFolded}) {
+      Check(shape, 8, seed % 2 == 0, fill, ++seed);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Sweep, MatrixUnitJoint, ::testing::ValuesIn(KernelsWith(Method::kDot)), KernelName);
+
+Case JointCase(Target target, std::size_t n) {
+  Case c = SmallCase(70, n, 530);
+  c.target = target;
+  c.format = Format::kInt4;
+  c.group = 32;
+  c.scale_type = DataType::kInt8;
+  c.zeros = Zeros::kOffset;
+  return c;
+}
+
+// From 8 rows of x on, plans take the unit.
+TEST(MatrixUnitJointPlan, TakesTheUnit) {
+  for (const Target base : RunnableTargets()) {
+    for (const std::size_t n : {std::size_t{7}, std::size_t{8}, std::size_t{40}}) {
+      const Problem problem(JointCase(WithUnit(base), n));
+      const PackedMatrix w = Packed(problem, WithUnit(base));
+      const PlanCase what = CaseOf(w, n, Precision::kInt8);
+      EXPECT_TRUE(what.joint);
+      EXPECT_EQ(TileOf(SelectPlan(what), what).rows, n == 7 ? TileOf(SelectPlan(what), what).rows : n == 8 ? 8 : 16);
+    }
+  }
+}
+
+// Rows of a list: where they stand, and gathered.
+TEST(MatrixUnitJointLists, AreMultiplied) {
+  constexpr std::size_t kRows = 23;
+  std::vector<std::int32_t> many(100);
+  for (std::size_t i = 0; i < many.size(); ++i) many[i] = static_cast<std::int32_t>(i * 7 % kRows);
+  for (const Target base : RunnableTargets()) {
+    const Case c = JointCase(WithUnit(base), 1);
+    const Experts one(c, 1, kRows);
+    for (const std::vector<std::int32_t>& list : {std::vector<std::int32_t>{22}, {5, 6, 7}, {9, 9, 3}, many}) {
+      const std::int32_t offsets[] = {0, static_cast<std::int32_t>(list.size())};
+      GroupedProduct p;
+      p.w = one.list();
+      p.x = &one.x;
+      p.rows = {offsets, list.size(), list.data(), nullptr};
+      p.y = {nullptr, DataType::kF32, list.size(), c.m, c.m};
+      EXPECT_TRUE(SameBits(Grouped(p, list.size()), Loop(p, std::vector<float>(list.size() * c.m)), c.m))
+          << list.size();
+    }
+  }
+}
+
+#if LUTRA_MEASURES_STACK
+// The emulated registers are not on the stack.
+TEST(MatrixUnitJointStack, IsWhatIsDocumented) {
+  Stack stack;
+  for (const Target base : RunnableTargets()) {
+    const Problem problem(JointCase(WithUnit(base), 130));
+    const PackedMatrix w = Packed(problem, WithUnit(base));
+    const Activations x = Prepared(problem, w);
+    std::vector<float> y(problem->m * problem->n);
+    const OutputView to(y.data(), problem->n, problem->m);
+    Context context;
+    Status status;
+    EXPECT_LE(stack.BytesOf([&] { status = MatMul(w, x, to, context); }), kMaxStackBytes);
+    EXPECT_TRUE(Ok(status));
+  }
+}
+#endif  // LUTRA_MEASURES_STACK
+
+}  // namespace
+}  // namespace lutra::test

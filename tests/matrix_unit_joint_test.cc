@@ -131,6 +131,36 @@ TEST(MatrixUnitJointLists, AreMultiplied) {
   }
 }
 
+// Without the super-groups of panels that are zero.
+TEST(MatrixUnitJointBlocks, AreLeftOut) {
+  QuantizedView shape;
+  shape.m = 130;
+  shape.k = 1000;
+  shape.group = 32;
+  shape.scale_type = DataType::kInt8;
+  const std::size_t groups = GroupsPerRow(shape.k, shape.group);
+  for (const Target base : RunnableTargets()) {
+    Random random(1);
+    QuantizedMatrix q = MakeMatrix(shape, Fill::kRandom, random);
+    const Rows x(20, shape.k, false, Fill::kRandom, random);
+    for (std::size_t i = 0; i < shape.m * groups; ++i) {
+      if ((i / groups / 64 + i % groups / 8) % 2 == 0) static_cast<std::int8_t*>(q.scales())[i] = 0;
+    }
+    PackedMatrix dots;
+    BlockSparseMatrix unit;
+    ASSERT_TRUE(Ok(Pack(q.view(), {base, nullptr}, &dots)));
+    ASSERT_TRUE(Ok(PackBlockSparse(q.view(), {WithUnit(base), nullptr}, &unit)));
+    EXPECT_EQ(unit.kept(), unit.blocks() / 2);
+    Context context;
+    Activations prepared;
+    std::vector<float> y(20 * shape.m), expected(y.size());
+    ASSERT_TRUE(Ok(Prepare(x.view, unit.shape(), Precision::kInt8, context, &prepared)));
+    ASSERT_TRUE(Ok(MatMul(unit, prepared, OutputView(y.data(), 20, shape.m), context)));
+    ASSERT_TRUE(Ok(MatMul(dots, x.view, OutputView(expected.data(), 20, shape.m), context)));
+    EXPECT_TRUE(SameBits(y, expected, shape.m));
+  }
+}
+
 #if LUTRA_MEASURES_STACK
 // The emulated registers are not on the stack.
 TEST(MatrixUnitJointStack, IsWhatIsDocumented) {

@@ -105,30 +105,15 @@ TEST(MatrixUnitJointPlan, TakesTheUnit) {
       const PackedMatrix w = Packed(problem, WithUnit(base));
       const PlanCase what = CaseOf(w, n, Precision::kInt8);
       EXPECT_TRUE(what.joint);
-      EXPECT_EQ(TileOf(SelectPlan(what), what).rows, n == 7 ? TileOf(SelectPlan(what), what).rows : n == 8 ? 8 : 16);
+      const int rows = TileOf(SelectPlan(what), what).rows;
+      EXPECT_TRUE(n == 7 ? rows <= 4 : rows == (n == 8 ? 8 : 16)) << n << " rows: " << rows;
     }
   }
 }
 
 // Rows of a list: where they stand, and gathered.
 TEST(MatrixUnitJointLists, AreMultiplied) {
-  constexpr std::size_t kRows = 23;
-  std::vector<std::int32_t> many(100);
-  for (std::size_t i = 0; i < many.size(); ++i) many[i] = static_cast<std::int32_t>(i * 7 % kRows);
-  for (const Target base : RunnableTargets()) {
-    const Case c = JointCase(WithUnit(base), 1);
-    const Experts one(c, 1, kRows);
-    for (const std::vector<std::int32_t>& list : {std::vector<std::int32_t>{22}, {5, 6, 7}, {9, 9, 3}, many}) {
-      const std::int32_t offsets[] = {0, static_cast<std::int32_t>(list.size())};
-      GroupedProduct p;
-      p.w = one.list();
-      p.x = &one.x;
-      p.rows = {offsets, list.size(), list.data(), nullptr};
-      p.y = {nullptr, DataType::kF32, list.size(), c.m, c.m};
-      EXPECT_TRUE(SameBits(Grouped(p, list.size()), Loop(p, std::vector<float>(list.size() * c.m)), c.m))
-          << list.size();
-    }
-  }
+  for (const Target base : RunnableTargets()) ExpectRowLists(JointCase(WithUnit(base), 1));
 }
 
 // Without the super-groups of panels that are zero.

@@ -34,9 +34,8 @@ double MicroBoundGMacS(const PackedMatrix& w, std::size_t n, Precision precision
   const int joint_ratio = integers ? internal::JointRatio(Describe(w.format()), scheme, w.group()) : 0;
   const Geometry g(Describe(w.format()), Describe(kind), w.k(), w.group(), scheme, joint_ratio);
   const bool unpack = plan.unpack || !kernel.packed.exists(), joint = joint_ratio != 0;
-  const bool matrices =
-      w.target()->info.extension == internal::Extension::kMatrix && kind == ActivationKind::kIntegers && !joint;
-  const bool unit = w.target()->row_group(kind, joint, n) == 1;
+  const bool matrices = w.target()->info.extension == internal::Extension::kMatrix && kind == ActivationKind::kIntegers;
+  const bool unit = w.target()->row_group(kind, n) == 1;
   if (unpack && (matrices || unit)) return 0;  // no micro-kernel of the registry
   const internal::MicroKernel& micro = kernel.micro(unpack, joint);
 

@@ -23,7 +23,7 @@ struct ActivationAccess {
     key.kind = kind;
     key.precision = kind == ActivationKind::kBits ? Precision::kInt8 : precision;  // bits have one limb
     key.order_checksum = w.order_checksum;
-    key.row_group = w.target == nullptr ? internal::kNR : w.target->row_group(kind, key.joint_ratio != 0, n);
+    key.row_group = w.target == nullptr ? internal::kNR : w.target->row_group(kind, n);
     return key;
   }
   static const internal::ActivationKey& Key(const Activations& x) { return x.key_; }

@@ -158,9 +158,12 @@ class Columns {
       return;
     }
     const PackedMatrix& w = p_.w[block.matrix];
-    // Rows that are stored for a matrix unit are multiplied by it, however few they are.
-    const auto least = static_cast<std::size_t>(operands_.x.row_group == 1 ? w.target()->unit.from : 0);
-    const PlanCase what = CaseOf(w, std::max(block.rows, least), p_.x->precision());
+    // Rows that are stored for a matrix unit are multiplied by it, however few they are; but to fold the codes of joint
+    // K-blocks takes as long as dot products with four of them.
+    PlanCase what = CaseOf(w, block.rows, p_.x->precision());
+    if (operands_.x.row_group == 1 && !(what.joint && block.rows <= kNR)) {
+      what.n = std::max(block.rows, static_cast<std::size_t>(w.target()->unit.from));
+    }
     const Plan& plan = internal::SelectPlanFor(what, p_.x->kind());
     const internal::Blocking blocking(w, operands_, plan, block.rows);
     for (std::size_t row = 0; row < block.rows; row += blocking.token_block) {

@@ -5,124 +5,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <random>
 #include <vector>
 
 #include "lutra/lutra.h"
-#include "support/emulated_registers.h"
+#include "support/emulated_unit.h"
 #include "support/experts.h"
 #include "support/problem.h"
 #include "support/stack.h"
 #include "support/testing.h"
 
-// Not the library's names: see vectors-inl.h.
-#define LUTRA_KERNELS_NAMESPACE HWY_CONCAT(Emulated, HWY_NAMESPACE)
-#undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "matrix_unit_test.cc"
-#include "hwy/foreach_target.h"  // IWYU pragma: keep
-#include "hwy/highway.h"
-#include "lutra/kernels/matrix_unit-inl.h"
-
-HWY_BEFORE_NAMESPACE();
-namespace lutra::test {
-namespace HWY_NAMESPACE {
-namespace kernels = internal::LUTRA_KERNELS_NAMESPACE;
-
-// Matrix units multiply bytes. Where a kernel takes codes of 16 bits, the unpacker of joint K-blocks makes bytes.
-void TileWithBytes(const internal::TileArgs& a) {
-  internal::MethodKernel kernel = *a.kernel;
-  internal::TileArgs args = a;
-  if (kernel.joint.unpack != nullptr && a.x.row_group == 1) {
-    kernel.unpack = kernel.joint.unpack;
-    kernel.unpacked_bytes = kernel.joint.unpacked_bytes;
-    args.kernel = &kernel;
-  }
-  kernels::TileOfUnit<EmulatedRegisters>(args);
-}
-internal::TileFunction EmulatedTile() { return &TileWithBytes; }
-
-#ifdef LUTRA_MATRIX_REGISTERS
-// Adds products of bytes, or of bf16, to sums, for `rows` rows of x of 4 * `quads` bytes.
-template <class Registers, ActivationKind kKind>
-HWY_NOINLINE void MultiplyOnce(std::size_t rows, std::size_t quads, const std::uint8_t* x, const std::uint8_t* codes,
-                               std::uint8_t* sums) {
-  internal::MethodKernel kernel = {};
-  kernel.bias = -kernel.method.lowest();  // unsigned codes
-  internal::MatrixShapes shapes = {};
-  for (int i = 0; i < internal::kMatrixRegisters; ++i) {
-    shapes.rows[i] = i == 7 ? quads : rows;
-    shapes.row_bytes[i] = i == 4 ? 4 * quads : 64;
-  }
-  Registers registers(kernel, shapes);
-  registers.template Load<0>(sums, 64);
-  registers.template Load<4>(x, 128);
-  registers.template Load<7>(codes, 256);
-  registers.template Multiply<kKind, 0, 4, 7>();
-  registers.template Store<0>(sums, 64);
-}
-
-template <ActivationKind kKind>
-void CheckRegistersOf() {
-  HWY_ALIGN std::uint8_t x[16 * 128], codes[16 * 256], sums[2][16 * 64] = {};
-  std::uint32_t random = 1;
-  const auto next = [&] { return static_cast<std::uint8_t>((random = random * 1664525 + 1013904223) >> 24); };
-  for (std::size_t rows = 1; rows <= 16; ++rows) {
-    for (const std::size_t quads : {std::size_t{4}, std::size_t{8}, std::size_t{16}}) {
-      for (auto& byte : x) byte = next();
-      for (auto& byte : codes) byte = next();
-      if (kKind == ActivationKind::kBf16) {  // 1 to 127, whose sums need no rounding
-        for (std::size_t i = 1; i < sizeof(x); i += 2) Store(DataType::kBF16, x[i] % 127 + 1.0f, x + i - 1, 0);
-        for (std::size_t i = 1; i < sizeof(codes); i += 2) {
-          Store(DataType::kBF16, codes[i] % 127 + 1.0f, codes + i - 1, 0);
-        }
-        std::memset(sums, 0, sizeof(sums));
-      }
-      MultiplyOnce<EmulatedRegisters, kKind>(rows, quads, x, codes, sums[0]);
-      MultiplyOnce<kernels::AmxRegisters, kKind>(rows, quads, x, codes, sums[1]);
-      EXPECT_EQ(std::memcmp(sums[0], sums[1], sizeof(sums[0])), 0) << rows << " rows, " << quads << " quads";
-    }
-  }
-}
-void CheckRegisters() {
-  CheckRegistersOf<ActivationKind::kIntegers>();
-  CheckRegistersOf<ActivationKind::kBf16>();
-}
-#else
-void CheckRegisters() {}
-#endif
-
-}  // namespace HWY_NAMESPACE
-}  // namespace lutra::test
-HWY_AFTER_NAMESPACE();
-
-#if HWY_ONCE
 namespace lutra::test {
 namespace {
-HWY_EXPORT(EmulatedTile);
-HWY_EXPORT(CheckRegisters);
-
-// What a function of the target is.
-#define LUTRA_OF_TARGET(target, function) \
-  (hwy::GetChosenTarget().Update((target)->info.hwy_target), HWY_DYNAMIC_POINTER(function))
-
-// A target's kernels with an emulated matrix unit, and with the plans of AVX3_SPR_AMX.
-Target WithUnit(Target base) {
-  static std::map<Target, internal::TargetKernels> targets;
-  const auto [entry, is_new] = targets.emplace(base, *base);
-  if (is_new) {
-    internal::TargetKernels& kernels = entry->second;
-    kernels.info.hwy_target = HWY_AVX3_SPR;
-    kernels.info.extension = internal::Extension::kMatrix;
-    kernels.info.bf16 = true;
-    kernels.unit = internal::kMatrixUnit;
-    kernels.tile = LUTRA_OF_TARGET(base, EmulatedTile)();
-    for (auto& of_format : kernels.methods) {  // the unpackers of bytes serve both precisions
-      for (std::size_t i = 0; i < internal::kMethodsPerFormat; ++i) of_format[1][i].joint = of_format[0][i].joint;
-    }
-  }
-  return &entry->second;
-}
 
 class MatrixUnit : public KernelTest {
  protected:
@@ -195,44 +89,7 @@ TEST_P(MatrixUnit, IsWhatFastestTakes) {
 TEST_P(MatrixUnit, TakesRowLists) {
   Case c = NewCase({70, 1, 272}, 3);
   c.target = target();
-  constexpr std::size_t kRows = 23;
-  const Experts one(c, 1, kRows);
-  std::vector<std::int32_t> many(100);
-  for (std::size_t i = 0; i < many.size(); ++i) many[i] = static_cast<std::int32_t>(i * 7 % kRows);
-  for (const std::vector<std::int32_t>& list : {std::vector<std::int32_t>{22}, {5, 6, 7}, {9, 9, 3}, many}) {
-    const std::int32_t offsets[] = {0, static_cast<std::int32_t>(list.size())};
-    GroupedProduct p;
-    p.w = one.list();
-    p.x = &one.x;
-    p.rows = {offsets, list.size(), list.data(), nullptr};
-    p.y = {nullptr, DataType::kF32, list.size(), c.m, c.m};
-    EXPECT_TRUE(SameBits(Grouped(p, list.size()), Loop(p, std::vector<float>(list.size() * c.m)), c.m)) << list.size();
-  }
-}
-
-// Joint K-blocks are stored for dots, and multiplied by them, as their plans say.
-TEST(MatrixUnitJoint, IsLeftToDots) {
-  for (const Target base : RunnableTargets()) {
-    for (const DataType scale_type : {DataType::kInt8, DataType::kUInt4}) {
-      Case c = SmallCase(70, 23, 530);
-      c.format = Format::kInt4;
-      c.group = 32;
-      c.scale_type = scale_type;
-      c.zeros = scale_type == DataType::kUInt4 ? Zeros::kOffset : Zeros::kNone;
-      const Problem problem(c);
-      const PackedMatrix dots = Packed(problem, base), unit = Packed(problem, WithUnit(base));
-      std::size_t bytes[2] = {};
-      ASSERT_TRUE(Ok(PreparedSize(dots, c.n, {}, &bytes[0])));
-      ASSERT_TRUE(Ok(PreparedSize(unit, c.n, {}, &bytes[1])));
-      EXPECT_EQ(bytes[0], bytes[1]);
-      for (const Precision precision : kPrecisions) {
-        const PlanCase what = CaseOf(unit, c.n, precision);
-        EXPECT_EQ(TileOf(SelectPlan(what), what).rows, precision == Precision::kInt8 ? 4 : 16);
-      }
-      EXPECT_TRUE(SameBits(Multiplied(unit, Prepared(problem, unit), DataType::kF32, 1),
-                           Multiplied(dots, Prepared(problem, dots), DataType::kF32, 1), c.m));
-    }
-  }
+  ExpectRowLists(c);
 }
 
 // The unit reads beyond the last row of x: see PreparedSize.
@@ -386,10 +243,9 @@ INSTANTIATE_TEST_SUITE_P(Sweep, MatrixUnitBf16, ::testing::ValuesIn(KernelsOfPai
 
 TEST(MatrixRegisters, DoWhatTheEmulatedOnesDo) {
   for (const Target target : RunnableTargets()) {
-    if (target->unit.exists()) LUTRA_OF_TARGET(target, CheckRegisters)();
+    if (target->unit.exists()) CheckRegisters(target);
   }
 }
 
 }  // namespace
 }  // namespace lutra::test
-#endif  // HWY_ONCE

@@ -54,7 +54,6 @@ constexpr FormatList kFewFields = Where(  // codes in at most two fields of bits
     [](const FormatInfo& f) { return !f.stored().has_indices() && !f.is_float() && f.stored().planes != 7; });
 constexpr FormatList kBytes = Where([](const FormatInfo& f) { return f.stored().planes == 8 && !f.is_float(); });
 
-// Matrix units do not multiply joint K-blocks (TileWithMatrices).
 using Predicate = bool (*)(const TargetInfo& target, const PlanCase& what);
 constexpr bool AnyTarget(const TargetInfo&, const PlanCase&) { return true; }
 constexpr bool WideLookups(const TargetInfo& target, const PlanCase&) { return target.layout.scope == Scope::kVector; }
@@ -65,9 +64,10 @@ constexpr bool WidePairs(const TargetInfo& target, const PlanCase&) { return tar
 constexpr bool Avx2Vnni(const TargetInfo& target, const PlanCase&) {
   return target.hwy_target == HWY_AVX2 && target.extension == Extension::kDot;
 }
-constexpr bool Amx(const TargetInfo& target, const PlanCase& what) {
-  return target.hwy_target == HWY_AVX3_SPR && target.extension == Extension::kMatrix && !what.joint;
+constexpr bool Amx(const TargetInfo& target, const PlanCase&) {
+  return target.hwy_target == HWY_AVX3_SPR && target.extension == Extension::kMatrix;
 }
+constexpr bool AmxNotJoint(const TargetInfo& target, const PlanCase& what) { return Amx(target, what) && !what.joint; }
 constexpr bool I8mm(const TargetInfo& target, const PlanCase& what) {
   return target.hwy_target == HWY_NEON_WITHOUT_AES && target.extension == Extension::kMatrix && !what.joint;
 }
@@ -141,15 +141,20 @@ struct Row {
 // 144 cycles (10 register loads of 16 lines, 128 lines of sums and floats), the port for stores for 128, and the two
 // for vectors for 136. Unpacking int4 takes some 130 cycles per K-block and panel. In token blocks of 64 rows the
 // tile, the unpacked K-block, the sums and the rows of x that are read meanwhile fit an L1 of 48 KB. Per K-block, 8
-// rows of int4 take 330 cycles, with packed dot products 770; 16 rows of int1 300, with lookups 680. bf16 (llvm-mca
-// 19, sapphirerapids): the unit takes 256 cycles, 16 for each TDPBF16PS, the ports for loads 224; vdpbf16ps 2048 for
-// 4 rows. Unpacking fp8 takes 900, so 8 rows take some 1100, with vdpbf16ps 5000. NEON_I8MM (llvm-mca 19,
-// neoverse-v1 and v2; not measured): 4 rows of x and a K-block of 128 weights of a panel take 369 cycles with smmla,
-// 603 with sdot, 720 with lookups of int2, 510 of ternary, 400 of int1 (neoverse-n2 740 and 1197, apple-m2 461 and
-// 748, ampere1 1170 and 1121). Pairing the codes takes 350 cycles: what smmla saves with 6 rows. fp8_e4m3 on
-// neoverse-v1, v2, n2 and apple-m2: 4 rows take 755, 638, 1206 and 837 cycles with bfmmla, 2780, 2780, 5550 and 4340
-// in floats; unpacking takes 2690, 2690, 5600 and 2560 to bf16, 2435, 2531, 4867 and 1883 to floats. bfdot alone
-// takes twice the cycles of bfmmla.
+// rows of int4 take 330 cycles, with packed dot products 770; 16 rows of int1 300, with lookups 680. Joint K-blocks, a
+// super-group of 256 weights of a panel: to make folded codes of two bytes takes 1024 cycles (2048 vector
+// instructions), and 16 rows of x then 900 (load ports: 768 lines for registers, 1024 operands; unit 512, vectors 740,
+// stores 640); vpdpbusd takes 3200 with groups of 32, 3970 with 16. Codes that fold to a byte: 610, vpdpbusd 2430.
+// Unpacking and all: 8 rows of q4_K 1730, with packed dot products 2100; 64 rows 4900, unpacked dot products 13100;
+// q6_K 5000 and 16200, q2_K 2950 and 10200. bf16 (llvm-mca 19, sapphirerapids): the unit takes 256 cycles, 16 for each
+// TDPBF16PS, the ports for loads 224; vdpbf16ps 2048 for 4 rows. Unpacking fp8 takes 900, so 8 rows take some 1100,
+// with vdpbf16ps 5000. NEON_I8MM (llvm-mca 19, neoverse-v1 and v2; not measured): 4 rows of x and a K-block of 128
+// weights of a panel take 369 cycles with smmla, 603 with sdot, 720 with lookups of int2, 510 of ternary, 400 of int1
+// (neoverse-n2 740 and 1197, apple-m2 461 and 748, ampere1 1170 and 1121). Joint K-blocks of 128 weights take 404 and
+// 646 in groups of 32, 554 and 778 in groups of 16 (neoverse-n2 805 and 1285, 1098 and 1546; apple-m2 646 and 997, 868
+// and 1165). Pairing the codes takes 350 cycles: what smmla saves with 6 rows. fp8_e4m3 on neoverse-v1, v2, n2 and
+// apple-m2: 4 rows take 755, 638, 1206 and 837 cycles with bfmmla, 2780, 2780, 5550 and 4340 in floats; unpacking takes
+// 2690, 2690, 5600 and 2560 to bf16, 2435, 2531, 4867 and 1883 to floats. bfdot alone takes twice the cycles of bfmmla.
 constexpr std::size_t kPrefetch = 8192, kNearby = 128;  // bytes; see above
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";
@@ -171,7 +176,7 @@ constexpr Row kRows[] = {
     {kBits,      AnyTarget,   kAnyCpu, 0,   1,     0,   {Method::kPopcount, kPacked, 4,  4, kPrefetch, kMemory}},
     {kBits,      AnyTarget,   kAnyCpu, 0,   kAnyN, 0,   {Method::kPopcount, kUnpacked, 32, 4, kPrefetch, kCount}},
     {kCodes,     Amx,         kAnyCpu, 7,   kAnyN, 0,   {Method::kDot,    kUnpacked, 64,  1, kPrefetch, kUnit}},
-    {kIndices,   Amx,         kAnyCpu, 15,  kAnyN, 0,   {Method::kDot,    kUnpacked, 64,  1, kPrefetch, kUnit}},
+    {kIndices,   AmxNotJoint, kAnyCpu, 15,  kAnyN, 0,   {Method::kDot,    kUnpacked, 64,  1, kPrefetch, kUnit}},
     {kTwoPlanes, I8mm,        kAnyCpu, 15,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
     {kTernary,   I8mm,        kAnyCpu, 31,  kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
     {kOnePlane,  WideLookups, kAnyCpu, 0,   1,     0,   {Method::kLookup, kPacked,   4,   4, kPrefetch, kMemory}},
@@ -319,7 +324,7 @@ MicroTile functions::TileOf(const Plan& plan, const PlanCase& what) {
   const internal::MicroKernel& micro = kernel.micro(plan.unpack, joint);
   const int rows = static_cast<int>(std::min<std::size_t>(what.n, static_cast<std::size_t>(micro.rows)));
   if (rows == 0) return {0, 0};
-  if (plan.unpack && target->row_group(kernel.method.kind, joint, what.n) == 1) {
+  if (plan.unpack && target->row_group(kernel.method.kind, what.n) == 1) {
     return {1, static_cast<int>(std::min<std::size_t>(what.n, static_cast<std::size_t>(target->unit.rows)))};
   }
   return {std::min(static_cast<int>(std::min(plan.panels, kernel.panels)), micro.panels_for(rows)), rows};

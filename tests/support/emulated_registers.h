@@ -18,9 +18,9 @@ namespace lutra::test {
 
 class EmulatedRegisters {
  public:
-  // Codes are signed bytes if some are negative. (AMX has an instruction for each; its target needs one.)
-  EmulatedRegisters(const internal::MethodKernel& kernel, const internal::MatrixShapes& shapes)
-      : shapes_(shapes), signed_codes_(kernel.method.lowest() + kernel.bias < 0) {
+  // (AMX has an instruction for signed codes, too, which its target does not need.)
+  EmulatedRegisters(bool signed_codes, const internal::MatrixShapes& shapes)
+      : shapes_(shapes), signed_codes_(signed_codes) {
     for (int i = 0; i < internal::kMatrixRegisters; ++i) {
       EXPECT_TRUE(shapes.rows[i] > 0 && shapes.rows[i] <= internal::kMatrixRows) << shapes.rows[i];
       EXPECT_TRUE(shapes.row_bytes[i] > 0 && shapes.row_bytes[i] <= internal::kMatrixRowBytes) << shapes.row_bytes[i];

@@ -99,4 +99,22 @@ inline std::vector<float> GroupedInPieces(GroupedProduct p, std::size_t n, std::
   return y.Floats();
 }
 
+// Expects that products of one matrix with lists of rows of x have the bits of MatMul: rows where they stand, and
+// gathered ones.
+inline void ExpectRowLists(const Case& c) {
+  constexpr std::size_t kRows = 23;
+  const Experts one(c, 1, kRows);
+  std::vector<std::int32_t> many(100);
+  for (std::size_t i = 0; i < many.size(); ++i) many[i] = static_cast<std::int32_t>(i * 7 % kRows);
+  for (const std::vector<std::int32_t>& list : {std::vector<std::int32_t>{22}, {5, 6, 7}, {9, 9, 3}, many}) {
+    const std::int32_t offsets[] = {0, static_cast<std::int32_t>(list.size())};
+    GroupedProduct p;
+    p.w = one.list();
+    p.x = &one.x;
+    p.rows = {offsets, list.size(), list.data(), nullptr};
+    p.y = {nullptr, DataType::kF32, list.size(), c.m, c.m};
+    EXPECT_TRUE(SameBits(Grouped(p, list.size()), Loop(p, std::vector<float>(list.size() * c.m)), c.m)) << list.size();
+  }
+}
+
 }  // namespace lutra::test

@@ -6,7 +6,7 @@
 //     product  | 0 with 0 | 0 with 1 | 1 with 0 | 1 with 1 |      four sums in 32 bits
 //
 // Codes in bytes are unpacked as for dot products, then paired in place; codes in bf16 are paired as they are unpacked.
-// Rows of x are paired for each K-block.
+// Rows of x are paired for each K-block, or for each super-group of joint ones (joint-inl.h).
 #if defined(LUTRA_KERNELS_MATRIX_PRODUCT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_MATRIX_PRODUCT_INL_H_
 #undef LUTRA_KERNELS_MATRIX_PRODUCT_INL_H_
@@ -15,6 +15,7 @@
 #endif
 
 #include "lutra/kernels/bf16-inl.h"
+#include "lutra/kernels/joint-inl.h"
 #include "lutra/kernels/tile-inl.h"
 
 #ifdef LUTRA_MATRIX_PRODUCT
@@ -119,6 +120,34 @@ struct Bf16Products {
   }
 };
 
+// What joint K-blocks of kRows rows of x multiply by or start from, as sums of pairs of rows stand.
+template <int kRows>
+class JointPairs {
+ public:
+  // A run has `run_chunks` chunks. Its sums start from start_per_x times the sum of x.
+  HWY_INLINE JointPairs(const MicroArgs& a, std::int32_t start_per_x, std::size_t run_chunks) {
+    const JointStarts<ExtensionDot, kRows> starts(a, start_per_x, run_chunks);
+    for (std::size_t pair = 0; pair < kPairs; ++pair) {
+      const std::size_t first = 2 * pair, second = HWY_MIN(first + 1, std::size_t{kRows} - 1);
+      for (std::size_t chunk = 0; chunk < kJointChunks; ++chunk) {
+        hn::Store(PairLower(starts.Of(first, chunk), starts.Of(second, chunk)), D32(), starts_[chunk][pair]);
+      }
+      for (std::size_t run = 0; run < kJointRuns; ++run) {
+        const V32 of_first = hn::Set(D32(), JointScaleOf(a, first).ratio[run]),
+                  of_second = hn::Set(D32(), JointScaleOf(a, second).ratio[run]);
+        hn::Store(PairLower(of_first, of_second), D32(), ratios_[run][pair]);
+      }
+    }
+  }
+  HWY_INLINE V32 Start(std::size_t chunk, std::size_t pair) const { return hn::Load(D32(), starts_[chunk][pair]); }
+  HWY_INLINE V32 Ratio(std::size_t run, std::size_t pair) const { return hn::Load(D32(), ratios_[run][pair]); }
+
+ private:
+  static constexpr std::size_t kPairs = (kRows + 1) / 2;
+  HWY_ALIGN std::int32_t starts_[kJointChunks][kPairs][4];
+  HWY_ALIGN std::int32_t ratios_[kJointRuns][kPairs][4];
+};
+
 template <class Products>
 struct MatrixProductKernel {
   using Sums = typename Products::Sums;
@@ -132,22 +161,41 @@ struct MatrixProductKernel {
     constexpr int kPairs = (kRows + 1) / 2;
     constexpr int kVectors = 8 / kPairs;  // of four rows of W, at a time: 16 sums in registers
     HWY_ALIGN std::uint8_t x[kLimbs * kMaxIntegerChunks * kEights * kPairs * kPartBytes];
-    PairRows<kRows>(b, x);
+    PairRows<kRows>(b.x, b.x_stride, kLimbs * b.chunks, x);
     for (std::size_t first = 0; first < kPanelRows; first += kVectors * kPartRows) {
       V sums[2 * kVectors * kPairs];  // [vector][lower, upper two rows][pair of rows of x]
       Products::template Start<kRows>(b, sums);
       const std::uint8_t* from = x;
       for (std::size_t limb = 0; limb < kLimbs; ++limb) {
         if (limb != 0) Products::template Next<kRows>(b, sums);
-        const std::uint8_t* codes = b.index + first * 4;
-        LUTRA_KEEP_LOOP
-        for (std::size_t i = 0; i < kEights * b.chunks; ++i, codes += kEightBytes, from += kPairs * kPartBytes) {
-          AddEight<kPairs>(codes, from, sums);
-        }
+        AddChunks<kPairs>(b.index + first * 4, from, b.chunks, sums);
+        from += b.chunks * kEights * kPairs * kPartBytes;
       }
       V rows[kVectors * kRows];
       Separate<kRows>(sums, rows);
       Products::template Flush<kVectors, kRows>(b, rows, first);
+    }
+  }
+
+  // Joint K-blocks, whose unpacked codes follow each other.
+  template <int kRows>
+  static HWY_INLINE void RunJoint(const MicroArgs& args) {
+    constexpr int kPairs = (kRows + 1) / 2;
+    const std::size_t chunks = (args.blocks - 1) * args.x_chunks + args.last_chunks;
+    HWY_ALIGN std::uint8_t x[kJointChunks * kEights * kPairs * kPartBytes];
+    PairRows<kRows>(args.x, args.x_stride, chunks, x);
+    if (args.folded) {
+      constexpr int kVectors = 8 / kPairs;
+      const JointPairs<kRows> of_x(args, args.lowest - ExtensionDot::kLowest, kJointRunChunks);
+      MultiplyJointRuns<kVectors, kRows>(args, of_x, chunks, [&](std::size_t first, std::size_t run, V32* parts) {
+        AddRun<kVectors, kRows>(args, of_x, x, first, run * kJointRunChunks, chunks, kJointRunChunks, parts);
+      });
+    } else {
+      constexpr int kVectors = 4 / kPairs;  // registers hold the sums of a group, parts and totals
+      const JointPairs<kRows> of_x(args, args.start, args.x_chunks);
+      MultiplyJointRuns<kVectors, kRows>(args, of_x, chunks, [&](std::size_t first, std::size_t run, V32* parts) {
+        AddGroups<kVectors, kRows>(args, of_x, x, first, run * kJointRunChunks, chunks, parts);
+      });
     }
   }
 
@@ -159,10 +207,9 @@ struct MatrixProductKernel {
   // Pairs rows of x: [limb][chunk][eight bytes of the chunk][pair][row of the pair][8]. A row without another is its
   // own pair.
   template <int kRows>
-  static HWY_INLINE void PairRows(const KBlock& b, std::uint8_t* to) {
+  static HWY_INLINE void PairRows(const std::uint8_t* x, std::size_t x_stride, std::size_t chunks, std::uint8_t* to) {
     constexpr std::size_t kPairs = (kRows + 1) / 2;
-    const std::uint8_t* x = b.x;
-    for (std::size_t chunk = 0; chunk < kLimbs * b.chunks; ++chunk, x += b.x_stride) {
+    for (std::size_t chunk = 0; chunk < chunks; ++chunk, x += x_stride) {
       LUTRA_UNROLL
       for (std::size_t at = 0; at < kRowBytes; at += 16, to += 2 * kPairs * kPartBytes) {
         LUTRA_UNROLL
@@ -176,6 +223,78 @@ struct MatrixProductKernel {
     }
   }
 
+  // The totals of joint K-blocks, with kVectors vectors of four rows of W at a time. `part_of` sets the parts of a
+  // joint run.
+  template <int kVectors, int kRows, class PartOf>
+  static HWY_INLINE void MultiplyJointRuns(const MicroArgs& args, const JointPairs<kRows>& of_x, std::size_t chunks,
+                                           const PartOf& part_of) {
+    constexpr int kPairs = (kRows + 1) / 2, kSums = 2 * kVectors * kPairs;
+    for (std::size_t first = 0; first < kPanelRows; first += kVectors * kPartRows) {
+      V32 totals[kSums];
+      SetZero(totals);
+      for (std::size_t run = 0; run * kJointRunChunks < chunks; ++run) {
+        V32 parts[kSums];
+        part_of(first, run, parts);
+        LUTRA_UNROLL
+        for (int i = 0; i < kSums; ++i) {
+          totals[i] = hn::Add(totals[i], hn::Mul(parts[i], of_x.Ratio(run, static_cast<std::size_t>(i % kPairs))));
+        }
+      }
+      V32 rows[kVectors * kRows];
+      Separate<kRows>(totals, rows);
+      const int row = static_cast<int>(first);
+      FlushJoint<kVectors, kRows>(args, rows, [row](int vector) { return row + vector * static_cast<int>(kPartRows); });
+    }
+  }
+  // The sums of up to `run_chunks` chunks from chunk `at` on.
+  template <int kVectors, int kRows>
+  static HWY_INLINE void AddRun(const MicroArgs& args, const JointPairs<kRows>& of_x, const std::uint8_t* x,
+                                std::size_t first, std::size_t at, std::size_t chunks, std::size_t run_chunks,
+                                V32* to) {
+    constexpr int kPairs = (kRows + 1) / 2, kSums = 2 * kVectors * kPairs;
+    V32 sums[kSums];
+    LUTRA_UNROLL
+    for (int i = 0; i < kSums; ++i) sums[i] = of_x.Start(at, static_cast<std::size_t>(i % kPairs));
+    AddChunks<kPairs>(args.index + at * kChunkCodes + first * 4, x + at * kEights * kPairs * kPartBytes,
+                      HWY_MIN(run_chunks, chunks - at), sums);
+    LUTRA_UNROLL
+    for (int i = 0; i < kSums; ++i) to[i] = sums[i];
+  }
+  // The parts of a joint run from chunk `at` on: the sums of its groups times their scales.
+  template <int kVectors, int kRows>
+  static HWY_INLINE void AddGroups(const MicroArgs& args, const JointPairs<kRows>& of_x, const std::uint8_t* x,
+                                   std::size_t first, std::size_t at, std::size_t chunks, V32* parts) {
+    constexpr int kPairs = (kRows + 1) / 2, kSums = 2 * kVectors * kPairs;
+    LUTRA_UNROLL
+    for (int i = 0; i < kSums; ++i) parts[i] = hn::Zero(D32());
+    const float* scales = args.qparams + at / args.x_chunks * args.qparams_stride + first;
+    for (const std::size_t end = HWY_MIN(at + kJointRunChunks, chunks); at < end; at += args.x_chunks) {
+      V32 sums[kSums];
+      AddRun<kVectors, kRows>(args, of_x, x, first, at, chunks, args.x_chunks, sums);
+      LUTRA_UNROLL
+      for (int v = 0; v < kVectors; ++v) {
+        const V32 scale = hn::BitCast(D32(), hn::Load(DF(), scales + v * static_cast<int>(kPartRows)));
+        const V32 lower = PairLower(scale, scale), upper = PairUpper(scale, scale);
+        LUTRA_UNROLL
+        for (int pair = 0; pair < kPairs; ++pair) {
+          const int i = 2 * v * kPairs + pair;
+          parts[i] = hn::Add(parts[i], hn::Mul(sums[i], lower));
+          parts[i + kPairs] = hn::Add(parts[i + kPairs], hn::Mul(sums[i + kPairs], upper));
+        }
+      }
+      scales += args.qparams_stride;
+    }
+  }
+
+  // Adds the products of `chunks` chunks of each row.
+  template <int kPairs, std::size_t kSums>
+  static HWY_INLINE void AddChunks(const std::uint8_t* codes, const std::uint8_t* from, std::size_t chunks,
+                                   V (&sums)[kSums]) {
+    LUTRA_KEEP_LOOP
+    for (std::size_t i = 0; i < kEights * chunks; ++i, codes += kEightBytes, from += kPairs * kPartBytes) {
+      AddEight<kPairs>(codes, from, sums);
+    }
+  }
   // Adds the products of eight bytes of each row.
   template <int kPairs, std::size_t kSums>
   static HWY_INLINE void AddEight(const std::uint8_t* codes, const std::uint8_t* from, V (&sums)[kSums]) {
@@ -223,7 +342,8 @@ class ProductRows {
   // With fewer rows of x, pairing the codes takes as long as it saves.
   static HWY_INLINE bool Takes(const TileArgs& a) { return a.rows >= 2 * kNR; }
 
-  explicit HWY_INLINE ProductRows(const TileArgs& a) : rows_(a, kKernels[a.kernel->precision == Precision::kInt16]) {}
+  explicit HWY_INLINE ProductRows(const TileArgs& a)
+      : rows_(a, a.geometry->joint_ratio != 0 ? kJoint : kKernels[a.kernel->precision == Precision::kInt16]) {}
 
   HWY_INLINE void Multiply(MicroArgs& args, std::size_t block, std::uint8_t* codes) const {
     for (std::size_t i = 0; i < args.blocks; ++i) {
@@ -235,6 +355,7 @@ class ProductRows {
  private:
   static constexpr MicroKernel kKernels[] = {MicroKernelOf<MatrixProductKernel<IntegerProducts<Precision::kInt8>>>(),
                                              MicroKernelOf<MatrixProductKernel<IntegerProducts<Precision::kInt16>>>()};
+  static constexpr MicroKernel kJoint = JointKernelOf<MatrixProductKernel<IntegerProducts<Precision::kInt8>>>();
   const RowGroups rows_;
 };
 

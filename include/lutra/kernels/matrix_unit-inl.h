@@ -11,7 +11,7 @@
 //
 // Registers is a class with the unit's instructions (simd/amx-inl.h):
 //
-//   Registers(kernel, shapes)   sets the shapes of all registers; codes are bytes as kernel multiplies them
+//   Registers(signed_codes, shapes)    sets the shapes of all registers; codes in bytes are signed or unsigned
 //   ~Registers()                leaves no state behind
 //   Clear<kRegister>()          sets a register to 0
 //   Load<kRegister>(from, stride), Store<kRegister>(to, stride)    rows of a register that are `stride` bytes apart
@@ -28,6 +28,7 @@
 #include <cstring>
 
 #include "lutra/kernels/bf16-inl.h"
+#include "lutra/kernels/joint_unit-inl.h"
 #include "lutra/kernels/matrix_shapes.h"
 #include "lutra/kernels/tile-inl.h"
 #include "lutra/plan.h"
@@ -43,14 +44,14 @@ template <class Registers, ActivationKind kOfX>
 class UnitRows {
  public:
   static constexpr ActivationKind kKind = kOfX;
-  static HWY_INLINE bool Takes(const TileArgs& a) { return a.x.row_group == 1; }
+  static HWY_INLINE bool Takes(const TileArgs& a) { return a.x.row_group == 1 && a.geometry->joint_ratio == 0; }
 
   explicit HWY_INLINE UnitRows(const TileArgs& a)
       : a_(a),
         limbs_(static_cast<std::size_t>(Limbs(Describe(kKind), a.kernel->precision))),
         step_chunks_(HWY_MIN(a.geometry->whole.x_chunks, kMaxStepChunks)),
         rows_(DivideUp(a.rows, DivideUp(a.rows, kMatrixRows))),
-        registers_(*a.kernel, Shapes(rows_, step_chunks_)) {}
+        registers_(HasSignedCodes(*a.kernel), Shapes(rows_, step_chunks_)) {}
   HWY_INLINE ~UnitRows() {
   }  // compiled for the target, as an implicit one would not be. NOLINT(modernize-use-equals-default)
 
@@ -223,7 +224,8 @@ class UnitRows {
 // TargetKernels::tile of a target with a matrix unit.
 template <class Registers>
 void TileOfUnit(const TileArgs& a) {
-  TileWithMatrices<UnitRows<Registers, ActivationKind::kIntegers>, UnitRows<Registers, ActivationKind::kBf16>>(a);
+  TileWithMatrices<UnitRows<Registers, ActivationKind::kIntegers>, JointUnitRows<Registers>,
+                   UnitRows<Registers, ActivationKind::kBf16>>(a);
 }
 
 }  // namespace LUTRA_KERNELS_NAMESPACE

@@ -337,11 +337,10 @@ struct TargetKernels {
   AddFunction add;
   MatrixUnit unit;
 
-  // The rows of a row group of N rows of x. A matrix unit does not multiply joint K-blocks.
-  constexpr std::size_t row_group(ActivationKind kind, bool joint, std::size_t n) const {
+  // The rows of a row group of N rows of x.
+  constexpr std::size_t row_group(ActivationKind kind, std::size_t n) const {
     const bool multiplies = kind == ActivationKind::kIntegers || kind == ActivationKind::kBf16;
-    const bool takes = unit.exists() && multiplies && !joint;
-    return takes && n >= static_cast<std::size_t>(unit.from) ? 1 : kNR;
+    return unit.exists() && multiplies && n >= static_cast<std::size_t>(unit.from) ? 1 : kNR;
   }
   const MethodKernel& method(Format format, ActivationKind kind, Precision precision, bool choices = false) const {
     const std::size_t which = choices || kind == ActivationKind::kBits ? 2 : kind == MethodOf(format).kind ? 0 : 1;

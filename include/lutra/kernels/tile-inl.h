@@ -168,7 +168,7 @@ HWY_INLINE void TileBy(const TileArgs& a) {
 inline void Tile(const TileArgs& a) { TileBy<RowGroups>(a); }
 
 // TargetKernels::tile of a target whose CPUs multiply matrices. Each RowsOfX multiplies unpacked codes with an
-// activation kind, if it takes x as it is stored and K-blocks are not joint. Tile does all else.
+// activation kind, if it takes the K-blocks, and x as it is stored. Tile does all else.
 template <class RowsOfX>
 HWY_INLINE bool TileIfTaken(const TileArgs& a) {
   if (a.kernel->method.kind != RowsOfX::kKind || !RowsOfX::Takes(a)) return false;
@@ -177,8 +177,7 @@ HWY_INLINE bool TileIfTaken(const TileArgs& a) {
 }
 template <class... RowsOfX>
 void TileWithMatrices(const TileArgs& a) {
-  const bool may = a.unpack && a.geometry->joint_ratio == 0;
-  if (!may || !(TileIfTaken<RowsOfX>(a) || ...)) Tile(a);
+  if (!a.unpack || !(TileIfTaken<RowsOfX>(a) || ...)) Tile(a);
 }
 
 // TargetKernels::store.

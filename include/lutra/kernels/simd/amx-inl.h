@@ -25,7 +25,7 @@ static_assert(BaseDot::kLowest == 0 && BaseDot::kHighest == 255);  // Multiply t
 // See matrix_unit-inl.h for what each member does.
 class AmxRegisters {
  public:
-  HWY_INLINE AmxRegisters(const MethodKernel&, const MatrixShapes& shapes) {
+  HWY_INLINE AmxRegisters(bool, const MatrixShapes& shapes) {
     struct alignas(64) Configuration {  // as LDTILECFG reads it
       std::uint8_t palette, start_row, reserved[14];
       std::uint16_t row_bytes[16];

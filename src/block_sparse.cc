@@ -111,10 +111,10 @@ struct Split {
         blocks(internal::DivideUp(p.y.n, p.blocking.token_block)),
         ranges(p.y.m, 1, blocks, internal::PiecesFor(threads), threads) {}
 
-  std::size_t count() const { return blocks * ranges.count; }
+  std::size_t count() const { return blocks * ranges.count(); }
   void MultiplyPiece(std::size_t i) const {
-    const std::size_t m = i % ranges.count * ranges.columns;
-    MultiplyTokenBlock(p, i / ranges.count * p.blocking.token_block, m, std::min(m + ranges.columns, p.y.m));
+    const std::size_t n = i / ranges.count() * p.blocking.token_block, range = i % ranges.count();
+    MultiplyTokenBlock(p, n, ranges.BeginOf(range), ranges.BeginOf(range + 1));
   }
 };
 

@@ -276,16 +276,16 @@ class Split {
     return {p, operands, count, count};
   }
 
-  std::size_t count() const { return blocks_ * ranges_.count; }
+  std::size_t count() const { return blocks_ * ranges_.count(); }
 
   template <class VisitBlock>
   std::size_t ForBlocksOf(std::size_t piece, const VisitBlock& visit) const {
-    const std::size_t block = piece / ranges_.count;
+    const std::size_t block = piece / ranges_.count();
     return sums_ ? ForBlocks(p_, 0, static_cast<std::size_t>(-1), visit) : ForBlocks(p_, block, block + 1, visit);
   }
   void Multiply(std::size_t piece, void* scratch) const {
-    const std::size_t m = piece % ranges_.count * ranges_.columns;
-    const Columns columns(p_, operands_, m, std::min(m + ranges_.columns, p_.y.m), scratch);
+    const std::size_t range = piece % ranges_.count();
+    const Columns columns(p_, operands_, ranges_.BeginOf(range), ranges_.BeginOf(range + 1), scratch);
     if (sums_) columns.SetAllZero();
     ForBlocksOf(piece, [&](const Block& block) { columns.Multiply(block); });
   }

@@ -77,11 +77,11 @@ class Split {
   }
   static Split Into(const Problem& p, std::size_t count) { return {p, count, count}; }
 
-  std::size_t count() const { return blocks_ * ranges_.count; }
+  std::size_t count() const { return blocks_ * ranges_.count(); }
 
   void MultiplyPiece(std::size_t i) const {
-    const std::size_t n = i / ranges_.count * p_.blocking.token_block, m = i % ranges_.count * ranges_.columns;
-    MultiplyTokenBlock(p_, n, m, std::min(m + ranges_.columns, p_.y.m));
+    const std::size_t n = i / ranges_.count() * p_.blocking.token_block, range = i % ranges_.count();
+    MultiplyTokenBlock(p_, n, ranges_.BeginOf(range), ranges_.BeginOf(range + 1));
   }
 
  private:

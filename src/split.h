@@ -18,18 +18,25 @@ constexpr std::size_t PiecesFor(std::size_t threads, std::size_t each = kPiecesP
   return threads == 1 ? 1 : each * threads;
 }
 
-// Splits the columns of y into equal ranges of panels, so that `blocks` token blocks times ranges are about `pieces`.
-// Ranges keep panels that alternate in memory, `together` of them, in one piece, unless there would be fewer pieces
-// than `least`. With the number of pieces that come out as `pieces` and `least`, the same ranges come out again.
-struct ColumnRanges {
-  std::size_t columns, count;  // of a range; ranges
+// Splits the columns of y into ranges of panels, so that `blocks` token blocks times ranges are about `pieces`. Ranges
+// differ by one unit at most: panels that alternate in memory, `together` of them, or one panel if there would be fewer
+// pieces than `least`. With the number of pieces that come out as `pieces` and `least`, the same ranges come out again.
+class ColumnRanges {
+ public:
+  ColumnRanges(std::size_t m, std::size_t together, std::size_t blocks, std::size_t pieces, std::size_t least)
+      : m_(m),
+        unit_(kPanelRows * (blocks * DivideUp(m, kPanelRows * together) >= least ? together : 1)),
+        units_(DivideUp(m, unit_)),
+        count_(std::min(units_, std::max<std::size_t>(1, DivideUp(pieces, blocks)))) {}
 
-  ColumnRanges(std::size_t m, std::size_t together, std::size_t blocks, std::size_t pieces, std::size_t least) {
-    const std::size_t ranges = std::max<std::size_t>(1, DivideUp(pieces, blocks));
-    const std::size_t unit = kPanelRows * together, units = DivideUp(m, unit);
-    columns = RoundUp(DivideUp(m, ranges), blocks * units >= least ? unit : kPanelRows);
-    count = DivideUp(m, columns);
+  std::size_t count() const { return count_; }
+  // The first column of range i; that of range count() is M.
+  std::size_t BeginOf(std::size_t i) const {
+    return std::min(m_, (units_ / count_ * i + std::min(i, units_ % count_)) * unit_);
   }
+
+ private:
+  std::size_t m_, unit_, units_, count_;
 };
 
 // More threads than tiles would have no work; there is at least one.

@@ -1,8 +1,21 @@
 // Computes a graph on ggml's CPU backend. Nodes that multiply packed weights become custom operations of the CPU
 // backend for the time of the call, so ggml's threads run Lutra's pieces between its own operations.
+#include <map>
+
 #include "node.h"
+#include "pages.h"
 
 namespace plugin {
+namespace {
+
+// Whether the node reads rows of a table that was not packed because it is not multiplied, such as embeddings.
+bool ReadsTable(const ggml_tensor* node) {
+  const ggml_tensor* const table = node->src[0];
+  return node->op == GGML_OP_GET_ROWS && table->buffer != nullptr && !IsPacked(table) && CanPack(table) &&
+         ggml_backend_buffer_get_usage(table->buffer) == GGML_BACKEND_BUFFER_USAGE_WEIGHTS;
+}
+
+}  // namespace
 
 struct Graph::Work {
   // A node of this graph.
@@ -19,6 +32,23 @@ struct Graph::Work {
     if (status.ok() || failed.exchange(true)) return;
     Log(GGML_LOG_LEVEL_ERROR, std::string(node.tensor()->name) + ": " + status.message());
   }
+
+  // Tables stay in the file's mapping, where a row that is read brings pages around it to memory. Releases all of their
+  // pages once some rows were read, and before the first graph: llama.cpp maps files with all pages.
+  void ReleaseTables(ggml_cgraph* graph) {
+    constexpr std::int64_t kRows = 32;
+    for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
+      const ggml_tensor* const node = ggml_graph_node(graph, i);
+      if (!ReadsTable(node)) continue;
+      std::int64_t& read = rows_read.try_emplace(node->src[0]->data, kRows).first->second;
+      if (read >= kRows) {
+        MappedBytes(node->src[0]->data, ggml_nbytes(node->src[0])).Release();
+        read = 0;
+      }
+      read += ggml_nelements(node->src[1]);
+    }
+  }
+  std::map<const void*, std::int64_t> rows_read;  // of tables, since their pages were released
 
   // What each of ggml's threads calls for a node.
   static void Run(ggml_tensor* /*y*/, int thread_, int threads_, void* data) {
@@ -44,6 +74,7 @@ ggml_status Graph::Compute(ggml_cgraph* graph) {
     node.Replace(Work::Run, &node);
   }
   if (!work.failed && !work.nodes.empty()) work.Check(work.nodes.front(), work.workspace.Allocate());
+  work.ReleaseTables(graph);
   const ggml_status status = work.failed ? GGML_STATUS_FAILED : cpu_.Compute(graph);
   for (const Node& node : work.nodes) node.Restore();
   work.nodes.clear();

@@ -39,7 +39,8 @@ bool Multiplies(const ggml_tensor* op) {
     case GGML_OP_MUL_MAT_ID:
       return HasEvenRows(x) && x->ne[3] == 1 && HasEvenIds(op->src[2]);
     case GGML_OP_GET_ROWS:
-      return w->ne[2] == 1 && HasEvenIds(x) && x->ne[1] == 1;
+      // llama.cpp asks before it gives a tensor memory. A table alone stays in the file's mapping (graph.cc).
+      return w->extra != nullptr && w->ne[2] == 1 && HasEvenIds(x) && x->ne[1] == 1;
     default:
       return false;
   }

@@ -46,7 +46,7 @@ class Workspace {
   lutra::Buffer scratch;   // for each thread
 
  private:
-  static constexpr std::size_t kKept = 4;
+  static constexpr std::size_t kKept = 2;
   std::deque<Prepared> prepared_;
   std::array<lutra::Buffer, kKept> memory_;
 };

@@ -36,23 +36,42 @@ bool AreShared(std::uintptr_t begin, std::uintptr_t end) {
   return begin >= end;
 }
 
+// The last page boundary up to an address, and the first one from it on.
+char* PageBefore(char* at) {
+  return at - reinterpret_cast<std::uintptr_t>(at) % static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+}
+char* PageAfter(char* at) { return PageBefore(at + sysconf(_SC_PAGESIZE) - 1); }
+
+// A failure, as on locked pages, means that pages stay.
+void Advise(char* begin, char* end, int advice) {
+  if (begin < end) (void)madvise(begin, static_cast<std::size_t>(end - begin), advice);
+}
+
 }  // namespace
 
-void ReleasePages(const void* data, std::size_t size) {
-  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+MappedBytes::MappedBytes(const void* data, std::size_t size) {
   const auto at = reinterpret_cast<std::uintptr_t>(data);
-  const std::uintptr_t begin = (at + page - 1) / page * page, end = (at + size) / page * page;
-  if (begin >= end || !AreShared(begin, end)) return;
-  char* const pages = const_cast<char*>(static_cast<const char*>(data)) + (begin - at);
-  // Small tensors between packed ones stay in use. With huge pages each of them would bring 2 MB back. A failure, as on
-  // locked pages, means that pages stay.
-  (void)madvise(pages, end - begin, MADV_NOHUGEPAGE);
-  (void)madvise(pages, end - begin, MADV_DONTNEED);
+  if (!AreShared(at, at + size)) return;
+  begin_ = const_cast<char*>(static_cast<const char*>(data));
+  end_ = begin_ + size;
+  // Small tensors between packed ones stay in use. With huge pages each of them would bring 2 MB back. A page that is
+  // shared with a small tensor is not advised: the system brings neighbors back that are advised as it is.
+  Advise(PageAfter(begin_), PageBefore(end_), MADV_NOHUGEPAGE);
+}
+
+void MappedBytes::Release(std::size_t begin, std::size_t end) const {
+  if (begin_ != nullptr) Advise(PageAfter(begin_ + begin), PageBefore(begin_ + end), MADV_DONTNEED);
+}
+
+void MappedBytes::Release() const {
+  if (begin_ != nullptr) Advise(PageBefore(begin_), PageAfter(end_), MADV_DONTNEED);
 }
 
 #else
 
-void ReleasePages(const void* /*data*/, std::size_t /*size*/) {}
+MappedBytes::MappedBytes(const void* /*data*/, std::size_t /*size*/) {}
+void MappedBytes::Release(std::size_t /*begin*/, std::size_t /*end*/) const {}
+void MappedBytes::Release() const {}
 
 #endif
 

@@ -5,8 +5,19 @@
 
 namespace plugin {
 
-// Linux: if all of [data, data + size) is in shared mappings, takes its whole pages out of resident memory. The system
-// keeps their contents and brings them back when they are read, so no data is lost. Otherwise does nothing.
-void ReleasePages(const void* data, std::size_t size);
+// Bytes that may be in a mapped file. Only shared mappings are released: the system keeps what they hold, and brings it
+// back when it is read, so no data is lost. Linux only; elsewhere nothing is released.
+class MappedBytes {
+ public:
+  MappedBytes(const void* data, std::size_t size);
+  // Takes the pages of a part out of resident memory, but not those that it shares with its neighbors.
+  void Release(std::size_t begin, std::size_t end) const;
+  // Takes all pages out of resident memory.
+  void Release() const;
+
+ private:
+  char* begin_ = nullptr;  // null: not in shared mappings
+  char* end_ = nullptr;
+};
 
 }  // namespace plugin

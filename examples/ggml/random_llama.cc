@@ -97,6 +97,7 @@ class Writer {
                                            m == 1 ? 0.1f : 1.0f / std::sqrt(static_cast<float>(k)));
     std::vector<float> weights(static_cast<std::size_t>(distinct * k));
     for (float& weight : weights) weight = normal(random_);
+    if (m > 1 && (type == GGML_TYPE_TQ1_0 || type == GGML_TYPE_TQ2_0)) MakeTernary(weights);
 
     const std::size_t row_bytes = ggml_row_size(stored, k), total = row_bytes * static_cast<std::size_t>(rows);
     const std::size_t period = row_bytes * static_cast<std::size_t>(distinct);
@@ -114,6 +115,15 @@ class Writer {
     }
     gguf_add_tensor(gguf_, tensor);
     gguf_set_tensor_data(gguf_, name.c_str(), data.data());
+  }
+
+  // Rounds to -1, 0 and 1 times the mean magnitude, as ternary models are trained: about a third are zeros. ggml's
+  // quantizer, which scales by the maximum of a block, would make most Gaussian weights zeros.
+  static void MakeTernary(std::vector<float>& weights) {
+    double sum = 0;
+    for (const float weight : weights) sum += std::abs(static_cast<double>(weight));
+    const auto scale = static_cast<float>(sum / static_cast<double>(weights.size()));
+    for (float& weight : weights) weight = std::clamp(std::round(weight / scale), -1.0f, 1.0f) * scale;
   }
 
   static void Quantize(ggml_type type, const std::vector<float>& weights, std::int64_t rows, std::int64_t k, void* to) {

@@ -3,29 +3,36 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <system_error>
 #include <thread>
 
 #include "pages.h"
+#include "plugin.h"
 
 namespace plugin {
 namespace {
 
 constexpr std::size_t kPanelRows = 64;
 
-// Packs panels over the machine's threads, which start for it, as a tensor takes milliseconds.
+// Packs panels over the machine's threads, which start for it, as a tensor takes milliseconds. The pages of blocks that
+// are packed are released meanwhile.
 lutra::Status PackOnThreads(const lutra::PackedLayout& layout, const lutra::GgufBlocks& blocks, std::size_t first,
                             std::size_t last, void* memory) {
   constexpr std::size_t kPanels = 4;  // at a time
   std::atomic<std::size_t> next{first};
   std::mutex mutex;
   lutra::Status result;
+  const MappedBytes mapped(blocks.data, blocks.size);
+  const std::size_t row_bytes = blocks.size / std::max<std::size_t>(blocks.rows, 1);
+  const auto offset = [&](std::size_t panel) { return (layout.rows_before(panel) - blocks.first_row) * row_bytes; };
   const auto work = [&] {
     for (std::size_t begin; (begin = next.fetch_add(kPanels)) < last;) {
-      const lutra::Status status =
-          lutra::PackPanels(layout, blocks, begin, std::min(begin + kPanels, last), memory, layout.bytes());
+      const std::size_t end = std::min(begin + kPanels, last);
+      const lutra::Status status = lutra::PackPanels(layout, blocks, begin, end, memory, layout.bytes());
+      mapped.Release(offset(begin), offset(end));
       if (status.ok()) continue;
       const std::lock_guard<std::mutex> lock(mutex);
       result = status;
@@ -40,7 +47,19 @@ lutra::Status PackOnThreads(const lutra::PackedLayout& layout, const lutra::Gguf
   }
   work();
   for (std::thread& thread : threads) thread.join();
+  mapped.Release();
   return result;
+}
+
+// The target that the environment names; null, the best one, if it names none that runs here.
+lutra::Target ChosenTarget() {
+  static const lutra::Target target = [] {
+    const char* const name = std::getenv("LUTRA_TARGET");
+    lutra::Target found = lutra::FindTarget(name);
+    if (name != nullptr && found == nullptr) Log(GGML_LOG_LEVEL_ERROR, std::string("cannot run LUTRA_TARGET=") + name);
+    return found;
+  }();
+  return target;
 }
 
 // How x is prepared for a matrix. NaN flows on, as in ggml. Lookups err alike for weights of zero and others; where
@@ -73,6 +92,7 @@ void Ranges::Add(std::size_t begin, std::size_t end) {
 lutra::Status Weights::LayoutOf(const ggml_tensor* tensor, lutra::PackedLayout* layout) {
   if (tensor->ne[3] != 1) return lutra::Status::Unsupported("tensor", "has four dimensions");
   lutra::LayoutOptions options;
+  options.target = ChosenTarget();
   options.count = static_cast<std::size_t>(tensor->ne[2]);
   return lutra::LayoutOfGguf(tensor->type, static_cast<std::size_t>(tensor->ne[1]),
                              static_cast<std::size_t>(tensor->ne[0]), options, layout);
@@ -144,12 +164,7 @@ lutra::Status Weights::Unpack(std::size_t panel, std::size_t begin, std::size_t 
 }
 
 lutra::Status Weights::Write(const void* data, std::size_t offset, std::size_t size) {
-  const lutra::Status status = Put(static_cast<const std::uint8_t*>(data), offset, size);
-  if (!packed_.empty()) ReleasePages(data, size);
-  return status;
-}
-
-lutra::Status Weights::Put(const std::uint8_t* bytes, std::size_t offset, std::size_t size) {
+  const auto* const bytes = static_cast<const std::uint8_t*>(data);
   const std::lock_guard<std::mutex> lock(mutex_);
   const std::size_t end = offset + size;
   if (packed_.empty()) {
@@ -174,7 +189,7 @@ lutra::Status Weights::Fill(std::uint8_t value, std::size_t offset, std::size_t 
   lutra::Status result;
   for (std::size_t done = 0; done < size;) {
     const std::size_t part = std::min(bytes.size(), size - done);
-    const lutra::Status status = Put(bytes.data(), offset + done, part);
+    const lutra::Status status = Write(bytes.data(), offset + done, part);
     if (!status.ok()) result = status;
     done += part;
   }

@@ -57,7 +57,6 @@ class Weights {
 
   std::size_t BeginOf(std::size_t panel) const { return layout_.rows_before(panel) * row_bytes_; }
   std::size_t PanelAt(std::size_t offset) const;  // of a byte; the number of panels at the end
-  lutra::Status Put(const std::uint8_t* bytes, std::size_t offset, std::size_t size);
   lutra::Status PackPanels(std::size_t first, std::size_t last, const std::uint8_t* blocks);
   lutra::Status WritePart(std::size_t panel, const std::uint8_t* data, std::size_t begin, std::size_t end);
   lutra::Status Unpack(std::size_t panel, std::size_t begin, std::size_t end, std::uint8_t* blocks) const;

@@ -56,6 +56,7 @@ constexpr FormatList kBytes = Where([](const FormatInfo& f) { return f.stored().
 
 using Predicate = bool (*)(const TargetInfo& target, const PlanCase& what);
 constexpr bool AnyTarget(const TargetInfo&, const PlanCase&) { return true; }
+constexpr bool Joint(const TargetInfo&, const PlanCase& what) { return what.joint; }
 constexpr bool WideLookups(const TargetInfo& target, const PlanCase&) { return target.layout.scope == Scope::kVector; }
 constexpr bool WideFolded(const TargetInfo& target, const PlanCase& what) {
   return WideLookups(target, what) && what.folds;
@@ -103,11 +104,11 @@ struct Row {
 // fast as with both; at 4 KB 0.73 to 1.02 times, at 12 KB 0.94 to 1.02.) One exception: with one row of x, Zen 4
 // itself reads codes ahead at the speed of memory, if kernels read in the order of addresses (MicroArgs::reader).
 // Prefetches at 8 KB reduce that to 0.6 to 0.85 times. Prefetches at 128 bytes show the CPU the order of lines. (Speed
-// over that with 8 KB, one row: K-quants 1.05 to 1.4, int3, int4 and int8 in groups of 128 1.1 to 1.2, q8_0 1.6; other
-// float scales in groups of 32 0.9 to 1.05; two rows 0.75 to 1.15, four rows 0.6 to 0.97, lookups without prefetches
-// 0.5 to 0.9. Zen 5, int4 without prefetches: 0.6.) Dot kernels prefetch a few lines with each chunk. (Block scope: Zen
-// 4, AVX2, N = 1 from memory, against all lines of a K-block at once: int8 1.8 times, int2_codes and int6 1.7,
-// int3 1.6, iq4nl 2.0, int4 and int5 1.1.)
+// over that with 8 KB, one row: K-quants 1.05 to 1.4, int3, int4 and int8 in groups of 128 1.1 to 1.2, q8_0 1.6, on
+// AVX2 0.82, q4_0, whose scales are read from their bytes, 1.13; two rows 0.75 to 1.15, four rows 0.6 to 0.97, lookups
+// without prefetches 0.5 to 0.9. Zen 5, int4 without prefetches: 0.6.) Dot kernels prefetch a few lines with each
+// chunk. (Block scope: Zen 4, AVX2, N = 1 from memory, against all lines of a K-block at once: int8 1.8 times,
+// int2_codes and int6 1.7, int3 1.6, iq4nl 2.0, int4 and int5 1.1.)
 //
 // Lookups: a token block of 16 rows has 256 KB of tables at K = 4096, which stay in L2. With four interleaved panels,
 // each table that reaches L1 serves 256 rows of W; the tile takes up to 16 KB of L1. Unpacking pays if two token blocks
@@ -186,7 +187,9 @@ constexpr Row kRows[] = {
     {kOnePlane,  Zen,         kZen5,   16,  kAnyN, 0,   {Method::kLookup, kPacked,   16,  4, kPrefetch, kShuffle}},
     {kTwoPlanes, Zen,         kZen5,   16,  kAnyN, 0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffle}},
     {kIndices,   WideLookups, kAnyCpu, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 32,  4, kPrefetch, kShuffle}},
-    {kCodes,     AnyTarget,   kZen4,   0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kNearby,   kMemory}},
+    {kCodes,     WideLookups, kZen4,   0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kNearby,   kMemory}},
+    {kCodes,     Joint,       kZen4,   0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kNearby,   kMemory}},
+    {kCodes,     AnyTarget,   kZen4,   0,   1,     64,  {Method::kDot,    kPacked,   4,   1, kNearby,   kMemory}},
     {kCodes,     WideLookups, kAnyCpu, 0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},
     {kCodes,     WideFolded,  kAnyCpu, 8,   kAnyN, 0,   {Method::kDot,    kUnpacked, 128, 1, kPrefetch, kDotPorts}},
     {kCodes,     WideLookups, kAnyCpu, 0,   32,    0,   {Method::kDot,    kPacked,   32,  1, kPrefetch, kUnpack}},

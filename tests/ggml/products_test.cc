@@ -119,6 +119,14 @@ class PluginProducts : public testing::TestWithParam<random_llama::FileType> {
   }
 
   ggml_context* context() const { return context_.get(); }
+  // Asks as llama.cpp does before it gives weights memory.
+  bool Wants(ggml_tensor* w, const ggml_tensor* op) const {
+    const Buffer none(ggml_backend_buft_alloc_buffer(weights_type_, 0));
+    w->buffer = none.get();
+    const bool wants = ggml_backend_supports_op(backend_.get(), op);
+    w->buffer = nullptr;
+    return wants;
+  }
 
  private:
   struct Filled {
@@ -210,6 +218,15 @@ TEST_P(PluginProducts, RowsAreDequantized) {
     for (std::int64_t k = 0; k < kK; ++k) exact.push_back(Weight(kK, row, k));
   }
   EXPECT_LT(Nmse(Compute(ggml_get_rows(context(), w, ids)), exact), 1e-12);
+}
+
+// A table that is not multiplied is not packed.
+TEST_P(PluginProducts, WantsMatricesNotTables) {
+  ggml_tensor* const w = ggml_new_tensor_2d(context(), GetParam().type, 512, 130);
+  ggml_tensor* const x = ggml_new_tensor_2d(context(), GGML_TYPE_F32, 512, 1);
+  ggml_tensor* const ids = ggml_new_tensor_1d(context(), GGML_TYPE_I32, 1);
+  EXPECT_TRUE(Wants(w, ggml_mul_mat(context(), w, x)));
+  EXPECT_FALSE(Wants(w, ggml_get_rows(context(), w, ids)));
 }
 
 std::vector<random_llama::FileType> Types() {

@@ -31,6 +31,7 @@ void TileWithBytes(const internal::TileArgs& a) {
   if (kernel.joint.unpack != nullptr && a.unpack && a.x.row_group == 1) {
     kernel.unpack = kernel.joint.unpack;
     kernel.unpacked_bytes = kernel.joint.unpacked_bytes;
+    if (kernel.joint.folded_bytes == 2) kernel.joint.fold = nullptr;
     args.kernel = &kernel;
   }
   kernels::TileOfUnit<EmulatedRegisters>(args);

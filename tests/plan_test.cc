@@ -111,7 +111,7 @@ TEST_P(PlanTable, AnyRowComputesTheSame) {
 TEST_P(PlanTable, AnyBlockingComputesTheSame) {
   for (const auto& [method, name, unpacked_name, kind] : kMethods) {
     if (!HasMethod(GetParam().format, method)) continue;
-    Case c = NewCase({300, 37, 400}, 1);
+    Case c = NewCase({300, 37, 210}, 1);
     if (method == Method::kPopcount) c.x = {DataType::kBits, kPerRow};
     const Problem problem(c);
     const PackedMatrix w = Packed(problem, GetParam().target);

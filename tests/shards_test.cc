@@ -101,7 +101,9 @@ TEST_P(ColumnShards, AddUpToTheWhole) {
 
 // The weights of a shard are the weights of the whole, wherever K is cut; refusals say where it may be.
 TEST_P(ColumnShards, HoldTheWeights) {
-  const Problem problem(ShardCase(1100));
+  Case c = ShardCase(1100);
+  c.m = 7;
+  const Problem problem(c);
   SCOPED_TRACE(*problem);
   const QuantizedView& w = problem.w();
   const std::size_t unit = ColumnUnit(w);

@@ -4,6 +4,7 @@
 # is an entry per test, and of a test that sweeps over targets an entry per target. An entry's name is the
 # --gtest_filter that it runs, so it ends in the target (`ctest -R _AVX3$`), and that filter, narrowed by hand, runs one
 # format, group or qparam scheme. An entry whose filter matches no case fails.
+set(LUTRA_TEST_SHARDS 1 CACHE STRING "An entry of ctest runs one of this many parts of its cases")
 
 # lutra_discover_tests(program LABEL label [PREFIX prefix]): lists the cases of the program after it is built.
 function(lutra_discover_tests program)
@@ -13,7 +14,7 @@ function(lutra_discover_tests program)
   set(entries ${CMAKE_CURRENT_BINARY_DIR}/${program}_entries.cmake)
   add_custom_command(TARGET ${program} POST_BUILD BYPRODUCTS ${entries} VERBATIM
     COMMAND ${CMAKE_COMMAND} "-Dcommand=${CMAKE_CROSSCOMPILING_EMULATOR};$<TARGET_FILE:${program}>"
-      -Dlabel=${arg_LABEL} -Dprefix=${arg_PREFIX} -Dentries=${entries} -P ${script})
+      -Dlabel=${arg_LABEL} -Dprefix=${arg_PREFIX} -Dshards=${LUTRA_TEST_SHARDS} -Dentries=${entries} -P ${script})
   set(include ${CMAKE_CURRENT_BINARY_DIR}/${program}_include.cmake)
   file(CONFIGURE OUTPUT ${include} @ONLY CONTENT [[
 if(EXISTS "@entries@")

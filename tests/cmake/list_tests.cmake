@@ -1,5 +1,5 @@
 # Writes a program's entries of ctest (see gtest.cmake):
-# cmake -Dcommand=... -Dlabel=... -Dprefix=... -Dentries=FILE -P list_tests.cmake
+# cmake -Dcommand=... -Dlabel=... -Dprefix=... -Dshards=... -Dentries=FILE -P list_tests.cmake
 cmake_minimum_required(VERSION 3.25)
 list(FILTER command EXCLUDE REGEX "^$")  # an emulator that there is not
 execute_process(COMMAND ${command} --gtest_list_tests
@@ -27,6 +27,8 @@ foreach(line IN LISTS lines)
       string(APPEND filter "*")
     endif()
     list(APPEND filters "${filter}")
+    string(MD5 hash "${filter}")
+    math(EXPR cases_${hash} "${cases_${hash}} + 1")
   endif()
 endforeach()
 list(REMOVE_DUPLICATES filters)
@@ -40,5 +42,13 @@ foreach(filter IN LISTS filters)
   endforeach()
   string(APPEND text " [==[--gtest_filter=${filter}]==])\n"
     "set_tests_properties(${name} PROPERTIES LABELS ${label} FAIL_REGULAR_EXPRESSION \"Running 0 tests\")\n")
+  # A sweep runs every second case, for example. Which ones depends on the name, so that another sweep runs others.
+  string(MD5 hash "${filter}")
+  if(shards GREATER 1 AND cases_${hash} GREATER_EQUAL shards)
+    string(SUBSTRING ${hash} 0 4 digits)
+    math(EXPR shard "0x${digits} % ${shards}")
+    string(APPEND text "set_tests_properties(${name} PROPERTIES ENVIRONMENT "
+      "\"GTEST_TOTAL_SHARDS=${shards};GTEST_SHARD_INDEX=${shard}\")\n")
+  endif()
 endforeach()
 file(WRITE ${entries} "${text}")

@@ -103,7 +103,8 @@ struct PlanCase {
   bool joint = false;  // products with integers have joint K-blocks: most scales of two levels, under kInt8
   Precision precision = Precision::kInt8;  // of x
   // Joint K-blocks whose codes the target unpacks to folded codes (layout/joint.h), if all scales allow it: q2_K, q3_K,
-  // and int2_codes, int3 and int4 with scales of four bits, on targets where vpdpbusd or sdot multiplies bytes.
+  // and int2_codes, int3 and int4 with scales of four bits, on targets where vpdpbusd or sdot multiplies bytes; iq4nl,
+  // int8 and others on targets that multiply numbers of 16 bits instead.
   bool folds = false;
 };
 

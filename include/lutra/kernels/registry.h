@@ -123,7 +123,7 @@ struct MicroArgs {
   const std::uint8_t* index;
   std::size_t interleaved, first, panel_count;
   std::size_t half_chunks, last_half_chunks;  // half chunks of a K-block, and of the last one
-  std::size_t first_row;                      // of a panel that is unpacked: MethodKernel::unpacked_rows
+  std::size_t first_row;                      // of a panel that is unpacked: MethodKernel::rows_at_once
   std::size_t index_stride;                   // from a K-block to the next
   PrefetchDistances prefetch;
   // Qparams as floats: kPanelQparams for each panel, from panel `first` on.

@@ -88,57 +88,6 @@ struct RowUnpacker {
   }
 };
 
-// Unpacks codes of joint K-blocks for ShortDotKernel, to folded codes of half a panel: (code + start) * scale in 16
-// bits.
-template <Encoding kEncoding, class Codes, int kLowest>
-struct FoldedShorts {
-  static constexpr std::size_t Bytes(std::size_t, std::size_t x_chunks) { return x_chunks * kChunkCodes; }
-
-  static void Unpack(const MicroArgs& args, std::size_t, std::uint8_t* to) {
-    args.first_row == 0 ? UnpackOf<0>(args, to) : UnpackOf<1>(args, to);
-  }
-
- private:
-  static constexpr std::size_t kPlanes = Describe(kEncoding).planes;
-
-  template <int kHalf>
-  static HWY_INLINE void UnpackOf(const MicroArgs& args, std::uint8_t* to) {
-    const KBlock b(args);
-    const V16 start = hn::Set(D16(), static_cast<std::int16_t>(b.start));
-    for (std::size_t part = 0; part < kParts; ++part) {
-      const Codes codes(b, part);
-      V16 scales[2];
-      LUTRA_UNROLL
-      for (std::size_t v = 0; v < 2; ++v) {
-        const std::size_t row = (2 * kHalf + v) * 16 + part * kPartRows;
-        const V32 scale = hn::BitCast(D32(), hn::Load(DF(), b.qparams + row));
-        scales[v] = hn::BitCast(D16(), hn::Or(hn::And(scale, hn::Set(D32(), 0xffff)), hn::ShiftLeft<16>(scale)));
-      }
-      const std::uint8_t* lines = b.index + part * kPartBytes;
-      std::uint8_t* chunk_to = to + 2 * part * kPartBytes;
-      for (std::size_t chunk = 0; chunk < b.chunks; ++chunk) {
-        for (std::size_t line = 0; part == 0 && line < kPlanes; ++line) {
-          b.Prefetch(lines + (kHalf * kPlanes + line) * 64);
-        }
-        UnpackQuad<0, kHalf>(lines, codes, start, scales, chunk_to);
-        UnpackQuad<1, kHalf>(lines, codes, start, scales, chunk_to);
-        UnpackQuad<2, kHalf>(lines, codes, start, scales, chunk_to);
-        UnpackQuad<3, kHalf>(lines, codes, start, scales, chunk_to);
-        lines += kPlanes * kPlaneBytes;
-        chunk_to += kChunkCodes;
-      }
-    }
-  }
-  template <int kQuad, int kHalf>
-  static HWY_INLINE void UnpackQuad(const std::uint8_t* lines, const Codes& codes_of, V16 start, const V16 (&scales)[2],
-                                    std::uint8_t* to) {
-    V8 low, high;
-    UnpackHalf<kEncoding, kQuad, kHalf>(lines, codes_of, low, high);
-    ShortCodes<kLowest>::Store(low, start, scales[0], to + kQuad * kQuadBytes);
-    ShortCodes<kLowest>::Store(high, start, scales[1], to + kQuad * kQuadBytes + 2 * 64);
-  }
-};
-
 // --- Planes of indices: an index is one bit of each of four codes.
 
 // Byte j of a 32-bit lane, whose four bytes all hold an index, becomes kWeight if bit j of the index is set, else 0.

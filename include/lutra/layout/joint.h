@@ -91,6 +91,7 @@ constexpr int JointRatio(const FormatInfo& f, const QparamScheme& scheme, std::s
 
 // A folded code is the product (L(q) + start) * scale. If all folded codes of a scheme fit a byte, codes may be
 // unpacked to them: a kernel then multiplies them with joint runs of x, without scales. Its sums are the same integers.
+// (All folded codes fit 16 bits: at most 128 * 128. Kernels that multiply numbers of 16 bits take them.)
 // Scales of four bits are 0 to 15. Scales of a byte must be -32 to 31, as in q3_K: joint K-blocks of a panel are not
 // folded if any of their scales is outside.
 struct FoldedCodes {

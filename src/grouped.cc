@@ -158,8 +158,8 @@ class Columns {
       return;
     }
     const PackedMatrix& w = p_.w[block.matrix];
-    // Rows that are stored for a matrix unit are multiplied by it, however few they are; but to fold the codes of joint
-    // K-blocks takes as long as dot products with four of them.
+    // x that is stored for a matrix unit is multiplied by it, however few the rows are. Exception: joint K-blocks with
+    // up to four rows, because folding their codes takes as long as the dot products of four rows.
     PlanCase what = CaseOf(w, block.rows, p_.x->precision());
     if (operands_.x.row_group == 1 && !(what.joint && block.rows <= kNR)) {
       what.n = std::max(block.rows, static_cast<std::size_t>(w.target()->unit.from));

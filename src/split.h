@@ -18,9 +18,10 @@ constexpr std::size_t PiecesFor(std::size_t threads, std::size_t each = kPiecesP
   return threads == 1 ? 1 : each * threads;
 }
 
-// Splits the columns of y into ranges of panels, so that `blocks` token blocks times ranges are about `pieces`. Ranges
-// differ by one unit at most: panels that alternate in memory, `together` of them, or one panel if there would be fewer
-// pieces than `least`. With the number of pieces that come out as `pieces` and `least`, the same ranges come out again.
+// Splits the columns of y into ranges, so that `blocks` token blocks times ranges are about `pieces`. A unit is
+// `together` panels, which alternate in memory, or one panel if such units would give fewer pieces than `least`. Ranges
+// are whole units, and their numbers of units differ by one at most. With `pieces` and `least` equal to the resulting
+// number of pieces, the ranges are the same.
 class ColumnRanges {
  public:
   ColumnRanges(std::size_t m, std::size_t together, std::size_t blocks, std::size_t pieces, std::size_t least)

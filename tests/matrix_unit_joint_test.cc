@@ -116,7 +116,7 @@ TEST(MatrixUnitJointLists, AreMultiplied) {
   for (const Target base : RunnableTargets()) ExpectRowLists(JointCase(WithUnit(base), 1));
 }
 
-// Without the super-groups of panels that are zero.
+// Super-groups of a panel whose weights are all zero are left out.
 TEST(MatrixUnitJointBlocks, AreLeftOut) {
   QuantizedView shape;
   shape.m = 130;

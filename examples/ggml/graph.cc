@@ -33,8 +33,8 @@ struct Graph::Work {
     Log(GGML_LOG_LEVEL_ERROR, std::string(node.tensor()->name) + ": " + status.message());
   }
 
-  // Tables stay in the file's mapping, where a row that is read brings pages around it to memory. Releases all of their
-  // pages once some rows were read, and before the first graph: llama.cpp maps files with all pages.
+  // Tables stay in the file's mapping. Reading a row brings pages around it to memory, too, and llama.cpp maps a file
+  // with all of its pages. So this releases a table's pages before the first graph, and again once 32 rows were read.
   void ReleaseTables(ggml_cgraph* graph) {
     constexpr std::int64_t kRows = 32;
     for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {

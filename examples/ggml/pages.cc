@@ -54,8 +54,9 @@ MappedBytes::MappedBytes(const void* data, std::size_t size) {
   if (!AreShared(at, at + size)) return;
   begin_ = const_cast<char*>(static_cast<const char*>(data));
   end_ = begin_ + size;
-  // Small tensors between packed ones stay in use. With huge pages each of them would bring 2 MB back. A page that is
-  // shared with a small tensor is not advised: the system brings neighbors back that are advised as it is.
+  // Small tensors between packed ones stay in use. With huge pages each of them would bring 2 MB back. A page that a
+  // small tensor shares is left out: advice splits the mapping, and Linux brings back only pages of the page's own
+  // part.
   Advise(PageAfter(begin_), PageBefore(end_), MADV_NOHUGEPAGE);
 }
 

@@ -104,10 +104,10 @@ struct Row {
 // fast as with both; at 4 KB 0.73 to 1.02 times, at 12 KB 0.94 to 1.02.) One exception: with one row of x, Zen 4
 // itself reads codes ahead at the speed of memory, if kernels read in the order of addresses (MicroArgs::reader).
 // Prefetches at 8 KB reduce that to 0.6 to 0.85 times. Prefetches at 128 bytes show the CPU the order of lines. (Speed
-// over that with 8 KB, one row: K-quants 1.05 to 1.4, int3, int4 and int8 in groups of 128 1.1 to 1.2, q8_0 1.6, on
-// AVX2 0.82, q4_0, whose scales are read from their bytes, 1.13; two rows 0.75 to 1.15, four rows 0.6 to 0.97, lookups
-// without prefetches 0.5 to 0.9. Zen 5, int4 without prefetches: 0.6.) Dot kernels prefetch a few lines with each
-// chunk. (Block scope: Zen 4, AVX2, N = 1 from memory, against all lines of a K-block at once: int8 1.8 times,
+// over that with 8 KB, one row: K-quants 1.05 to 1.4; int3, int4 and int8 in groups of 128 1.1 to 1.2; q8_0 1.6, but
+// 0.82 on AVX2; q4_0, whose scales are read from their bytes, 1.13. Two rows 0.75 to 1.15, four rows 0.6 to 0.97;
+// lookups without prefetches 0.5 to 0.9. Zen 5, int4 without prefetches: 0.6.) Dot kernels prefetch a few lines with
+// each chunk. (Block scope: Zen 4, AVX2, N = 1 from memory, against all lines of a K-block at once: int8 1.8 times,
 // int2_codes and int6 1.7, int3 1.6, iq4nl 2.0, int4 and int5 1.1.)
 //
 // Lookups: a token block of 16 rows has 256 KB of tables at K = 4096, which stay in L2. With four interleaved panels,
@@ -145,17 +145,18 @@ struct Row {
 // rows of int4 take 330 cycles, with packed dot products 770; 16 rows of int1 300, with lookups 680. Joint K-blocks, a
 // super-group of 256 weights of a panel: to make folded codes of two bytes takes 1024 cycles (2048 vector
 // instructions), and 16 rows of x then 900 (load ports: 768 lines for registers, 1024 operands; unit 512, vectors 740,
-// stores 640); vpdpbusd takes 3200 with groups of 32, 3970 with 16. Codes that fold to a byte: 610, vpdpbusd 2430.
-// Unpacking and all: 8 rows of q4_K 1730, with packed dot products 2100; 64 rows 4900, unpacked dot products 13100;
-// q6_K 5000 and 16200, q2_K 2950 and 10200. bf16 (llvm-mca 19, sapphirerapids): the unit takes 256 cycles, 16 for each
-// TDPBF16PS, the ports for loads 224; vdpbf16ps 2048 for 4 rows. Unpacking fp8 takes 900, so 8 rows take some 1100,
-// with vdpbf16ps 5000. NEON_I8MM (llvm-mca 19, neoverse-v1 and v2; not measured): 4 rows of x and a K-block of 128
-// weights of a panel take 369 cycles with smmla, 603 with sdot, 720 with lookups of int2, 510 of ternary, 400 of int1
-// (neoverse-n2 740 and 1197, apple-m2 461 and 748, ampere1 1170 and 1121). Joint K-blocks of 128 weights take 404 and
-// 646 in groups of 32, 554 and 778 in groups of 16 (neoverse-n2 805 and 1285, 1098 and 1546; apple-m2 646 and 997, 868
-// and 1165). Pairing the codes takes 350 cycles: what smmla saves with 6 rows. fp8_e4m3 on neoverse-v1, v2, n2 and
-// apple-m2: 4 rows take 755, 638, 1206 and 837 cycles with bfmmla, 2780, 2780, 5550 and 4340 in floats; unpacking takes
-// 2690, 2690, 5600 and 2560 to bf16, 2435, 2531, 4867 and 1883 to floats. bfdot alone takes twice the cycles of bfmmla.
+// stores 640); with vpdpbusd 16 rows take 3200 in groups of 32, 3970 in groups of 16. 16 rows of codes that fold to a
+// byte take 610, with vpdpbusd 2430. With unpacking: 8 rows of q4_K 1730, with packed dot products 2100; 64 rows 4900,
+// unpacked dot products 13100; q6_K 5000 and 16200, q2_K 2950 and 10200. bf16 (llvm-mca 19, sapphirerapids): the unit
+// takes 256 cycles, 16 for each TDPBF16PS, the ports for loads 224; vdpbf16ps 2048 for 4 rows. Unpacking fp8 takes 900,
+// so 8 rows take some 1100, with vdpbf16ps 5000. NEON_I8MM (llvm-mca 19, neoverse-v1 and v2; not measured): 4 rows of x
+// and a K-block of 128 weights of a panel take 369 cycles with smmla, 603 with sdot, 720 with lookups of int2, 510 of
+// ternary, 400 of int1 (neoverse-n2 740 and 1197, apple-m2 461 and 748, ampere1 1170 and 1121). Joint K-blocks of 128
+// weights take 404 and 646 in groups of 32, 554 and 778 in groups of 16 (neoverse-n2 805 and 1285, 1098 and 1546;
+// apple-m2 646 and 997, 868 and 1165). Pairing the codes takes 350 cycles: what smmla saves with 6 rows. fp8_e4m3 on
+// neoverse-v1, v2, n2 and apple-m2: 4 rows take 755, 638, 1206 and 837 cycles with bfmmla, 2780, 2780, 5550 and 4340 in
+// floats; unpacking takes 2690, 2690, 5600 and 2560 to bf16, 2435, 2531, 4867 and 1883 to floats. bfdot alone takes
+// twice the cycles of bfmmla.
 constexpr std::size_t kPrefetch = 8192, kNearby = 128;  // bytes; see above
 constexpr const char* kMemory = "reading the weights from memory";
 constexpr const char* kShuffle = "byte shuffles and dot products, which share execution ports";

@@ -4,7 +4,7 @@
 # is an entry per test, and of a test that sweeps over targets an entry per target. An entry's name is the
 # --gtest_filter that it runs, so it ends in the target (`ctest -R _AVX3$`), and that filter, narrowed by hand, runs one
 # format, group or qparam scheme. An entry whose filter matches no case fails.
-set(LUTRA_TEST_SHARDS 1 CACHE STRING "An entry of ctest runs one of this many parts of its cases")
+set(LUTRA_TEST_SHARDS 1 CACHE STRING "Into how many parts the cases of an entry of ctest are divided; the entry runs one part")
 
 # lutra_discover_tests(program LABEL label [PREFIX prefix]): lists the cases of the program after it is built.
 function(lutra_discover_tests program)

@@ -42,7 +42,7 @@ foreach(filter IN LISTS filters)
   endforeach()
   string(APPEND text " [==[--gtest_filter=${filter}]==])\n"
     "set_tests_properties(${name} PROPERTIES LABELS ${label} FAIL_REGULAR_EXPRESSION \"Running 0 tests\")\n")
-  # A sweep runs every second case, for example. Which ones depends on the name, so that another sweep runs others.
+  # With `shards` parts, an entry runs one part of its cases. The name decides which, so that sweeps run different parts.
   string(MD5 hash "${filter}")
   if(shards GREATER 1 AND cases_${hash} GREATER_EQUAL shards)
     string(SUBSTRING ${hash} 0 4 digits)

@@ -168,7 +168,7 @@ class PluginLogits : public testing::TestWithParam<Model> {};
 TEST_P(PluginLogits, AsExactAsGgml) {
   const File file(GetParam().shape, GetParam().type), f32(GetParam().shape, GetParam().type, Stored::kDequantized);
   ASSERT_TRUE(file.written() && f32.written());
-  const std::vector<float> exact = Llama(f32, 1).Logits();  // a second thread of ggml's waits busily
+  const std::vector<float> exact = Llama(f32, 1).Logits();  // one thread, as ggml's threads wait busily for each other
   const std::size_t vocabulary = static_cast<std::size_t>(GetParam().shape.vocab_size);
   ASSERT_EQ(exact.size(), (kPrompt + kSteps) * vocabulary);
   const std::vector<float> stock = Llama(file, 1).Logits();

@@ -96,7 +96,7 @@ namespace {
 HWY_EXPORT(EmulatedTile);
 HWY_EXPORT(CheckRegisters);
 
-// What a function of the target is.
+// A pointer to the function as it is compiled for the target.
 #define LUTRA_OF_TARGET(target, function) \
   (hwy::GetChosenTarget().Update((target)->info.hwy_target), HWY_DYNAMIC_POINTER(function))
 

@@ -60,7 +60,7 @@ struct KBlock {
   float* tile;
   std::size_t tile_stride;
   std::int32_t start, lowest;
-  // The scales as they are stored, and their factor; null: they are in qparams.
+  // The bytes of the scales, their type, and the factor of scales. Null if the scales are floats in `qparams`.
   const std::uint8_t* scale_bytes = nullptr;
   DataType scale_type = {};
   float factor = 0.0f;
@@ -88,7 +88,7 @@ struct KBlock {
   // Call for each line of packed weights that is read: prefetches lines that follow it, at the distances `prefetch`.
   HWY_INLINE void Prefetch(const std::uint8_t* line) const { internal::Prefetch(line, prefetch); }
 
-  // Reads the qparams of the K-block's group.
+  // Converts the qparams of the K-block's group to floats, or, if they are scales alone, notes where their bytes are.
   HWY_INLINE void Read(const GroupReader& reader) {
     if (!reader.scales_alone) return reader.Read(index, 1);
     const std::size_t bytes = reader.args->group_bytes;

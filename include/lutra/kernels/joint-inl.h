@@ -169,8 +169,9 @@ LUTRA_INLINE void FlushTotals(const MicroArgs& a, const V32* totals, const RowOf
     }
   }
 }
-// The offsets of two groups as words, one of each group in 16 bits, from the bytes of the groups for the rows of a
-// panel.
+
+// Makes words from the bytes of two groups: for each row of a panel 16 bits with the offset of the first group, and 16
+// bits with that of the second.
 #if LUTRA_VECTOR_SCOPE
 struct OffsetPlaces {
   std::uint8_t bytes[4 * kPanelRows];
@@ -190,7 +191,7 @@ class JointOffsets {
  public:
   HWY_INLINE JointOffsets(const std::uint8_t* first, const std::uint8_t* second)
       : first_(hn::LoadU(D8(), first)), second_(hn::LoadU(D8(), second)) {}
-  // A byte is twice in its 16 bits, so a shift leaves the byte or its upper half.
+  // Both bytes of a lane of 16 bits are the same, so a shift leaves the signed byte, or its upper four bits.
   HWY_INLINE V16 Of(std::size_t row) const {
     const hn::Repartition<std::uint16_t, D8> du16;
     const auto places = hn::IndicesFromVec(D8(), hn::Load(D8(), kOffsetPlaces.bytes + 4 * row));
@@ -294,7 +295,7 @@ LUTRA_INLINE void FlushOffsetBytes(const MicroArgs& a, const QparamArgs& q, cons
 }
 
 // Flushes totals, then offsets if there are any. No total is in a register while the kernel converts offsets. kReads:
-// whether qparams may not be converted yet (MicroArgs::reader).
+// the kernel converts offsets itself if there is a MicroArgs::reader.
 template <bool kReads, int kVectors, int kRows, class RowOf>
 LUTRA_INLINE void FlushJoint(const MicroArgs& a, const V32* totals, const RowOf& row_of) {
   FlushTotals<kVectors, kRows>(a, totals, row_of);

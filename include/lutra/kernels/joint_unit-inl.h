@@ -8,7 +8,8 @@
 //     total           start + ratio * sum of each run
 //
 // Four registers hold sums of 16 rows of W: of four runs with one byte per code, of two runs with two. Bytes are 0 to
-// 255, or signed; `start` makes up for that. matrix_unit-inl.h draws the registers.
+// 255, or signed. A folded code is the number in its bytes plus a constant; `start` is the constant times the sum of
+// ratio * x. matrix_unit-inl.h draws the registers.
 #if defined(LUTRA_KERNELS_JOINT_UNIT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_JOINT_UNIT_INL_H_
 #undef LUTRA_KERNELS_JOINT_UNIT_INL_H_
@@ -61,8 +62,8 @@ class JointUnitRows {
     std::int32_t start;
     float scale;
   };
-  // Sums that are to be added to totals: of some joint runs of `rows` rows of x, from row `row` on. Totals of the last
-  // runs become floats: `scale` is the super-scale of 16 rows of W.
+  // Which sums the next Flush adds to totals: of `rows` rows of x from `row` on, of the joint runs from `run` on. After
+  // the last runs, totals become floats; `scale` has the super-scales of 16 rows of W.
   struct Flushing {
     std::size_t row, rows, run;
     bool last;
@@ -123,7 +124,8 @@ class JointUnitRows {
     if (args.center != 0) AddOffsets(args, scales);
   }
 
-  // Sets what flushes need of each row of x. Codes have an integer less for each row of W: `start`.
+  // Sets of_x_. A folded code is the number in its bytes plus `start`, so a total starts from start * (ratio * sum of
+  // x).
   HWY_INLINE void SetRowsOfX(const BlockScale* scales, std::int32_t start) {
     const hn::FixedTag<std::int32_t, kJointRuns> d32;
     const hn::Repartition<std::int16_t, decltype(d32)> d16;
@@ -145,12 +147,13 @@ class JointUnitRows {
   }
 
   // Makes folded codes of two bytes from codes of 16 rows of W, from row m on: [quad][row][4] lower bytes in their
-  // place, [quad][16 rows][4] upper bytes. A byte is a digit of product + 2^15, minus 128 where bytes are signed.
+  // place, [quad][16 rows][4] upper bytes. The two bytes are those of product + 2^15, each minus 128 where bytes are
+  // signed.
   HWY_INLINE void Fold(const MicroArgs& args, std::size_t m, std::uint8_t* lower, std::uint8_t* upper) const {
     const D8 d8;
     const D16 d16;
     const V8 flip = hn::Set(d8, 0x80);
-    const V16 zero = hn::Set(d16, static_cast<std::int16_t>(args.start - (is_signed() ? 128 : 0)));  // what code 0 is
+    const V16 zero = hn::Set(d16, static_cast<std::int16_t>(args.start - (is_signed() ? 128 : 0)));  // of byte 0
     const V16 low_byte = hn::Set(d16, 0xff);
     for (std::size_t at = 0; at < kMatrixRowBytes; at += kPartBytes) {
       std::uint8_t *low_to = lower + at, *high_to = upper + at;

@@ -120,7 +120,8 @@ struct Bf16Products {
   }
 };
 
-// What joint K-blocks of kRows rows of x multiply by or start from, as sums of pairs of rows stand.
+// The starts and ratios of joint K-blocks of kRows rows of x, in the order of the lanes of a product of two pairs of
+// rows.
 template <int kRows>
 class JointPairs {
  public:
@@ -223,8 +224,8 @@ struct MatrixProductKernel {
     }
   }
 
-  // The totals of joint K-blocks, with kVectors vectors of four rows of W at a time. `part_of` sets the parts of a
-  // joint run.
+  // Multiplies joint K-blocks, kVectors vectors of four rows of W at a time. `part_of` computes the parts of a joint
+  // run.
   template <int kVectors, int kRows, class PartOf>
   static HWY_INLINE void MultiplyJointRuns(const MicroArgs& args, const JointPairs<kRows>& of_x, std::size_t chunks,
                                            const PartOf& part_of) {
@@ -243,7 +244,8 @@ struct MatrixProductKernel {
       V32 rows[kVectors * kRows];
       Separate<kRows>(totals, rows);
       const int row = static_cast<int>(first);
-      FlushJoint<kVectors, kRows>(args, rows, [row](int vector) { return row + vector * static_cast<int>(kPartRows); });
+      FlushJoint<false, kVectors, kRows>(args, rows,
+                                         [row](int vector) { return row + vector * static_cast<int>(kPartRows); });
     }
   }
   // The sums of up to `run_chunks` chunks from chunk `at` on.

@@ -18,6 +18,7 @@
 //   Multiply<kKind, kSums, kX, kCodes>()    adds products of integers: sums[n][m] += x[n][4 * q + i] *
 //                               codes[q][4 * m + i] in bytes, for i < 4 and all q; or of bf16: sums[n][m] +=
 //                               x[n][2 * q + i] * codes[q][2 * m + i], for i < 2 and all q
+// (Joint K-blocks: joint_unit-inl.h.)
 #if defined(LUTRA_KERNELS_MATRIX_UNIT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef LUTRA_KERNELS_MATRIX_UNIT_INL_H_
 #undef LUTRA_KERNELS_MATRIX_UNIT_INL_H_

@@ -26,12 +26,13 @@ inline constexpr std::size_t kUnpackedBatchBytes = 8192;
 inline constexpr std::size_t kPackedBatchBytes = 6144;
 // K-blocks of a panel with fewer bytes than this, qparams included, are many in such a batch.
 inline constexpr std::size_t kFewBytes = 2048;
-// The largest unpacked batch, of any method, rounded up from 18 KB:
+// The largest unpacked batch, of any method:
+//   20480 bytes   joint K-blocks in a matrix unit: 64 rows of 256 codes of a byte, and the upper bytes of 16 rows
 //   18432 bytes   lookups in vector scope, one ternary K-block of 4 panels: 32 half chunks of 128 indices of a byte,
 //                 and 8 runs of 64 bytes of signs
 //   14336 bytes   lookups in vector scope, 8 ternary K-blocks of 16 weights of 4 panels: 3 half chunks and the signs of
 //                 one run each
-//   16384 bytes   dot products, joint K-blocks of a panel: 64 rows of 256 codes of a byte
+//   16384 bytes   dot products, joint K-blocks: 64 rows of 256 codes of a byte, or 32 rows of 256 codes of two bytes
 //   16384 bytes   dot products of 16-bit codes, one K-block of a panel: 64 rows of 128 codes of two bytes
 //   16384 bytes   products of floats, one K-block: 32 rows of 128 codes of four bytes, or 64 rows in bf16
 //   12288 bytes   dot products, one K-block of a panel: 64 rows of 192 codes of a byte
@@ -131,9 +132,9 @@ class PanelReader {
     if (g_.joint_ratio != 0) return HWY_MAX(a_.prefetch, g_.joint * stride_ + g_.super_bytes);
     return own_group_ && stride_ < kFewBytes ? HWY_MAX(a_.prefetch, kPackedBatchBytes + stride_) : a_.prefetch;
   }
-  // Whether the micro-kernel converts qparams itself: if it can, and needs no call for each small group, which would
-  // take longer than it saves. (Groups of 32 of 4 bits on Zen 4: 0.9 to 0.96 times as fast; f16 scales without
-  // calls 1.17 times.)
+  // Whether the micro-kernel converts qparams itself: if it can, and if it pays. A call of GroupReader::load for each
+  // small group takes longer than it saves (groups of 32 of 4 bits on Zen 4: 0.9 to 0.96 times as fast). Scales alone
+  // need no call (f16: 1.17 times as fast).
   HWY_INLINE bool InOrder() const {
     const MicroKernel& micro = a_.kernel->micro(a_.unpack, g_.joint_ratio != 0);
     const bool pays = g_.joint_ratio != 0 || reader_.scales_alone || stride_ >= kFewBytes;

@@ -101,11 +101,11 @@ using LoadGroupsFunction = void (*)(const QparamArgs& a, const std::uint8_t* fro
 
 // For a micro-kernel that converts qparams itself: one panel, group by group, each group just before its codes, so that
 // memory is read in the order of addresses. Of joint K-blocks it converts only the offsets with `load`; it reads scales
-// from the bytes of the groups. It also reads scales of `scale_type` from there if they are all qparams (scales_alone).
+// from the bytes of the groups. Scales of f16 and E8M0 without zero points are read from there, too (scales_alone).
 struct GroupReader {
   const QparamArgs* args;
   DataType scale_type;
-  bool scales_alone;        // kF16 or kE8M0, without zero points
+  bool scales_alone;        // groups have no qparams but scales of f16 or E8M0
   LoadGroupsFunction load;  // qparams; of joint K-blocks, the offsets
   const float* super_group;
   float* to;  // MicroArgs::qparams
@@ -179,7 +179,8 @@ struct JointKernels {
   MicroKernel packed, unpacked;
   UnpackFunction unpack;  // as in MethodKernel
   UnpackFunction fold;    // unpacks folded codes; null if no codes of the format fold
-  // Of a folded code. Codes of 2 bytes are unpacked for half a panel at a time, and `unpacked` multiplies no others.
+  // Bytes of a folded code: 1 or 2. If 2, half a panel is unpacked at a time, and `unpacked` multiplies only folded
+  // codes.
   std::size_t folded_bytes;
   UnpackedBytesFunction unpacked_bytes;
   std::size_t run_chunks, run_chunks_with_offsets;  // chunks of a group whose products fit 16-bit sums

@@ -89,11 +89,11 @@ constexpr int JointRatio(const FormatInfo& f, const QparamScheme& scheme, std::s
   return 0;
 }
 
-// A folded code is the product (L(q) + start) * scale. If all folded codes of a scheme fit a byte, codes may be
-// unpacked to them: a kernel then multiplies them with joint runs of x, without scales. Its sums are the same integers.
-// (All folded codes fit 16 bits: at most 128 * 128. Kernels that multiply numbers of 16 bits take them.)
-// Scales of four bits are 0 to 15. Scales of a byte must be -32 to 31, as in q3_K: joint K-blocks of a panel are not
-// folded if any of their scales is outside.
+// A folded code is the product (L(q) + start) * scale. A kernel multiplies folded codes with joint runs of x, without
+// scales; its sums are the same integers. All folded codes fit 16 bits (at most 128 * 128), for kernels that multiply
+// numbers of 16 bits. Other kernels take bytes, if all folded codes of a scheme fit a byte: scales of four bits are 0
+// to 15; scales of a byte must be -32 to 31, as in q3_K. Joint K-blocks of a panel are not folded to bytes if any of
+// their scales is outside. A matrix unit folds all codes, to one byte or two (kernels/joint_unit-inl.h).
 struct FoldedCodes {
   int lowest_scale, highest_scale;
   int lowest, highest;

@@ -153,13 +153,13 @@ struct QuadLoad {
 // or as words after Widen.
 enum class JointForm : std::uint8_t { kPairs, kWords, kWidened };
 
-// Whether codes that are unpacked for this Dot become numbers of 16 bits, which ShortDotKernel multiplies, unless their
-// K-blocks are joint.
+// Whether codes that are unpacked for this Dot become numbers of 16 bits, which ShortDotKernel multiplies. Codes of
+// joint K-blocks become folded codes of 16 bits (layout/joint.h).
 template <class Dot>
 inline constexpr bool kUnpacksShorts = false;
 
 // Whether a Dot takes all 256 values of a byte, and sums products in 32 bits: it multiplies folded codes
-// (layout/joint.h).
+// of a byte (layout/joint.h).
 template <class Dot>
 inline constexpr bool kTakesBytes = Dot::kHighest - Dot::kLowest == 255 && Dot::kJoint == JointForm::kWords;
 

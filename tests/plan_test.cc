@@ -83,7 +83,7 @@ bool IsRepeated(const Plan& plan) {
   return std::any_of(Plans().begin(), &plan, [&](const Plan& before) { return how(before) == how(plan); });
 }
 
-// Each row of the table, for rows of x around its own limits, with the panels that are left over.
+// Each way to compute in the table, for rows of x around the limits of its first row, with panels that are left over.
 TEST_P(PlanTable, AnyRowComputesTheSame) {
   std::uint64_t seed = 0;
   for (const Plan& plan : Plans()) {

@@ -141,7 +141,9 @@ class JointUnitRows {
         const auto of_run = hn::Load(d16, of.chunk_sums[run * kJointRunChunks]);
         sums = hn::Add(sums, hn::WidenMulPairwiseAdd(d32, of_run, ratio));
       }
-      to.start = hn::ReduceSum(d32, hn::Mul(sums, hn::Set(d32, start)));
+      // The product may wrap; the total that starts from it wraps back.
+      const auto sum = static_cast<std::uint32_t>(hn::ReduceSum(d32, sums));
+      to.start = static_cast<std::int32_t>(sum * static_cast<std::uint32_t>(start));
       to.scale = of.scale;
     }
   }

@@ -71,6 +71,7 @@ class PanelReader {
         floats_(floats),
         own_group_(g_.blocks_per_group == 1),
         paired_(g_.scheme.has_paired()),
+        scales_alone_(AreScalesAlone(g_.scheme)),
         stride_(a.interleaved * (g_.whole.bytes + (own_group_ ? g_.scheme.group_bytes : 0))),
         qparams_{paired_ ? nullptr : g_.scheme.zero(),
                  g_.scheme.zero() != nullptr && g_.scheme.zero()->role == QparamRole::kOffset,
@@ -88,13 +89,9 @@ class PanelReader {
         choice_(g_.scheme.table_choice()),
         load_groups_(LoaderOf(g_.scheme.fields[0].type, g_.joint_ratio != 0)),
         load_offsets_(OffsetLoaderOf(g_)),
-        reader_{&qparams_,
-                g_.scheme.fields[0].type,
-                g_.scheme.zero() == nullptr &&
-                    (g_.scheme.fields[0].type == DataType::kF16 || g_.scheme.fields[0].type == DataType::kE8M0),
-                load_offsets_ != nullptr ? load_offsets_ : load_groups_,
-                floats.super_group,
-                floats.groups},
+        reader_{&qparams_,          g_.scheme.fields[0].type,
+                scales_alone_,      load_offsets_ != nullptr ? load_offsets_ : load_groups_,
+                floats.super_group, floats.groups},
         in_order_(InOrder()),
         most_(g_.joint_ratio != 0 ? g_.joint
               : in_order_         ? g_.blocks
@@ -125,6 +122,10 @@ class PanelReader {
   }
 
  private:
+  static HWY_INLINE bool AreScalesAlone(const QparamScheme& scheme) {
+    const DataType type = scheme.fields[0].type;
+    return scheme.zero() == nullptr && (type == DataType::kF16 || type == DataType::kE8M0);
+  }
   // The tile kernel loads the qparams of joint K-blocks before their codes, so the distance reaches to the next ones.
   // Where it loads the qparams of many K-blocks, CPUs do not read ahead.
   HWY_INLINE std::size_t PrefetchDistance() const {
@@ -137,7 +138,7 @@ class PanelReader {
   // need no call (f16: 1.17 times as fast).
   HWY_INLINE bool InOrder() const {
     const MicroKernel& micro = a_.kernel->micro(a_.unpack, g_.joint_ratio != 0);
-    const bool pays = g_.joint_ratio != 0 || reader_.scales_alone || stride_ >= kFewBytes;
+    const bool pays = g_.joint_ratio != 0 || scales_alone_ || stride_ >= kFewBytes;
     return pays && own_group_ && !paired_ && a_.interleaved == 1 &&
            a_.rows <= static_cast<std::size_t>(micro.reading_rows);
   }
@@ -207,6 +208,7 @@ class PanelReader {
   QparamFloats& floats_;
   const bool own_group_;      // each K-block is a group
   const bool paired_;         // zero points are packed with super-groups
+  const bool scales_alone_;   // GroupReader::scales_alone
   const std::size_t stride_;  // from a K-block of a batch to the next
   const QparamArgs qparams_;
   const float super_gain_;           // of super-scales

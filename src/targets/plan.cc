@@ -52,6 +52,8 @@ constexpr FormatList kCodes = Where([](const FormatInfo& f) { return !f.stored()
 constexpr FormatList kTables64 = Where([](const FormatInfo& f) { return f.has_table() && f.levels > 16; });
 constexpr FormatList kFewFields = Where(  // codes in at most two fields of bits; 7 bits are three
     [](const FormatInfo& f) { return !f.stored().has_indices() && !f.is_float() && f.stored().planes != 7; });
+constexpr FormatList kOneField = Where(  // codes of 2, 4 and 8 bits, each in one field of bits
+    [](const FormatInfo& f) { return !f.stored().has_indices() && !f.is_float() && 8 % f.stored().planes == 0; });
 constexpr FormatList kBytes = Where([](const FormatInfo& f) { return f.stored().planes == 8 && !f.is_float(); });
 
 using Predicate = bool (*)(const TargetInfo& target, const PlanCase& what);
@@ -105,7 +107,7 @@ struct Row {
 // itself reads codes ahead at the speed of memory, if kernels read in the order of addresses (MicroArgs::reader).
 // Prefetches at 8 KB reduce that to 0.6 to 0.85 times. Prefetches at 128 bytes show the CPU the order of lines. (Speed
 // over that with 8 KB, one row: K-quants 1.05 to 1.4; int3, int4 and int8 in groups of 128 1.1 to 1.2; q8_0 1.6, but
-// 0.82 on AVX2; q4_0, whose scales are read from their bytes, 1.13. Two rows 0.75 to 1.15, four rows 0.6 to 0.97;
+// 0.82 on AVX2; q4_0 1.14, iq4_nl and mxfp4 1.03, q5_0 0.91. Two rows 0.75 to 1.15, four rows 0.6 to 0.97;
 // lookups without prefetches 0.5 to 0.9. Zen 5, int4 without prefetches: 0.6.) Dot kernels prefetch a few lines with
 // each chunk. (Block scope: Zen 4, AVX2, N = 1 from memory, against all lines of a K-block at once: int8 1.8 times,
 // int2_codes and int6 1.7, int3 1.6, iq4nl 2.0, int4 and int5 1.1.)
@@ -188,7 +190,7 @@ constexpr Row kRows[] = {
     {kOnePlane,  Zen,         kZen5,   16,  kAnyN, 0,   {Method::kLookup, kPacked,   16,  4, kPrefetch, kShuffle}},
     {kTwoPlanes, Zen,         kZen5,   16,  kAnyN, 0,   {Method::kLookup, kPacked,   16,  1, kPrefetch, kShuffle}},
     {kIndices,   WideLookups, kAnyCpu, 0,   kAnyN, 0,   {Method::kLookup, kUnpacked, 32,  4, kPrefetch, kShuffle}},
-    {kCodes,     WideLookups, kZen4,   0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kNearby,   kMemory}},
+    {kOneField,  WideLookups, kZen4,   0,   1,     32,  {Method::kDot,    kPacked,   4,   1, kNearby,   kMemory}},
     {kCodes,     Joint,       kZen4,   0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kNearby,   kMemory}},
     {kCodes,     AnyTarget,   kZen4,   0,   1,     64,  {Method::kDot,    kPacked,   4,   1, kNearby,   kMemory}},
     {kCodes,     WideLookups, kAnyCpu, 0,   1,     0,   {Method::kDot,    kPacked,   4,   1, kPrefetch, kMemory}},

@@ -1,6 +1,7 @@
 // Computes a graph on ggml's CPU backend. Nodes that multiply packed weights become custom operations of the CPU
 // backend for the time of the call, so ggml's threads run Lutra's pieces between its own operations.
 #include <map>
+#include <optional>
 
 #include "node.h"
 #include "pages.h"
@@ -40,15 +41,18 @@ struct Graph::Work {
     for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
       const ggml_tensor* const node = ggml_graph_node(graph, i);
       if (!ReadsTable(node)) continue;
-      std::int64_t& read = rows_read.try_emplace(node->src[0]->data, kRows).first->second;
-      if (read >= kRows) {
-        MappedBytes(node->src[0]->data, ggml_nbytes(node->src[0])).Release();
-        read = 0;
+      std::optional<std::int64_t>& read = rows_read.try_emplace(node->src[0]->data, kRows).first->second;
+      if (!read.has_value()) continue;
+      if (*read >= kRows) {
+        const MappedBytes table(node->src[0]->data, ggml_nbytes(node->src[0]));
+        read = table.shared() ? std::optional<std::int64_t>(0) : std::nullopt;
+        table.Release();
       }
-      read += ggml_nelements(node->src[1]);
+      if (read.has_value()) *read += ggml_nelements(node->src[1]);
     }
   }
-  std::map<const void*, std::int64_t> rows_read;  // of tables, since their pages were released
+  // Of tables, since their pages were released; nothing for those that are in other memory.
+  std::map<const void*, std::optional<std::int64_t>> rows_read;
 
   // What each of ggml's threads calls for a node.
   static void Run(ggml_tensor* /*y*/, int thread_, int threads_, void* data) {

@@ -51,7 +51,7 @@ void Advise(char* begin, char* end, int advice) {
 
 MappedBytes::MappedBytes(const void* data, std::size_t size) {
   const auto at = reinterpret_cast<std::uintptr_t>(data);
-  if (!AreShared(at, at + size)) return;
+  if (size == 0 || !AreShared(at, at + size)) return;
   begin_ = const_cast<char*>(static_cast<const char*>(data));
   end_ = begin_ + size;
   // Small tensors between packed ones stay in use. With huge pages each of them would bring 2 MB back. A page that a
@@ -61,11 +61,11 @@ MappedBytes::MappedBytes(const void* data, std::size_t size) {
 }
 
 void MappedBytes::Release(std::size_t begin, std::size_t end) const {
-  if (begin_ != nullptr) Advise(PageAfter(begin_ + begin), PageBefore(begin_ + end), MADV_DONTNEED);
+  if (shared()) Advise(PageAfter(begin_ + begin), PageBefore(begin_ + end), MADV_DONTNEED);
 }
 
 void MappedBytes::Release() const {
-  if (begin_ != nullptr) Advise(PageBefore(begin_), PageAfter(end_), MADV_DONTNEED);
+  if (shared()) Advise(PageBefore(begin_), PageAfter(end_), MADV_DONTNEED);
 }
 
 #else

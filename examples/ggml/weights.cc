@@ -18,14 +18,13 @@ namespace {
 constexpr std::size_t kPanelRows = 64;
 
 // Packs panels over the machine's threads, which start for it, as a tensor takes milliseconds. The pages of blocks that
-// are packed are released meanwhile.
-lutra::Status PackOnThreads(const lutra::PackedLayout& layout, const lutra::GgufBlocks& blocks, std::size_t first,
-                            std::size_t last, void* memory) {
+// are packed are released meanwhile, if the blocks are mapped.
+lutra::Status PackOnThreads(const lutra::PackedLayout& layout, const lutra::GgufBlocks& blocks,
+                            const MappedBytes& mapped, std::size_t first, std::size_t last, void* memory) {
   constexpr std::size_t kPanels = 4;  // at a time
   std::atomic<std::size_t> next{first};
   std::mutex mutex;
   lutra::Status result;
-  const MappedBytes mapped(blocks.data, blocks.size);
   const std::size_t row_bytes = blocks.size / std::max<std::size_t>(blocks.rows, 1);
   const auto offset = [&](std::size_t panel) { return (layout.rows_before(panel) - blocks.first_row) * row_bytes; };
   const auto work = [&] {
@@ -123,10 +122,11 @@ void Weights::SetPacked(std::size_t panel, bool packed) {
 }
 
 // Packs whole panels; `blocks` are theirs.
-lutra::Status Weights::PackPanels(std::size_t first, std::size_t last, const std::uint8_t* blocks) {
+lutra::Status Weights::PackPanels(std::size_t first, std::size_t last, const std::uint8_t* blocks, Source source) {
   const std::size_t row = layout_.rows_before(first), rows = layout_.rows_before(last) - row;
-  const lutra::Status status =
-      PackOnThreads(layout_, {type_, blocks, rows * row_bytes_, row, rows}, first, last, memory_);
+  const std::size_t size = rows * row_bytes_;
+  const MappedBytes mapped = source == Source::kCaller ? MappedBytes(blocks, size) : MappedBytes();
+  const lutra::Status status = PackOnThreads(layout_, {type_, blocks, size, row, rows}, mapped, first, last, memory_);
   for (std::size_t panel = first; panel < last; ++panel) {
     parts_.erase(panel);
     SetPacked(panel, status.ok());
@@ -149,7 +149,7 @@ lutra::Status Weights::WritePart(std::size_t panel, const std::uint8_t* data, st
   part.written.Add(begin, end);
   if (!part.written.AreAll(size)) return {};
   const std::vector<std::uint8_t> blocks = std::move(part.blocks);
-  return PackPanels(panel, panel + 1, blocks.data());
+  return PackPanels(panel, panel + 1, blocks.data(), Source::kOwn);
 }
 
 // Reads the bytes [begin, end) of a panel that is packed.
@@ -164,7 +164,10 @@ lutra::Status Weights::Unpack(std::size_t panel, std::size_t begin, std::size_t 
 }
 
 lutra::Status Weights::Write(const void* data, std::size_t offset, std::size_t size) {
-  const auto* const bytes = static_cast<const std::uint8_t*>(data);
+  return Put(static_cast<const std::uint8_t*>(data), offset, size, Source::kCaller);
+}
+
+lutra::Status Weights::Put(const std::uint8_t* bytes, std::size_t offset, std::size_t size, Source source) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const std::size_t end = offset + size;
   if (packed_.empty()) {
@@ -176,7 +179,7 @@ lutra::Status Weights::Write(const void* data, std::size_t offset, std::size_t s
     const std::size_t panel = PanelAt(at), begin = BeginOf(panel), whole = PanelAt(end);  // panels before it end here
     const std::size_t next = at == begin && panel < whole ? BeginOf(whole) : std::min(end, BeginOf(panel + 1));
     const lutra::Status status = at == begin && panel < whole
-                                     ? PackPanels(panel, whole, bytes + (at - offset))
+                                     ? PackPanels(panel, whole, bytes + (at - offset), source)
                                      : WritePart(panel, bytes + (at - offset), at - begin, next - begin);
     if (!status.ok()) result = status;
     at = next;
@@ -189,7 +192,7 @@ lutra::Status Weights::Fill(std::uint8_t value, std::size_t offset, std::size_t 
   lutra::Status result;
   for (std::size_t done = 0; done < size;) {
     const std::size_t part = std::min(bytes.size(), size - done);
-    const lutra::Status status = Write(bytes.data(), offset + done, part);
+    const lutra::Status status = Put(bytes.data(), offset + done, part, Source::kOwn);
     if (!status.ok()) result = status;
     done += part;
   }

@@ -54,10 +54,13 @@ class Weights {
     std::vector<std::uint8_t> blocks;
     Ranges written;
   };
+  // Where bytes are that are written: the caller's may be in a mapped file.
+  enum class Source { kCaller, kOwn };
 
   std::size_t BeginOf(std::size_t panel) const { return layout_.rows_before(panel) * row_bytes_; }
   std::size_t PanelAt(std::size_t offset) const;  // of a byte; the number of panels at the end
-  lutra::Status PackPanels(std::size_t first, std::size_t last, const std::uint8_t* blocks);
+  lutra::Status Put(const std::uint8_t* bytes, std::size_t offset, std::size_t size, Source source);
+  lutra::Status PackPanels(std::size_t first, std::size_t last, const std::uint8_t* blocks, Source source);
   lutra::Status WritePart(std::size_t panel, const std::uint8_t* data, std::size_t begin, std::size_t end);
   lutra::Status Unpack(std::size_t panel, std::size_t begin, std::size_t end, std::uint8_t* blocks) const;
   void SetPacked(std::size_t panel, bool packed);

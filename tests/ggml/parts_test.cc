@@ -7,12 +7,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <memory>
 #include <numeric>
 #include <random>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -20,7 +19,10 @@
 #include "ggml-backend.h"
 #include "ggml.h"
 #include "lutra/import.h"
+#include "lutra/targets.h"
+#include "mapping.h"
 #include "random_llama.h"
+#include "weights.h"
 
 namespace {
 
@@ -173,53 +175,55 @@ std::vector<random_llama::FileType> Types() {
 std::string NameOf(const testing::TestParamInfo<random_llama::FileType>& type) { return type.param.name; }
 INSTANTIATE_TEST_SUITE_P(Types, PluginParts, testing::ValuesIn(Types()), NameOf);
 
-// The resident bytes of the mapping at an address.
-std::size_t Resident(const void* at) {
-  std::ifstream maps("/proc/self/smaps");
-  std::ostringstream begin;
-  begin << std::hex << reinterpret_cast<std::uintptr_t>(at) << '-';
-  std::string line;
-  while (std::getline(maps, line) && line.rfind(begin.str(), 0) != 0) {
-  }
-  std::size_t kilobytes = 0;
-  while (std::getline(maps, line) && std::sscanf(line.c_str(), "Rss: %zu kB", &kilobytes) != 1) {
-  }
-  return kilobytes * 1024;
-}
-
 class PluginMappings : public PluginParts {};
 
 // Pages of a file leave the process after they were packed, where the mapping is shared; a private one, whose pages may
 // hold what is nowhere else, is left alone.
 TEST_P(PluginMappings, ReleaseSharedPages) {
-  const std::string path = testing::TempDir() + "lutra_parts_" + std::to_string(getpid());
-  const Bytes blocks = Blocks(1), others = Blocks(2);
-  std::FILE* const file = std::fopen(path.c_str(), "w+b");
-  ASSERT_NE(file, nullptr);
-  ASSERT_EQ(std::fwrite(others.data(), 1, size_, file), size_);
-  ASSERT_EQ(std::fflush(file), 0);
+  const Bytes blocks = Blocks(1);
   for (const int flags : {MAP_SHARED, MAP_PRIVATE}) {
-    void* const mapping = mmap(nullptr, size_, PROT_READ | PROT_WRITE, flags, fileno(file), 0);
-    ASSERT_NE(mapping, MAP_FAILED);
-    std::memcpy(mapping, blocks.data(), size_);
-    const std::size_t before = Resident(mapping);
+    const Mapping mapping(blocks, flags);
+    ASSERT_NE(mapping.data(), nullptr);
+    const std::size_t before = mapping.Resident();
     EXPECT_GE(before, size_);
-    ggml_backend_tensor_set(tensors_[0], mapping, 0, size_);
-    const std::size_t after = Resident(mapping);
+    ggml_backend_tensor_set(tensors_[0], mapping.data(), 0, size_);
+    const std::size_t after = mapping.Resident();
     if (flags == MAP_SHARED) {
       EXPECT_LE(after, std::size_t{2} * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)));
     } else {
       EXPECT_EQ(after, before);
     }
-    EXPECT_EQ(std::memcmp(mapping, blocks.data(), size_), 0);
-    munmap(mapping, size_);
+    EXPECT_EQ(std::memcmp(mapping.data(), blocks.data(), size_), 0);
+    ExpectBlocks(tensors_[0], blocks);
   }
-  std::fclose(file);
-  std::remove(path.c_str());
-  ExpectBlocks(tensors_[0], blocks);
 }
 INSTANTIATE_TEST_SUITE_P(Types, PluginMappings, testing::Values(Types().front()), NameOf);
 
+// Packs a matrix while LUTRA_TARGET is `name`, says for which target, and ends the process, as the plug-in reads the
+// variable once.
+[[noreturn]] void PackWithTarget(const char* name) {
+  setenv("LUTRA_TARGET", name, 1);
+  ggml_backend_reg_t registry = ggml_backend_load(LUTRA_GGML_PLUGIN);
+  const std::unique_ptr<ggml_context, Free> context(ggml_init({std::size_t{1} << 20, nullptr, true}));
+  ggml_tensor* const tensor = ggml_new_tensor_2d(context.get(), GGML_TYPE_Q8_0, kK, kM);
+  const std::unique_ptr<ggml_backend_buffer, Free> buffer(ggml_backend_alloc_ctx_tensors_from_buft(
+      context.get(), ggml_backend_dev_buffer_type(ggml_backend_reg_dev_get(registry, 0))));
+  const auto& weights = *static_cast<const plugin::Weights*>(tensor->extra);
+  std::fprintf(stderr, "packed for %s;\n", lutra::TargetName(weights.matrices()[0].target()));
+  std::_Exit(0);
+}
+
+// LUTRA_TARGET names the target; if it names none, the plug-in says so and takes the best.
+TEST(PluginTarget, IsTheOneInTheEnvironment) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // a new process for each
+  for (const lutra::Target target : lutra::RunnableTargets()) {
+    const char* const name = lutra::TargetName(target);
+    EXPECT_EXIT(PackWithTarget(name), testing::ExitedWithCode(0), "packed for " + std::string(name) + ";");
+  }
+  EXPECT_EXIT(PackWithTarget("none"), testing::ExitedWithCode(0),
+              "cannot run LUTRA_TARGET=none.*packed for " +
+                  std::string(lutra::TargetName(*lutra::RunnableTargets().begin())) + ";");
+}
 }  // namespace
 
 int main(int argc, char** argv) {

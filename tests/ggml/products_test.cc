@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <ostream>
 #include <random>
@@ -13,6 +14,7 @@
 #include "ggml-alloc.h"
 #include "ggml-backend.h"
 #include "ggml.h"
+#include "mapping.h"
 #include "random_llama.h"
 
 namespace {
@@ -57,22 +59,34 @@ class PluginProducts : public testing::TestWithParam<random_llama::FileType> {
     if (registry_ != nullptr) ggml_backend_unload(registry_);
   }
 
-  // Packs random weights, [k, m, matrices], and keeps the floats that ggml dequantizes.
-  ggml_tensor* Weights(std::int64_t k, std::int64_t m, std::int64_t matrices) {
+  // The blocks of random weights, whose floats, as ggml dequantizes them, are kept.
+  std::vector<std::uint8_t> Blocks(std::int64_t k, std::int64_t rows) {
     const ggml_type type = GetParam().type;
-    const std::int64_t rows = m * matrices;
     const std::vector<float> exact = Gaussian(static_cast<std::size_t>(rows * k), 1), importance(exact.size(), 1.0f);
-    ggml_tensor* const w = ggml_new_tensor_3d(weights_context_.get(), type, k, m, matrices);
-    std::vector<std::uint8_t> blocks(ggml_nbytes(w));
+    std::vector<std::uint8_t> blocks(ggml_row_size(type, k) * static_cast<std::size_t>(rows));
     ggml_quantize_init(type);
     ggml_quantize_chunk(type, exact.data(), blocks.data(), 0, rows, k, importance.data());
     floats_.resize(exact.size());
     ggml_get_type_traits(type)->to_float(blocks.data(), floats_.data(), rows * k);
+    return blocks;
+  }
+  // Packs random weights, [k, m, matrices].
+  ggml_tensor* Weights(std::int64_t k, std::int64_t m, std::int64_t matrices) {
+    ggml_tensor* const w = ggml_new_tensor_3d(weights_context_.get(), GetParam().type, k, m, matrices);
+    const std::vector<std::uint8_t> blocks = Blocks(k, m * matrices);
     weights_.reset(ggml_backend_alloc_ctx_tensors_from_buft(weights_context_.get(), weights_type_));
     const std::size_t part = blocks.size() / 3;  // the end first
     ggml_backend_tensor_set(w, blocks.data() + part, part, blocks.size() - part);
     ggml_backend_tensor_set(w, blocks.data(), 0, part);
     return w;
+  }
+  // A table [k, m] at an address, as llama.cpp has those that it does not copy.
+  ggml_tensor* Table(std::int64_t k, std::int64_t m, const Mapping& mapping, ggml_backend_buffer_usage usage) {
+    ggml_tensor* const table = ggml_new_tensor_2d(weights_context_.get(), GetParam().type, k, m);
+    weights_.reset(ggml_backend_cpu_buffer_from_ptr(mapping.data(), mapping.size()));
+    ggml_backend_buffer_set_usage(weights_.get(), usage);
+    EXPECT_EQ(ggml_backend_tensor_alloc(weights_.get(), table, mapping.data()), GGML_STATUS_SUCCESS);
+    return table;
   }
   double Weight(std::int64_t k, std::int64_t row, std::int64_t i) const {
     return static_cast<double>(floats_[static_cast<std::size_t>(row * k + i)]);
@@ -107,6 +121,17 @@ class PluginProducts : public testing::TestWithParam<random_llama::FileType> {
     filled_.clear();
     memory_.reset();
     context_ = NewContext();
+  }
+
+  // Computes rows of a table whose weights are kept.
+  void ExpectRows(ggml_tensor* table, const std::vector<std::int32_t>& rows) {
+    ggml_tensor* const ids = ggml_new_tensor_1d(context(), GGML_TYPE_I32, static_cast<std::int64_t>(rows.size()));
+    Fill(ids, rows);
+    std::vector<double> exact;
+    for (const std::int32_t row : rows) {
+      for (std::int64_t k = 0; k < table->ne[0]; ++k) exact.push_back(Weight(table->ne[0], row, k));
+    }
+    EXPECT_LT(Nmse(Compute(ggml_get_rows(context(), table, ids)), exact), 1e-12);
   }
 
   static double Nmse(const std::vector<float>& values, const std::vector<double>& exact) {
@@ -209,15 +234,7 @@ TEST_P(PluginProducts, OfExperts) {
 // GET_ROWS, which reads embeddings, equals what ggml dequantizes.
 TEST_P(PluginProducts, RowsAreDequantized) {
   constexpr std::int64_t kM = 130, kK = 512;
-  ggml_tensor* const w = Weights(kK, kM, 1);
-  const std::vector<std::int32_t> rows = {0, 129, 64, 7, 7, 63};
-  ggml_tensor* const ids = ggml_new_tensor_1d(context(), GGML_TYPE_I32, static_cast<std::int64_t>(rows.size()));
-  Fill(ids, rows);
-  std::vector<double> exact;
-  for (const std::int32_t row : rows) {
-    for (std::int64_t k = 0; k < kK; ++k) exact.push_back(Weight(kK, row, k));
-  }
-  EXPECT_LT(Nmse(Compute(ggml_get_rows(context(), w, ids)), exact), 1e-12);
+  ExpectRows(Weights(kK, kM, 1), {0, 129, 64, 7, 7, 63});
 }
 
 // A table that is not multiplied is not packed.
@@ -237,6 +254,51 @@ std::vector<random_llama::FileType> Types() {
   return types;
 }
 INSTANTIATE_TEST_SUITE_P(Types, PluginProducts, testing::ValuesIn(Types()),
+                         [](const testing::TestParamInfo<random_llama::FileType>& type) {
+                           return std::string(type.param.name);
+                         });
+
+class PluginTables : public PluginProducts {};
+
+// The pages of a table that is not packed leave the process before the first graph, and again once 32 rows were read.
+// Other memory is left alone: private mappings, whose pages may hold what is nowhere else, and what is not weights.
+TEST_P(PluginTables, ReleaseSharedPages) {
+  constexpr std::int64_t kM = 4096, kK = 256;  // many times what Linux maps around a page that is read
+  const std::vector<std::uint8_t> blocks = Blocks(kK, kM);
+  struct Case {
+    int flags;
+    ggml_backend_buffer_usage usage;
+    bool releases;
+  };
+  for (const Case& c : {Case{MAP_SHARED, GGML_BACKEND_BUFFER_USAGE_WEIGHTS, true},
+                        Case{MAP_PRIVATE, GGML_BACKEND_BUFFER_USAGE_WEIGHTS, false},
+                        Case{MAP_SHARED, GGML_BACKEND_BUFFER_USAGE_ANY, false}}) {
+    SCOPED_TRACE(testing::Message() << "flags " << c.flags << ", usage " << c.usage);
+    const Mapping mapping(blocks, c.flags);
+    ASSERT_NE(mapping.data(), nullptr);
+    Clear();
+    ggml_tensor* const table = Table(kK, kM, mapping, c.usage);
+    std::size_t rows_read = 32;  // before the first graph as after 32 rows
+    for (const std::size_t rows : {33u, 32u, 1u, 31u, 1u}) {
+      SCOPED_TRACE(testing::Message() << rows << " rows after " << rows_read);
+      ClearX();
+      const std::size_t before = mapping.Resident();
+      EXPECT_GE(before, blocks.size());
+      std::vector<std::int32_t> ids(rows, 1);
+      ids.back() = 7;
+      ExpectRows(table, ids);
+      const bool released = c.releases && rows_read >= 32;
+      if (released) {
+        EXPECT_LE(mapping.Resident(), blocks.size() / 2);
+      } else {
+        EXPECT_EQ(mapping.Resident(), before);
+      }
+      rows_read = (released ? 0 : rows_read) + rows;
+      EXPECT_EQ(std::memcmp(mapping.data(), blocks.data(), blocks.size()), 0);  // brings all pages back
+    }
+  }
+}
+INSTANTIATE_TEST_SUITE_P(Types, PluginTables, testing::Values(Types().front()),
                          [](const testing::TestParamInfo<random_llama::FileType>& type) {
                            return std::string(type.param.name);
                          });

@@ -51,7 +51,7 @@ struct Graph::Work {
       if (read.has_value()) *read += ggml_nelements(node->src[1]);
     }
   }
-  // Of tables, since their pages were released; nothing for those that are in other memory.
+  // Of tables, since their pages were released; nothing for those in other memory, which are not looked up again.
   std::map<const void*, std::optional<std::int64_t>> rows_read;
 
   // What each of ggml's threads calls for a node.

@@ -261,7 +261,7 @@ INSTANTIATE_TEST_SUITE_P(Types, PluginProducts, testing::ValuesIn(Types()),
 class PluginTables : public PluginProducts {};
 
 // The pages of a table that is not packed leave the process before the first graph, and again once 32 rows were read.
-// Other memory is left alone: private mappings, whose pages may hold what is nowhere else, and what is not weights.
+// Other memory is left alone: what is not weights, and private mappings, whose pages may hold what is nowhere else.
 TEST_P(PluginTables, ReleaseSharedPages) {
   constexpr std::int64_t kM = 4096, kK = 256;  // many times what Linux maps around a page that is read
   const std::vector<std::uint8_t> blocks = Blocks(kK, kM);
@@ -271,8 +271,8 @@ TEST_P(PluginTables, ReleaseSharedPages) {
     bool releases;
   };
   for (const Case& c : {Case{MAP_SHARED, GGML_BACKEND_BUFFER_USAGE_WEIGHTS, true},
-                        Case{MAP_PRIVATE, GGML_BACKEND_BUFFER_USAGE_WEIGHTS, false},
-                        Case{MAP_SHARED, GGML_BACKEND_BUFFER_USAGE_ANY, false}}) {
+                        Case{MAP_SHARED, GGML_BACKEND_BUFFER_USAGE_ANY, false},
+                        Case{MAP_PRIVATE, GGML_BACKEND_BUFFER_USAGE_WEIGHTS, false}}) {
     SCOPED_TRACE(testing::Message() << "flags " << c.flags << ", usage " << c.usage);
     const Mapping mapping(blocks, c.flags);
     ASSERT_NE(mapping.data(), nullptr);

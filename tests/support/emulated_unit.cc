@@ -10,6 +10,7 @@
 
 #include "lutra/lutra.h"
 #include "support/emulated_registers.h"
+#include "support/random.h"
 
 // Not the library's names: see vectors-inl.h.
 #define LUTRA_KERNELS_NAMESPACE HWY_CONCAT(Emulated, HWY_NAMESPACE)

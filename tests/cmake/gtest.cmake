@@ -5,7 +5,7 @@
 # --gtest_filter that it runs, so it ends in the target (`ctest -R _AVX3$`), and that filter, narrowed by hand, runs one
 # format, group or qparam scheme. An entry whose filter matches no case fails.
 set(LUTRA_TEST_SHARDS 1 CACHE STRING "Into how many parts the cases of an entry of ctest are divided; the entry runs one part")
-set(lutra_whole_tests joint_test matrix_unit_joint_test)  # their entries run all cases
+set(lutra_whole_tests joint_test)  # their entries run all cases
 
 # lutra_discover_tests(program LABEL label [PREFIX prefix]): lists the cases of the program after it is built.
 function(lutra_discover_tests program)

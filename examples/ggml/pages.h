@@ -13,7 +13,7 @@ class MappedBytes {
   MappedBytes() = default;  // none
   MappedBytes(const void* data, std::size_t size);
   bool shared() const { return begin_ != nullptr; }
-  // Takes the pages of a part out of resident memory, but not those that it shares with its neighbors.
+  // Takes the whole pages of a part out of resident memory. Pages that other bytes share stay.
   void Release(std::size_t begin, std::size_t end) const;
   // Takes all pages out of resident memory.
   void Release() const;

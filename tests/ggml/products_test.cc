@@ -80,7 +80,7 @@ class PluginProducts : public testing::TestWithParam<random_llama::FileType> {
     ggml_backend_tensor_set(w, blocks.data(), 0, part);
     return w;
   }
-  // A table [k, m] at an address, as llama.cpp has those that it does not copy.
+  // A table [k, m] at an address. llama.cpp makes such tensors for weights that stay in the file's mapping.
   ggml_tensor* Table(std::int64_t k, std::int64_t m, const Mapping& mapping, ggml_backend_buffer_usage usage) {
     ggml_tensor* const table = ggml_new_tensor_2d(weights_context_.get(), GetParam().type, k, m);
     weights_.reset(ggml_backend_cpu_buffer_from_ptr(mapping.data(), mapping.size()));

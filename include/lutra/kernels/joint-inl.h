@@ -153,21 +153,33 @@ LUTRA_INLINE void SetZero(V32 (&sums)[kSums]) {
   for (V32& sum : sums) sum = hn::Zero(D32());
 }
 
-// tile += super-scale * (step * total).
-template <int kVectors, int kRows, class RowOf>
-LUTRA_INLINE void FlushTotals(const MicroArgs& a, const V32* totals, const RowOf& row_of) {
+// tile += super_group * (of_x * sum). `super_group` has a float for each row of W, of_x(n) is that of row n of x.
+template <int kVectors, int kRows, class RowOf, class OfX>
+LUTRA_INLINE void FlushSums(const MicroArgs& a, const float* super_group, const V32* sums, const RowOf& row_of,
+                            const OfX& of_x) {
   const DF df;
-  const auto* const scales = reinterpret_cast<const JointScale*>(a.scales);
   LUTRA_UNROLL
   for (int v = 0; v < kVectors; ++v) {
-    const VF scale = hn::Load(df, a.super_group + row_of(v));
+    const VF scale = hn::Load(df, super_group + row_of(v));
     LUTRA_UNROLL
     for (int n = 0; n < kRows; ++n) {
       float* to = a.tile + n * static_cast<int>(kPanelRows) + row_of(v);
-      const VF sum = hn::Mul(hn::ConvertTo(df, totals[v * kRows + n]), hn::Set(df, scales[n].scale));
+      const VF sum = hn::Mul(hn::ConvertTo(df, sums[v * kRows + n]), hn::Set(df, of_x(static_cast<std::size_t>(n))));
       hn::Store(Fma(scale, sum, hn::Load(df, to)), df, to);
     }
   }
+}
+// Flushes totals: super-scale * (step * total).
+template <int kVectors, int kRows, class RowOf>
+LUTRA_INLINE void FlushTotals(const MicroArgs& a, const V32* totals, const RowOf& row_of) {
+  FlushSums<kVectors, kRows>(a, a.super_group, totals, row_of,
+                             [&a](std::size_t n) { return JointScaleOf(a, n).scale; });
+}
+// Flushes sums of offsets: super-offset * (sum scale * sum).
+template <int kVectors, int kRows, class RowOf>
+LUTRA_INLINE void FlushOffsetSums(const MicroArgs& a, const V32* sums, const RowOf& row_of) {
+  FlushSums<kVectors, kRows>(a, a.super_group + kPanelRows, sums, row_of,
+                             [&a](std::size_t n) { return JointScaleOf(a, n).sum_scales[a.joint_sums.index]; });
 }
 
 // Makes words from the bytes of two groups: for each row of a panel 16 bits with the offset of the first group, and 16
@@ -227,15 +239,14 @@ class JointOffsets {
 };
 #endif
 
-// tile += super-offset * (sum scale * sum of offsets). kWords words of offsets are in registers at a time.
+// Multiplies offsets, whose words are in qparams, with sums of x. kWords words are in registers at a time.
 template <int kVectors, int kRows, class RowOf>
 LUTRA_INLINE void FlushOffsets(const MicroArgs& a, const RowOf& row_of) {
   const DF df;
   const D16 d16;
   const D32 d32;
-  const float *const super_group = a.super_group, *const offsets = a.qparams + kPanelRows;
+  const float* const offsets = a.qparams + kPanelRows;
   const auto* const scales = reinterpret_cast<const JointScale*>(a.scales);
-  float* const tile = a.tile;
   const std::size_t stride = a.offset_stride;
   constexpr std::size_t kWords = kCoarseJointSums.words();
   LUTRA_UNROLL
@@ -258,18 +269,13 @@ LUTRA_INLINE void FlushOffsets(const MicroArgs& a, const RowOf& row_of) {
         }
       }
     }
-    const VF offset = hn::Load(df, super_group + kPanelRows + row_of(v));
-    LUTRA_UNROLL
-    for (int n = 0; n < kRows; ++n) {
-      float* to = tile + n * static_cast<int>(kPanelRows) + row_of(v);
-      const VF sum = hn::Mul(hn::ConvertTo(df, sums[n]), hn::Set(df, scales[n].sum_scales[a.joint_sums.index]));
-      hn::Store(Fma(offset, sum, hn::Load(df, to)), df, to);
-    }
+    const int row = row_of(v);
+    FlushOffsetSums<1, kRows>(a, sums, [row](int) { return row; });
   }
 }
 
-// The same for one row of x, from the bytes of the groups of a whole super-group. (With more rows, clang spills totals.
-// Zen 4, N = 1 from L2: q2_K 1.19 times, q4_K 1.12 times as fast as with words in memory.)
+// The same for one row of x, from the bytes of the groups of a whole super-group. (Zen 4, N = 1 from L2: q2_K 1.15
+// times, q4_K 1.1 times as fast as with words in memory, which serve several rows.)
 template <DataType kType, int kVectors, class RowOf>
 LUTRA_INLINE void FlushOffsetBytes(const MicroArgs& a, const QparamArgs& q, const RowOf& row_of) {
   const std::uint8_t* group = a.index - q.group_bytes + q.zero->offset;
@@ -285,13 +291,7 @@ LUTRA_INLINE void FlushOffsetBytes(const MicroArgs& a, const QparamArgs& q, cons
       sums[v] = hn::Add(sums[v], hn::WidenMulPairwiseAdd(D32(), words, of_x));
     }
   }
-  const DF df;
-  LUTRA_UNROLL
-  for (int v = 0; v < kVectors; ++v) {
-    float* const to = a.tile + row_of(v);
-    const VF sum = hn::Mul(hn::ConvertTo(df, sums[v]), hn::Set(df, JointScaleOf(a, 0).sum_scales[a.joint_sums.index]));
-    hn::Store(Fma(hn::Load(df, a.super_group + kPanelRows + row_of(v)), sum, hn::Load(df, to)), df, to);
-  }
+  FlushOffsetSums<kVectors, 1>(a, sums, row_of);
 }
 
 // Flushes totals, then offsets if there are any. No total is in a register while the kernel converts offsets. kReads:

@@ -149,8 +149,8 @@ class JointUnitRows {
   }
 
   // Makes folded codes of two bytes from codes of 16 rows of W, from row m on: [quad][row][4] lower bytes in their
-  // place, [quad][16 rows][4] upper bytes. The two bytes are those of product + 2^15, each minus 128 where bytes are
-  // signed.
+  // place, [quad][16 rows][4] upper bytes. They are the two bytes of product + 2^15. Signed bytes are 128
+  // less.
   HWY_INLINE void Fold(const MicroArgs& args, std::size_t m, std::uint8_t* lower, std::uint8_t* upper) const {
     const D8 d8;
     const D16 d16;

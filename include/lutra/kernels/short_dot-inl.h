@@ -80,8 +80,7 @@ struct FoldedShorts {
       LUTRA_UNROLL
       for (std::size_t v = 0; v < 2; ++v) {
         const std::size_t row = (2 * kHalf + v) * 16 + part * kPartRows;
-        const V32 scale = hn::BitCast(D32(), hn::Load(DF(), b.qparams + row));
-        scales[v] = hn::BitCast(D16(), hn::Or(hn::And(scale, hn::Set(D32(), 0xffff)), hn::ShiftLeft<16>(scale)));
+        scales[v] = hn::DupEven(hn::BitCast(D16(), hn::Load(DF(), b.qparams + row)));
       }
       const std::uint8_t* lines = b.index + part * kPartBytes;
       std::uint8_t* chunk_to = to + 2 * part * kPartBytes;
